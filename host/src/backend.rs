@@ -1,0 +1,266 @@
+//! The roles a tenant's policy is made of, as traits and plain types.
+//!
+//! The session loop ([`crate::connection`]) and the view of a maildrop
+//! ([`crate::view`]) know policy through this room alone; [`crate::plugin`]
+//! implements it with WebAssembly components, [`crate::memory`] with vectors.
+//! Nothing here knows what wasm, a socket or a configuration file is.
+
+use std::fmt;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use restante_pop3::{Listing, Secret};
+
+/// What the host knows of a client before anyone is authenticated.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Stands in every log line of this session.
+    pub session: String,
+    /// Name of the tenant that the session belongs to.
+    pub tenant: String,
+    /// Name of the listener that accepted it.
+    pub listener: String,
+    /// Where the client speaks from.
+    pub client: SocketAddr,
+    /// None while the connection is in the clear.
+    pub tls: Option<Tls>,
+}
+
+/// The TLS side of a [`Connection`].
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// "TLSv1.3" or "TLSv1.2".
+    pub version: String,
+    /// The cipher suite, by its IANA name.
+    pub cipher: String,
+    /// The name the client asked for (SNI).
+    pub server_name: Option<String>,
+    /// The client's certificate, DER, verified.
+    pub client_certificate: Option<Vec<u8>>,
+}
+
+/// What a client shows to prove who it is.
+#[derive(Debug)]
+pub enum Credentials {
+    /// USER and PASS (RFC 1939 section 7), or a plaintext SASL mechanism.
+    Password {
+        /// The authentication identity.
+        user: String,
+        /// The identity to act as, where it differs.
+        acting_as: Option<String>,
+        /// The password.
+        secret: Secret,
+    },
+}
+
+/// Who logged in, as an authenticator decided it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The canonical user name: limits, locks and logs use this one.
+    pub user: String,
+    /// The maildrop to open.
+    pub maildrop: String,
+    /// Handed on to the store and the filters, untouched.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Why nobody was logged in.
+#[derive(Debug)]
+pub enum Denial {
+    /// Not a user of this authenticator: the next one is asked.
+    Unknown,
+    /// The credentials are wrong, and nobody else is asked.
+    Rejected,
+    /// It could not be decided.
+    Failed(Failure),
+}
+
+/// Why a call could not be served. The text is for the client; what the
+/// operator needs to know was logged where it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// `[SYS/TEMP]` (RFC 3206): trying again later may help.
+    Temporary(String),
+    /// `[SYS/PERM]` (RFC 3206): it fails until somebody acts.
+    Permanent(String),
+    /// `[IN-USE]` (RFC 2449): somebody else holds the maildrop.
+    InUse(String),
+    /// `[LOGIN-DELAY]` (RFC 2449): seconds until the next login is welcome.
+    LoginDelay(u32),
+    /// Another code and its text.
+    Other(String, String),
+}
+
+impl Failure {
+    /// The failure of something that is not the client's business.
+    pub fn internal() -> Self {
+        Failure::Temporary("internal failure, try again later".into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Temporary(text) => write!(out, "temporary: {text}"),
+            Failure::Permanent(text) => write!(out, "permanent: {text}"),
+            Failure::InUse(text) => write!(out, "in use: {text}"),
+            Failure::LoginDelay(seconds) => write!(out, "login delay: {seconds} s"),
+            Failure::Other(code, text) => write!(out, "[{code}] {text}"),
+        }
+    }
+}
+
+/// Role: decide who the client is.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// Asked once for each login.
+    async fn authenticate(
+        &self,
+        connection: &Arc<Connection>,
+        credentials: &Credentials,
+    ) -> Result<Account, Denial>;
+}
+
+/// Role: keep the mail.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// What the exclusive lock on this account's maildrop is taken under
+    /// (RFC 1939 section 4): two accounts that lead to the same mail give the
+    /// same key.
+    fn lock_key(&self, connection: &Connection, account: &Account) -> Result<String, Failure>;
+
+    /// Opens the account's maildrop, for this session alone. The lock is held.
+    async fn open(
+        &self,
+        connection: &Arc<Connection>,
+        account: &Account,
+    ) -> Result<Box<dyn Maildrop>, Failure>;
+}
+
+/// A maildrop, open for one session. Messages are named by their *position* in
+/// the store's own listing, from 0; a message-number (from 1, RFC 1939
+/// section 5) is the session's word and never comes here.
+#[async_trait]
+pub trait Maildrop: Send {
+    /// The maildrop as it stood when it was opened, oldest first.
+    async fn listing(&mut self) -> Result<Arc<Entries>, Failure>;
+
+    /// Where one message's octets come from.
+    async fn content(&mut self, position: usize) -> Result<Content, Failure>;
+
+    /// The UPDATE state: remove exactly these, and make it last before
+    /// answering.
+    async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure>;
+}
+
+/// A store's listing: what the client may see of it, and when each message came.
+#[derive(Debug)]
+pub struct Entries {
+    /// Unique-ids and octets.
+    pub listing: Arc<Listing>,
+    /// Seconds since the Unix epoch, one for each message; 0: not known.
+    pub received: Vec<u64>,
+}
+
+/// Where a message's octets come from; line ends and stuffing are still to do.
+pub enum Content {
+    /// Here they are.
+    Inline(Vec<u8>),
+    /// A regular file, opened below the session's grant.
+    File(FileRange),
+    /// Pulled chunk by chunk.
+    Reader(Box<dyn ContentReader>),
+}
+
+/// Part of an open file.
+#[derive(Debug)]
+pub struct FileRange {
+    /// The file.
+    pub file: File,
+    /// For log lines.
+    pub path: PathBuf,
+    /// First octet.
+    pub offset: u64,
+    /// How many octets there are to send, fixed when the file was opened.
+    pub length: u64,
+}
+
+/// A message that is pulled out of its store.
+#[async_trait]
+pub trait ContentReader: Send {
+    /// At most `limit` octets; none is the end.
+    async fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure>;
+}
+
+/// Positions `start..start + length` of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// First position.
+    pub start: u32,
+    /// How many.
+    pub length: u32,
+}
+
+/// Role: which part of a maildrop a login sees.
+#[async_trait]
+pub trait Selector: Send + Sync {
+    /// The positions to hide, as spans in rising order.
+    async fn select(
+        &self,
+        connection: &Arc<Connection>,
+        account: &Account,
+        entries: &Arc<Entries>,
+    ) -> Result<Vec<Span>, Failure>;
+}
+
+/// What a filter says of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it is.
+    Show,
+    /// As if it were not in the maildrop.
+    Hide,
+    /// With these header fields in front, each "Name: value" without line end.
+    Annotate(Vec<String>),
+}
+
+/// Role: what a client sees of each message.
+#[async_trait]
+pub trait Filter: Send + Sync {
+    /// Everything a verdict depends on but account and message: plugin,
+    /// version of the component, settings. Verdicts are remembered under it.
+    fn identity(&self) -> &str;
+
+    /// Makes ready to screen the messages of one login.
+    async fn screener(
+        &self,
+        connection: &Arc<Connection>,
+        account: &Account,
+    ) -> Result<Box<dyn Screener>, Failure>;
+}
+
+/// A [`Filter`] at work on one login.
+#[async_trait]
+pub trait Screener: Send {
+    /// Asked once for each message.
+    async fn screen(&mut self, message: Arc<dyn Message>) -> Result<Verdict, Failure>;
+}
+
+/// A message as a filter may look at it: nothing is read until it asks.
+#[async_trait]
+pub trait Message: Send + Sync {
+    /// Its unique-id.
+    fn unique_id(&self) -> &str;
+    /// Its octets, as LIST would say.
+    fn octets(&self) -> u64;
+    /// Seconds since the Unix epoch; 0: not known.
+    fn received(&self) -> u64;
+    /// The header section with CRLF line ends, as far as the host's limit.
+    async fn header(&self) -> Result<Vec<u8>, Failure>;
+    /// At most `length` octets from `offset`, as they go to the client
+    /// (CRLF line ends, no byte-stuffing).
+    async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Failure>;
+}
