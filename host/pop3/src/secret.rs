@@ -1,0 +1,111 @@
+//! Octets that must not outlive their use: passwords, and the lines that carry
+//! them. Nothing here knows what a secret is good for.
+
+use std::fmt;
+use std::mem;
+use std::ops::Deref;
+
+/// A password. It never prints, in any build, and its memory is overwritten
+/// when it is dropped.
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the secret over; no copy of it stays behind.
+    pub fn new(secret: String) -> Self {
+        Secret(secret)
+    }
+
+    /// The secret itself, for the one who checks it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Secret::new(secret)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        wipe(&mut mem::take(&mut self.0).into_bytes());
+    }
+}
+
+/// Octets of fixed capacity that may hold a secret: overwritten when dropped,
+/// and never moved by growing, which would leave a copy behind.
+#[derive(Default)]
+pub(crate) struct Sensitive(Vec<u8>);
+
+impl Sensitive {
+    /// Room for `octets` octets; nothing is allocated for 0.
+    pub(crate) fn with_capacity(octets: usize) -> Self {
+        Sensitive(Vec::with_capacity(octets))
+    }
+
+    /// Appends what the capacity has room for.
+    pub(crate) fn extend(&mut self, octets: &[u8]) {
+        let room = self.0.capacity() - self.0.len();
+        self.0.extend_from_slice(&octets[..octets.len().min(room)]);
+    }
+}
+
+impl Deref for Sensitive {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Sensitive {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+/// Overwrites every octet, in a way the optimiser may not leave out although
+/// nobody reads them again.
+#[allow(unsafe_code)]
+fn wipe(octets: &mut [u8]) {
+    for octet in octets {
+        // SAFETY: `octet` is a unique, valid, aligned reference to a u8.
+        unsafe { std::ptr::write_volatile(octet, 0) };
+    }
+    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints() {
+        let secret = Secret::new("tanstaaf".into());
+        assert_eq!(format!("{secret:?} {secret:#?}"), "*** ***");
+        assert_eq!(secret.expose(), "tanstaaf");
+    }
+
+    #[test]
+    fn wiping_leaves_nothing() {
+        let mut octets = *b"tanstaaf";
+        wipe(&mut octets);
+        assert_eq!(octets, [0; 8]);
+    }
+
+    #[test]
+    fn sensitive_octets_never_move() {
+        let mut octets = Sensitive::with_capacity(8);
+        let before = octets.as_ptr();
+        let room = octets.0.capacity();
+        octets.extend(&vec![b'x'; room + 100]);
+        assert_eq!((octets.as_ptr(), octets.len()), (before, room));
+    }
+}
