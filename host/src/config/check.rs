@@ -1,0 +1,242 @@
+//! What no section shows alone: names that must exist, names and addresses that
+//! must not be claimed twice, and what is allowed but probably not meant.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+
+use super::Config;
+use super::problem::{quoted, suggest};
+use super::section::{Located, Report};
+use crate::template::Placeholder;
+
+/// What the readers saw, with its places, whether or not the section it came
+/// from was good: a problem in a plugin does not make its name unknown.
+#[derive(Default)]
+pub(super) struct Claims {
+    /// How many listeners there are.
+    pub(super) listeners: usize,
+    /// Addresses to listen on, and who says so.
+    pub(super) addresses: Vec<(Located<SocketAddr>, String)>,
+    /// Listeners that speak TLS.
+    pub(super) tls: Vec<Located<String>>,
+    /// Whether anything has a certificate.
+    pub(super) certificates: bool,
+    /// Every plugin's name, where it is defined.
+    pub(super) plugins: Vec<Located<String>>,
+    /// Every plugin's name, where a tenant uses it.
+    pub(super) uses: Vec<Located<String>>,
+    /// Every tenant.
+    pub(super) tenants: Vec<TenantClaims>,
+}
+
+/// What a tenant claims for itself.
+pub(super) struct TenantClaims {
+    pub(super) name: Located<String>,
+    pub(super) domains: Vec<Located<String>>,
+    pub(super) server_names: Vec<Located<String>>,
+    pub(super) default: Option<Located<bool>>,
+}
+
+impl TenantClaims {
+    fn title(&self) -> String {
+        format!("[tenant.{}]", self.name.value.escape_debug())
+    }
+
+    fn nobody_reaches_it(&self) -> bool {
+        self.domains.is_empty() && self.server_names.is_empty()
+    }
+}
+
+/// Checks sections against each other, and makes a single tenant that claims
+/// nothing the default one.
+pub(super) fn across(report: &Report<'_>, claims: &Claims, config: &mut Config) {
+    listeners(report, claims);
+    plugins(report, claims);
+    tenants(report, claims, config);
+    names_claimed_once(report, claims, "domain", |tenant| &tenant.domains);
+    names_claimed_once(report, claims, "server name", |tenant| &tenant.server_names);
+    shared_maildrops(report, claims, config);
+}
+
+fn listeners(report: &Report<'_>, claims: &Claims) {
+    if claims.listeners == 0 {
+        report.problem_of_file(
+            "there is no listener",
+            "add a section: [listener.pop3s] with address = \"[::]:995\" and tls = \"implicit\"",
+        );
+    }
+    for (index, (address, who)) in claims.addresses.iter().enumerate() {
+        let clash = claims.addresses[..index]
+            .iter()
+            .find(|(before, _)| collide(before.value, address.value));
+        if let Some((before, other)) = clash {
+            report.problem(
+                address.at,
+                format!(
+                    "{who} wants {}, which {other} (line {}) takes with {}",
+                    address.value,
+                    report.line(before.at),
+                    before.value
+                ),
+                "give each its own address or port",
+            );
+        }
+    }
+    if !claims.certificates {
+        for listener in &claims.tls {
+            report.problem(
+                listener.at,
+                format!("{} speaks TLS, and there is no certificate", listener.value),
+                "add `certificate` and `key` to [server], or write tls = \"off\"",
+            );
+        }
+    }
+}
+
+/// Can the system not give out both? Port 0 is a new port each time.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || any && one.is_ipv4() == other.is_ipv4())
+}
+
+fn plugins(report: &Report<'_>, claims: &Claims) {
+    let known: Vec<&str> = claims
+        .plugins
+        .iter()
+        .map(|name| name.value.as_str())
+        .collect();
+    let mut used = HashSet::new();
+    for name in &claims.uses {
+        used.insert(name.value.as_str());
+        if !known.contains(&name.value.as_str()) {
+            let mend = if known.is_empty() {
+                "add a section: [plugin.NAME] with component = \"builtin:maildir\"".into()
+            } else {
+                suggest(&name.value, &known)
+            };
+            let what = format!("there is no plugin {}", quoted(&name.value));
+            report.problem(name.at, what, mend);
+        }
+    }
+    for name in &claims.plugins {
+        if !used.contains(name.value.as_str()) {
+            report.warning(
+                name.at,
+                format!("no tenant uses the plugin {}", quoted(&name.value)),
+                "name it in a tenant, or remove it",
+            );
+        }
+    }
+}
+
+fn tenants(report: &Report<'_>, claims: &Claims, config: &mut Config) {
+    let mut default: Option<&TenantClaims> = None;
+    for tenant in &claims.tenants {
+        let Some(claim) = tenant.default.as_ref().filter(|claim| claim.value) else {
+            continue;
+        };
+        match default {
+            None => default = Some(tenant),
+            Some(first) => report.problem(
+                claim.at,
+                format!(
+                    "{} is a second default tenant, after {} (line {})",
+                    tenant.title(),
+                    first.title(),
+                    report.line(first.name.at)
+                ),
+                "let one of them be the default",
+            ),
+        }
+    }
+    match claims.tenants.as_slice() {
+        [] => report.problem_of_file(
+            "there is no tenant",
+            "add a section: [tenant.NAME] with authenticators = [\"…\"] and store = \"…\"",
+        ),
+        [only] if only.default.is_none() && only.nobody_reaches_it() => {
+            for tenant in &mut config.tenants {
+                tenant.default = true;
+            }
+        }
+        all => {
+            let is_default =
+                |tenant: &TenantClaims| tenant.default.as_ref().is_some_and(|claim| claim.value);
+            for tenant in all {
+                if tenant.nobody_reaches_it() && !is_default(tenant) {
+                    report.problem(
+                        tenant.name.at,
+                        format!("nobody reaches {}", tenant.title()),
+                        "give it `domains` or `server-names`, or default = true",
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn names_claimed_once(
+    report: &Report<'_>,
+    claims: &Claims,
+    kind: &str,
+    names: impl Fn(&TenantClaims) -> &[Located<String>],
+) {
+    let mut claimed: HashMap<&str, (&TenantClaims, &Located<String>)> = HashMap::new();
+    for tenant in &claims.tenants {
+        for name in names(tenant) {
+            let Some((first, before)) = claimed.get(name.value.as_str()) else {
+                claimed.insert(&name.value, (tenant, name));
+                continue;
+            };
+            let line = report.line(before.at);
+            let shown = quoted(&name.value);
+            if first.name.value == tenant.name.value {
+                let what = format!("the {kind} {shown} stands twice in {}", tenant.title());
+                report.problem(
+                    name.at,
+                    what,
+                    format!("write it once; it is on line {line} too"),
+                );
+            } else {
+                let what = format!(
+                    "the {kind} {shown} of {} belongs to {} already (line {line})",
+                    tenant.title(),
+                    first.title()
+                );
+                report.problem(name.at, what, "give it to one tenant");
+            }
+        }
+    }
+}
+
+/// `{local}` alone is the same directory for alice@a.example and
+/// alice@b.example: worth a word where both can come.
+fn shared_maildrops(report: &Report<'_>, claims: &Claims, config: &Config) {
+    for plugin in &config.plugins {
+        let Some(template) = &plugin.grants.maildrop else {
+            continue;
+        };
+        let mut placeholders = template.placeholders().peekable();
+        let only_local = placeholders.peek().is_some()
+            && placeholders.all(|placeholder| *placeholder == Placeholder::Local);
+        let domains: usize = config
+            .tenants
+            .iter()
+            .filter(|tenant| tenant.store == plugin.name)
+            .map(|tenant| tenant.domains.len().max(1))
+            .sum();
+        let place = claims.plugins.iter().find(|name| name.value == plugin.name);
+        if let (true, Some(place)) = (only_local && domains > 1, place) {
+            report.warning(
+                place.at,
+                format!(
+                    "users of {domains} domains or tenants share the maildrops of [plugin.{}] where their names agree before the `@`",
+                    plugin.name
+                ),
+                "put {domain} or {tenant} into its `maildrop`",
+            );
+        }
+    }
+}

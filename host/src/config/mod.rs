@@ -1,0 +1,347 @@
+//! TOML text becomes a checked [`Config`].
+//!
+//! Defaults, units and the wording of every complaint about a configuration
+//! file live in this room and nowhere else: what leaves it needs no further
+//! validating. It knows TOML and the file system's directory entries; it knows
+//! nothing of sockets, of certificates' contents, or of what a component
+//! exports. The reference of keys is docs/configuration.md, and a test holds
+//! the two together.
+
+mod check;
+mod disk;
+mod problem;
+mod read;
+mod read_plugin;
+mod section;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use problem::{Place, Problem, Problems};
+
+use crate::template::Template;
+
+/// Everything the host is told by its configuration file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What is said once for the whole process.
+    pub server: Server,
+    /// Where clients are awaited; at least one, in the file's order.
+    pub listeners: Vec<Listener>,
+    /// Components with a name, settings and grants, in the file's order.
+    pub plugins: Vec<Plugin>,
+    /// Who is served and by which plugins; at least one, in the file's order.
+    pub tenants: Vec<Tenant>,
+    /// What is not wrong and yet probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads and checks a file; relative paths in it start at its own folder.
+    ///
+    /// # Errors
+    /// Every problem of the file, in the order of its lines: a file that
+    /// cannot be read or is no TOML, and else all that is wrong in it.
+    pub fn load(path: &Path) -> Result<Config, Problems> {
+        let text = disk::read_text(path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Config::parse(&text, path, folder)
+    }
+
+    /// Checks a text; `name_for_messages` is where it came from, and relative
+    /// paths in it start at `base_dir`.
+    ///
+    /// # Errors
+    /// Every problem of the text, in the order of its lines.
+    pub fn parse(
+        text: &str,
+        name_for_messages: &Path,
+        base_dir: &Path,
+    ) -> Result<Config, Problems> {
+        read::config(text, name_for_messages, base_dir, disk::look)
+    }
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The name this host greets with; the machine's own where none is given.
+    pub hostname: String,
+    /// Compiled components are kept here; safe to delete.
+    pub state_dir: PathBuf,
+    /// Shown where no tenant has a certificate for the name that was asked for.
+    pub certificate: Option<Pem>,
+    /// Where health, metrics and the operator's commands are answered.
+    pub admin: Option<SocketAddr>,
+    /// Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).
+    pub implementation: bool,
+    /// `[server.log]`
+    pub log: Log,
+    /// `[server.limits]`
+    pub limits: ServerLimits,
+}
+
+/// A certificate chain and its private key, both files in PEM form that
+/// existed and could be opened when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pem {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// `[server.log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Which lines there are, in the syntax of tracing-subscriber's `EnvFilter`;
+    /// it was tried when the configuration was read.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log {
+            format: LogFormat::Text,
+            filter: "info".into(),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[server.limits]`: what one process takes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Open connections on all listeners together.
+    pub connections: usize,
+    /// How many of them may be not logged in; never more than `connections`.
+    pub unauthenticated: usize,
+    /// Live plugin instances.
+    pub instances: u32,
+    /// From accept to login.
+    pub login_timeout: Duration,
+    /// The autologout timer: at least ten minutes (RFC 1939 section 3).
+    pub autologout: Duration,
+    /// From a connection's first octet of TLS to a finished handshake.
+    pub handshake_timeout: Duration,
+    /// How long a client may take no octet of what is sent to it.
+    pub write_timeout: Duration,
+    /// Octets of a command line, CRLF included; at least 255 (RFC 2449 section 4).
+    pub line: usize,
+    /// Commands that are wrong, before login; then the connection is closed.
+    pub bad_commands_before_login: u32,
+    /// Commands that are wrong, after login; then the connection is closed.
+    pub bad_commands_after_login: u32,
+    /// Failed logins of one connection; then it is closed.
+    pub login_failures: u32,
+    /// How long a failed login waits for its answer.
+    pub failure_delay: Duration,
+    /// What SIGTERM gives the sessions that are running.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        ServerLimits {
+            connections: 10_000,
+            unauthenticated: 1000,
+            instances: 1000,
+            login_timeout: Duration::from_secs(3 * 60),
+            autologout: Duration::from_secs(10 * 60),
+            handshake_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(5 * 60),
+            line: 8 * 1024,
+            bad_commands_before_login: 5,
+            bad_commands_after_login: 20,
+            login_failures: 3,
+            failure_delay: Duration::from_secs(2),
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `[listener.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Stands in log lines.
+    pub name: String,
+    /// Where to listen; no two listeners take the same place. Port 0 lets the
+    /// system choose.
+    pub address: SocketAddr,
+    /// Whether and how TLS begins.
+    pub tls: ListenerTls,
+}
+
+/// Whether and how TLS begins on a listener. Where it does, the server or some
+/// tenant has a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerTls {
+    /// Never.
+    Off,
+    /// The client may ask for it with STLS (RFC 2595 section 4).
+    StartTls,
+    /// At once (RFC 8314 section 3.2).
+    Implicit,
+}
+
+/// `[plugin.NAME]`: a component with a name, settings and grants.
+#[derive(Clone, PartialEq)]
+pub struct Plugin {
+    /// What tenants call it by.
+    pub name: String,
+    /// Where the component is.
+    pub component: ComponentSource,
+    /// SHA-256 of the component; anything else is refused.
+    pub sha256: Option<[u8; 32]>,
+    /// Keys and values in the file's order, every value as text; a list is its
+    /// elements with a line feed between them.
+    pub settings: Vec<(String, String)>,
+    /// What it may touch besides.
+    pub grants: Grants,
+    /// `[plugin.NAME.limits]`
+    pub limits: PluginLimits,
+}
+
+// By hand: settings hold passwords and keys, so their values never print.
+impl fmt::Debug for Plugin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.settings.iter().map(|(key, _)| key.as_str()).collect();
+        out.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("component", &self.component)
+            .field("sha256", &self.sha256)
+            .field("settings", &keys)
+            .field("grants", &self.grants)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComponentSource {
+    /// Embedded in this binary, by its name. Whether there is one of that name
+    /// is for the catalog to say.
+    Builtin(String),
+    /// A file that existed when the configuration was read.
+    Path(PathBuf),
+}
+
+/// `[plugin.NAME.grants]`: what a plugin may touch. Nothing else answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Directories, each under a name of its own in the guest.
+    pub directories: Vec<DirectoryGrant>,
+    /// The directory that becomes "/maildrop" in the guest, expanded with the
+    /// account of each session.
+    pub maildrop: Option<Template>,
+}
+
+/// A directory a plugin may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryGrant {
+    /// On this machine; it existed when the configuration was read.
+    pub host: PathBuf,
+    /// In the guest: absolute, without "." and "..", never "/maildrop" or below it.
+    pub guest: String,
+    /// Whether the guest may change what is in it.
+    pub write: bool,
+}
+
+/// `[plugin.NAME.limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Octets of linear memory, one instance.
+    pub memory: u64,
+    /// The guest's own computing, one call.
+    pub cpu_time: Duration,
+    /// One call from outside, everything it waits for included.
+    pub wall_time: Duration,
+    /// Lines that one instance may log.
+    pub log_lines: u32,
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        PluginLimits {
+            memory: 64 * 1024 * 1024,
+            cpu_time: Duration::from_secs(2),
+            wall_time: Duration::from_secs(30),
+            log_lines: 1000,
+        }
+    }
+}
+
+/// `[tenant.NAME]`: who is served, and by which plugins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Stands in log lines and in `{tenant}`; always fit to be a file's name.
+    pub name: String,
+    /// What stands behind the last "@" of its users, in lower case; no two
+    /// tenants share one.
+    pub domains: Vec<String>,
+    /// Names that clients ask for (SNI), in lower case, exact or
+    /// "*.example.org"; no two tenants share one.
+    pub server_names: Vec<String>,
+    /// Whether it serves who fits no tenant; at most one does.
+    pub default: bool,
+    /// Shown to clients that ask for one of `server_names`.
+    pub certificate: Option<Pem>,
+    /// Plugins that know the users, asked in order; at least one.
+    pub authenticators: Vec<String>,
+    /// The plugin that keeps the mail.
+    pub store: String,
+    /// Plugins that say which part of a maildrop a login sees.
+    pub selectors: Vec<String>,
+    /// Plugins that say what is seen of each message.
+    pub filters: Vec<String>,
+    /// Where a password may come in the clear.
+    pub plaintext_login: PlaintextLogin,
+    /// `[tenant.NAME.limits]`
+    pub limits: TenantLimits,
+}
+
+/// Where a password may come over a connection without TLS (RFC 8314 section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaintextLogin {
+    /// From 127.0.0.0/8 and ::1.
+    Loopback,
+    /// From anywhere.
+    Always,
+    /// From nowhere.
+    Never,
+}
+
+/// `[tenant.NAME.limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantLimits {
+    /// Sessions that are logged in, all users together.
+    pub sessions: usize,
+    /// Sessions that are logged in, one user.
+    pub sessions_per_user: usize,
+}
+
+impl Default for TenantLimits {
+    fn default() -> Self {
+        TenantLimits {
+            sessions: 1000,
+            sessions_per_user: 10,
+        }
+    }
+}

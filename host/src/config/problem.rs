@@ -1,0 +1,164 @@
+//! What is wrong with a configuration, as a person wants to read it: what,
+//! where, and how to mend it.
+
+use std::error::Error;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Characters of a value that a message repeats; the rest is "…".
+const SHOWN_CHARACTERS: usize = 80;
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+/// One thing that is wrong (or, as a warning, odd).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// Where in it; none where the file as a whole is meant.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub mend: Option<String>,
+}
+
+/// A place in a text. Lines and columns count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The character in it.
+    pub column: usize,
+}
+
+impl Problem {
+    /// A problem of a file as a whole.
+    pub(super) fn of_file(file: &Path, what: String, mend: &str) -> Self {
+        Problem {
+            file: file.to_owned(),
+            place: None,
+            what,
+            mend: Some(mend.to_owned()),
+        }
+    }
+}
+
+/// A text's lines, to say where an octet of it stands.
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    /// Where each line begins, in octets.
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        let behind_line_feeds = text.match_indices('\n').map(|(offset, _)| offset + 1);
+        Lines {
+            text,
+            starts: std::iter::once(0).chain(behind_line_feeds).collect(),
+        }
+    }
+
+    /// The place of the octet at `offset`; an offset beyond the text is its end.
+    pub(super) fn place(&self, offset: usize) -> Place {
+        let mut end = offset.min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        // The first line begins at 0, so at least one begins at or before `end`.
+        let line = self.starts.partition_point(|start| *start <= end);
+        let start = self.starts[line - 1];
+        Place {
+            line,
+            column: self.text[start..end].chars().count() + 1,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.file.display())?;
+        if let Some(Place { line, column }) = self.place {
+            write!(out, ":{line}:{column}")?;
+        }
+        write!(out, ": {}", self.what)?;
+        if let Some(mend) = &self.mend {
+            write!(out, "\n  {mend}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            write!(out, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Problems {}
+
+/// A word of the file as a message shows it: in backquotes, control characters
+/// escaped, not endless.
+pub(super) fn quoted(word: impl AsRef<str>) -> String {
+    let word = word.as_ref();
+    let mut shown = String::from("`");
+    for (index, character) in word.chars().enumerate() {
+        if index == SHOWN_CHARACTERS {
+            shown.push('…');
+            break;
+        }
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown.push('`');
+    shown
+}
+
+/// A path, likewise.
+pub(super) fn quoted_path(path: &Path) -> String {
+    quoted(path.to_string_lossy())
+}
+
+/// The one of `known` that `word` was probably meant to be.
+pub(super) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    let word = plain(word);
+    known
+        .iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&word, &plain(candidate)),
+                *candidate,
+            )
+        })
+        // A third of the letters may differ; more is another word.
+        .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count().max(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// "did you mean" where something is close, else everything there is.
+pub(super) fn suggest(word: &str, known: &[&str]) -> String {
+    match closest(word, known) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => format!("known here: {}", list(known)),
+    }
+}
+
+/// "`a`, `b`, `c`"
+pub(super) fn list(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(quoted).collect();
+    words.join(", ")
+}

@@ -1,0 +1,580 @@
+//! From the sections of the file to the types of [`super`]: `[server]`,
+//! `[listener.NAME]`, `[tenant.NAME]`. Plugins have a room of their own.
+//!
+//! A reader takes every key and finishes its section before it gives up on
+//! anything, so that one problem never hides another.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::de::DeTable;
+use tracing_subscriber::EnvFilter;
+
+use super::check::{self, Claims};
+use super::disk::{Look, Wanted};
+use super::problem::{Lines, Problem, Problems, quoted};
+use super::read_plugin::plugin;
+use super::section::{Located, Report, Section, Value};
+use super::{
+    Config, Listener, ListenerTls, Log, LogFormat, Pem, PlaintextLogin, Server, ServerLimits,
+    Tenant, TenantLimits,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The least autologout timer (RFC 1939 section 3).
+const LEAST_AUTOLOGOUT: Duration = Duration::from_secs(10 * 60);
+
+/// What a command line must be able to hold, in octets (RFC 2449 section 4).
+const LEAST_LINE: u64 = 255;
+
+/// The longest command line that can be asked for, in octets.
+const LONGEST_LINE: u64 = 1024 * 1024;
+
+/// Counts have an end, in any key.
+pub(super) const MOST: u32 = 10_000_000;
+
+/// Octets of the name of a listener, plugin or tenant.
+const NAME_OCTETS: usize = 64;
+
+/// Reads a whole file's text.
+pub(super) fn config(text: &str, file: &Path, base: &Path, look: Look) -> Result<Config, Problems> {
+    // An empty path is how std says "here" when it takes a file's parent.
+    let here = if base.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        base
+    };
+    let base = std::path::absolute(here).map_err(|error| {
+        let what = format!("this file's folder has no absolute path: {error}");
+        Problems(vec![Problem::of_file(
+            file,
+            what,
+            "name the file by an absolute path",
+        )])
+    })?;
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(syntax_problems(text, file, &errors));
+    }
+    let report = Report::new(text, file, base, look);
+    let mut claims = Claims::default();
+    let mut root = Section::new(&report, "the file".into(), 0, root.into_inner());
+
+    let server = server(root.section("server"), &mut claims);
+    let listeners = each(&mut root, "listener", |name, section| {
+        listener(name, section, &mut claims)
+    });
+    let plugins = each(&mut root, "plugin", |name, section| {
+        claims.plugins.push(name.clone());
+        plugin(name, section)
+    });
+    let tenants = each(&mut root, "tenant", |name, section| {
+        tenant(name, section, &mut claims)
+    });
+    root.finish();
+
+    let mut config = Config {
+        server,
+        listeners,
+        plugins,
+        tenants,
+        warnings: Vec::new(),
+    };
+    check::across(&report, &claims, &mut config);
+    let (problems, warnings) = report.into_parts();
+    if problems.is_empty() {
+        config.warnings = warnings;
+        Ok(config)
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+/// What the TOML parser says: the first problem of each line, since the others
+/// on it are mostly its echoes. Nothing else is said of such a text, for what
+/// was recovered from it may not be what was meant.
+fn syntax_problems(text: &str, file: &Path, errors: &[toml::de::Error]) -> Problems {
+    let lines = Lines::of(text);
+    let mut by_line = HashMap::new();
+    for error in errors {
+        let place = lines.place(error.span().map_or(text.len(), |span| span.start));
+        let problem = by_line
+            .entry(place.line)
+            .or_insert((place, error.message()));
+        if place < problem.0 {
+            *problem = (place, error.message());
+        }
+    }
+    let mut found: Vec<_> = by_line.into_values().collect();
+    found.sort();
+    let problem = |(place, message)| Problem {
+        file: file.to_owned(),
+        place: Some(place),
+        what: format!("not TOML: {message}"),
+        mend: Some(syntax_mend(message).into()),
+    };
+    Problems(found.into_iter().map(problem).collect())
+}
+
+fn syntax_mend(message: &str) -> &'static str {
+    if message.starts_with("duplicate key") {
+        "write each key and each [section] once"
+    } else if message.contains("quote") {
+        "write text in double quotes: key = \"value\""
+    } else if message.contains("array") {
+        "write [\"a\", \"b\"]"
+    } else if message.contains("escape") {
+        "write a backslash twice, or the text in single quotes"
+    } else {
+        "write [section] lines, and key = value lines below them"
+    }
+}
+
+/// Reads each `[kind.NAME]`.
+fn each<'r, 't, T>(
+    root: &mut Section<'r, 't>,
+    kind: &'static str,
+    mut read: impl FnMut(&Located<String>, Section<'r, 't>) -> Option<T>,
+) -> Vec<T> {
+    let wanted = format!("a table for each: a line [{kind}.NAME] with its keys below");
+    let Some(sections) = root
+        .take(kind)
+        .and_then(|value| value.table(format!("[{kind}]"), &wanted))
+    else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for (name, value) in sections.rest() {
+        if !is_name(&name.value) {
+            value.report().problem(
+                name.at,
+                format!("{} is no name for a {kind}", quoted(&name.value)),
+                format!(
+                    "write [{kind}.NAME] with at most {NAME_OCTETS} letters, digits, `-`, `_` or `.`, a letter or digit first"
+                ),
+            );
+        }
+        let title = format!("[{kind}.{}]", name.value.escape_debug());
+        if let Some(section) = value.table(title, &wanted) {
+            all.extend(read(&name, section));
+        }
+    }
+    all
+}
+
+/// Fit for log lines, metrics and file names.
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_OCTETS
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
+}
+
+fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
+    let hostname = section.take("hostname").and_then(|value| {
+        let name = value.string("the host's name, in quotes")?;
+        if is_domain(&name.value) {
+            Some(name.value)
+        } else {
+            value.bad(
+                format_args!("is {}", quoted(&name.value)),
+                "write a domain name such as \"mail.example.org\"",
+            )
+        }
+    });
+    let state_dir = section
+        .take("state-dir")
+        .and_then(|value| value.path())
+        .unwrap_or_else(|| Located {
+            value: "/var/lib/restante".into(),
+            at: section.at,
+        });
+    let report = section.report;
+    report.check_path("state-dir", &state_dir, Wanted::DirectoryOrNothing);
+    let certificate = pem(&mut section, claims);
+    let admin = section.take("admin").and_then(|value| {
+        not_yet(&value);
+        let address = address(&value, "127.0.0.1:9110")?;
+        claims
+            .addresses
+            .push((address.clone(), "`admin` in [server]".into()));
+        Some(address.value)
+    });
+    let implementation = section
+        .take("implementation")
+        .and_then(|value| value.boolean());
+    let log = log(section.section("log"));
+    let limits = server_limits(section.section("limits"));
+    section.finish();
+    Server {
+        hostname: hostname.unwrap_or_else(machine_name),
+        state_dir: state_dir.value,
+        certificate,
+        admin,
+        implementation: implementation.unwrap_or(true),
+        log,
+        limits,
+    }
+}
+
+/// What this machine calls itself, if that is fit to be shown to clients.
+fn machine_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_str()
+        .ok()
+        .filter(|name| is_domain(name))
+        .unwrap_or("localhost")
+        .to_owned()
+}
+
+/// `certificate` and `key`, both or none.
+fn pem(section: &mut Section<'_, '_>, claims: &mut Claims) -> Option<Pem> {
+    let certificate = section.take("certificate");
+    let key = section.take("key");
+    let alone = match (&certificate, &key) {
+        (Some(certificate), None) => Some((certificate, "key")),
+        (None, Some(key)) => Some((key, "certificate")),
+        _ => None,
+    };
+    if let Some((one, other)) = alone {
+        let mend = format!("add: {other} = \"/path/to/{other}.pem\"");
+        one.bad::<()>(format_args!("has no `{other}` beside it"), mend);
+    }
+    // Even a broken one shows that TLS was thought of.
+    claims.certificates |= certificate.is_some() || key.is_some();
+    let report = section.report;
+    let file = |value: Option<Value<'_, '_>>, role| {
+        let path = value.and_then(|value| value.path())?;
+        report
+            .check_path(role, &path, Wanted::File)
+            .then_some(path.value)
+    };
+    let (certificate, key) = (file(certificate, "certificate"), file(key, "key"));
+    Some(Pem {
+        certificate: certificate?,
+        key: key?,
+    })
+}
+
+fn log(mut section: Section<'_, '_>) -> Log {
+    let mut log = Log::default();
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    set(
+        &mut log.format,
+        section
+            .take("format")
+            .and_then(|value| value.choice(&formats)),
+    );
+    let filter = section.take("filter").and_then(|value| {
+        let filter = value.string("a filter, in quotes")?;
+        match EnvFilter::builder().parse(&filter.value) {
+            Ok(_) => Some(filter.value),
+            Err(error) => value.bad(
+                format_args!("is no filter: {error}"),
+                "write a level (error, warn, info, debug, trace), or \"info,restante=debug\"",
+            ),
+        }
+    });
+    set(&mut log.filter, filter);
+    section.finish();
+    log
+}
+
+fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
+    let mut limits = ServerLimits::default();
+    let mut count = |key, range: RangeInclusive<u32>| section.take(key)?.count(range);
+    if let Some(connections) = count("connections", 1..=MOST) {
+        limits.connections = connections as usize;
+        limits.unauthenticated = limits.unauthenticated.min(limits.connections);
+    }
+    set(&mut limits.instances, count("instances", 1..=MOST));
+    let before = count("bad-commands-before-login", 1..=MOST);
+    set(&mut limits.bad_commands_before_login, before);
+    let after = count("bad-commands-after-login", 1..=MOST);
+    set(&mut limits.bad_commands_after_login, after);
+    set(
+        &mut limits.login_failures,
+        count("login-failures", 1..=MOST),
+    );
+    let unauthenticated = section.take("unauthenticated").and_then(|value| {
+        let number = value.count(1..=MOST)? as usize;
+        if number > limits.connections {
+            return value.bad(
+                format_args!(
+                    "is {number}, more than `connections` ({})",
+                    limits.connections
+                ),
+                "write at most as many",
+            );
+        }
+        Some(number)
+    });
+    set(&mut limits.unauthenticated, unauthenticated);
+
+    let mut duration =
+        |key, range: RangeInclusive<Duration>, reason| section.take(key)?.duration(range, reason);
+    set(
+        &mut limits.login_timeout,
+        duration("login-timeout", SECOND..=DAY, ""),
+    );
+    let reason = " (RFC 1939 section 3)";
+    let autologout = duration("autologout", LEAST_AUTOLOGOUT..=7 * DAY, reason);
+    set(&mut limits.autologout, autologout);
+    set(
+        &mut limits.handshake_timeout,
+        duration("handshake-timeout", SECOND..=DAY, ""),
+    );
+    set(
+        &mut limits.write_timeout,
+        duration("write-timeout", SECOND..=DAY, ""),
+    );
+    let failure_delay = duration("failure-delay", Duration::ZERO..=60 * SECOND, "");
+    set(&mut limits.failure_delay, failure_delay);
+    set(
+        &mut limits.shutdown_grace,
+        duration("shutdown-grace", Duration::ZERO..=DAY, ""),
+    );
+    let line = section
+        .take("line")
+        .and_then(|value| value.size(LEAST_LINE..=LONGEST_LINE, " (RFC 2449 section 4)"))
+        .and_then(|octets| usize::try_from(octets).ok());
+    set(&mut limits.line, line);
+    section.finish();
+    limits
+}
+
+fn listener(
+    name: &Located<String>,
+    mut section: Section<'_, '_>,
+    claims: &mut Claims,
+) -> Option<Listener> {
+    let address = section
+        .require("address", "address = \"[::]:110\"")
+        .and_then(|value| address(&value, "[::]:110"));
+    if let Some(address) = &address {
+        claims
+            .addresses
+            .push((address.clone(), section.name.clone()));
+    }
+    let kinds = [
+        ("off", ListenerTls::Off),
+        ("starttls", ListenerTls::StartTls),
+        ("implicit", ListenerTls::Implicit),
+    ];
+    let tls = section
+        .require("tls", "tls = \"implicit\" (or \"starttls\", or \"off\")")
+        .and_then(|value| {
+            let at = value.at;
+            let tls = value.choice(&kinds)?;
+            if tls != ListenerTls::Off {
+                claims.tls.push(Located {
+                    value: section.name.clone(),
+                    at,
+                });
+            }
+            Some(tls)
+        });
+    claims.listeners += 1;
+    section.finish();
+    Some(Listener {
+        name: name.value.clone(),
+        address: address?.value,
+        tls: tls?,
+    })
+}
+
+fn address(value: &Value<'_, '_>, example: &str) -> Option<Located<SocketAddr>> {
+    let text = value.string("an address and a port, in quotes")?;
+    match text.value.parse() {
+        Ok(address) => Some(Located {
+            value: address,
+            at: text.at,
+        }),
+        Err(_) => value.bad(
+            format_args!("is {}", quoted(&text.value)),
+            format!(
+                "write an IP address and a port: \"{example}\" (\"[::]\" is every address, \"127.0.0.1\" this machine alone)"
+            ),
+        ),
+    }
+}
+
+fn tenant(
+    name: &Located<String>,
+    mut section: Section<'_, '_>,
+    claims: &mut Claims,
+) -> Option<Tenant> {
+    let domains = section.take("domains").map_or_else(Vec::new, |value| {
+        names(&value, is_domain, "\"example.org\"")
+    });
+    let server_names = section.take("server-names").map_or_else(Vec::new, |value| {
+        let fits = |name: &str| is_domain(name.strip_prefix("*.").unwrap_or(name));
+        names(&value, fits, "\"pop.example.org\" or \"*.example.org\"")
+    });
+    let default = section.take("default").and_then(|value| {
+        let at = value.at;
+        value.boolean().map(|value| Located { value, at })
+    });
+    let certificate = pem(&mut section, claims);
+    let authenticators = section
+        .require(
+            "authenticators",
+            "authenticators = [\"NAME\"], naming plugins",
+        )
+        .and_then(|value| {
+            let authenticators = plugins(&value)?;
+            if authenticators.is_empty() {
+                return value.bad("is empty", "name at least one plugin, or nobody can log in");
+            }
+            Some(authenticators)
+        });
+    let store = section
+        .require("store", "store = \"NAME\", naming a plugin")
+        .and_then(|value| value.string("the name of a plugin, in quotes"));
+    let selectors = section
+        .take("selectors")
+        .and_then(|value| plugins(&value))
+        .unwrap_or_default();
+    let filters = section
+        .take("filters")
+        .and_then(|value| plugins(&value))
+        .unwrap_or_default();
+    let plaintext = [
+        ("loopback", PlaintextLogin::Loopback),
+        ("always", PlaintextLogin::Always),
+        ("never", PlaintextLogin::Never),
+    ];
+    let plaintext_login = section
+        .take("plaintext-login")
+        .and_then(|value| value.choice(&plaintext));
+    let limits = tenant_limits(section.section("limits"));
+
+    let uses = authenticators.iter().flatten().chain(&store);
+    claims
+        .uses
+        .extend(uses.chain(&selectors).chain(&filters).cloned());
+    claims.tenants.push(check::TenantClaims {
+        name: name.clone(),
+        domains: domains.clone(),
+        server_names: server_names.clone(),
+        default: default.clone(),
+    });
+    section.finish();
+    Some(Tenant {
+        name: name.value.clone(),
+        domains: values(domains),
+        server_names: values(server_names),
+        default: default.is_some_and(|default| default.value),
+        certificate,
+        authenticators: values(authenticators?),
+        store: store?.value,
+        selectors: values(selectors),
+        filters: values(filters),
+        plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
+        limits,
+    })
+}
+
+fn tenant_limits(mut section: Section<'_, '_>) -> TenantLimits {
+    let mut limits = TenantLimits::default();
+    let sessions = section
+        .take("sessions")
+        .and_then(|value| value.count(1..=MOST));
+    set(&mut limits.sessions, sessions.map(|number| number as usize));
+    let of_user = section.take("sessions-per-user").and_then(|value| {
+        not_yet(&value);
+        value.count(1..=MOST)
+    });
+    set(
+        &mut limits.sessions_per_user,
+        of_user.map(|number| number as usize),
+    );
+    section.finish();
+    limits
+}
+
+/// An array of domain names, in lower case.
+fn names(
+    value: &Value<'_, '_>,
+    fits: impl Fn(&str) -> bool,
+    example: &str,
+) -> Vec<Located<String>> {
+    let mut names = value.strings(&format!("[{example}]")).unwrap_or_default();
+    names.retain_mut(|name| {
+        name.value.make_ascii_lowercase();
+        let fits = fits(&name.value);
+        if !fits {
+            let what = format!(
+                "{} in {} is no domain name",
+                quoted(&name.value),
+                value.name
+            );
+            let mend = if name.value.is_ascii() {
+                format!("write {example}")
+            } else {
+                "write it as it stands in the DNS, with `xn--`".into()
+            };
+            value.report().problem(name.at, what, mend);
+        }
+        fits
+    });
+    names
+}
+
+/// An array of names of plugins, each once.
+fn plugins(value: &Value<'_, '_>) -> Option<Vec<Located<String>>> {
+    let plugins = value.strings("[\"NAME\"], naming plugins")?;
+    for (index, plugin) in plugins.iter().enumerate() {
+        if plugins[..index]
+            .iter()
+            .any(|before| before.value == plugin.value)
+        {
+            let what = format!("{} stands twice in {}", quoted(&plugin.value), value.name);
+            value
+                .report()
+                .problem(plugin.at, what, "name each plugin once");
+        }
+    }
+    Some(plugins)
+}
+
+/// A domain name in ASCII (RFC 1123 section 2.1; underscores are let through,
+/// since container hosts have them).
+fn is_domain(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// Said of a key that is understood but does nothing yet: silence would be a
+/// promise.
+fn not_yet(value: &Value<'_, '_>) {
+    value.report().warning(
+        value.at,
+        format!("{} does nothing yet", value.name),
+        "this version reads it and does not act on it",
+    );
+}
+
+pub(super) fn set<T>(slot: &mut T, read: Option<T>) {
+    if let Some(read) = read {
+        *slot = read;
+    }
+}
+
+fn values(located: Vec<Located<String>>) -> Vec<String> {
+    located.into_iter().map(|located| located.value).collect()
+}

@@ -1,0 +1,291 @@
+//! `[plugin.NAME]`: from its section to [`Plugin`].
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::disk::Wanted;
+use super::problem::{quoted, suggest};
+use super::read::{MOST, set};
+use super::section::{Located, Section, Value};
+use super::{ComponentSource, DirectoryGrant, Grants, Plugin, PluginLimits};
+use crate::template::{Placeholder, Template, TemplateError};
+
+/// One page of linear memory, and all that 32 bits can address, in octets.
+const LEAST_MEMORY: u64 = 64 * 1024;
+const MOST_MEMORY: u64 = 4 * 1024 * 1024 * 1024;
+
+const LEAST_TIME: Duration = Duration::from_millis(1);
+const MOST_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// The session's own directory in the guest.
+const MAILDROP: &str = "/maildrop";
+
+pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Option<Plugin> {
+    let example = "component = \"builtin:maildir\", or the path of a component";
+    let component = section
+        .require("component", example)
+        .and_then(|value| component(&value));
+    let sha256 = section.take("sha256").and_then(|value| sha256(&value));
+    let settings = settings(section.section("settings"));
+    let grants = grants(section.section("grants"));
+    let limits = limits(section.section("limits"));
+    section.finish();
+    Some(Plugin {
+        name: name.value.clone(),
+        component: component?,
+        sha256,
+        settings,
+        grants,
+        limits,
+    })
+}
+
+fn component(value: &Value<'_, '_>) -> Option<ComponentSource> {
+    let text = value.string("\"builtin:NAME\" or a path, in quotes")?.value;
+    if let Some(name) = text.strip_prefix("builtin:") {
+        let fits = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_';
+        if name.is_empty() || !name.bytes().all(fits) {
+            return value.bad(
+                format_args!("is {}", quoted(&text)),
+                "write the name of a built-in component: \"builtin:maildir\"",
+            );
+        }
+        return Some(ComponentSource::Builtin(name.to_owned()));
+    }
+    // A bare word is most likely a built-in component without its prefix.
+    if !text.is_empty() && !text.contains(['/', '.']) {
+        return value.bad(
+            format_args!("is {}", quoted(&text)),
+            format!(
+                "write {} for a built-in component, or a path with a `/` or a `.` in it",
+                quoted(format!("builtin:{text}"))
+            ),
+        );
+    }
+    let path = value.path()?;
+    let report = value.report();
+    report
+        .check_path("component", &path, Wanted::File)
+        .then_some(ComponentSource::Path(path.value))
+}
+
+fn sha256(value: &Value<'_, '_>) -> Option<[u8; 32]> {
+    let text = value.string("64 hex digits, in quotes")?.value;
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
+        .collect();
+    let digest = digits.and_then(|digits| {
+        let octets: Vec<u8> = digits
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit))
+            .collect();
+        // An odd number of digits is not 64 of them.
+        (digits.len() == 64).then(|| <[u8; 32]>::try_from(octets).ok())?
+    });
+    match digest {
+        Some(digest) => Some(digest),
+        None => value.bad(
+            "is no SHA-256 digest",
+            "write 64 hex digits, as `sha256sum FILE` prints them",
+        ),
+    }
+}
+
+/// Values are never repeated in a message: they may be secrets.
+fn settings(section: Section<'_, '_>) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    for (key, value) in section.rest() {
+        if key.value.is_empty() || key.value.chars().any(char::is_control) {
+            value.bad::<()>("is no name for a setting", "write a word");
+        }
+        let text = match &value.toml {
+            DeValue::Array(_) => setting_list(&value),
+            _ => setting_text(&value),
+        };
+        if let Some(text) = text {
+            settings.push((key.value, text));
+        }
+    }
+    settings
+}
+
+fn setting_list(value: &Value<'_, '_>) -> Option<String> {
+    let mut lines = Vec::new();
+    let mut whole = true;
+    for element in value.array("an array")? {
+        match setting_text(&element) {
+            Some(text) if text.contains('\n') => {
+                element.bad::<()>(
+                    "holds a line feed",
+                    "write each line as an entry of its own: the plugin gets one entry a line",
+                );
+                whole = false;
+            }
+            Some(text) => lines.push(text),
+            None => whole = false,
+        }
+    }
+    whole.then(|| lines.join("\n"))
+}
+
+fn setting_text(value: &Value<'_, '_>) -> Option<String> {
+    match &value.toml {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        DeValue::Boolean(boolean) => Some(boolean.to_string()),
+        DeValue::Float(float) => Some(float.as_str().to_owned()),
+        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(number) => Some(number.to_string()),
+            Err(_) => value.bad("is too large a number", "write it in quotes"),
+        },
+        DeValue::Datetime(_) => value.bad("is a date", "write it in quotes"),
+        DeValue::Array(_) => value.bad("is an array in an array", "write one array of strings"),
+        DeValue::Table(_) => value.bad(
+            "is a table",
+            "write plain values; a dot in a setting's name wants quotes: \"a.b\" = 1",
+        ),
+    }
+}
+
+fn grants(mut section: Section<'_, '_>) -> Grants {
+    let mut directories: Vec<DirectoryGrant> = Vec::new();
+    let example = "[{ host = \"/srv/x\", guest = \"/x\", access = \"read\" }]";
+    let entries = section
+        .take("directories")
+        .and_then(|value| value.array(&format!("an array of tables: {example}")));
+    for entry in entries.into_iter().flatten() {
+        let (report, at) = (entry.report(), entry.at);
+        let title = entry.name.clone();
+        let Some(grant) = entry
+            .table(
+                title.clone(),
+                "{ host = \"/srv/x\", guest = \"/x\", access = \"read\" }",
+            )
+            .and_then(directory)
+        else {
+            continue;
+        };
+        if directories.iter().any(|before| before.guest == grant.guest) {
+            let what = format!("{title} grants {} a second time", quoted(&grant.guest));
+            report.problem(at, what, "give each directory a guest path of its own");
+        }
+        directories.push(grant);
+    }
+    let maildrop = section.take("maildrop").and_then(|value| maildrop(&value));
+    section.finish();
+    Grants {
+        directories,
+        maildrop,
+    }
+}
+
+fn directory(mut section: Section<'_, '_>) -> Option<DirectoryGrant> {
+    let host = section
+        .require("host", "host = \"/srv/x\", a directory of this machine")
+        .and_then(|value| {
+            let path = value.path()?;
+            value
+                .report()
+                .check_path("directory", &path, Wanted::Directory)
+                .then_some(path.value)
+        });
+    let guest = section
+        .require("guest", "guest = \"/x\", its path in the plugin")
+        .and_then(|value| guest_path(&value));
+    let write = section
+        .take("access")
+        .and_then(|value| value.choice(&[("read", false), ("read-write", true)]));
+    section.finish();
+    Some(DirectoryGrant {
+        host: host?,
+        guest: guest?,
+        write: write.unwrap_or(false),
+    })
+}
+
+fn guest_path(value: &Value<'_, '_>) -> Option<String> {
+    let text = value.string("an absolute path, in quotes")?.value;
+    let shown = quoted(&text);
+    let below_maildrop = text
+        .strip_prefix(MAILDROP)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if below_maildrop {
+        return value.bad(
+            format_args!("is {shown}"),
+            "choose another path: that one belongs to the `maildrop` grant",
+        );
+    }
+    let normal = text.strip_prefix('/').is_some_and(|rest| {
+        rest.is_empty() || !rest.split('/').any(|part| matches!(part, "" | "." | ".."))
+    });
+    if !normal || text.chars().any(char::is_control) {
+        return value.bad(
+            format_args!("is {shown}"),
+            "write an absolute path without `.`, `..` and `//`, such as \"/users\"",
+        );
+    }
+    Some(text)
+}
+
+fn maildrop(value: &Value<'_, '_>) -> Option<Template> {
+    let text = value.string("a path, in quotes")?.value;
+    if text.is_empty() {
+        return value.bad(
+            "is empty",
+            "write a path such as \"/var/mail/{domain}/{local}\"",
+        );
+    }
+    let absolute = if text.starts_with('/') {
+        text
+    } else {
+        let Some(base) = value.report().base().to_str() else {
+            return value.bad(
+                "starts at this file's folder, whose own path is not UTF-8",
+                "write an absolute path",
+            );
+        };
+        format!("{}/{text}", Template::escape(base))
+    };
+    let mend = match Template::parse(&absolute) {
+        Ok(template) => return Some(template),
+        Err(TemplateError::Unknown(name)) => {
+            let names = Placeholder::NAMES;
+            let mend = suggest(&name, &names);
+            return value.bad(
+                format_args!("has an unknown placeholder {}", quoted(name)),
+                mend,
+            );
+        }
+        Err(TemplateError::Unbalanced(brace)) => {
+            let mend = format!("close each `{{name}}`; for a brace itself write `{brace}{brace}`");
+            return value.bad(format_args!("has an unbalanced `{brace}`"), mend);
+        }
+        Err(error @ (TemplateError::Dots(_) | TemplateError::Relative)) => {
+            (error, "write the path out, without `.` and `..`")
+        }
+        Err(error @ TemplateError::Control) => (error, "write a path without it"),
+    };
+    value.bad(format_args!("is no path: {}", mend.0), mend.1)
+}
+
+fn limits(mut section: Section<'_, '_>) -> PluginLimits {
+    let mut limits = PluginLimits::default();
+    let memory = section
+        .take("memory")
+        .and_then(|value| value.size(LEAST_MEMORY..=MOST_MEMORY, ""));
+    set(&mut limits.memory, memory);
+    let mut duration = |key| section.take(key)?.duration(LEAST_TIME..=MOST_TIME, "");
+    set(&mut limits.cpu_time, duration("cpu-time"));
+    set(&mut limits.wall_time, duration("wall-time"));
+    let log_lines = section
+        .take("log-lines")
+        .and_then(|value| value.count(0..=MOST));
+    set(&mut limits.log_lines, log_lines);
+    section.finish();
+    limits
+}
