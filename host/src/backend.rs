@@ -57,7 +57,7 @@ pub enum Credentials {
 }
 
 /// Who logged in, as an authenticator decided it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Account {
     /// The canonical user name: limits, locks and logs use this one.
     pub user: String,
@@ -130,7 +130,8 @@ pub trait Store: Send + Sync {
     /// What the exclusive lock on this account's maildrop is taken under
     /// (RFC 1939 section 4): two accounts that lead to the same mail give the
     /// same key.
-    fn lock_key(&self, connection: &Connection, account: &Account) -> Result<String, Failure>;
+    async fn lock_key(&self, connection: &Connection, account: &Account)
+    -> Result<String, Failure>;
 
     /// Opens the account's maildrop, for this session alone. The lock is held.
     async fn open(

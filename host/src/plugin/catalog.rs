@@ -1,0 +1,394 @@
+//! Components on their way from a file to something that can be instantiated:
+//! read, checked, compiled once for each digest, and kept in the state
+//! directory so that the next start does not compile at all.
+
+use std::collections::HashMap;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+use tracing::{info, warn};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use super::grants::make_private_dir;
+use super::roles::{RoleError, Roles};
+use super::state::State;
+use super::{builtin, linker};
+use crate::config::ComponentSource;
+
+/// Largest component, in octets: an 18 MB Python component fits, with room.
+const COMPONENT: u64 = 64 << 20;
+
+/// Why a component cannot be put to work. Who reads it wrote the configuration.
+#[derive(Debug, Error)]
+pub enum ComponentError {
+    /// The file.
+    #[error("cannot read {path:?}: {error}")]
+    Read {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A directory, a device, …
+    #[error("{0:?} is not a regular file")]
+    NotAFile(PathBuf),
+    /// Over the size limit.
+    #[error("{octets} octets; a component may have {COMPONENT}")]
+    TooLarge {
+        /// Its size.
+        octets: u64,
+    },
+    /// No such name among the embedded ones.
+    #[error("this build of restante embeds no component {name:?}; {known}")]
+    NoSuchBuiltin {
+        /// As configured.
+        name: String,
+        /// Those it has, in words.
+        known: String,
+    },
+    /// The file is not the one that was pinned.
+    #[error(
+        "its SHA-256 is {found}, pinned is {pinned}; if the new file is to be trusted, change `sha256`"
+    )]
+    Digest {
+        /// Of the file, hexadecimal.
+        found: String,
+        /// As configured.
+        pinned: String,
+    },
+    /// A core module, not a component.
+    #[error(
+        "it is a core WebAssembly module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// Machine code of wasmtime's, which is not safe to load from anybody.
+    #[error(
+        "it is a precompiled wasmtime artifact, which restante does not load; name the .wasm component it was made from"
+    )]
+    Precompiled,
+    /// Neither.
+    #[error("it is not a WebAssembly component (its first octets are not those of one)")]
+    NotWasm,
+    /// wasmtime refuses it.
+    #[error("it is not a valid component: {0}")]
+    Invalid(String),
+    /// It asks for what the host does not have, or was not told to give.
+    #[error(
+        "it imports what nobody granted: {0}; restante gives wasi:cli, clocks, filesystem, io, random and sockets (0.2), wasi:config, wasi:logging and restante:plugin (0.1)"
+    )]
+    Import(String),
+    /// Its exports.
+    #[error(transparent)]
+    Role(#[from] RoleError),
+}
+
+/// A component, compiled, its imports satisfied and its roles known.
+pub(super) struct Compiled {
+    /// SHA-256 of the component, hexadecimal.
+    pub(super) digest: String,
+    pub(super) roles: Roles,
+}
+
+/// All components of the process, each compiled once.
+pub(super) struct Catalog {
+    engine: Engine,
+    linker: Linker<State>,
+    /// Compiled code, written by this process's user alone. None: not kept.
+    directory: Option<PathBuf>,
+    compiled: Mutex<HashMap<String, Arc<Compiled>>>,
+}
+
+impl Catalog {
+    pub(super) fn new(engine: Engine, state_dir: &Path) -> wasmtime::Result<Self> {
+        let linker = linker::linker(&engine)?;
+        let directory = match private_directory(&state_dir.join("components")) {
+            Ok(directory) => Some(directory),
+            Err(error) => {
+                warn!(
+                    directory = ?state_dir, %error,
+                    "compiled components cannot be kept; every start compiles them anew"
+                );
+                None
+            }
+        };
+        Ok(Self {
+            engine,
+            linker,
+            directory,
+            compiled: Mutex::default(),
+        })
+    }
+
+    /// Makes a component ready. Takes seconds where it was never compiled
+    /// before: not for the event loop.
+    pub(super) fn load(
+        &self,
+        source: &ComponentSource,
+        pinned: Option<&[u8; 32]>,
+    ) -> Result<Arc<Compiled>, ComponentError> {
+        let octets = read(source)?;
+        let digest = Sha256::digest(&octets);
+        if let Some(pinned) = pinned
+            && *pinned != *digest
+        {
+            return Err(ComponentError::Digest {
+                found: hex(&digest),
+                pinned: hex(pinned),
+            });
+        }
+        let digest = hex(&digest);
+        if let Some(compiled) = self.known().get(&digest) {
+            return Ok(compiled.clone());
+        }
+        let component = self.component(source, &digest, &octets)?;
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(|error| ComponentError::Import(import_error(&error)))?;
+        let roles = Roles::of(pre)?;
+        let compiled = Arc::new(Compiled {
+            digest: digest.clone(),
+            roles,
+        });
+        self.known().insert(digest, compiled.clone());
+        Ok(compiled)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Compiled>>> {
+        // An entry is inserted whole or not at all.
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn component(
+        &self,
+        source: &ComponentSource,
+        digest: &str,
+        octets: &[u8],
+    ) -> Result<Component, ComponentError> {
+        check_kind(octets)?;
+        let kept = self.directory.as_ref().map(|directory| {
+            directory.join(format!("{digest}-{:016x}.cwasm", compatibility(&self.engine)))
+        });
+        if let Some(path) = &kept
+            && let Some(component) = self.kept(path)
+        {
+            return Ok(component);
+        }
+        let started = Instant::now();
+        let machine_code = self
+            .engine
+            .precompile_component(octets)
+            .map_err(|error| ComponentError::Invalid(chain(&error)))?;
+        info!(
+            component = %describe(source),
+            octets = octets.len(),
+            milliseconds = started.elapsed().as_millis() as u64,
+            "component compiled"
+        );
+        if let Some(path) = &kept
+            && let Err(error) = keep(path, &machine_code)
+        {
+            warn!(file = ?path, %error, "a compiled component could not be kept");
+        }
+        // SAFETY: the octets come from this engine's own compiler, a line above.
+        unsafe { Component::deserialize(&self.engine, &machine_code) }
+            .map_err(|error| ComponentError::Invalid(chain(&error)))
+    }
+
+    /// The compiled form from an earlier run; None where there is none, or it
+    /// is damaged.
+    fn kept(&self, path: &Path) -> Option<Component> {
+        if !path.exists() {
+            return None;
+        }
+        if let Err(error) = check_seal(path) {
+            warn!(file = ?path, error, "a kept component is damaged and is compiled anew");
+            return None;
+        }
+        // SAFETY: `private_directory` made sure that this user alone writes
+        // there, and the seal that these are the octets `keep` wrote, with
+        // this very engine's version and settings in the file's name.
+        match unsafe { Component::deserialize_file(&self.engine, path) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                warn!(file = ?path, %error, "a kept component does not load and is compiled anew");
+                None
+            }
+        }
+    }
+}
+
+/// Name of a source for logs and messages.
+pub(super) fn describe(source: &ComponentSource) -> String {
+    match source {
+        ComponentSource::Builtin(name) => format!("builtin:{name}"),
+        ComponentSource::Path(path) => path.display().to_string(),
+    }
+}
+
+fn read(source: &ComponentSource) -> Result<Vec<u8>, ComponentError> {
+    let path = match source {
+        ComponentSource::Builtin(name) => {
+            return builtin::component(name)
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| ComponentError::NoSuchBuiltin {
+                    name: name.clone(),
+                    known: builtin::known(),
+                });
+        }
+        ComponentSource::Path(path) => path,
+    };
+    let failed = |error| ComponentError::Read {
+        path: path.clone(),
+        error,
+    };
+    let about = fs::metadata(path).map_err(failed)?;
+    if !about.is_file() {
+        return Err(ComponentError::NotAFile(path.clone()));
+    }
+    if about.len() > COMPONENT {
+        return Err(ComponentError::TooLarge {
+            octets: about.len(),
+        });
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// Tells a component from what is often taken for one.
+fn check_kind(octets: &[u8]) -> Result<(), ComponentError> {
+    if Engine::detect_precompiled(octets).is_some() {
+        return Err(ComponentError::Precompiled);
+    }
+    match octets.get(..8) {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(ComponentError::CoreModule),
+        _ => Err(ComponentError::NotWasm),
+    }
+}
+
+/// Stands for wasmtime's version and the engine's settings.
+fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A directory that this process's user alone can write, made if it is not there.
+fn private_directory(path: &Path) -> io::Result<PathBuf> {
+    make_private_dir(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let about = fs::symlink_metadata(path)?;
+        let own = about.uid() == rustix::process::geteuid().as_raw();
+        if !about.is_dir() || !own || about.mode() & 0o022 != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "{path:?} must be a directory of the server's own user, writable by nobody else"
+                ),
+            ));
+        }
+    }
+    Ok(path.to_owned())
+}
+
+/// Writes compiled code so that a crash leaves all of it or none, with its
+/// digest beside it.
+fn keep(path: &Path, machine_code: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    for (path, octets) in [
+        (path.to_owned(), machine_code),
+        (seal_of(path), hex(&Sha256::digest(machine_code)).as_bytes()),
+    ] {
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(octets)?;
+        file.as_file().sync_data()?;
+        file.persist(path)?;
+    }
+    Ok(())
+}
+
+fn seal_of(path: &Path) -> PathBuf {
+    path.with_extension("sha256")
+}
+
+fn check_seal(path: &Path) -> Result<(), String> {
+    let read = |path: &Path| fs::read(path).map_err(|error| error.to_string());
+    let seal = read(&seal_of(path))?;
+    if seal == hex(&Sha256::digest(read(path)?)).as_bytes() {
+        Ok(())
+    } else {
+        Err("its digest is not the one written beside it".into())
+    }
+}
+
+pub(super) fn hex(octets: &[u8]) -> String {
+    use std::fmt::Write;
+    octets.iter().fold(String::new(), |mut text, octet| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
+/// wasmtime's errors as one line, outermost first.
+pub(super) fn chain(error: &wasmtime::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// The part of a linker error that names the import.
+fn import_error(error: &wasmtime::Error) -> String {
+    chain(error)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_apart() {
+        assert!(matches!(
+            check_kind(b"\0asm\x01\0\0\0rest"),
+            Err(ComponentError::CoreModule)
+        ));
+        assert!(check_kind(b"\0asm\x0d\0\x01\0").is_ok());
+        for octets in [&b""[..], b"\0asm", b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01\0"] {
+            assert!(matches!(check_kind(octets), Err(ComponentError::NotWasm)));
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("components");
+        assert!(private_directory(&path).is_ok());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(private_directory(&path).is_err());
+    }
+
+    #[test]
+    fn damage_breaks_the_seal() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.cwasm");
+        keep(&path, b"machine code").unwrap();
+        check_seal(&path).unwrap();
+        fs::write(&path, b"machine coda").unwrap();
+        assert!(check_seal(&path).is_err());
+        fs::remove_file(seal_of(&path)).unwrap();
+        assert!(check_seal(&path).is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! `wasi:config/store`: a plugin's settings.
+
+use super::bindings::wasi::config::store::{Error, Host};
+use super::state::State;
+
+impl Host for State {
+    fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, Error>> {
+        let value = self
+            .settings
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, value)| value.clone());
+        Ok(Ok(value))
+    }
+
+    fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, Error>> {
+        Ok(Ok(self.settings.to_vec()))
+    }
+}

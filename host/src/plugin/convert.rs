@@ -1,0 +1,78 @@
+//! Between the contract's types and the host's own.
+
+use std::sync::Arc;
+
+use super::bindings::restante::plugin::types as wit;
+use crate::backend::{Account, Connection, Denial, Failure};
+use super::bindings::exports::restante::plugin::authenticator;
+
+/// The interface `types` has no functions.
+impl wit::Host for super::state::State {}
+
+pub(super) fn connection(connection: &Arc<Connection>) -> wit::Connection {
+    wit::Connection {
+        session: connection.session.clone(),
+        tenant: connection.tenant.clone(),
+        listener: connection.listener.clone(),
+        client_address: connection.client.ip().to_string(),
+        client_port: connection.client.port(),
+        tls: connection.tls.as_ref().map(|tls| wit::Tls {
+            version: tls.version.clone(),
+            cipher: tls.cipher.clone(),
+            server_name: tls.server_name.clone(),
+            client_certificate: tls.client_certificate.clone(),
+        }),
+    }
+}
+
+pub(super) fn account(account: &Account) -> wit::Account {
+    wit::Account {
+        user: account.user.clone(),
+        maildrop: account.maildrop.clone(),
+        attributes: account.attributes.clone(),
+    }
+}
+
+impl From<wit::Account> for Account {
+    fn from(account: wit::Account) -> Self {
+        Account {
+            user: account.user,
+            maildrop: account.maildrop,
+            attributes: account.attributes,
+        }
+    }
+}
+
+impl From<wit::Failure> for Failure {
+    fn from(failure: wit::Failure) -> Self {
+        match failure {
+            wit::Failure::Temporary(text) => Failure::Temporary(text),
+            wit::Failure::Permanent(text) => Failure::Permanent(text),
+            wit::Failure::InUse(text) => Failure::InUse(text),
+            wit::Failure::LoginDelay(seconds) => Failure::LoginDelay(seconds),
+            wit::Failure::Other((code, text)) => Failure::Other(code, text),
+        }
+    }
+}
+
+impl From<Failure> for wit::Failure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Temporary(text) => wit::Failure::Temporary(text),
+            Failure::Permanent(text) => wit::Failure::Permanent(text),
+            Failure::InUse(text) => wit::Failure::InUse(text),
+            Failure::LoginDelay(seconds) => wit::Failure::LoginDelay(seconds),
+            Failure::Other(code, text) => wit::Failure::Other((code, text)),
+        }
+    }
+}
+
+impl From<authenticator::Denial> for Denial {
+    fn from(denial: authenticator::Denial) -> Self {
+        match denial {
+            authenticator::Denial::Unknown => Denial::Unknown,
+            authenticator::Denial::Rejected => Denial::Rejected,
+            authenticator::Denial::Failed(failure) => Denial::Failed(failure.into()),
+        }
+    }
+}

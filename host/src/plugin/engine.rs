@@ -1,0 +1,104 @@
+//! The wasmtime engine: its settings, its pool, and the thread that makes time
+//! pass for guests.
+
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
+
+/// Length of one epoch: how finely a guest's CPU time is measured.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Most octets of linear memory that any plugin's limit can grant.
+pub(crate) const MAX_MEMORY: u64 = 1 << 30;
+/// Most live instances: each reserves 4 GiB of address space for each memory,
+/// and a process has 128 TiB.
+pub(crate) const MAX_INSTANCES: u32 = 10_000;
+
+/// Octets of native stack a guest may use.
+const WASM_STACK: usize = 512 << 10;
+/// Octets of native stack for guest and host functions together.
+const FIBER_STACK: usize = WASM_STACK + (512 << 10);
+/// Core modules in one component: Python's are linked from about thirty.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+/// Linear memories in one component.
+const MEMORIES_PER_COMPONENT: u32 = 4;
+/// Tables in one component.
+const TABLES_PER_COMPONENT: u32 = 64;
+/// Elements in one table; interpreters have large ones.
+const TABLE_ELEMENTS: usize = 100_000;
+/// Octets of wasmtime's own state for one core instance, and for one component.
+const INSTANCE_STATE: usize = 1 << 20;
+/// Octets of a slot that stay mapped when an instance ends, so that the next
+/// one does not fault them in again.
+const KEEP_RESIDENT: usize = 128 << 10;
+
+/// Makes the engine that every plugin of the process runs in.
+pub(super) fn engine(instances: u32) -> wasmtime::Result<Engine> {
+    let engine = Engine::new(&settings(instances))?;
+    let weak = engine.weak();
+    thread::Builder::new()
+        .name("epoch".into())
+        .spawn(move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                thread::sleep(TICK);
+            }
+        })
+        .map_err(wasmtime::Error::from)?;
+    Ok(engine)
+}
+
+/// Settings that decide what a component can be, and how it is compiled. What
+/// no guest toolchain needs is off: each is a part that cannot go wrong.
+fn settings(instances: u32) -> Config {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .wasm_exceptions(false)
+        .wasm_threads(false)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(FIBER_STACK)
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .memory_init_cow(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
+    config
+}
+
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let memory = usize::try_from(MAX_MEMORY).expect("a gibibyte fits an address space");
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(instances)
+        .total_stacks(instances)
+        .total_core_instances(instances.saturating_mul(8))
+        .total_memories(instances.saturating_add(instances / 4))
+        .total_tables(instances.saturating_mul(8))
+        .max_component_instance_size(INSTANCE_STATE)
+        .max_core_instance_size(INSTANCE_STATE)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(memory)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT / 8)
+        .pagemap_scan(Enabled::No);
+    pool
+}
+
+/// Epochs that stand for a span of CPU time, at least one.
+pub(super) fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos()))
+        .unwrap_or(u64::MAX)
+        .max(1)
+}
+

@@ -1,0 +1,75 @@
+//! The role `filter`: one instance for the messages of one login.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use wasmtime::component::Resource;
+
+use super::bindings::exports::restante::plugin::filter as wit;
+use super::bindings::restante::plugin::types;
+use super::instance::Instance;
+use super::maildrop::MessageEntry;
+use super::{Plugin, convert};
+use crate::backend::{Account, Connection, Failure, Filter, Message, Screener, Verdict};
+
+pub(super) struct PluginFilter {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) functions: wit::GuestIndices,
+}
+
+#[async_trait]
+impl Filter for PluginFilter {
+    fn identity(&self) -> &str {
+        &self.plugin.identity
+    }
+
+    async fn screener(
+        &self,
+        connection: &Arc<Connection>,
+        account: &Account,
+    ) -> Result<Box<dyn Screener>, Failure> {
+        let mut instance = Instance::new(&self.plugin, &connection.tenant, None).await?;
+        let functions = self.functions.clone();
+        let functions = instance
+            .call("filter", |store, guest| {
+                Box::pin(async move { functions.load(store, guest) })
+            })
+            .await?;
+        Ok(Box::new(PluginScreener {
+            instance,
+            functions,
+            account: Arc::new(convert::account(account)),
+        }))
+    }
+}
+
+struct PluginScreener {
+    instance: Instance,
+    functions: wit::Guest,
+    account: Arc<types::Account>,
+}
+
+#[async_trait]
+impl Screener for PluginScreener {
+    async fn screen(&mut self, message: Arc<dyn Message>) -> Result<Verdict, Failure> {
+        let (functions, account) = (self.functions.clone(), self.account.clone());
+        let verdict = self
+            .instance
+            .call("filter.screen", |store, _| {
+                Box::pin(async move {
+                    let owned = store.data_mut().table.push(MessageEntry(message))?;
+                    let lent = Resource::new_borrow(owned.rep());
+                    let verdict = functions.call_screen(&mut *store, &account, lent).await?;
+                    store.data_mut().table.delete(owned)?;
+                    Ok(verdict)
+                })
+            })
+            .await?
+            .map_err(Failure::from)?;
+        Ok(match verdict {
+            wit::Verdict::Show => Verdict::Show,
+            wit::Verdict::Hide => Verdict::Hide,
+            wit::Verdict::Annotate(fields) => Verdict::Annotate(fields),
+        })
+    }
+}

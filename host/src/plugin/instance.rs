@@ -1,0 +1,277 @@
+//! One live instance of a plugin, and the guard around every call into it.
+//!
+//! A call has a bound on CPU (epochs) and on time (the wall clock), the
+//! instance one on memory. Whatever goes wrong in a guest becomes one log line
+//! here, and a [`Failure`] without details for the client; the instance is
+//! gone with it, since after a trap nothing in it can be relied on.
+
+use std::fmt::Write;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tracing::error;
+use wasmtime::component::{Instance as GuestInstance, ResourceTable};
+use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
+use wasmtime_wasi::WasiCtxBuilder;
+
+use super::catalog::chain;
+use super::engine::ticks;
+use super::output::{Output, Voice};
+use super::state::{Limits, State};
+use super::{Plugin, grants};
+use crate::backend::Failure;
+
+/// Octets that a guest may hand over in one call: listings, names, content.
+const HOST_CALL: usize = 64 << 20;
+/// Component-model handles that one instance may hold.
+const HANDLES: usize = 10_000;
+/// Host resources (open files, streams, messages) that one instance may hold.
+const RESOURCES: usize = 1_000;
+/// Octets of randomness in one call.
+const RANDOM: u64 = 64 << 10;
+/// Frames of a guest's backtrace that are logged.
+const FRAMES: usize = 12;
+
+/// A guest call, as a future that borrows the store.
+pub(super) type Call<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> + Send + 'a>>;
+
+/// An instance with a session's own grants.
+pub(super) struct Instance {
+    whose: Whose,
+    /// None after a failure: the instance must not be used again.
+    live: Option<Live>,
+}
+
+/// Whose instance it is; what makes its world and words its failures.
+struct Whose {
+    plugin: Arc<Plugin>,
+    tenant: Arc<str>,
+}
+
+struct Live {
+    store: Store<State>,
+    guest: GuestInstance,
+    /// The place in the pool; given back after the store is gone.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Instance {
+    /// Makes an instance. `maildrop` is this account's directory, where there is one.
+    pub(super) async fn new(
+        plugin: &Arc<Plugin>,
+        tenant: &str,
+        maildrop: Option<PathBuf>,
+    ) -> Result<Self, Failure> {
+        let whose = Whose {
+            plugin: plugin.clone(),
+            tenant: tenant.into(),
+        };
+        let permit = whose.permit().await?;
+        let mut store = whose.store(maildrop).await.map_err(|error| {
+            error!(
+                plugin = %plugin.name, tenant, cause = chain(&error),
+                "an instance could not be made"
+            );
+            Failure::internal()
+        })?;
+        begin(&mut store, plugin);
+        let pre = &plugin.compiled.roles.pre;
+        match timeout(plugin.limits.wall_time, pre.instantiate_async(&mut store)).await {
+            Ok(Ok(guest)) => Ok(Self {
+                whose,
+                live: Some(Live {
+                    store,
+                    guest,
+                    _permit: permit,
+                }),
+            }),
+            Ok(Err(error)) => Err(whose.report("instantiate", &store, Some(&error))),
+            Err(_) => Err(whose.report("instantiate", &store, None)),
+        }
+    }
+
+    /// Calls into the guest, within the plugin's limits. `name` is what the log
+    /// calls it, "store.listing".
+    pub(super) async fn call<R>(
+        &mut self,
+        name: &'static str,
+        call: impl for<'a> FnOnce(&'a mut Store<State>, &'a GuestInstance) -> Call<'a, R>,
+    ) -> Result<R, Failure> {
+        // Taken out, and put back only if the call ended well: also when this
+        // future is dropped half way, the instance is not used again.
+        let Some(mut live) = self.live.take() else {
+            return Err(Failure::internal());
+        };
+        begin(&mut live.store, &self.whose.plugin);
+        let done = timeout(
+            self.whose.plugin.limits.wall_time,
+            call(&mut live.store, &live.guest),
+        )
+        .await;
+        match done {
+            Ok(Ok(value)) => {
+                self.live = Some(live);
+                Ok(value)
+            }
+            Ok(Err(error)) => Err(self.whose.report(name, &live.store, Some(&error))),
+            Err(_) => Err(self.whose.report(name, &live.store, None)),
+        }
+    }
+
+    /// What the guest said is not true or not possible: the call that it was
+    /// said in fails, and so does the instance.
+    pub(super) fn lie(&mut self, name: &'static str, what: impl std::fmt::Display) -> Failure {
+        error!(
+            plugin = %self.whose.plugin.name, tenant = %self.whose.tenant, call = name,
+            cause = format!("the plugin answered what cannot be: {what}"),
+            "plugin call failed"
+        );
+        self.live = None;
+        Failure::internal()
+    }
+
+    /// The host's own state of the instance, while it lives.
+    pub(super) fn state(&mut self) -> Option<&mut State> {
+        self.live.as_mut().map(|live| live.store.data_mut())
+    }
+}
+
+fn begin(store: &mut Store<State>, plugin: &Plugin) {
+    let ticks = ticks(plugin.limits.cpu_time);
+    store.data_mut().limits.begin_call(ticks);
+    store.set_epoch_deadline(1);
+    store.set_hostcall_fuel(HOST_CALL);
+}
+
+impl Whose {
+    /// A place in the pool. Waits while all are taken, as long as a call may take.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let free = self.plugin.runtime.permits.clone().acquire_owned();
+        if let Ok(Ok(permit)) = timeout(self.plugin.limits.wall_time, free).await {
+            return Ok(permit);
+        }
+        error!(
+            plugin = %self.plugin.name, tenant = %self.tenant,
+            "no instance could be had: all `instances` of [server.limits] are in use"
+        );
+        Err(Failure::Temporary("the server is busy, try again later".into()))
+    }
+
+    async fn store(&self, maildrop: Option<PathBuf>) -> wasmtime::Result<Store<State>> {
+        let plugin = &self.plugin;
+        let voice = Arc::new(Mutex::new(Voice::new(
+            plugin.name.clone(),
+            self.tenant.clone(),
+            plugin.limits.log_lines,
+        )));
+        let (wasi, maildrop) = {
+            let plugin = plugin.clone();
+            let voice = voice.clone();
+            // Opening directories waits for the disk.
+            tokio::task::spawn_blocking(move || world(&plugin, &voice, maildrop)).await??
+        };
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        let mut store = Store::new(
+            plugin.runtime.engine(),
+            State {
+                wasi,
+                table,
+                limits: Limits::new(plugin.limits.memory),
+                settings: plugin.settings.clone(),
+                maildrop,
+                voice,
+            },
+        );
+        store.limiter(|state| &mut state.limits);
+        store.set_max_component_handles(HANDLES);
+        store.epoch_deadline_callback(|mut context| {
+            if context.data_mut().limits.tick() {
+                Ok(UpdateDeadline::Yield(1))
+            } else {
+                Err(wasmtime::Error::msg("CPU time limit reached"))
+            }
+        });
+        Ok(store)
+    }
+
+    /// The one log line of a failed call.
+    fn report(
+        &self,
+        call: &'static str,
+        store: &Store<State>,
+        failure: Option<&wasmtime::Error>,
+    ) -> Failure {
+        let state = store.data();
+        let mut cause = match failure {
+            Some(failure) => failure.root_cause().to_string(),
+            None => format!(
+                "no answer within {} ms (wall-time)",
+                self.plugin.limits.wall_time.as_millis()
+            ),
+        };
+        if let Some(reached) = state.limits.reached() {
+            let _ = write!(cause, " ({reached})");
+        }
+        let backtrace = failure.map(backtrace).unwrap_or_default();
+        let said = state.voice().last_words();
+        error!(
+            plugin = %self.plugin.name, tenant = %self.tenant, call, cause, said, backtrace,
+            "plugin call failed"
+        );
+        Failure::internal()
+    }
+}
+
+/// What one instance sees of the world: its grants, its voice, the clocks and
+/// randomness. No environment, no arguments, no network.
+fn world(
+    plugin: &Plugin,
+    voice: &Arc<Mutex<Voice>>,
+    maildrop: Option<PathBuf>,
+) -> wasmtime::Result<(wasmtime_wasi::WasiCtx, Option<Arc<cap_std::fs::Dir>>)> {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(Output::stdout(voice))
+        .stderr(Output::stderr(voice))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(RANDOM);
+    let opened = match &maildrop {
+        Some(path) => grants::open_maildrop(path, false)
+            .map_err(|error| wasmtime::Error::from(error).context(format!("maildrop {path:?}")))?,
+        None => None,
+    };
+    let present = maildrop.filter(|_| opened.is_some());
+    grants::preopen(&mut wasi, &plugin.grants, present.as_deref())?;
+    Ok((wasi.build(), opened))
+}
+
+/// The guest's functions, innermost first.
+fn backtrace(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return String::new();
+    };
+    backtrace
+        .frames()
+        .iter()
+        .take(FRAMES)
+        .map(|frame| match frame.func_name() {
+            Some(name) => demangle(name),
+            None => format!("function {}", frame.func_index()),
+        })
+        .collect::<Vec<_>>()
+        .join(" < ")
+}
+
+/// A function's name as its author wrote it.
+fn demangle(name: &str) -> String {
+    match rustc_demangle::try_demangle(name) {
+        Ok(name) => format!("{name:#}"),
+        Err(_) => name.to_owned(),
+    }
+}

@@ -1,0 +1,24 @@
+//! Everything that a guest can import, tied to its host side.
+//!
+//! WASI 0.2 is linked whole so that standard libraries start; what it leads to
+//! is decided by the instance's context, which holds the grants and nothing
+//! else (see [`super::instance`]).
+
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker};
+
+use super::bindings::restante::plugin as contract;
+use super::bindings::wasi;
+use super::state::State;
+
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasi::config::store::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    wasi::logging::logging::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    contract::types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    contract::files::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    contract::passwords::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    contract::maildrop::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}

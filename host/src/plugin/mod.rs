@@ -1,0 +1,199 @@
+//! The plugin host: WebAssembly components behind the traits of
+//! [`crate::backend`].
+//!
+//! The only room that names wasmtime. It knows nothing of sockets or of POP3
+//! beyond the octet rules; the session loop knows nothing of it.
+
+mod authenticator;
+mod bindings;
+mod builtin;
+mod catalog;
+mod config_store;
+mod convert;
+mod engine;
+mod files;
+mod filter;
+mod grants;
+mod instance;
+mod linker;
+mod listings;
+mod logging;
+mod maildrop;
+mod output;
+mod passwords;
+mod roles;
+mod selector;
+mod state;
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+
+pub use catalog::ComponentError;
+pub use roles::{Role, RoleError};
+
+use crate::backend::{Authenticator, Failure, Filter, Selector, Store};
+use crate::config::{self, Grants, PluginLimits};
+use catalog::{Catalog, Compiled};
+use instance::Instance;
+use listings::Listings;
+
+/// Why the runtime cannot start.
+#[derive(Debug, Error)]
+#[error("the WebAssembly runtime cannot start: {0}")]
+pub struct RuntimeError(String);
+
+/// A plugin's component that does not play the part it was given.
+#[derive(Debug, Error)]
+#[error("component {component} does not export the role `{}`", role.name())]
+pub struct MissingRole {
+    role: Role,
+    component: String,
+}
+
+/// One engine, the compiled components and the instances' places, for the
+/// whole process.
+pub struct Runtime {
+    engine: Engine,
+    catalog: Catalog,
+    permits: Arc<Semaphore>,
+    listings: Listings,
+}
+
+impl Runtime {
+    /// Starts the engine. `instances`: how many may live at once; `state_dir`:
+    /// where compiled components are kept.
+    pub fn new(instances: u32, state_dir: &Path) -> Result<Arc<Self>, RuntimeError> {
+        let failed = |error: wasmtime::Error| RuntimeError(catalog::chain(&error));
+        let instances = instances.clamp(1, engine::MAX_INSTANCES);
+        let engine = engine::engine(instances).map_err(failed)?;
+        let catalog = Catalog::new(engine.clone(), state_dir).map_err(failed)?;
+        Ok(Arc::new(Self {
+            engine,
+            catalog,
+            permits: Arc::new(Semaphore::new(instances as usize)),
+            listings: Listings::new(),
+        }))
+    }
+
+    /// Makes a configured plugin ready. May compile for seconds: not for the
+    /// event loop.
+    pub fn plugin(self: &Arc<Self>, plugin: &config::Plugin) -> Result<Arc<Plugin>, ComponentError> {
+        let compiled = self
+            .catalog
+            .load(&plugin.component, plugin.sha256.as_ref())?;
+        Ok(Arc::new(Plugin {
+            name: plugin.name.as_str().into(),
+            source: catalog::describe(&plugin.component),
+            identity: identity(&compiled.digest, plugin).into(),
+            settings: plugin.settings.clone().into(),
+            grants: plugin.grants.clone(),
+            limits: plugin.limits.clone(),
+            compiled,
+            runtime: self.clone(),
+        }))
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+/// A component with a name, settings, grants and limits.
+pub struct Plugin {
+    name: Arc<str>,
+    source: String,
+    /// Everything that its answers depend on, as a digest.
+    identity: Arc<str>,
+    settings: Arc<[(String, String)]>,
+    grants: Grants,
+    limits: PluginLimits,
+    compiled: Arc<Compiled>,
+    runtime: Arc<Runtime>,
+}
+
+impl Plugin {
+    /// The plugin as an authenticator.
+    pub fn authenticator(self: &Arc<Self>) -> Result<Arc<dyn Authenticator>, MissingRole> {
+        match self.compiled.roles.authenticator.clone() {
+            Some(functions) => Ok(Arc::new(authenticator::PluginAuthenticator {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Authenticator)),
+        }
+    }
+
+    /// The plugin as a store.
+    pub fn store(self: &Arc<Self>) -> Result<Arc<dyn Store>, MissingRole> {
+        match self.compiled.roles.store.clone() {
+            Some(functions) => Ok(Arc::new(store::PluginStore {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Store)),
+        }
+    }
+
+    /// The plugin as a filter.
+    pub fn filter(self: &Arc<Self>) -> Result<Arc<dyn Filter>, MissingRole> {
+        match self.compiled.roles.filter.clone() {
+            Some(functions) => Ok(Arc::new(filter::PluginFilter {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Filter)),
+        }
+    }
+
+    /// The plugin as a selector.
+    pub fn selector(self: &Arc<Self>) -> Result<Arc<dyn Selector>, MissingRole> {
+        match self.compiled.roles.selector.clone() {
+            Some(functions) => Ok(Arc::new(selector::PluginSelector {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Selector)),
+        }
+    }
+
+    /// Asks the plugin itself what is wrong with its settings; one line for
+    /// each problem. A plugin without the role `settings` has none.
+    pub async fn validate(self: &Arc<Self>, tenant: &str) -> Result<Vec<String>, Failure> {
+        let Some(functions) = self.compiled.roles.settings.clone() else {
+            return Ok(Vec::new());
+        };
+        let mut instance = Instance::new(self, tenant, None).await?;
+        let validated = instance
+            .call("settings.validate", |store, guest| {
+                Box::pin(async move {
+                    let functions = functions.load(&mut *store, guest)?;
+                    functions.call_validate(store).await
+                })
+            })
+            .await?;
+        Ok(validated.err().unwrap_or_default())
+    }
+
+    fn missing(&self, role: Role) -> MissingRole {
+        MissingRole {
+            role,
+            component: self.source.clone(),
+        }
+    }
+}
+
+/// Two plugins that answer alike have one identity: the same component, the
+/// same settings, the same grants.
+fn identity(digest: &str, plugin: &config::Plugin) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(digest);
+    // Debug output of texts is quoted, so two lists never look alike.
+    hasher.update(format!("{:?}{:?}", plugin.settings, plugin.grants));
+    catalog::hex(&hasher.finalize())
+}

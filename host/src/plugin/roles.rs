@@ -1,0 +1,137 @@
+//! Which roles a component exports, and where in it they are.
+
+use thiserror::Error;
+use wasmtime::component::InstancePre;
+
+use super::bindings::exports::restante::plugin::{
+    authenticator, filter, selector, settings, store,
+};
+use super::state::State;
+
+/// What a component can be asked for. Its names are those of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Decides who the client is.
+    Authenticator,
+    /// Keeps the mail.
+    Store,
+    /// Shows, hides or annotates messages.
+    Filter,
+    /// Chooses the part of a maildrop that a login sees.
+    Selector,
+}
+
+impl Role {
+    /// The interface's name in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Authenticator => "authenticator",
+            Role::Store => "store",
+            Role::Filter => "filter",
+            Role::Selector => "selector",
+        }
+    }
+}
+
+/// Interfaces of the contract that a component may export.
+const INTERFACES: [&str; 7] = [
+    "authenticator",
+    "scram",
+    "store",
+    "filter",
+    "selector",
+    "admission",
+    "settings",
+];
+
+/// Why the exports of a component are of no use.
+#[derive(Debug, Error)]
+pub enum RoleError {
+    /// Nothing of the contract is exported.
+    #[error(
+        "it exports no role of restante:plugin@0.1 (authenticator, store, filter or selector); it exports {0}"
+    )]
+    None(String),
+    /// An interface of another version of the contract.
+    #[error(
+        "it exports {0}, this restante speaks restante:plugin@0.1: rebuild it against the wit folder of this release, or take a newer restante"
+    )]
+    Version(String),
+    /// An interface whose functions are not those of the contract.
+    #[error("its export {interface} is not the contract's: {error}")]
+    Mismatch {
+        /// As exported.
+        interface: String,
+        /// What wasmtime says.
+        error: String,
+    },
+}
+
+/// A component ready to be instantiated, with its roles' functions looked up.
+pub(super) struct Roles {
+    pub(super) pre: InstancePre<State>,
+    pub(super) authenticator: Option<authenticator::GuestIndices>,
+    pub(super) store: Option<store::GuestIndices>,
+    pub(super) filter: Option<filter::GuestIndices>,
+    pub(super) selector: Option<selector::GuestIndices>,
+    pub(super) settings: Option<settings::GuestIndices>,
+}
+
+impl Roles {
+    pub(super) fn of(pre: InstancePre<State>) -> Result<Self, RoleError> {
+        let exports: Vec<String> = pre
+            .component()
+            .component_type()
+            .exports(pre.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let mut found = Vec::new();
+        for export in &exports {
+            let Some(name) = export.strip_prefix("restante:plugin/") else {
+                continue;
+            };
+            let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+            if !INTERFACES.contains(&interface) || !version.starts_with("0.1.") {
+                return Err(RoleError::Version(export.clone()));
+            }
+            found.push(interface);
+        }
+        if !found.iter().any(|interface| *interface != "settings") {
+            return Err(RoleError::None(match exports.len() {
+                0 => "nothing".into(),
+                _ => exports.join(", "),
+            }));
+        }
+        let mut roles = Roles {
+            authenticator: None,
+            store: None,
+            filter: None,
+            selector: None,
+            settings: None,
+            pre,
+        };
+        let pre = &roles.pre;
+        for interface in found {
+            let mismatch = |error: wasmtime::Error| RoleError::Mismatch {
+                interface: interface.to_owned(),
+                error: super::catalog::chain(&error),
+            };
+            match interface {
+                "authenticator" => {
+                    roles.authenticator =
+                        Some(authenticator::GuestIndices::new(pre).map_err(mismatch)?);
+                }
+                "store" => roles.store = Some(store::GuestIndices::new(pre).map_err(mismatch)?),
+                "filter" => roles.filter = Some(filter::GuestIndices::new(pre).map_err(mismatch)?),
+                "selector" => {
+                    roles.selector = Some(selector::GuestIndices::new(pre).map_err(mismatch)?);
+                }
+                "settings" => {
+                    roles.settings = Some(settings::GuestIndices::new(pre).map_err(mismatch)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(roles)
+    }
+}

@@ -1,0 +1,126 @@
+//! What belongs to one instance: its grants, its limits, its voice in the log.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cap_std::fs::Dir;
+use wasmtime::ResourceLimiter;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::output::Voice;
+
+/// Table elements that one instance may have in all.
+const TABLE_ELEMENTS: usize = 400_000;
+/// Core modules' instances within one component instance.
+const CORE_INSTANCES: usize = 64;
+
+/// The data of one wasmtime store, which holds one instance of one plugin.
+pub(crate) struct State {
+    pub(super) wasi: WasiCtx,
+    pub(super) table: ResourceTable,
+    pub(super) limits: Limits,
+    /// The plugin's settings, as wasi:config/store hands them out.
+    pub(super) settings: Arc<[(String, String)]>,
+    /// The session's maildrop directory, where the plugin has that grant and
+    /// the directory exists.
+    pub(super) maildrop: Option<Arc<Dir>>,
+    pub(super) voice: Arc<Mutex<Voice>>,
+}
+
+impl State {
+    /// The instance's voice in the log.
+    pub(super) fn voice(&self) -> std::sync::MutexGuard<'_, Voice> {
+        // A poisoned voice still has its lines: nothing in it can be half done.
+        self.voice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// Bounds on what one instance takes, and what it has taken.
+pub(super) struct Limits {
+    /// Octets of linear memory, over all memories of the instance.
+    memory: usize,
+    memory_used: usize,
+    elements_used: usize,
+    /// Epochs of CPU left to the call under way.
+    ticks_left: u64,
+    /// The bound that the call under way last ran into, for its log line.
+    reached: Option<&'static str>,
+}
+
+impl Limits {
+    pub(super) fn new(memory: u64) -> Self {
+        Self {
+            memory: usize::try_from(memory).unwrap_or(usize::MAX),
+            memory_used: 0,
+            elements_used: 0,
+            ticks_left: 0,
+            reached: None,
+        }
+    }
+
+    /// A new call begins, with this much CPU.
+    pub(super) fn begin_call(&mut self, ticks: u64) {
+        self.ticks_left = ticks;
+        self.reached = None;
+    }
+
+    /// One epoch has passed. False: the call's CPU time is used up.
+    pub(super) fn tick(&mut self) -> bool {
+        self.ticks_left = self.ticks_left.saturating_sub(1);
+        self.ticks_left > 0
+    }
+
+    /// Names the bound that the call under way ran into.
+    pub(super) fn reached(&self) -> Option<&'static str> {
+        self.reached
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self
+            .memory_used
+            .saturating_add(desired.saturating_sub(current));
+        if used > self.memory {
+            self.reached = Some("memory limit reached");
+            return Ok(false);
+        }
+        self.memory_used = used;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self
+            .elements_used
+            .saturating_add(desired.saturating_sub(current));
+        if used > TABLE_ELEMENTS {
+            self.reached = Some("table limit reached");
+            return Ok(false);
+        }
+        self.elements_used = used;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES
+    }
+}

@@ -1,0 +1,312 @@
+//! The role `store`: one instance for each session, with that session's
+//! maildrop and no other in its world.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use restante_pop3::Listing;
+use tracing::{info, warn};
+use wasmtime::component::ResourceAny;
+
+use super::bindings::exports::restante::plugin::store as wit;
+use super::instance::Instance;
+use super::listings::{Key, Listed, Names};
+use super::{Plugin, convert, grants};
+use crate::backend::{
+    Account, Connection, Content, ContentReader, Entries, Failure, FileRange, Maildrop, Store,
+};
+
+pub(super) struct PluginStore {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) functions: wit::GuestIndices,
+}
+
+impl PluginStore {
+    fn maildrop_path(
+        &self,
+        connection: &Connection,
+        account: &Account,
+    ) -> Result<Option<std::path::PathBuf>, Failure> {
+        grants::maildrop_path(&self.plugin.grants, &connection.tenant, account).map_err(|error| {
+            warn!(
+                plugin = %self.plugin.name, tenant = connection.tenant, user = ?account.user, %error,
+                "the maildrop grant does not expand for this account"
+            );
+            Failure::Permanent("this account has no maildrop".into())
+        })
+    }
+}
+
+#[async_trait]
+impl Store for PluginStore {
+    async fn lock_key(
+        &self,
+        connection: &Connection,
+        account: &Account,
+    ) -> Result<String, Failure> {
+        let Some(path) = self.maildrop_path(connection, account)? else {
+            return Ok(format!(
+                "{}\n{}\n{}",
+                connection.tenant, self.plugin.name, account.maildrop
+            ));
+        };
+        let canonical = tokio::task::spawn_blocking(move || grants::canonical(&path))
+            .await
+            .map_err(|_| Failure::internal())?;
+        Ok(canonical.to_string_lossy().into_owned())
+    }
+
+    async fn open(
+        &self,
+        connection: &Arc<Connection>,
+        account: &Account,
+    ) -> Result<Box<dyn Maildrop>, Failure> {
+        let path = self.maildrop_path(connection, account)?;
+        let key = Key {
+            identity: self.plugin.identity.clone(),
+            tenant: connection.tenant.clone(),
+            path: path.clone(),
+            account: account.clone(),
+        };
+        let mut instance = Instance::new(&self.plugin, &connection.tenant, path).await?;
+        let functions = self.functions.clone();
+        let account = convert::account(account);
+        let (functions, opened) = instance
+            .call("store.open", |store, guest| {
+                Box::pin(async move {
+                    let functions = functions.load(&mut *store, guest)?;
+                    let opened = functions.maildrop().call_open(store, &account).await?;
+                    Ok((functions, opened))
+                })
+            })
+            .await?;
+        let maildrop = opened?;
+        Ok(Box::new(PluginMaildrop {
+            plugin: self.plugin.clone(),
+            shared: Arc::new(Shared {
+                instance: tokio::sync::Mutex::new(instance),
+                functions,
+                done: Mutex::default(),
+            }),
+            maildrop,
+            key,
+            listed: None,
+        }))
+    }
+}
+
+/// The session's instance, shared with the readers that came out of it.
+struct Shared {
+    instance: tokio::sync::Mutex<Instance>,
+    functions: wit::Guest,
+    /// Readers that nobody pulls at any more, still held by the guest.
+    done: Mutex<Vec<ResourceAny>>,
+}
+
+impl Shared {
+    /// Hands finished readers back to the guest, whose destructor may run.
+    async fn release(&self, instance: &mut Instance) -> Result<(), Failure> {
+        let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
+        for reader in done {
+            instance
+                .call("store.reader.drop", |store, _| {
+                    Box::pin(reader.resource_drop_async(store))
+                })
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+struct PluginMaildrop {
+    plugin: Arc<Plugin>,
+    shared: Arc<Shared>,
+    maildrop: ResourceAny,
+    key: Key,
+    listed: Option<Arc<Listed>>,
+}
+
+impl PluginMaildrop {
+    async fn stamp(&mut self) -> Result<Option<String>, Failure> {
+        let (functions, maildrop) = (self.shared.functions.clone(), self.maildrop);
+        let mut instance = self.shared.instance.lock().await;
+        instance
+            .call("store.stamp", |store, _| {
+                Box::pin(async move { functions.maildrop().call_stamp(store, maildrop).await })
+            })
+            .await?
+            .map_err(Failure::from)
+    }
+
+    /// The listing as the guest tells it, checked.
+    async fn ask(&mut self) -> Result<Listed, Failure> {
+        let (functions, maildrop) = (self.shared.functions.clone(), self.maildrop);
+        let mut instance = self.shared.instance.lock().await;
+        let told = instance
+            .call("store.listing", |store, _| {
+                Box::pin(async move { functions.maildrop().call_listing(store, maildrop).await })
+            })
+            .await?
+            .map_err(Failure::from)?;
+        checked(told).map_err(|lie| instance.lie("store.listing", lie))
+    }
+
+    fn names(&self, positions: &[usize]) -> Result<Vec<String>, Failure> {
+        let listed = self.listed.as_ref().ok_or_else(Failure::internal)?;
+        positions
+            .iter()
+            .map(|position| listed.name(*position).map(str::to_owned))
+            .collect::<Option<_>>()
+            .ok_or_else(Failure::internal)
+    }
+
+    async fn open_file(&self, named: wit::FileRange) -> Result<Content, Failure> {
+        let mut instance = self.shared.instance.lock().await;
+        let maildrop = instance.state().and_then(|state| state.maildrop.clone());
+        let Some(maildrop) = maildrop else {
+            return Err(instance.lie("store.content", "a file, without a granted maildrop"));
+        };
+        drop(instance);
+        let path = named.path.clone();
+        let opened: std::io::Result<FileRange> = tokio::task::spawn_blocking(move || {
+            grants::open_range(&maildrop, &named.path, named.offset, named.length)
+        })
+        .await
+        .map_err(|_| Failure::internal())?;
+        opened.map(Content::File).map_err(|error| {
+            info!(
+                plugin = %self.plugin.name, tenant = self.key.tenant, ?path, %error,
+                "a message's file cannot be opened"
+            );
+            Failure::Temporary("the message cannot be read".into())
+        })
+    }
+}
+
+#[async_trait]
+impl Maildrop for PluginMaildrop {
+    async fn listing(&mut self) -> Result<Arc<Entries>, Failure> {
+        let stamp = self.stamp().await?;
+        let listings = &self.plugin.runtime.listings;
+        let remembered = stamp
+            .as_ref()
+            .and_then(|stamp| listings.recall(&self.key, stamp));
+        let listed = match remembered {
+            Some(listed) => listed,
+            None => {
+                let listed = Arc::new(self.ask().await?);
+                if let Some(stamp) = stamp {
+                    let listings = &self.plugin.runtime.listings;
+                    listings.remember(self.key.clone(), stamp, listed.clone());
+                }
+                listed
+            }
+        };
+        self.listed = Some(listed.clone());
+        Ok(listed.entries.clone())
+    }
+
+    async fn content(&mut self, position: usize) -> Result<Content, Failure> {
+        let name = self.names(&[position])?.remove(0);
+        let (functions, maildrop) = (self.shared.functions.clone(), self.maildrop);
+        let content = {
+            let mut instance = self.shared.instance.lock().await;
+            self.shared.release(&mut instance).await?;
+            instance
+                .call("store.content", |store, _| {
+                    Box::pin(async move {
+                        functions
+                            .maildrop()
+                            .call_content(store, maildrop, &name)
+                            .await
+                    })
+                })
+                .await?
+                .map_err(Failure::from)?
+        };
+        match content {
+            wit::Content::Inline(octets) => Ok(Content::Inline(octets)),
+            wit::Content::File(named) => self.open_file(named).await,
+            wit::Content::Reader(reader) => Ok(Content::Reader(Box::new(PluginReader {
+                shared: self.shared.clone(),
+                reader,
+            }))),
+        }
+    }
+
+    async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure> {
+        let names = self.names(positions)?;
+        let (functions, maildrop) = (self.shared.functions.clone(), self.maildrop);
+        let mut instance = self.shared.instance.lock().await;
+        self.shared.release(&mut instance).await?;
+        instance
+            .call("store.remove", |store, _| {
+                Box::pin(async move {
+                    functions
+                        .maildrop()
+                        .call_remove(store, maildrop, &names)
+                        .await
+                })
+            })
+            .await?
+            .map_err(Failure::from)
+    }
+}
+
+struct PluginReader {
+    shared: Arc<Shared>,
+    reader: ResourceAny,
+}
+
+#[async_trait]
+impl ContentReader for PluginReader {
+    async fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure> {
+        let (functions, reader) = (self.shared.functions.clone(), self.reader);
+        let mut instance = self.shared.instance.lock().await;
+        let octets = instance
+            .call("store.reader.read", |store, _| {
+                Box::pin(async move { functions.reader().call_read(store, reader, limit).await })
+            })
+            .await?
+            .map_err(Failure::from)?;
+        if octets.len() > limit as usize {
+            return Err(instance.lie(
+                "store.reader.read",
+                format!("{} octets where {limit} were asked for", octets.len()),
+            ));
+        }
+        Ok(octets)
+    }
+}
+
+impl Drop for PluginReader {
+    fn drop(&mut self) {
+        let mut done = self.shared.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.push(self.reader);
+    }
+}
+
+/// Columns of one length, unique-ids that are some.
+fn checked(told: wit::Listing) -> Result<Listed, String> {
+    let count = told.unique_ids.len();
+    let names = told.names.len();
+    if told.octets.len() != count
+        || told.received.len() != count
+        || (names != count && names != 0)
+    {
+        return Err(format!(
+            "columns of different length: {count} unique-ids, {} octets, {} received, {names} names",
+            told.octets.len(),
+            told.received.len()
+        ));
+    }
+    let listing = Listing::new(told.unique_ids.iter().zip(told.octets))
+        .map_err(|error| error.to_string())?;
+    Ok(Listed {
+        entries: Arc::new(Entries {
+            listing: Arc::new(listing),
+            received: told.received,
+        }),
+        names: (names > 0).then(|| Names::pack(&told.names)),
+    })
+}
