@@ -115,13 +115,13 @@ impl Measure {
             return;
         };
         let mut bare = u64::from(*first == b'\n' && self.last != Last::Cr);
-        // In pairs, and in sums that fit an octet: the compiler makes SIMD of it.
+        // In pairs, and in sums that fit an octet, so that the compiler makes SIMD
+        // of it; checked addition would keep it from that.
         for (before, octets) in raw.chunks(255).zip(raw[1..].chunks(255)) {
-            let sum: u8 = before
-                .iter()
-                .zip(octets)
-                .map(|(before, octet)| u8::from((*octet == b'\n') & (*before != b'\r')))
-                .sum();
+            let pairs = before.iter().zip(octets);
+            let sum = pairs.fold(0_u8, |sum, (before, octet)| {
+                sum.wrapping_add(u8::from((*octet == b'\n') & (*before != b'\r')))
+            });
             bare += u64::from(sum);
         }
         self.octets += raw.len() as u64 + bare;
