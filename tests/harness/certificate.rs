@@ -1,0 +1,53 @@
+//! A certificate authority of the test's own, and a server certificate from it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+/// Files of a server certificate for `localhost` and 127.0.0.1.
+#[derive(Debug)]
+pub struct Certificate {
+    /// PEM of the certificate.
+    pub certificate: PathBuf,
+    /// PEM of its private key.
+    pub key: PathBuf,
+    /// PEM of the authority that clients are told to trust.
+    pub authority: PathBuf,
+}
+
+impl Certificate {
+    /// Makes a new authority and a certificate, below `directory`.
+    pub fn create(directory: &Path) -> Certificate {
+        fs::create_dir_all(directory).unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "Restante test authority");
+        let authority =
+            CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+
+        let key = KeyPair::generate().unwrap();
+        let mut leaf =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        leaf.distinguished_name
+            .push(DnType::CommonName, "localhost");
+        let leaf = leaf.signed_by(&key, &authority).unwrap();
+
+        let files = Certificate {
+            certificate: directory.join("server.pem"),
+            key: directory.join("server.key"),
+            authority: directory.join("authority.pem"),
+        };
+        fs::write(&files.certificate, leaf.pem()).unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+        fs::write(&files.authority, authority.pem()).unwrap();
+        files
+    }
+}
+
+/// PEM of a private key that belongs to no certificate.
+pub fn private_key() -> String {
+    KeyPair::generate().unwrap().serialize_pem()
+}

@@ -1,0 +1,269 @@
+//! A POP3 client that hides nothing: it sends what it is told to, and takes
+//! the answers apart by the letter of RFC 1939 section 3.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use crate::PATIENCE;
+
+/// A status line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// `+OK`, not `-ERR`.
+    pub ok: bool,
+    /// What follows the status indicator, without the line end.
+    pub text: String,
+}
+
+/// One connection in the clear.
+#[derive(Debug)]
+pub struct Pop3 {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl Pop3 {
+    /// Connects and takes the greeting, which must be positive.
+    pub fn connect(address: SocketAddr) -> Pop3 {
+        let stream = TcpStream::connect(address)
+            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut client = Pop3 {
+            stream,
+            buffer: Vec::new(),
+            start: 0,
+        };
+        let greeting = client.status();
+        assert!(greeting.ok, "greeting: {greeting:?}");
+        client
+    }
+
+    /// Connects and logs in with USER and PASS; both must be accepted.
+    pub fn login(address: SocketAddr, user: &str, password: &str) -> Pop3 {
+        let mut client = Pop3::connect(address);
+        let status = client.authenticate(user, password);
+        assert!(status.ok, "login of {user}: {status:?}");
+        client
+    }
+
+    /// USER and PASS; the answer to PASS, or to USER if it is refused already.
+    pub fn authenticate(&mut self, user: &str, password: &str) -> Status {
+        let status = self.command(&format!("USER {user}"));
+        if !status.ok {
+            return status;
+        }
+        self.command(&format!("PASS {password}"))
+    }
+
+    /// Sends a command line and takes its status line.
+    pub fn command(&mut self, line: &str) -> Status {
+        self.send(line);
+        self.status()
+    }
+
+    /// Sends a command that must be accepted; the text of its status line.
+    pub fn accepted(&mut self, line: &str) -> String {
+        let status = self.command(line);
+        assert!(status.ok, "{line}: {status:?}");
+        status.text
+    }
+
+    /// Sends a command that must be refused; the text of its status line.
+    pub fn refused(&mut self, line: &str) -> String {
+        let status = self.command(line);
+        assert!(!status.ok, "{line}: {status:?}");
+        status.text
+    }
+
+    /// Sends a command that must be accepted and takes its multi-line answer:
+    /// the octets without byte-stuffing and without the terminating line.
+    pub fn multi_line(&mut self, line: &str) -> Vec<u8> {
+        self.accepted(line);
+        self.body()
+    }
+
+    /// A multi-line answer as text lines (LIST, UIDL, CAPA).
+    pub fn lines(&mut self, line: &str) -> Vec<String> {
+        let body = self.multi_line(line);
+        let text = String::from_utf8(body).unwrap();
+        text.split_terminator("\r\n").map(str::to_owned).collect()
+    }
+
+    /// LIST: octets, by message-number.
+    pub fn list(&mut self) -> Vec<(u32, u64)> {
+        self.lines("LIST")
+            .iter()
+            .map(|line| {
+                let (number, octets) = pair(line);
+                (number.parse().unwrap(), octets.parse().unwrap())
+            })
+            .collect()
+    }
+
+    /// UIDL: unique-ids, by message-number.
+    pub fn uidl(&mut self) -> Vec<(u32, String)> {
+        self.lines("UIDL")
+            .iter()
+            .map(|line| {
+                let (number, id) = pair(line);
+                (number.parse().unwrap(), id.to_owned())
+            })
+            .collect()
+    }
+
+    /// STAT: how many messages, and their octets together.
+    pub fn stat(&mut self) -> (u32, u64) {
+        let text = self.accepted("STAT");
+        let (count, octets) = pair(&text);
+        (count.parse().unwrap(), octets.parse().unwrap())
+    }
+
+    /// RETR: the message, without byte-stuffing.
+    pub fn retr(&mut self, number: u32) -> Vec<u8> {
+        self.multi_line(&format!("RETR {number}"))
+    }
+
+    /// TOP: the header and so many lines of the body, without byte-stuffing.
+    pub fn top(&mut self, number: u32, lines: u64) -> Vec<u8> {
+        self.multi_line(&format!("TOP {number} {lines}"))
+    }
+
+    /// QUIT, accepted, and the server closes.
+    pub fn quit(mut self) {
+        self.accepted("QUIT");
+        self.closed();
+    }
+
+    /// The server must close now, without another octet.
+    pub fn closed(&mut self) {
+        match self.octet_line() {
+            None => {}
+            Some(line) => panic!(
+                "instead of the end of the connection: {}",
+                line.escape_ascii()
+            ),
+        }
+    }
+
+    /// The connection goes away without QUIT.
+    pub fn drop_connection(self) {
+        // Nobody listens any more when this fails: gone is gone.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Sends a line, without looking at answers.
+    pub fn send(&mut self, line: &str) {
+        self.send_octets(format!("{line}\r\n").as_bytes());
+    }
+
+    /// Sends octets as they are.
+    pub fn send_octets(&mut self, octets: &[u8]) {
+        self.stream.write_all(octets).unwrap();
+    }
+
+    /// A second handle of the socket, to write from another thread.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
+    /// Takes one status line.
+    pub fn status(&mut self) -> Status {
+        self.status_if_open()
+            .unwrap_or_else(|| panic!("the server closed instead of answering"))
+    }
+
+    /// Takes one status line; none when the connection ended instead.
+    pub fn status_if_open(&mut self) -> Option<Status> {
+        let line = self.octet_line()?;
+        // RFC 2449 section 4: the first line of an answer is at most 512 octets.
+        assert!(line.len() <= 512, "a status line of {} octets", line.len());
+        let line = String::from_utf8(line).unwrap();
+        let line = line
+            .strip_suffix("\r\n")
+            .unwrap_or_else(|| panic!("a status line without CRLF: {line:?}"));
+        let (ok, rest) = match (line.strip_prefix("+OK"), line.strip_prefix("-ERR")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => panic!("neither +OK nor -ERR: {line:?}"),
+        };
+        assert!(
+            rest.is_empty() || rest.starts_with(' '),
+            "status indicator runs into the text: {line:?}"
+        );
+        Some(Status {
+            ok,
+            text: rest.trim_start_matches(' ').to_owned(),
+        })
+    }
+
+    /// Takes the lines of a multi-line answer, the terminating line included;
+    /// what came, without byte-stuffing.
+    pub fn body(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.body_into(&mut body);
+        body
+    }
+
+    /// As [`Pop3::body`], into a buffer that is used again.
+    pub fn body_into(&mut self, body: &mut Vec<u8>) {
+        body.clear();
+        loop {
+            let line = self
+                .octet_line()
+                .expect("a multi-line answer that ends with its terminating line");
+            assert!(
+                line.ends_with(b"\r\n"),
+                "a line that ends in a bare LF: {}",
+                line.escape_ascii()
+            );
+            match line.as_slice() {
+                b".\r\n" => return,
+                [b'.', b'.', ..] => body.extend_from_slice(&line[1..]),
+                [b'.', ..] => panic!("a line without byte-stuffing: {}", line.escape_ascii()),
+                _ => body.extend_from_slice(&line),
+            }
+        }
+    }
+
+    /// Octets as far as the next LF; none at the end of the connection. A cut
+    /// connection (reset) counts as its end.
+    fn octet_line(&mut self) -> Option<Vec<u8>> {
+        let mut searched = self.start;
+        loop {
+            if let Some(length) = self.buffer[searched..].iter().position(|&o| o == b'\n') {
+                let end = searched + length + 1;
+                let line = self.buffer[self.start..end].to_vec();
+                self.start = end;
+                return Some(line);
+            }
+            searched = self.buffer.len() - self.start;
+            self.buffer.drain(..self.start);
+            self.start = 0;
+            let filled = self.buffer.len();
+            self.buffer.resize(filled + 64 * 1024, 0);
+            let got = match self.stream.read(&mut self.buffer[filled..]) {
+                Ok(got) => got,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+                Err(error) => panic!("no answer within {PATIENCE:?}: {error}"),
+            };
+            self.buffer.truncate(filled + got);
+            if got == 0 {
+                assert!(
+                    self.buffer.is_empty(),
+                    "the connection ended within a line: {}",
+                    self.buffer.escape_ascii()
+                );
+                return None;
+            }
+        }
+    }
+}
+
+/// "a b" taken apart.
+fn pair(line: &str) -> (&str, &str) {
+    line.split_once(' ')
+        .unwrap_or_else(|| panic!("two words expected: {line:?}"))
+}

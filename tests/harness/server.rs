@@ -1,0 +1,259 @@
+//! The server as a process: started, watched, stopped.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait_for;
+
+/// The program under test: `RESTANTE_BIN`, else beside the tests.
+pub fn binary() -> PathBuf {
+    let path = match std::env::var_os("RESTANTE_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => build_directory().join("restante"),
+    };
+    assert!(
+        path.is_file(),
+        "there is no server at {}: run `cargo xtask test`",
+        path.display()
+    );
+    path
+}
+
+/// Where the running tests were built: target/PROFILE, of target/PROFILE/deps/TEST.
+pub(crate) fn build_directory() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(Path::parent).unwrap().to_owned()
+}
+
+/// What a command left behind that ended by itself.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// Runs a command to its end, within the harness's patience.
+pub fn run_to_end(command: &mut Command) -> Finished {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("stdout");
+    let err = directory.path().join("stderr");
+    let mut child = command
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(&err).unwrap())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let status = ended(&mut child, || {
+        format!("{command:?}\n{}\n{}", text(&out), text(&err))
+    });
+    Finished {
+        code: status.code(),
+        stdout: text(&out),
+        stderr: text(&err),
+    }
+}
+
+/// A running server. Dropped, it is killed; when the test failed, its log is
+/// shown.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    log: PathBuf,
+    addresses: HashMap<String, SocketAddr>,
+    shown: Cell<bool>,
+}
+
+impl Server {
+    /// Starts `restante serve` and waits until the named listeners accept.
+    pub fn start(config: &Path, log: &Path, listeners: &[String]) -> Server {
+        let child = Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(config)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut server = Server {
+            child,
+            log: log.to_owned(),
+            addresses: HashMap::new(),
+            shown: Cell::new(false),
+        };
+        for name in listeners {
+            let address = wait_for(&format!("listener {name} to accept"), || {
+                if let Some(status) = server.child.try_wait().unwrap() {
+                    panic!("the server ended instead of listening: {status}");
+                }
+                listening(&server.log(), name)
+            });
+            server.addresses.insert(name.clone(), address);
+        }
+        server
+    }
+
+    /// Where a listener accepts.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        *self
+            .addresses
+            .get(listener)
+            .unwrap_or_else(|| panic!("the site has no listener {listener}"))
+    }
+
+    /// Where the listener "pop3" accepts, in the clear.
+    pub fn pop3(&self) -> SocketAddr {
+        self.address("pop3")
+    }
+
+    /// Everything logged since this start.
+    pub fn log(&self) -> String {
+        text(&self.log)
+    }
+
+    /// Waits for a line of the log that holds all of these, and gives it back.
+    pub fn logged(&self, words: &[&str]) -> String {
+        wait_for(&format!("a log line with {words:?}"), || {
+            self.log()
+                .lines()
+                .find(|line| words.iter().all(|word| line.contains(word)))
+                .map(str::to_owned)
+        })
+    }
+
+    /// The memory that the process holds now, in KiB (`VmRSS`).
+    pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory it held since [`Server::forget_peak`], in KiB (`VmHWM`).
+    pub fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Begins a new measure of [`Server::peak`].
+    pub fn forget_peak(&self) {
+        // proc(5): "5" resets the peak resident set size.
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    /// User and system time used so far, in clock ticks.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The fields behind the name in parentheses; utime and stime are the
+        // 14th and 15th of all (proc(5)).
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .unwrap_or_else(|| panic!("no {field} in {status}"));
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Sends SIGTERM and goes on.
+    pub fn terminate(&self) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let log = self.log.clone();
+        ended(&mut self.child, || text(&log))
+    }
+
+    /// SIGTERM, its end with exit code 0, and the whole log.
+    pub fn stop(mut self) -> String {
+        self.terminate();
+        let status = self.ended();
+        let log = self.log();
+        assert_eq!(status.code(), Some(0), "after SIGTERM:\n{log}");
+        log
+    }
+
+    /// `kill -9`, at once.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only for a process that is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() && !self.shown.replace(true) {
+            eprintln!("---- log of the server ----\n{}----", self.log());
+        }
+    }
+}
+
+/// The address in the line with which a listener says that it accepts.
+fn listening(log: &str, name: &str) -> Option<SocketAddr> {
+    log.lines()
+        .map(plain)
+        .filter(|line| line.contains("listening") && field(line, "listener") == Some(name))
+        .find_map(|line| field(&line, "address")?.parse().ok())
+}
+
+/// The value of `key=value` or `key="value"` in a log line.
+fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.split_whitespace()
+        .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+        .map(|value| value.trim_matches('"'))
+}
+
+/// A log line without terminal colours.
+fn plain(line: &str) -> String {
+    let mut parts = line.split('\x1b');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or("", |(_, rest)| rest));
+    }
+    plain
+}
+
+fn ended(child: &mut Child, context: impl Fn() -> String) -> ExitStatus {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if start.elapsed() > crate::PATIENCE {
+            // It must not outlive the test that gives up on it.
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("did not end within {:?}: {}", crate::PATIENCE, context());
+        }
+        std::thread::sleep(crate::GLANCE);
+    }
+}
+
+fn text(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
