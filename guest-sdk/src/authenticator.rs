@@ -1,0 +1,155 @@
+//! Role `authenticator`: decide who the client is.
+
+use std::marker::PhantomData;
+
+use crate::bindings::authenticator::exports::restante::plugin::authenticator as raw;
+use crate::types::{Account, Connection, Failure, Secret};
+
+pub use raw::Denial;
+
+/// Decides who the client is.
+pub trait Authenticator {
+    /// The account that the credentials open.
+    ///
+    /// # Errors
+    /// [`Denial::Unknown`] hands on to the tenant's next authenticator,
+    /// [`Denial::Rejected`] ends the attempt, [`Denial::Failed`] says that it
+    /// could not be decided. Nobody is logged in on any of them.
+    fn authenticate(connection: Connection, credentials: Credentials) -> Result<Account, Denial>;
+}
+
+/// What a client shows to prove who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// USER and PASS (RFC 1939 section 7), or a plaintext SASL mechanism.
+    Password {
+        /// The authentication identity.
+        user: String,
+        /// The identity to act as, where it differs (SASL authzid).
+        acting_as: Option<String>,
+        /// The password.
+        secret: Secret,
+    },
+    /// APOP (RFC 1939 section 7).
+    Digest {
+        /// The name of the maildrop.
+        user: String,
+        /// The timestamp of the greeting, angle brackets included.
+        challenge: String,
+        /// Lower-case hex of MD5(challenge + shared secret).
+        response: String,
+    },
+    /// OAUTHBEARER (RFC 7628) or XOAUTH2.
+    Bearer {
+        /// As the client gave it; OAUTHBEARER may leave it out.
+        user: Option<String>,
+        /// The access token.
+        token: Secret,
+    },
+    /// EXTERNAL (RFC 4422 appendix A) with a TLS client certificate.
+    Certificate {
+        /// The identity to act as, if the client asked for one.
+        acting_as: Option<String>,
+        /// DER, already verified by the host.
+        der: Vec<u8>,
+    },
+}
+
+impl Credentials {
+    /// The user and the password of somebody who logs in with one, and as
+    /// nobody else; `None` for every other kind of credentials.
+    pub fn into_password(self) -> Option<(String, Secret)> {
+        match self {
+            Credentials::Password {
+                user,
+                acting_as,
+                secret,
+            } if acting_as.as_ref().is_none_or(|other| *other == user) => Some((user, secret)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Failure> for Denial {
+    fn from(failure: Failure) -> Denial {
+        Denial::Failed(failure)
+    }
+}
+
+impl From<raw::Credentials> for Credentials {
+    fn from(credentials: raw::Credentials) -> Credentials {
+        match credentials {
+            raw::Credentials::Password(password) => Credentials::Password {
+                user: password.user,
+                acting_as: password.acting_as,
+                secret: Secret::new(password.secret),
+            },
+            raw::Credentials::Digest(digest) => Credentials::Digest {
+                user: digest.user,
+                challenge: digest.challenge,
+                response: digest.response,
+            },
+            raw::Credentials::Bearer(bearer) => Credentials::Bearer {
+                user: bearer.user,
+                token: Secret::new(bearer.token),
+            },
+            raw::Credentials::Certificate(certificate) => Credentials::Certificate {
+                acting_as: certificate.acting_as,
+                der: certificate.der,
+            },
+        }
+    }
+}
+
+/// Joins an [`Authenticator`] to the generated bindings.
+#[doc(hidden)]
+pub struct Adapter<T>(PhantomData<T>);
+
+impl<T: Authenticator> raw::Guest for Adapter<T> {
+    fn authenticate(
+        connection: Connection,
+        credentials: raw::Credentials,
+    ) -> Result<Account, Denial> {
+        T::authenticate(connection, credentials.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_its_owners_alone() {
+        let login = |acting_as: Option<&str>| Credentials::Password {
+            user: "mrose".into(),
+            acting_as: acting_as.map(str::to_owned),
+            secret: Secret::new("tanstaaf"),
+        };
+        let expected = Some(("mrose".to_owned(), Secret::new("tanstaaf")));
+        assert_eq!(login(None).into_password(), expected);
+        assert_eq!(login(Some("mrose")).into_password(), expected);
+        assert_eq!(login(Some("postmaster")).into_password(), None);
+        let certificate = Credentials::Certificate {
+            acting_as: None,
+            der: vec![1],
+        };
+        assert_eq!(certificate.into_password(), None);
+    }
+
+    #[test]
+    fn credentials_print_no_secret() {
+        let password = raw::Credentials::Password(raw::Password {
+            user: "mrose".into(),
+            acting_as: None,
+            secret: "tanstaaf".into(),
+        });
+        let bearer = raw::Credentials::Bearer(raw::Bearer {
+            user: None,
+            token: "tanstaaf".into(),
+        });
+        for credentials in [password, bearer] {
+            let printed = format!("{:?}", Credentials::from(credentials));
+            assert!(!printed.contains("tanstaaf"), "{printed}");
+        }
+    }
+}

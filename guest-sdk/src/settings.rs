@@ -1,0 +1,59 @@
+//! A plugin's settings, each value as text, and the optional role `settings`
+//! that looks over them before the plugin is put to work.
+//!
+//! An array in the configuration arrives as its elements, one a line.
+
+use std::marker::PhantomData;
+
+use crate::bindings::settings::exports::restante::plugin::settings as raw;
+
+/// Looks over the plugin's settings when the host loads its configuration.
+pub trait Validate {
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    /// One line for each problem, naming the key. No secrets: the lines are
+    /// printed and logged.
+    fn validate() -> Result<(), Vec<String>>;
+}
+
+/// The value of one key, if it is set.
+pub fn get(key: &str) -> Option<String> {
+    #[cfg(target_family = "wasm")]
+    {
+        use crate::bindings::host::wasi::config::store;
+        store::get(key).unwrap_or_else(|error| {
+            crate::log::error!("the setting {key} cannot be read: {error:?}");
+            None
+        })
+    }
+    #[cfg(not(target_family = "wasm"))]
+    all()
+        .into_iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value)
+}
+
+/// Every key and value.
+pub fn all() -> Vec<(String, String)> {
+    #[cfg(target_family = "wasm")]
+    {
+        use crate::bindings::host::wasi::config::store;
+        store::get_all().unwrap_or_else(|error| {
+            crate::log::error!("the settings cannot be read: {error:?}");
+            Vec::new()
+        })
+    }
+    #[cfg(not(target_family = "wasm"))]
+    crate::testing::settings()
+}
+
+/// Joins a [`Validate`] to the generated bindings.
+#[doc(hidden)]
+pub struct Adapter<T>(PhantomData<T>);
+
+impl<T: Validate> raw::Guest for Adapter<T> {
+    fn validate() -> Result<(), Vec<String>> {
+        T::validate()
+    }
+}

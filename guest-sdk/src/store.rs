@@ -1,0 +1,301 @@
+//! Role `store`: keep the mail.
+//!
+//! A store implements [`Maildrop`] for a plain type of its own. The host makes
+//! a fresh instance of the component for each session, so that type sees one
+//! account's mail and nothing else; it may remember things between calls, but
+//! must not rely on it, since the host may drop an idle instance and open the
+//! maildrop again.
+
+use std::cell::RefCell;
+use std::io;
+use std::marker::PhantomData;
+
+use crate::bindings::store::exports::restante::plugin::store as raw;
+use crate::types::{Account, Failure};
+
+pub use raw::FileRange;
+
+/// One account's mail.
+pub trait Maildrop: Sized + 'static {
+    /// Opens the maildrop of `account`. The host holds the exclusive lock.
+    ///
+    /// # Errors
+    /// The login is refused with what the [`Failure`] says.
+    fn open(account: Account) -> Result<Self, Failure>;
+
+    /// Something cheap that changes whenever the listing would. While it stays
+    /// the same the host may reuse a listing that it remembers. `None`, the
+    /// default: there is no cheap way to tell.
+    ///
+    /// # Errors
+    /// The login is refused with what the [`Failure`] says.
+    fn stamp(&mut self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    /// The maildrop as it stood when it was opened, oldest first.
+    ///
+    /// # Errors
+    /// The login is refused with what the [`Failure`] says.
+    fn listing(&mut self) -> Result<Listing, Failure>;
+
+    /// Where the octets of the message called `name` in the listing come from.
+    ///
+    /// # Errors
+    /// The client is told what the [`Failure`] says, and may go on.
+    fn content(&mut self, name: &str) -> Result<Content, Failure>;
+
+    /// The UPDATE state (RFC 1939 section 6): remove exactly the messages
+    /// called `names` and make it last before answering.
+    ///
+    /// # Errors
+    /// What was removed already need not come back; nothing that was not named
+    /// may be gone.
+    fn remove(&mut self, names: &[String]) -> Result<(), Failure>;
+}
+
+/// A message that is pulled out of its store, chunk by chunk, as the client
+/// takes it.
+pub trait Reader: 'static {
+    /// At most `limit` octets; none is the end.
+    ///
+    /// # Errors
+    /// The message is cut off visibly: the client never takes it for whole.
+    fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure>;
+}
+
+/// A maildrop's messages, oldest first, in columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    unique_ids: Vec<String>,
+    octets: Vec<u64>,
+    received: Vec<u64>,
+    names: Vec<String>,
+}
+
+impl Listing {
+    /// A listing with room for `messages` of them.
+    pub fn with_capacity(messages: usize) -> Listing {
+        Listing {
+            unique_ids: Vec::with_capacity(messages),
+            octets: Vec::with_capacity(messages),
+            received: Vec::with_capacity(messages),
+            names: Vec::with_capacity(messages),
+        }
+    }
+
+    /// Appends the next message.
+    ///
+    /// - `unique_id`: 1 to 70 octets of 0x21..0x7E (RFC 1939 section 7, UIDL),
+    ///   never reused, the same in every session;
+    /// - `octets`: what it weighs with CRLF line ends and without byte-stuffing
+    ///   (RFC 1939 section 11);
+    /// - `received`: seconds since the Unix epoch; 0: not known;
+    /// - `name`: the store's own name for it, handed back to
+    ///   [`Maildrop::content`] and [`Maildrop::remove`].
+    pub fn push(
+        &mut self,
+        unique_id: impl Into<String>,
+        octets: u64,
+        received: u64,
+        name: impl Into<String>,
+    ) {
+        self.unique_ids.push(unique_id.into());
+        self.octets.push(octets);
+        self.received.push(received);
+        self.names.push(name.into());
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.unique_ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.unique_ids.is_empty()
+    }
+
+    /// The messages' unique-ids.
+    pub fn unique_ids(&self) -> &[String] {
+        &self.unique_ids
+    }
+
+    /// The messages' octets.
+    pub fn octets(&self) -> &[u64] {
+        &self.octets
+    }
+
+    /// When each message came, in seconds since the Unix epoch; 0: not known.
+    pub fn received(&self) -> &[u64] {
+        &self.received
+    }
+
+    /// The store's own names.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+impl From<Listing> for raw::Listing {
+    fn from(listing: Listing) -> raw::Listing {
+        raw::Listing {
+            unique_ids: listing.unique_ids,
+            octets: listing.octets,
+            received: listing.received,
+            names: listing.names,
+        }
+    }
+}
+
+/// Where a message's octets come from. The host makes line ends CRLF,
+/// byte-stuffs and cuts for TOP, whichever is chosen.
+pub enum Content {
+    /// Here they are: for small or made-up messages.
+    Inline(Vec<u8>),
+    /// The host opens the file below the granted directory and moves the
+    /// octets itself: the fastest way.
+    File(FileRange),
+    /// The host pulls them.
+    Reader(Box<dyn Reader>),
+}
+
+impl Content {
+    /// A whole file, by its path relative to the granted directory.
+    pub fn file(path: impl Into<String>) -> Content {
+        Content::File(FileRange {
+            path: path.into(),
+            offset: 0,
+            length: None,
+        })
+    }
+
+    /// Whatever a std reader yields. An error of the reader becomes a
+    /// temporary failure.
+    pub fn reader(reader: impl io::Read + 'static) -> Content {
+        Content::Reader(Box::new(FromRead(reader)))
+    }
+}
+
+struct FromRead<R>(R);
+
+impl<R: io::Read + 'static> Reader for FromRead<R> {
+    fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure> {
+        // A reader may answer with less than it is asked for, but none is the
+        // end, so only an interruption is tried again.
+        let mut chunk = vec![0; (limit as usize).min(CHUNK_OCTETS)];
+        loop {
+            match self.0.read(&mut chunk) {
+                Ok(octets) => {
+                    chunk.truncate(octets);
+                    return Ok(chunk);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    crate::log::warn!("a message cannot be read on: {error}");
+                    return Err(Failure::temporary("the message cannot be read"));
+                }
+            }
+        }
+    }
+}
+
+/// Most octets that [`Content::reader`] takes in one call.
+const CHUNK_OCTETS: usize = 256 * 1024;
+
+/// Joins a [`Maildrop`] to the generated bindings.
+#[doc(hidden)]
+pub struct Adapter<T>(PhantomData<T>);
+
+impl<T: Maildrop> raw::Guest for Adapter<T> {
+    type Reader = OpenReader;
+    type Maildrop = OpenMaildrop<T>;
+}
+
+/// A [`Reader`] as a resource.
+#[doc(hidden)]
+pub struct OpenReader(RefCell<Box<dyn Reader>>);
+
+impl raw::GuestReader for OpenReader {
+    fn read(&self, limit: u32) -> Result<Vec<u8>, Failure> {
+        self.0.borrow_mut().read(limit)
+    }
+}
+
+/// A [`Maildrop`] as a resource. A component is never entered twice at a time,
+/// so the cell is free whenever a call comes in.
+#[doc(hidden)]
+pub struct OpenMaildrop<T>(RefCell<T>);
+
+impl<T: Maildrop> raw::GuestMaildrop for OpenMaildrop<T> {
+    fn open(account: Account) -> Result<raw::Maildrop, Failure> {
+        let maildrop = T::open(account)?;
+        Ok(raw::Maildrop::new(OpenMaildrop(RefCell::new(maildrop))))
+    }
+
+    fn stamp(&self) -> Result<Option<String>, Failure> {
+        self.0.borrow_mut().stamp()
+    }
+
+    fn listing(&self) -> Result<raw::Listing, Failure> {
+        self.0.borrow_mut().listing().map(raw::Listing::from)
+    }
+
+    fn content(&self, name: String) -> Result<raw::Content, Failure> {
+        Ok(match self.0.borrow_mut().content(&name)? {
+            Content::Inline(octets) => raw::Content::Inline(octets),
+            Content::File(range) => raw::Content::File(range),
+            Content::Reader(reader) => {
+                raw::Content::Reader(raw::Reader::new(OpenReader(RefCell::new(reader))))
+            }
+        })
+    }
+
+    fn remove(&self, names: Vec<String>) -> Result<(), Failure> {
+        self.0.borrow_mut().remove(&names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_std_reader_is_read_to_its_end_within_the_limit() {
+        let Content::Reader(mut reader) = Content::reader(io::Cursor::new(vec![7; 10])) else {
+            panic!("not a reader");
+        };
+        let mut lengths = Vec::new();
+        loop {
+            let chunk = reader.read(4).unwrap();
+            lengths.push(chunk.len());
+            if chunk.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(lengths, [4, 4, 2, 0]);
+    }
+
+    #[test]
+    fn an_interrupted_reader_is_not_at_its_end() {
+        struct Rude(u8);
+        impl io::Read for Rude {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                match self.0 {
+                    1 => Err(io::ErrorKind::Interrupted.into()),
+                    2 => {
+                        buffer[0] = 9;
+                        Ok(1)
+                    }
+                    _ => Err(io::ErrorKind::BrokenPipe.into()),
+                }
+            }
+        }
+        let Content::Reader(mut reader) = Content::reader(Rude(0)) else {
+            panic!("not a reader");
+        };
+        assert_eq!(reader.read(100).unwrap(), [9]);
+        assert!(matches!(reader.read(100), Err(Failure::Temporary(_))));
+    }
+}

@@ -1,0 +1,137 @@
+//! Outside a component only: stands in for the host, so that `cargo test` runs
+//! a plugin's own code without one. Each thread, so each test, has its own
+//! settings and its own granted directory.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use crate::files::Entry;
+
+thread_local! {
+    static SETTINGS: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
+    static MAILDROP: RefCell<Option<&'static Path>> = const { RefCell::new(None) };
+}
+
+/// What this thread's plugin finds in its settings from now on.
+pub fn set_settings<K: Into<String>, V: Into<String>>(settings: impl IntoIterator<Item = (K, V)>) {
+    let settings = settings
+        .into_iter()
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect();
+    SETTINGS.with(|cell| cell.replace(settings));
+}
+
+/// Grants this thread's plugin a directory. The path is kept until the process
+/// ends.
+pub fn set_maildrop(directory: &Path) {
+    let directory: &'static Path = Box::leak(directory.into());
+    MAILDROP.with(|cell| cell.replace(Some(directory)));
+}
+
+pub(crate) fn settings() -> Vec<(String, String)> {
+    SETTINGS.with(|cell| cell.borrow().clone())
+}
+
+pub(crate) fn maildrop() -> &'static Path {
+    // Without a grant the component's own path serves: it does not exist.
+    MAILDROP.with(|cell| cell.borrow().unwrap_or(Path::new("/maildrop")))
+}
+
+pub(crate) fn verify(hash: &str, secret: &str) -> Result<bool, String> {
+    match hash.strip_prefix("{PLAIN}") {
+        Some(password) => Ok(password == secret),
+        None => Err("only {PLAIN} can be checked without a host".into()),
+    }
+}
+
+pub(crate) fn scan(directory: &str) -> Result<Vec<Entry>, String> {
+    let mut entries = Vec::new();
+    for found in fs::read_dir(maildrop().join(directory)).map_err(|error| error.to_string())? {
+        let found = found.map_err(|error| error.to_string())?;
+        let Ok(name) = found.file_name().into_string() else {
+            continue;
+        };
+        let Ok(metadata) = found.metadata() else {
+            continue;
+        };
+        if name.starts_with('.') || !metadata.is_file() {
+            continue;
+        }
+        let modified = metadata.modified().map_err(|error| error.to_string())?;
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        entries.push(Entry {
+            name,
+            size: metadata.len(),
+            modified: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+        });
+    }
+    Ok(entries)
+}
+
+pub(crate) fn measure(path: &str) -> Result<u64, String> {
+    let raw = fs::read(maildrop().join(path)).map_err(|error| error.to_string())?;
+    Ok(with_crlf(&raw).len() as u64)
+}
+
+/// The message with CRLF line ends, the last one included.
+fn with_crlf(raw: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(raw.len());
+    for &octet in raw {
+        if octet == b'\n' && message.last() != Some(&b'\r') {
+            message.push(b'\r');
+        }
+        message.push(octet);
+    }
+    if !message.is_empty() && !message.ends_with(b"\r\n") {
+        message.extend_from_slice(b"\r\n");
+    }
+    message
+}
+
+/// A message for [`Filter`](crate::filter::Filter) and
+/// [`Selector`](crate::selector::Selector) to look at.
+#[derive(Debug, Clone)]
+pub struct SampleMessage {
+    /// Its unique-id.
+    pub unique_id: String,
+    /// Seconds since the Unix epoch; 0: not known.
+    pub received: u64,
+    message: Vec<u8>,
+}
+
+impl SampleMessage {
+    /// A message with the given text; line ends become CRLF.
+    pub fn new(unique_id: impl Into<String>, received: u64, text: impl AsRef<[u8]>) -> Self {
+        SampleMessage {
+            unique_id: unique_id.into(),
+            received,
+            message: with_crlf(text.as_ref()),
+        }
+    }
+
+    pub(crate) fn octets(&self) -> u64 {
+        self.message.len() as u64
+    }
+
+    pub(crate) fn header(&self) -> &[u8] {
+        if self.message.starts_with(b"\r\n") {
+            return &self.message[..2];
+        }
+        let end = self
+            .message
+            .windows(4)
+            .position(|octets| octets == b"\r\n\r\n");
+        &self.message[..end.map_or(self.message.len(), |end| end + 4)]
+    }
+
+    pub(crate) fn read(&self, offset: u64, length: u32) -> &[u8] {
+        let start = usize::try_from(offset)
+            .map_or(self.message.len(), |start| start.min(self.message.len()));
+        let end = start
+            .saturating_add(length as usize)
+            .min(self.message.len());
+        &self.message[start..end]
+    }
+}
