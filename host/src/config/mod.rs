@@ -12,6 +12,7 @@ mod disk;
 mod problem;
 mod read;
 mod read_plugin;
+mod read_tenant;
 mod section;
 mod units;
 

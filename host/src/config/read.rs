@@ -1,5 +1,5 @@
-//! From the sections of the file to the types of [`super`]: `[server]`,
-//! `[listener.NAME]`, `[tenant.NAME]`. Plugins have a room of their own.
+//! From the sections of the file to the types of [`super`]: `[server]` and
+//! `[listener.NAME]`. Plugins and tenants have files of their own.
 //!
 //! A reader takes every key and finishes its section before it gives up on
 //! anything, so that one problem never hides another.
@@ -17,11 +17,9 @@ use super::check::{self, Claims};
 use super::disk::{Look, Wanted};
 use super::problem::{Lines, Problem, Problems, quoted};
 use super::read_plugin::plugin;
+use super::read_tenant::tenant;
 use super::section::{Located, Report, Section, Value};
-use super::{
-    Config, Listener, ListenerTls, Log, LogFormat, Pem, PlaintextLogin, Server, ServerLimits,
-    Tenant, TenantLimits,
-};
+use super::{Config, Listener, ListenerTls, Log, LogFormat, Pem, Server, ServerLimits};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,6 +41,7 @@ const NAME_OCTETS: usize = 64;
 
 /// Reads a whole file's text.
 pub(super) fn config(text: &str, file: &Path, base: &Path, look: Look) -> Result<Config, Problems> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // An empty path is how std says "here" when it takes a file's parent.
     let here = if base.as_os_str().is_empty() {
         Path::new(".")
@@ -235,7 +234,7 @@ fn machine_name() -> String {
 }
 
 /// `certificate` and `key`, both or none.
-fn pem(section: &mut Section<'_, '_>, claims: &mut Claims) -> Option<Pem> {
+pub(super) fn pem(section: &mut Section<'_, '_>, claims: &mut Claims) -> Option<Pem> {
     let certificate = section.take("certificate");
     let key = section.take("key");
     let alone = match (&certificate, &key) {
@@ -276,8 +275,8 @@ fn log(mut section: Section<'_, '_>) -> Log {
         let filter = value.string("a filter, in quotes")?;
         match EnvFilter::builder().parse(&filter.value) {
             Ok(_) => Some(filter.value),
-            Err(error) => value.bad(
-                format_args!("is no filter: {error}"),
+            Err(_) => value.bad(
+                format_args!("is {}, which is no filter", quoted(&filter.value)),
                 "write a level (error, warn, info, debug, trace), or \"info,restante=debug\"",
             ),
         }
@@ -406,148 +405,9 @@ fn address(value: &Value<'_, '_>, example: &str) -> Option<Located<SocketAddr>> 
     }
 }
 
-fn tenant(
-    name: &Located<String>,
-    mut section: Section<'_, '_>,
-    claims: &mut Claims,
-) -> Option<Tenant> {
-    let domains = section.take("domains").map_or_else(Vec::new, |value| {
-        names(&value, is_domain, "\"example.org\"")
-    });
-    let server_names = section.take("server-names").map_or_else(Vec::new, |value| {
-        let fits = |name: &str| is_domain(name.strip_prefix("*.").unwrap_or(name));
-        names(&value, fits, "\"pop.example.org\" or \"*.example.org\"")
-    });
-    let default = section.take("default").and_then(|value| {
-        let at = value.at;
-        value.boolean().map(|value| Located { value, at })
-    });
-    let certificate = pem(&mut section, claims);
-    let authenticators = section
-        .require(
-            "authenticators",
-            "authenticators = [\"NAME\"], naming plugins",
-        )
-        .and_then(|value| {
-            let authenticators = plugins(&value)?;
-            if authenticators.is_empty() {
-                return value.bad("is empty", "name at least one plugin, or nobody can log in");
-            }
-            Some(authenticators)
-        });
-    let store = section
-        .require("store", "store = \"NAME\", naming a plugin")
-        .and_then(|value| value.string("the name of a plugin, in quotes"));
-    let selectors = section
-        .take("selectors")
-        .and_then(|value| plugins(&value))
-        .unwrap_or_default();
-    let filters = section
-        .take("filters")
-        .and_then(|value| plugins(&value))
-        .unwrap_or_default();
-    let plaintext = [
-        ("loopback", PlaintextLogin::Loopback),
-        ("always", PlaintextLogin::Always),
-        ("never", PlaintextLogin::Never),
-    ];
-    let plaintext_login = section
-        .take("plaintext-login")
-        .and_then(|value| value.choice(&plaintext));
-    let limits = tenant_limits(section.section("limits"));
-
-    let uses = authenticators.iter().flatten().chain(&store);
-    claims
-        .uses
-        .extend(uses.chain(&selectors).chain(&filters).cloned());
-    claims.tenants.push(check::TenantClaims {
-        name: name.clone(),
-        domains: domains.clone(),
-        server_names: server_names.clone(),
-        default: default.clone(),
-    });
-    section.finish();
-    Some(Tenant {
-        name: name.value.clone(),
-        domains: values(domains),
-        server_names: values(server_names),
-        default: default.is_some_and(|default| default.value),
-        certificate,
-        authenticators: values(authenticators?),
-        store: store?.value,
-        selectors: values(selectors),
-        filters: values(filters),
-        plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
-        limits,
-    })
-}
-
-fn tenant_limits(mut section: Section<'_, '_>) -> TenantLimits {
-    let mut limits = TenantLimits::default();
-    let sessions = section
-        .take("sessions")
-        .and_then(|value| value.count(1..=MOST));
-    set(&mut limits.sessions, sessions.map(|number| number as usize));
-    let of_user = section.take("sessions-per-user").and_then(|value| {
-        not_yet(&value);
-        value.count(1..=MOST)
-    });
-    set(
-        &mut limits.sessions_per_user,
-        of_user.map(|number| number as usize),
-    );
-    section.finish();
-    limits
-}
-
-/// An array of domain names, in lower case.
-fn names(
-    value: &Value<'_, '_>,
-    fits: impl Fn(&str) -> bool,
-    example: &str,
-) -> Vec<Located<String>> {
-    let mut names = value.strings(&format!("[{example}]")).unwrap_or_default();
-    names.retain_mut(|name| {
-        name.value.make_ascii_lowercase();
-        let fits = fits(&name.value);
-        if !fits {
-            let what = format!(
-                "{} in {} is no domain name",
-                quoted(&name.value),
-                value.name
-            );
-            let mend = if name.value.is_ascii() {
-                format!("write {example}")
-            } else {
-                "write it as it stands in the DNS, with `xn--`".into()
-            };
-            value.report().problem(name.at, what, mend);
-        }
-        fits
-    });
-    names
-}
-
-/// An array of names of plugins, each once.
-fn plugins(value: &Value<'_, '_>) -> Option<Vec<Located<String>>> {
-    let plugins = value.strings("[\"NAME\"], naming plugins")?;
-    for (index, plugin) in plugins.iter().enumerate() {
-        if plugins[..index]
-            .iter()
-            .any(|before| before.value == plugin.value)
-        {
-            let what = format!("{} stands twice in {}", quoted(&plugin.value), value.name);
-            value
-                .report()
-                .problem(plugin.at, what, "name each plugin once");
-        }
-    }
-    Some(plugins)
-}
-
 /// A domain name in ASCII (RFC 1123 section 2.1; underscores are let through,
 /// since container hosts have them).
-fn is_domain(name: &str) -> bool {
+pub(super) fn is_domain(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
@@ -561,7 +421,7 @@ fn is_domain(name: &str) -> bool {
 
 /// Said of a key that is understood but does nothing yet: silence would be a
 /// promise.
-fn not_yet(value: &Value<'_, '_>) {
+pub(super) fn not_yet(value: &Value<'_, '_>) {
     value.report().warning(
         value.at,
         format!("{} does nothing yet", value.name),
@@ -573,8 +433,4 @@ pub(super) fn set<T>(slot: &mut T, read: Option<T>) {
     if let Some(read) = read {
         *slot = read;
     }
-}
-
-fn values(located: Vec<Located<String>>) -> Vec<String> {
-    located.into_iter().map(|located| located.value).collect()
 }

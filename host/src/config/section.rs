@@ -330,6 +330,8 @@ pub(super) struct Section<'r, 't> {
     pub(super) at: At,
     left: Vec<Entry<'t>>,
     asked: Vec<&'static str>,
+    /// Required keys that are not there, each with a line that would do.
+    missing: Vec<(&'static str, String)>,
 }
 
 struct Entry<'t> {
@@ -369,6 +371,7 @@ impl<'r, 't> Section<'r, 't> {
             at,
             left,
             asked: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -390,9 +393,7 @@ impl<'r, 't> Section<'r, 't> {
     pub(super) fn require(&mut self, key: &'static str, example: &str) -> Option<Value<'r, 't>> {
         let value = self.take(key);
         if value.is_none() {
-            let what = format!("`{key}` is missing in {}", self.name);
-            self.report
-                .problem(self.at, what, format!("add: {example}"));
+            self.missing.push((key, example.to_owned()));
         }
         value
     }
@@ -430,12 +431,22 @@ impl<'r, 't> Section<'r, 't> {
             .collect()
     }
 
-    /// Every key that nobody asked for is a problem.
+    /// Every key that nobody asked for is a problem, and so is every required
+    /// one that is not there, unless it is there with a slip of the pen.
     pub(super) fn finish(self) {
+        let mut misspelt = Vec::new();
         for Entry { key, key_at, .. } in &self.left {
+            misspelt.extend(closest(key, &self.asked));
             let what = format!("unknown key {} in {}", quoted(key), self.name);
             self.report
                 .problem(*key_at, what, suggest(key, &self.asked));
+        }
+        for (key, example) in &self.missing {
+            if !misspelt.contains(key) {
+                let what = format!("`{key}` is missing in {}", self.name);
+                self.report
+                    .problem(self.at, what, format!("add: {example}"));
+            }
         }
     }
 }

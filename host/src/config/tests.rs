@@ -1,1 +1,314 @@
-//! Tests of the whole room.
+//! The room as its users see it: whole texts in, a [`Config`] or sentences out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+
+mod docs;
+mod files;
+mod problems;
+
+/// Three sections that are right. None has a line break of its own in front,
+/// so that a test's text keeps its line numbers when these follow it.
+const LISTENER: &str = "[listener.l]\naddress = '127.0.0.1:1110'\ntls = 'off'\n";
+const PLUGIN: &str = "[plugin.p]\ncomponent = 'builtin:p'\n";
+const TENANT: &str = "[tenant.t]\nauthenticators = ['p']\nstore = 'p'\n";
+
+/// Parses as if every path were what is wanted of it.
+fn parse(text: &str) -> Result<Config, Problems> {
+    let (name, base) = (Path::new("restante.toml"), Path::new("/etc/restante"));
+    read::config(text, name, base, |_, _| Ok(()))
+}
+
+fn good(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// What is said of a bad text, problem by problem.
+fn said(text: &str) -> Vec<String> {
+    match parse(text) {
+        Ok(_) => Vec::new(),
+        Err(Problems(problems)) => problems.iter().map(Problem::to_string).collect(),
+    }
+}
+
+#[test]
+fn the_least_takes_every_default() {
+    let config = good(&[LISTENER, PLUGIN, TENANT].concat());
+    assert_eq!(config.server.state_dir, Path::new("/var/lib/restante"));
+    assert!(!config.server.hostname.is_empty());
+    assert!(config.server.implementation);
+    assert_eq!(config.server.certificate, None);
+    assert_eq!(config.server.log, Log::default());
+    assert_eq!(config.server.limits, ServerLimits::default());
+    assert_eq!(
+        config.listeners,
+        [Listener {
+            name: "l".into(),
+            address: "127.0.0.1:1110".parse().unwrap(),
+            tls: ListenerTls::Off,
+        }]
+    );
+    assert_eq!(
+        config.plugins,
+        [Plugin {
+            name: "p".into(),
+            component: ComponentSource::Builtin("p".into()),
+            sha256: None,
+            settings: vec![],
+            grants: Grants::default(),
+            limits: PluginLimits::default(),
+        }]
+    );
+    assert_eq!(
+        config.tenants,
+        [Tenant {
+            name: "t".into(),
+            domains: vec![],
+            server_names: vec![],
+            default: true,
+            certificate: None,
+            authenticators: vec!["p".into()],
+            store: "p".into(),
+            selectors: vec![],
+            filters: vec![],
+            plaintext_login: PlaintextLogin::Loopback,
+            limits: TenantLimits::default(),
+        }]
+    );
+    assert_eq!(config.warnings, []);
+}
+
+/// The example of the project's design, but for one plugin that it names and
+/// leaves out.
+const DESIGN: &str = r#"
+[server]
+hostname = "mail.example.org"
+state-dir = "/var/lib/restante"        # compiled components; safe to delete
+admin = "127.0.0.1:9110"
+
+[listener.pop3]
+address = "[::]:110"
+tls = "starttls"                       # "starttls" | "implicit" | "off"
+[listener.pop3s]
+address = "[::]:995"
+tls = "implicit"
+
+[plugin.users]
+component = "builtin:passwd-file"      # builtin:NAME or a path; sha256 = "…" pins it
+[plugin.users.settings]
+file = "/users/passwd"
+[plugin.users.grants]
+directories = [{ host = "/etc/restante/users", guest = "/users", access = "read" }]
+
+[plugin.mail]
+component = "builtin:maildir"
+[plugin.mail.grants]
+maildrop = "/var/mail/{domain}/{local}/Maildir"   # becomes "/maildrop" in the guest
+
+[tenant.acme]
+domains = ["acme.example"]
+server-names = ["pop.acme.example"]
+certificate = "/etc/restante/acme.pem"
+key = "/etc/restante/acme.key"
+authenticators = ["users"]             # asked in order; the first that knows the user decides
+store = "mail"
+filters = ["hide-spam"]
+[tenant.acme.limits]
+sessions = 1000
+sessions-per-user = 10
+"#;
+
+#[test]
+fn the_design_parses_whole() {
+    assert_eq!(
+        said(DESIGN),
+        ["restante.toml:33:12: there is no plugin `hide-spam`\n  known here: `users`, `mail`"]
+    );
+    let config = good(&format!(
+        "{DESIGN}[plugin.hide-spam]\ncomponent = 'builtin:rules'\n"
+    ));
+    let names =
+        |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).into()).collect() };
+    assert_eq!(config.server.hostname, "mail.example.org");
+    assert_eq!(config.server.admin, Some("127.0.0.1:9110".parse().unwrap()));
+    // In the file's order, not the alphabet's.
+    let plugins: Vec<&str> = config
+        .plugins
+        .iter()
+        .map(|plugin| plugin.name.as_str())
+        .collect();
+    assert_eq!(plugins, ["users", "mail", "hide-spam"]);
+    assert_eq!(config.listeners[0].tls, ListenerTls::StartTls);
+    assert_eq!(config.listeners[1].tls, ListenerTls::Implicit);
+    assert_eq!(config.listeners[1].address, "[::]:995".parse().unwrap());
+    let users = &config.plugins[0];
+    assert_eq!(users.settings, [("file".into(), "/users/passwd".into())]);
+    assert_eq!(
+        users.grants.directories,
+        [DirectoryGrant {
+            host: "/etc/restante/users".into(),
+            guest: "/users".into(),
+            write: false,
+        }]
+    );
+    let template = config.plugins[1].grants.maildrop.as_ref().unwrap();
+    assert_eq!(template.as_str(), "/var/mail/{domain}/{local}/Maildir");
+    let tenant = &config.tenants[0];
+    assert_eq!(tenant.domains, names(&["acme.example"]));
+    assert_eq!(tenant.server_names, names(&["pop.acme.example"]));
+    assert_eq!(
+        tenant.certificate,
+        Some(Pem {
+            certificate: "/etc/restante/acme.pem".into(),
+            key: "/etc/restante/acme.key".into(),
+        })
+    );
+    assert!(!tenant.default);
+    assert_eq!(tenant.filters, names(&["hide-spam"]));
+    assert_eq!(
+        (tenant.limits.sessions, tenant.limits.sessions_per_user),
+        (1000, 10)
+    );
+}
+
+#[test]
+fn values_become_types() {
+    let text = r#"
+[server.limits]
+connections = 500
+autologout = "1h"
+line = "1MiB"
+failure-delay = "0s"
+[server.log]
+format = "json"
+filter = "warn,restante::plugin=trace"
+[plugin.p]
+component = "lib/p.wasm"
+sha256 = "00ff10AB00000000000000000000000000000000000000000000000000000001"
+[plugin.p.settings]
+text = "a\nb"
+number = 0x10
+big = 1_000
+negative = -5
+float = 1.50
+yes = true
+list = ["X: y", 3, false]
+none = []
+"dotted.key" = ""
+[plugin.p.grants]
+maildrop = "mail/{tenant}/{user}"
+directories = [{ host = "users", guest = "/" }, { host = "/w", guest = "/a/b", access = "read-write" }]
+[plugin.p.limits]
+memory = "4GiB"
+cpu-time = "500ms"
+log-lines = 0
+"#;
+    let tenant = "[tenant.t]\ndomains = ['ACME.Example']\nserver-names = ['*.Acme.example']\ndefault = true\n\
+                  authenticators = ['p']\nstore = 'p'\nplaintext-login = 'never'\n";
+    let config = good(&[text, LISTENER, tenant].concat());
+    let limits = &config.server.limits;
+    assert_eq!((limits.connections, limits.unauthenticated), (500, 500));
+    assert_eq!(limits.autologout, Duration::from_secs(3600));
+    assert_eq!(limits.line, 1 << 20);
+    assert_eq!(limits.failure_delay, Duration::ZERO);
+    assert_eq!(config.server.log.format, LogFormat::Json);
+    assert_eq!(config.server.log.filter, "warn,restante::plugin=trace");
+    let plugin = &config.plugins[0];
+    assert_eq!(
+        plugin.component,
+        ComponentSource::Path("/etc/restante/lib/p.wasm".into())
+    );
+    let digest = plugin.sha256.unwrap();
+    assert_eq!(
+        (&digest[..5], digest[31]),
+        (&[0, 0xff, 0x10, 0xab, 0][..], 1)
+    );
+    let settings: Vec<(&str, &str)> = plugin
+        .settings
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        settings,
+        [
+            ("text", "a\nb"),
+            ("number", "16"),
+            ("big", "1000"),
+            ("negative", "-5"),
+            ("float", "1.50"),
+            ("yes", "true"),
+            ("list", "X: y\n3\nfalse"),
+            ("none", ""),
+            ("dotted.key", ""),
+        ]
+    );
+    let template = plugin.grants.maildrop.as_ref().unwrap();
+    assert_eq!(template.as_str(), "/etc/restante/mail/{tenant}/{user}");
+    let directories = &plugin.grants.directories;
+    assert_eq!(directories[0].host, Path::new("/etc/restante/users"));
+    assert_eq!((directories[0].write, directories[1].write), (false, true));
+    assert_eq!(plugin.limits.memory, 4 << 30);
+    assert_eq!(plugin.limits.cpu_time, Duration::from_millis(500));
+    assert_eq!(plugin.limits.log_lines, 0);
+    let tenant = &config.tenants[0];
+    assert_eq!(tenant.domains, ["acme.example"]);
+    assert_eq!(tenant.server_names, ["*.acme.example"]);
+    assert_eq!(tenant.plaintext_login, PlaintextLogin::Never);
+}
+
+#[test]
+fn settings_never_print() {
+    let secret = "[plugin.p.settings]\npassword = 'hunter2'\n";
+    let config = good(&[LISTENER, PLUGIN, secret, TENANT].concat());
+    let shown = format!("{config:?} {config:#?}");
+    assert!(
+        shown.contains("password") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    for bad in [
+        "{ a = 'hunter2' }",
+        "[['hunter2']]",
+        "[\"hunter2\\nhunter2\"]",
+    ] {
+        let bad = format!("[plugin.p.settings]\npassword = {bad}\n");
+        let shown = said(&[LISTENER, PLUGIN, &bad, TENANT].concat()).concat();
+        assert!(
+            shown.contains("`password`") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn odd_but_allowed_is_a_warning() {
+    let text = "[plugin.spare]\ncomponent = 'builtin:p'\n\
+                [plugin.m]\ncomponent = 'builtin:m'\ngrants.maildrop = '/mail/{local}'\n\
+                [tenant.a]\ndomains = ['a.example']\nauthenticators = ['p']\nstore = 'm'\n";
+    let second = "[tenant.b]\ndomains = ['b.example']\nauthenticators = ['p']\nstore = 'm'\n";
+    let warned = |text: &str| -> Vec<String> {
+        good(&[text, LISTENER, PLUGIN].concat())
+            .warnings
+            .iter()
+            .map(Problem::to_string)
+            .collect()
+    };
+    let spare =
+        "restante.toml:1:9: no tenant uses the plugin `spare`\n  name it in a tenant, or remove it";
+    assert_eq!(warned(text), [spare]);
+    let shared = "restante.toml:3:9: users of 2 domains or tenants share the maildrops of [plugin.m] \
+                  where their names agree before the `@`\n  put {domain} or {tenant} into its `maildrop`";
+    assert_eq!(warned(&[text, second].concat()), [spare, shared]);
+    let apart = text.replace("{local}", "{tenant}/{local}");
+    assert_eq!(warned(&[&apart, second].concat()), [spare]);
+    let admin = "server.admin = '127.0.0.1:1'\n";
+    assert_eq!(
+        warned(&[admin, TENANT].concat()),
+        [
+            "restante.toml:1:16: `admin` in [server] does nothing yet\n  \
+          this version reads it and does not act on it"
+        ]
+    );
+}

@@ -1,0 +1,150 @@
+//! `[tenant.NAME]`: from its section to [`Tenant`].
+
+use super::check::{Claims, TenantClaims};
+use super::problem::quoted;
+use super::read::{MOST, is_domain, not_yet, pem, set};
+use super::section::{Located, Section, Value};
+use super::{PlaintextLogin, Tenant, TenantLimits};
+
+pub(super) fn tenant(
+    name: &Located<String>,
+    mut section: Section<'_, '_>,
+    claims: &mut Claims,
+) -> Option<Tenant> {
+    let domains = section.take("domains").map_or_else(Vec::new, |value| {
+        names(&value, is_domain, "\"example.org\"")
+    });
+    let server_names = section.take("server-names").map_or_else(Vec::new, |value| {
+        let fits = |name: &str| is_domain(name.strip_prefix("*.").unwrap_or(name));
+        names(&value, fits, "\"pop.example.org\" or \"*.example.org\"")
+    });
+    let default = section.take("default").and_then(|value| {
+        let at = value.at;
+        value.boolean().map(|value| Located { value, at })
+    });
+    let certificate = pem(&mut section, claims);
+    let authenticators = section
+        .require(
+            "authenticators",
+            "authenticators = [\"NAME\"], naming plugins",
+        )
+        .and_then(|value| {
+            let authenticators = plugins(&value)?;
+            if authenticators.is_empty() {
+                return value.bad("is empty", "name at least one plugin, or nobody can log in");
+            }
+            Some(authenticators)
+        });
+    let store = section
+        .require("store", "store = \"NAME\", naming a plugin")
+        .and_then(|value| value.string("the name of a plugin, in quotes"));
+    let selectors = section
+        .take("selectors")
+        .and_then(|value| plugins(&value))
+        .unwrap_or_default();
+    let filters = section
+        .take("filters")
+        .and_then(|value| plugins(&value))
+        .unwrap_or_default();
+    let plaintext = [
+        ("loopback", PlaintextLogin::Loopback),
+        ("always", PlaintextLogin::Always),
+        ("never", PlaintextLogin::Never),
+    ];
+    let plaintext_login = section
+        .take("plaintext-login")
+        .and_then(|value| value.choice(&plaintext));
+    let limits = tenant_limits(section.section("limits"));
+
+    let uses = authenticators.iter().flatten().chain(&store);
+    claims
+        .uses
+        .extend(uses.chain(&selectors).chain(&filters).cloned());
+    claims.tenants.push(TenantClaims {
+        name: name.clone(),
+        domains: domains.clone(),
+        server_names: server_names.clone(),
+        default: default.clone(),
+    });
+    section.finish();
+    Some(Tenant {
+        name: name.value.clone(),
+        domains: values(domains),
+        server_names: values(server_names),
+        default: default.is_some_and(|default| default.value),
+        certificate,
+        authenticators: values(authenticators?),
+        store: store?.value,
+        selectors: values(selectors),
+        filters: values(filters),
+        plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
+        limits,
+    })
+}
+
+fn tenant_limits(mut section: Section<'_, '_>) -> TenantLimits {
+    let mut limits = TenantLimits::default();
+    let sessions = section
+        .take("sessions")
+        .and_then(|value| value.count(1..=MOST));
+    set(&mut limits.sessions, sessions.map(|number| number as usize));
+    let of_user = section.take("sessions-per-user").and_then(|value| {
+        not_yet(&value);
+        value.count(1..=MOST)
+    });
+    set(
+        &mut limits.sessions_per_user,
+        of_user.map(|number| number as usize),
+    );
+    section.finish();
+    limits
+}
+
+/// An array of domain names, in lower case.
+fn names(
+    value: &Value<'_, '_>,
+    fits: impl Fn(&str) -> bool,
+    example: &str,
+) -> Vec<Located<String>> {
+    let mut names = value.strings(&format!("[{example}]")).unwrap_or_default();
+    names.retain_mut(|name| {
+        name.value.make_ascii_lowercase();
+        let fits = fits(&name.value);
+        if !fits {
+            let what = format!(
+                "{} in {} is no domain name",
+                quoted(&name.value),
+                value.name
+            );
+            let mend = if name.value.is_ascii() {
+                format!("write {example}")
+            } else {
+                "write it as it stands in the DNS, with `xn--`".into()
+            };
+            value.report().problem(name.at, what, mend);
+        }
+        fits
+    });
+    names
+}
+
+/// An array of names of plugins, each once.
+fn plugins(value: &Value<'_, '_>) -> Option<Vec<Located<String>>> {
+    let plugins = value.strings("[\"NAME\"], naming plugins")?;
+    for (index, plugin) in plugins.iter().enumerate() {
+        if plugins[..index]
+            .iter()
+            .any(|before| before.value == plugin.value)
+        {
+            let what = format!("{} stands twice in {}", quoted(&plugin.value), value.name);
+            value
+                .report()
+                .problem(plugin.at, what, "name each plugin once");
+        }
+    }
+    Some(plugins)
+}
+
+fn values(located: Vec<Located<String>>) -> Vec<String> {
+    located.into_iter().map(|located| located.value).collect()
+}
