@@ -197,7 +197,7 @@ pub enum ListenerTls {
     Off,
     /// The client may ask for it with STLS (RFC 2595 section 4).
     StartTls,
-    /// At once (RFC 8314 section 3.2).
+    /// At once (RFC 8314 section 3.1).
     Implicit,
 }
 
