@@ -1,0 +1,97 @@
+//! Replays `tests/dialogues/*.txt`, each turn by turn, whole, octet by octet, at
+//! every split in two and with the smallest output buffer: the very same octets
+//! must come out each time. How a dialogue is written: `dialogues/README.md`.
+
+mod replay;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use replay::{Dialogue, Ending, Replay};
+
+#[test]
+fn every_dialogue_at_every_split() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the dialogues are beside this test")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 40, "only {} dialogues", files.len());
+
+    let failures: Vec<String> = files
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).expect("a dialogue is UTF-8");
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            check(&text).err().map(|why| format!("{name}: {why}"))
+        })
+        .collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+fn check(text: &str) -> Result<(), String> {
+    let dialogue = Dialogue::parse(text)?;
+    let whole = Replay::new(&dialogue).run(|plain| vec![plain]);
+    dialogue.expect_output(&whole.wire)?;
+    dialogue.expect_ending(&whole)?;
+    dialogue.expect_turns()?;
+
+    let same = |ending: Ending, how: String| {
+        if ending == whole {
+            return Ok(());
+        }
+        Err(format!("{how}:\n{ending}\nbut whole:\n{whole}"))
+    };
+    let octets = Replay::new(&dialogue).run(|plain| plain.chunks(1).collect());
+    same(octets, "octet by octet".into())?;
+    let small = Replay::new(&dialogue)
+        .with_output_octets(0)
+        .run(|plain| vec![plain]);
+    same(small, "with the smallest output buffer".into())?;
+    for (index, plain) in dialogue.input().iter().enumerate() {
+        for split in 0..=plain.len() {
+            let mut segment = 0;
+            let ending = Replay::new(&dialogue).run(|plain| {
+                segment += 1;
+                if segment - 1 == index {
+                    vec![&plain[..split], &plain[split..]]
+                } else {
+                    vec![plain]
+                }
+            });
+            same(ending, format!("split at octet {split}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The harness itself: a dialogue that is wrong must fail.
+#[test]
+fn a_wrong_dialogue_fails() {
+    let right = "about: x\nmail: id1 6 a\\nb\\n\nremoves: 1\nends: quit\n\nS: +OK …\nC: USER mrose\nS: +OK …\n\
+                 C: PASS secret\nS: +OK …\nC: RETR 1\nS: +OK …\nS: a\nS: b\nS: .\nC: DELE 1\nS: +OK …\nC: QUIT\nS: +OK …\n";
+    assert_eq!(check(right), Ok(()));
+    for (from, to) in [
+        ("S: a\n", "S: x\n"),
+        ("S: a\n", ""),
+        ("S: .\n", "S: .\nS: .\n"),
+        ("mail: id1 6", "mail: id1 5"),
+        ("removes: 1", "removes: nothing"),
+        ("removes: 1\n", ""),
+        ("ends: quit", "ends: open"),
+        ("C: PASS secret", "C: PASS wrong"),
+        (
+            "S: +OK …\nC: RETR 1\nS: +OK …",
+            "C: RETR 1\nS: +OK …\nS: +OK …",
+        ),
+        ("C: DELE 1\nS: +OK …", "C: DELE 1\nS: -ERR …"),
+        ("C: DELE 1\nS: +OK …", "C: DELE 1\nS: +OK [X] …"),
+        ("C: DELE 1\nS: +OK …", "C: DELE 1\nS: +OK"),
+    ] {
+        let wrong = right.replacen(from, to, 1);
+        assert_ne!(wrong, right);
+        assert!(check(&wrong).is_err(), "{to:?} for {from:?} went unnoticed");
+    }
+}
