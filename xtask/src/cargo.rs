@@ -1,0 +1,299 @@
+//! What cargo knows about this workspace, and how it is called.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::Value;
+
+/// Where the built components go; the host's build script reads the same one.
+const COMPONENTS_VARIABLE: &str = "RESTANTE_COMPONENTS";
+
+/// The checkout and its members.
+pub(crate) struct Workspace {
+    /// The folder of the workspace's Cargo.toml.
+    pub(crate) root: PathBuf,
+    /// cargo's target folder.
+    pub(crate) target: PathBuf,
+    /// The members that become components of the server: those in plugins/.
+    pub(crate) plugins: Vec<Member>,
+    /// The members that become components for tests: those in tests/guests/.
+    pub(crate) test_guests: Vec<Member>,
+}
+
+/// One package of the workspace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Member {
+    /// Its name, which its component bears too.
+    pub(crate) name: String,
+    /// Its Cargo.toml.
+    pub(crate) manifest: PathBuf,
+}
+
+/// One file that cargo built.
+pub(crate) struct Artifact {
+    /// The name of the target: of the binary or the library.
+    pub(crate) target: String,
+    /// The manifest of its package.
+    pub(crate) manifest: PathBuf,
+    /// The program, where the target is one.
+    pub(crate) executable: Option<PathBuf>,
+    /// All files that were made.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Workspace {
+    /// Asks cargo about the workspace that this command belongs to.
+    pub(crate) fn open() -> Result<Self> {
+        // At run time where cargo says it, so that a checkout may be moved.
+        let manifest =
+            env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&manifest)
+            .parent()
+            .context("the folder xtask/ has no parent")?
+            .to_owned();
+        let output = command(&root)
+            .args(["metadata", "--format-version=1", "--no-deps"])
+            .stderr(Stdio::inherit())
+            .output()
+            .context("cannot run cargo")?;
+        ensure!(output.status.success(), "`cargo metadata` failed");
+        Self::from_metadata(root, &output.stdout)
+    }
+
+    fn from_metadata(root: PathBuf, json: &[u8]) -> Result<Self> {
+        let metadata: Value = serde_json::from_slice(json).context("`cargo metadata`")?;
+        let target = text(&metadata, "target_directory")?.into();
+        let packages = metadata["packages"]
+            .as_array()
+            .context("`cargo metadata` names no packages")?;
+        let mut plugins = Vec::new();
+        let mut test_guests = Vec::new();
+        for package in packages {
+            let member = Member {
+                name: text(package, "name")?.to_owned(),
+                manifest: text(package, "manifest_path")?.into(),
+            };
+            match member.manifest.parent().and_then(Path::parent) {
+                Some(room) if room == root.join("plugins") => plugins.push(member),
+                Some(room) if room == root.join("tests/guests") => test_guests.push(member),
+                _ => {}
+            }
+        }
+        plugins.sort();
+        test_guests.sort();
+        Ok(Self {
+            root,
+            target,
+            plugins,
+            test_guests,
+        })
+    }
+
+    /// A cargo in the workspace's root.
+    pub(crate) fn cargo(&self) -> Command {
+        command(&self.root)
+    }
+
+    /// The folder of the built components. That of the tests' is `test` below it.
+    pub(crate) fn components(&self) -> PathBuf {
+        match env::var_os(COMPONENTS_VARIABLE).filter(|folder| !folder.is_empty()) {
+            Some(folder) => self.root.join(folder),
+            None => self.default_components(),
+        }
+    }
+
+    /// Where components go when nobody chose another folder.
+    pub(crate) fn default_components(&self) -> PathBuf {
+        self.root.join("target/components")
+    }
+
+    /// The members that only ever run as wasm are no part of a native build.
+    /// Every native build of the workspace selects the same members: the
+    /// features of shared dependencies, and with them the minutes that wasmtime
+    /// takes, depend on the selection.
+    pub(crate) fn native_members(&self) -> impl Iterator<Item = OsString> {
+        let excluded = self
+            .test_guests
+            .iter()
+            .flat_map(|guest| ["--exclude".into(), (&guest.name).into()]);
+        std::iter::once("--workspace".into()).chain(excluded)
+    }
+}
+
+fn command(root: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.current_dir(root);
+    // What cargo told this program about itself would look to build scripts like
+    // a change of theirs, and rebuild them whenever the two ways of calling cargo
+    // take turns.
+    for (name, _) in env::vars_os() {
+        if tells_about_xtask(&name) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn tells_about_xtask(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+        || name == "CARGO_PRIMARY_PACKAGE"
+}
+
+/// Runs a cargo to its end, in full view; an error if it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().context("cannot run cargo")?;
+    ensure!(status.success(), "{} failed", said(command));
+    Ok(())
+}
+
+/// Runs a cargo that builds; its progress stays in view. Returns what it built
+/// or found fresh.
+pub(crate) fn build(command: &mut Command) -> Result<Vec<Artifact>> {
+    command
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().context("cannot run cargo")?;
+    let messages = child.stdout.take().context("cargo's output is not piped")?;
+    let mut artifacts = Vec::new();
+    for line in BufReader::new(messages).lines() {
+        let line = line.context("cannot read what cargo says")?;
+        artifacts.extend(artifact(&line)?);
+    }
+    let status = child.wait().context("cannot wait for cargo")?;
+    if !status.success() {
+        bail!("{} failed", said(command));
+    }
+    Ok(artifacts)
+}
+
+/// The artifact that a line of cargo's messages is about, if it is about one.
+fn artifact(line: &str) -> Result<Option<Artifact>> {
+    // Lines that are not JSON come from a tool that stands in for rustc.
+    let Ok(message) = serde_json::from_str::<Value>(line) else {
+        return Ok(None);
+    };
+    if message["reason"] != "compiler-artifact" {
+        return Ok(None);
+    }
+    let files = message["filenames"]
+        .as_array()
+        .ok_or_else(|| anyhow!("cargo names no files of an artifact"))?;
+    Ok(Some(Artifact {
+        target: text(&message["target"], "name")?.to_owned(),
+        manifest: text(&message, "manifest_path")?.into(),
+        executable: message["executable"].as_str().map(PathBuf::from),
+        files: files
+            .iter()
+            .filter_map(Value::as_str)
+            .map(PathBuf::from)
+            .collect(),
+    }))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
+    value[key]
+        .as_str()
+        .with_context(|| format!("cargo's answer has no \"{key}\""))
+}
+
+/// The command in words, short: without the list of packages.
+fn said(command: &Command) -> String {
+    let verb = command.get_args().next().unwrap_or_default();
+    format!("`cargo {}`", verb.to_string_lossy())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const METADATA: &str = r#"{"target_directory":"/t","packages":[
+        {"name":"rules","manifest_path":"/w/plugins/rules/Cargo.toml"},
+        {"name":"maildir","manifest_path":"/w/plugins/maildir/Cargo.toml"},
+        {"name":"liar","manifest_path":"/w/tests/guests/liar/Cargo.toml"},
+        {"name":"restante-tests","manifest_path":"/w/tests/Cargo.toml"},
+        {"name":"deep","manifest_path":"/w/plugins/rules/deep/Cargo.toml"},
+        {"name":"restante","manifest_path":"/w/host/Cargo.toml"}]}"#;
+
+    #[test]
+    fn members_are_sorted_into_rooms() {
+        let workspace = Workspace::from_metadata("/w".into(), METADATA.as_bytes()).unwrap();
+        assert_eq!(workspace.target, Path::new("/t"));
+        let names = |members: &[Member]| {
+            members
+                .iter()
+                .map(|member| member.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&workspace.plugins), ["maildir", "rules"]);
+        assert_eq!(names(&workspace.test_guests), ["liar"]);
+        assert_eq!(
+            workspace.test_guests[0].manifest,
+            Path::new("/w/tests/guests/liar/Cargo.toml")
+        );
+        let members: Vec<_> = workspace.native_members().collect();
+        assert_eq!(members, ["--workspace", "--exclude", "liar"]);
+    }
+
+    #[test]
+    fn metadata_without_packages_is_an_error() {
+        let broken = br#"{"target_directory":"/t"}"#;
+        assert!(Workspace::from_metadata("/w".into(), broken).is_err());
+    }
+
+    #[test]
+    fn an_artifact_is_read_from_cargos_message() {
+        let line = r#"{"reason":"compiler-artifact","manifest_path":"/w/host/Cargo.toml",
+            "target":{"name":"restante","kind":["bin"]},
+            "filenames":["/t/release/restante"],"executable":"/t/release/restante"}"#;
+        let artifact = artifact(line).unwrap().unwrap();
+        assert_eq!(artifact.target, "restante");
+        assert_eq!(
+            artifact.executable.as_deref(),
+            Some(Path::new("/t/release/restante"))
+        );
+        assert_eq!(artifact.files, [Path::new("/t/release/restante")]);
+    }
+
+    #[test]
+    fn other_messages_and_other_text_are_passed_over() {
+        assert!(
+            artifact(r#"{"reason":"build-finished","success":true}"#)
+                .unwrap()
+                .is_none()
+        );
+        assert!(artifact("not JSON").unwrap().is_none());
+        assert!(artifact(r#"{"reason":"compiler-artifact"}"#).is_err());
+    }
+
+    #[test]
+    fn only_what_concerns_this_program_is_kept_from_cargo() {
+        for name in [
+            "CARGO_PKG_NAME",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_PRIMARY_PACKAGE",
+        ] {
+            assert!(tells_about_xtask(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_NET_OFFLINE",
+            "RUSTFLAGS",
+        ] {
+            assert!(!tells_about_xtask(OsStr::new(name)), "{name}");
+        }
+    }
+}

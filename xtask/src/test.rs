@@ -1,0 +1,127 @@
+//! `cargo xtask test`: everything that is a test, counted.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::Outcome;
+use crate::build;
+use crate::cargo::Workspace;
+use crate::step::Steps;
+use crate::tally::Tally;
+use crate::wasm_target;
+
+/// Builds everything, runs the tests with these arguments to `cargo test`, and
+/// closes with a line that counts them.
+pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<Outcome> {
+    let mut steps = Steps::new(5);
+    let target = steps.run("wasm target", || wasm_target::prepare(workspace))?;
+    build::plugins(workspace, &target, &mut steps)?;
+    build::test_guests(workspace, &target, &mut steps)?;
+    let server = build::host(workspace, &mut steps)?;
+    let (status, tally) = steps.run("tests", || {
+        run_tests(&mut cargo_test(workspace, &server, arguments))
+    })?;
+
+    let (counts, unfinished) = tally.finish();
+    if unfinished > 0 {
+        eprintln!("{unfinished} test programs ended without a result");
+    }
+    let ran = counts.passed + counts.failed > 0;
+    if !ran {
+        eprintln!("no test ran");
+    }
+    writeln!(io::stdout(), "{counts}").context("cannot write the result")?;
+    Ok(match status.success() && counts.failed == 0 && ran {
+        true => Outcome::Done,
+        false => Outcome::Failed,
+    })
+}
+
+fn cargo_test(workspace: &Workspace, server: &Path, arguments: &[OsString]) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo
+        .args(["test", "--release", "--no-fail-fast"])
+        .env("RESTANTE_BIN", server);
+    if !selects_packages(arguments) {
+        cargo.args(workspace.native_members());
+    }
+    cargo.args(arguments);
+    cargo
+}
+
+/// Whether the arguments before `--` say which packages to test; cargo would
+/// test all of them beside `--workspace`.
+fn selects_packages(arguments: &[OsString]) -> bool {
+    arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .map(|argument| argument.to_string_lossy())
+        .any(|argument| {
+            argument.starts_with("-p")
+                || argument == "--package"
+                || argument.starts_with("--package=")
+        })
+}
+
+/// Passes the tests' output through while counting.
+fn run_tests(cargo: &mut Command) -> Result<(ExitStatus, Tally)> {
+    let mut child = cargo
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let output = child
+        .stdout
+        .take()
+        .context("the tests' output is not piped")?;
+    let mut tally = Tally::default();
+    pass_through(BufReader::new(output), &mut io::stdout().lock(), &mut tally)
+        .context("cannot pass on what the tests say")?;
+    let status = child.wait().context("cannot wait for cargo")?;
+    Ok((status, tally))
+}
+
+fn pass_through(mut from: impl BufRead, to: &mut impl Write, tally: &mut Tally) -> io::Result<()> {
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
+        to.flush()?;
+        let text = String::from_utf8_lossy(&line);
+        tally.line(text.trim_end_matches(['\r', '\n']));
+        line.clear();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_passed_on_to_the_octet_and_counted() {
+        let said = b"running 1 test\r\n\xff no UTF-8\ntest result: ok. 1 passed; 0 failed; \
+            0 ignored; 0 measured; 0 filtered out\nno line end";
+        let (mut passed_on, mut tally) = (Vec::new(), Tally::default());
+        pass_through(&said[..], &mut passed_on, &mut tally).unwrap();
+        assert_eq!(passed_on, said);
+        assert_eq!(tally.finish().0.to_string(), "1 passed, 0 failed");
+    }
+
+    #[test]
+    fn a_choice_of_packages_is_seen() {
+        let selects = |arguments: &[&str]| {
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            selects_packages(&arguments)
+        };
+        assert!(selects(&["-p", "restante-pop3"]));
+        assert!(selects(&["-prestante-pop3"]));
+        assert!(selects(&["filter", "--package=restante"]));
+        assert!(!selects(&["filter"]));
+        assert!(!selects(&["--", "-p"]));
+        assert!(!selects(&["--profile", "release"]));
+    }
+}
