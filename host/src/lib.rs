@@ -3,8 +3,21 @@
 //! The rooms of the host; docs/architecture.md says what each is for, and who
 //! may know whom.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod backend;
 pub mod config;
+pub mod connection;
+pub mod content;
+pub mod generation;
+pub mod listener;
+pub mod lock;
+pub mod memory;
 pub mod passwords;
 pub mod plugin;
+pub mod shutdown;
 pub mod template;
+pub mod tenant;
+pub mod tls;
+pub mod view;
+pub mod waiting;

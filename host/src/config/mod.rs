@@ -204,6 +204,8 @@ pub enum ListenerTls {
 /// `[plugin.NAME]`: a component with a name, settings and grants.
 #[derive(Clone, PartialEq)]
 pub struct Plugin {
+    /// Where the configuration file speaks of it.
+    pub place: Place,
     /// What tenants call it by.
     pub name: String,
     /// Where the component is.
@@ -234,6 +236,13 @@ impl fmt::Debug for Plugin {
     }
 }
 
+/// Most octets of linear memory that a plugin's `memory` can grant.
+pub const MOST_MEMORY: u64 = 1024 * 1024 * 1024;
+
+/// Most `instances`: each reserves 4 GiB of address space for a memory, and a
+/// process has 128 TiB of it.
+pub const MOST_INSTANCES: u32 = 10_000;
+
 /// Where a component comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ComponentSource {
@@ -252,6 +261,8 @@ pub struct Grants {
     /// The directory that becomes "/maildrop" in the guest, expanded with the
     /// account of each session.
     pub maildrop: Option<Template>,
+    /// Whether a maildrop directory that does not exist is made.
+    pub create_maildrop: bool,
 }
 
 /// A directory a plugin may see.
@@ -292,6 +303,8 @@ impl Default for PluginLimits {
 /// `[tenant.NAME]`: who is served, and by which plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
+    /// Where the configuration file speaks of it.
+    pub place: Place,
     /// Stands in log lines and in `{tenant}`; always fit to be a file's name.
     pub name: String,
     /// What stands behind the last "@" of its users, in lower case; no two
@@ -336,6 +349,14 @@ pub struct TenantLimits {
     pub sessions: usize,
     /// Sessions that are logged in, one user.
     pub sessions_per_user: usize,
+}
+
+impl Tenant {
+    /// Whether any of its roles is that plugin's.
+    pub fn uses(&self, plugin: &str) -> bool {
+        let lists = [&self.authenticators, &self.selectors, &self.filters];
+        self.store == plugin || lists.into_iter().flatten().any(|name| name == plugin)
+    }
 }
 
 impl Default for TenantLimits {

@@ -19,7 +19,9 @@ use super::problem::{Lines, Problem, Problems, quoted};
 use super::read_plugin::plugin;
 use super::read_tenant::tenant;
 use super::section::{Located, Report, Section, Value};
-use super::{Config, Listener, ListenerTls, Log, LogFormat, Pem, Server, ServerLimits};
+use super::{
+    Config, Listener, ListenerTls, Log, LogFormat, MOST_INSTANCES, Pem, Server, ServerLimits,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -293,7 +295,10 @@ fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
         limits.connections = connections as usize;
         limits.unauthenticated = limits.unauthenticated.min(limits.connections);
     }
-    set(&mut limits.instances, count("instances", 1..=MOST));
+    set(
+        &mut limits.instances,
+        count("instances", 1..=MOST_INSTANCES),
+    );
     let before = count("bad-commands-before-login", 1..=MOST);
     set(&mut limits.bad_commands_before_login, before);
     let after = count("bad-commands-after-login", 1..=MOST);

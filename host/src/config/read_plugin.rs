@@ -8,12 +8,11 @@ use super::disk::Wanted;
 use super::problem::{quoted, suggest};
 use super::read::{MOST, set};
 use super::section::{Located, Section, Value};
-use super::{ComponentSource, DirectoryGrant, Grants, Plugin, PluginLimits};
+use super::{ComponentSource, DirectoryGrant, Grants, MOST_MEMORY, Plugin, PluginLimits};
 use crate::template::{Placeholder, Template, TemplateError};
 
 /// One page of linear memory, and all that 32 bits can address, in octets.
 const LEAST_MEMORY: u64 = 64 * 1024;
-const MOST_MEMORY: u64 = 4 * 1024 * 1024 * 1024;
 
 const LEAST_TIME: Duration = Duration::from_millis(1);
 const MOST_TIME: Duration = Duration::from_secs(60 * 60);
@@ -22,6 +21,7 @@ const MOST_TIME: Duration = Duration::from_secs(60 * 60);
 const MAILDROP: &str = "/maildrop";
 
 pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Option<Plugin> {
+    let place = section.report.place(name.at);
     let example = "component = \"builtin:maildir\", or the path of a component";
     let component = section
         .require("component", example)
@@ -32,6 +32,7 @@ pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Op
     let limits = limits(section.section("limits"));
     section.finish();
     Some(Plugin {
+        place,
         name: name.value.clone(),
         component: component?,
         sha256,
@@ -177,10 +178,19 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
         directories.push(grant);
     }
     let maildrop = section.take("maildrop").and_then(|value| maildrop(&value));
+    let create = section.take("create-maildrop");
+    let create_maildrop = create.as_ref().and_then(Value::boolean) == Some(true);
+    if let (Some(create), None) = (&create, &maildrop) {
+        create.bad::<()>(
+            "stands without `maildrop`",
+            "grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
+        );
+    }
     section.finish();
     Grants {
         directories,
         maildrop,
+        create_maildrop,
     }
 }
 

@@ -66,8 +66,10 @@ pub(super) fn tenant(
         server_names: server_names.clone(),
         default: default.clone(),
     });
+    let place = section.report.place(name.at);
     section.finish();
     Some(Tenant {
+        place,
         name: name.value.clone(),
         domains: values(domains),
         server_names: values(server_names),

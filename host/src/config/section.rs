@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::disk::{Look, Trouble, Wanted};
-use super::problem::{Lines, Problem, closest, list, quoted, quoted_path, suggest};
+use super::problem::{Lines, Place, Problem, closest, list, quoted, quoted_path, suggest};
 use super::units;
 
 /// Where something stands in the text, in octets from its start.
@@ -76,6 +76,11 @@ impl<'t> Report<'t> {
     pub(super) fn warning(&self, at: At, what: impl Into<String>, mend: impl Into<String>) {
         let entry = self.entry(Some(at), what.into(), mend.into());
         self.warnings.borrow_mut().push(entry);
+    }
+
+    /// Lines and columns of a place, for those who speak of it later.
+    pub(super) fn place(&self, at: At) -> Place {
+        self.lines.place(at)
     }
 
     /// The line of a place, to point at it from another one.

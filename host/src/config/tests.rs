@@ -54,6 +54,7 @@ fn the_least_takes_every_default() {
     assert_eq!(
         config.plugins,
         [Plugin {
+            place: config.plugins[0].place,
             name: "p".into(),
             component: ComponentSource::Builtin("p".into()),
             sha256: None,
@@ -65,6 +66,7 @@ fn the_least_takes_every_default() {
     assert_eq!(
         config.tenants,
         [Tenant {
+            place: config.tenants[0].place,
             name: "t".into(),
             domains: vec![],
             server_names: vec![],

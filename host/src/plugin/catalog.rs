@@ -174,7 +174,10 @@ impl Catalog {
     ) -> Result<Component, ComponentError> {
         check_kind(octets)?;
         let kept = self.directory.as_ref().map(|directory| {
-            directory.join(format!("{digest}-{:016x}.cwasm", compatibility(&self.engine)))
+            directory.join(format!(
+                "{digest}-{:016x}.cwasm",
+                compatibility(&self.engine)
+            ))
         });
         if let Some(path) = &kept
             && let Some(component) = self.kept(path)
@@ -236,12 +239,12 @@ pub(super) fn describe(source: &ComponentSource) -> String {
 fn read(source: &ComponentSource) -> Result<Vec<u8>, ComponentError> {
     let path = match source {
         ComponentSource::Builtin(name) => {
-            return builtin::component(name)
-                .map(<[u8]>::to_vec)
-                .ok_or_else(|| ComponentError::NoSuchBuiltin {
+            return builtin::component(name).map(<[u8]>::to_vec).ok_or_else(|| {
+                ComponentError::NoSuchBuiltin {
                     name: name.clone(),
                     known: builtin::known(),
-                });
+                }
+            });
         }
         ComponentSource::Path(path) => path,
     };

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::bindings::exports::restante::plugin::authenticator;
 use super::bindings::restante::plugin::types as wit;
 use crate::backend::{Account, Connection, Denial, Failure};
-use super::bindings::exports::restante::plugin::authenticator;
 
 /// The interface `types` has no functions.
 impl wit::Host for super::state::State {}

@@ -9,14 +9,10 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use crate::config::MOST_MEMORY;
+
 /// Length of one epoch: how finely a guest's CPU time is measured.
 pub(super) const TICK: Duration = Duration::from_millis(10);
-
-/// Most octets of linear memory that any plugin's limit can grant.
-pub(crate) const MAX_MEMORY: u64 = 1 << 30;
-/// Most live instances: each reserves 4 GiB of address space for each memory,
-/// and a process has 128 TiB.
-pub(crate) const MAX_INSTANCES: u32 = 10_000;
 
 /// Octets of native stack a guest may use.
 const WASM_STACK: usize = 512 << 10;
@@ -75,7 +71,7 @@ fn settings(instances: u32) -> Config {
 }
 
 fn pool(instances: u32) -> PoolingAllocationConfig {
-    let memory = usize::try_from(MAX_MEMORY).expect("a gibibyte fits an address space");
+    let memory = usize::try_from(MOST_MEMORY).expect("a gibibyte fits an address space");
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
         .total_stacks(instances)
@@ -101,4 +97,3 @@ pub(super) fn ticks(time: Duration) -> u64 {
         .unwrap_or(u64::MAX)
         .max(1)
 }
-

@@ -19,11 +19,17 @@ const CHUNK: usize = 128 << 10;
 
 impl Host for State {
     async fn scan(&mut self, directory: String) -> wasmtime::Result<Result<Vec<Entry>, String>> {
-        Ok(blocking(self.maildrop.clone(), move |maildrop| scan(&maildrop, &directory)).await)
+        Ok(blocking(self.maildrop.clone(), move |maildrop| {
+            scan(&maildrop, &directory)
+        })
+        .await)
     }
 
     async fn measure(&mut self, path: String) -> wasmtime::Result<Result<u64, String>> {
-        Ok(blocking(self.maildrop.clone(), move |maildrop| measure(&maildrop, &path)).await)
+        Ok(blocking(self.maildrop.clone(), move |maildrop| {
+            measure(&maildrop, &path)
+        })
+        .await)
     }
 }
 

@@ -99,9 +99,7 @@ pub(super) fn open_below(dir: &Dir, path: &str) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
-    options.custom_flags(
-        (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32,
-    );
+    options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32);
     let file = dir.open_with(path, &options)?.into_std();
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(
@@ -195,8 +193,20 @@ mod tests {
         .unwrap();
         assert!(open_below(&dir, "mail").is_ok());
         for path in [
-            "../secret", "link", "absolute", "magic", "directory", "fifo", "/etc/passwd", "", ".",
-            "..", "mail\0", "missing", "directory/../../secret", "mail/",
+            "../secret",
+            "link",
+            "absolute",
+            "magic",
+            "directory",
+            "fifo",
+            "/etc/passwd",
+            "",
+            ".",
+            "..",
+            "mail\0",
+            "missing",
+            "directory/../../secret",
+            "mail/",
         ] {
             assert!(open_below(&dir, path).is_err(), "{path:?} was opened");
         }
@@ -209,7 +219,12 @@ mod tests {
         assert_eq!(open_range(&dir, "mail", 0, None).unwrap().length, 10);
         assert_eq!(open_range(&dir, "mail", 4, Some(6)).unwrap().length, 6);
         assert_eq!(open_range(&dir, "mail", 10, None).unwrap().length, 0);
-        for (offset, length) in [(11, None), (4, Some(7)), (u64::MAX, Some(u64::MAX)), (0, Some(u64::MAX))] {
+        for (offset, length) in [
+            (11, None),
+            (4, Some(7)),
+            (u64::MAX, Some(u64::MAX)),
+            (0, Some(u64::MAX)),
+        ] {
             assert!(open_range(&dir, "mail", offset, length).is_err());
         }
     }

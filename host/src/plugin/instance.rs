@@ -158,7 +158,9 @@ impl Whose {
             plugin = %self.plugin.name, tenant = %self.tenant,
             "no instance could be had: all `instances` of [server.limits] are in use"
         );
-        Err(Failure::Temporary("the server is busy, try again later".into()))
+        Err(Failure::Temporary(
+            "the server is busy, try again later".into(),
+        ))
     }
 
     async fn store(&self, maildrop: Option<PathBuf>) -> wasmtime::Result<Store<State>> {
@@ -237,7 +239,7 @@ fn world(
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(Output::stdout(voice))
         .stderr(Output::stderr(voice))
-        .allow_tcp(false)
+        .allow_tcp(plugin.grants.create_maildrop)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .max_random_size(RANDOM);

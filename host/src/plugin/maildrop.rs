@@ -1,5 +1,8 @@
 //! `restante:plugin/maildrop`: what filters and selectors may look at.
 
+// The generated bindings re-export the two resources.
+#![allow(unreachable_pub)]
+
 use std::sync::Arc;
 
 use wasmtime::component::Resource;

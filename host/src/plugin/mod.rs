@@ -70,7 +70,7 @@ impl Runtime {
     /// where compiled components are kept.
     pub fn new(instances: u32, state_dir: &Path) -> Result<Arc<Self>, RuntimeError> {
         let failed = |error: wasmtime::Error| RuntimeError(catalog::chain(&error));
-        let instances = instances.clamp(1, engine::MAX_INSTANCES);
+        let instances = instances.clamp(1, config::MOST_INSTANCES);
         let engine = engine::engine(instances).map_err(failed)?;
         let catalog = Catalog::new(engine.clone(), state_dir).map_err(failed)?;
         Ok(Arc::new(Self {
@@ -83,7 +83,10 @@ impl Runtime {
 
     /// Makes a configured plugin ready. May compile for seconds: not for the
     /// event loop.
-    pub fn plugin(self: &Arc<Self>, plugin: &config::Plugin) -> Result<Arc<Plugin>, ComponentError> {
+    pub fn plugin(
+        self: &Arc<Self>,
+        plugin: &config::Plugin,
+    ) -> Result<Arc<Plugin>, ComponentError> {
         let compiled = self
             .catalog
             .load(&plugin.component, plugin.sha256.as_ref())?;

@@ -281,7 +281,11 @@ impl ContentReader for PluginReader {
 
 impl Drop for PluginReader {
     fn drop(&mut self) {
-        let mut done = self.shared.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = self
+            .shared
+            .done
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         done.push(self.reader);
     }
 }
@@ -290,9 +294,7 @@ impl Drop for PluginReader {
 fn checked(told: wit::Listing) -> Result<Listed, String> {
     let count = told.unique_ids.len();
     let names = told.names.len();
-    if told.octets.len() != count
-        || told.received.len() != count
-        || (names != count && names != 0)
+    if told.octets.len() != count || told.received.len() != count || (names != count && names != 0)
     {
         return Err(format!(
             "columns of different length: {count} unique-ids, {} octets, {} received, {names} names",
@@ -300,8 +302,8 @@ fn checked(told: wit::Listing) -> Result<Listed, String> {
             told.received.len()
         ));
     }
-    let listing = Listing::new(told.unique_ids.iter().zip(told.octets))
-        .map_err(|error| error.to_string())?;
+    let listing =
+        Listing::new(told.unique_ids.iter().zip(told.octets)).map_err(|error| error.to_string())?;
     Ok(Listed {
         entries: Arc::new(Entries {
             listing: Arc::new(listing),

@@ -1,0 +1,243 @@
+//! `demo`: the built-in plugins, sample mail and a certificate of its own, all
+//! in a temporary directory that goes when the demo ends.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use restante::config::{Config, Log, LogFormat};
+use restante::listener::Bound;
+use restante::{passwords, tls};
+
+use super::serve;
+
+/// The demo's one user.
+const USER: &str = "demo";
+/// Characters of the demo's password, which is made anew at each start.
+const PASSWORD: usize = 12;
+
+/// The sample maildrop: the file's base name, and the message.
+const SAMPLE: [(&str, &str); 5] = [
+    (
+        "1700000001.M1P1.sample",
+        include_str!("demo-mail/1-welcome.eml"),
+    ),
+    (
+        "1700000002.M1P1.sample",
+        include_str!("demo-mail/2-plugins.eml"),
+    ),
+    (
+        "1700000003.M1P1.sample",
+        include_str!("demo-mail/3-spam.eml"),
+    ),
+    (
+        "1700000004.M1P1.sample",
+        include_str!("demo-mail/4-dots.eml"),
+    ),
+    (
+        "1700000005.M1P1.sample",
+        include_str!("demo-mail/5-attachment.eml"),
+    ),
+];
+
+/// `restante demo`.
+pub(super) fn demo(
+    listen: SocketAddr,
+    listen_tls: SocketAddr,
+    maildrop: Option<&Path>,
+) -> anyhow::Result<()> {
+    serve::log(&Log {
+        format: LogFormat::Text,
+        filter: "info".into(),
+    })?;
+    let home = tempfile::Builder::new()
+        .prefix("restante-demo-")
+        .tempdir()
+        .context("a temporary directory")?;
+    let maildrop = match maildrop {
+        Some(path) => existing(path)?,
+        None => sample(home.path()).context("the sample maildrop")?,
+    };
+    let password = password()?;
+    let text = configuration(home.path(), &maildrop, &password, listen, listen_tls)?;
+    let file = home.path().join("restante.toml");
+    fs::write(&file, &text)?;
+    let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    serve::executor()?.block_on(async {
+        let serving = serve::prepare(&config, &file).await?;
+        serve::run(&config, serving, |bound| {
+            let certificate = home.path().join("certificate.pem");
+            greet(bound, &maildrop, &password, &certificate)
+        })
+        .await
+    })?;
+    home.close().context("the temporary directory")?;
+    Ok(())
+}
+
+/// A Maildir that is there already, by its full path.
+fn existing(path: &Path) -> anyhow::Result<PathBuf> {
+    let path = path
+        .canonicalize()
+        .with_context(|| format!("--maildrop {}", path.display()))?;
+    if !path.join("cur").is_dir() || !path.join("new").is_dir() {
+        bail!(
+            "--maildrop {}: not a Maildir, it has no folders cur and new",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+fn sample(home: &Path) -> anyhow::Result<PathBuf> {
+    let maildrop = home.join("Maildir");
+    for folder in ["cur", "new", "tmp"] {
+        fs::create_dir_all(maildrop.join(folder))?;
+    }
+    for (name, message) in SAMPLE {
+        fs::write(maildrop.join("new").join(name), message)?;
+    }
+    Ok(maildrop)
+}
+
+/// Twelve letters and digits that nobody mistakes for one another.
+fn password() -> anyhow::Result<String> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut octets = [0; PASSWORD];
+    getrandom::fill(&mut octets).context("the system's randomness")?;
+    Ok(octets
+        .iter()
+        .map(|octet| char::from(LETTERS[usize::from(octet % 32)]))
+        .collect())
+}
+
+fn configuration(
+    home: &Path,
+    maildrop: &Path,
+    password: &str,
+    listen: SocketAddr,
+    listen_tls: SocketAddr,
+) -> anyhow::Result<String> {
+    let users = home.join("users");
+    fs::create_dir(&users)?;
+    let line = format!("{USER}:{}\n", passwords::hash(password)?);
+    fs::write(users.join("passwd"), line)?;
+    let (certificate, key) = (home.join("certificate.pem"), home.join("key.pem"));
+    let own = tls::self_signed()?;
+    fs::write(&certificate, own.certificate_pem)?;
+    fs::write(&key, own.key_pem.as_bytes())?;
+    let quote = |path: &Path| quoted(path);
+    // Braces in a path are not placeholders.
+    let maildrop = quoted_text(&display(maildrop)?.replace('{', "{{").replace('}', "}}"));
+    Ok(format!(
+        r#"# What `restante demo` serves. Your own could begin like this.
+[server]
+hostname = "localhost"
+state-dir = {state}
+certificate = {certificate}
+key = {key}
+
+[listener.pop3]
+address = "{listen}"
+tls = "starttls"
+
+[listener.pop3s]
+address = "{listen_tls}"
+tls = "implicit"
+
+[plugin.users]
+component = "builtin:passwd-file"
+[plugin.users.settings]
+file = "/users/passwd"
+[plugin.users.grants]
+directories = [{{ host = {users}, guest = "/users", access = "read" }}]
+
+[plugin.mail]
+component = "builtin:maildir"
+[plugin.mail.grants]
+maildrop = {maildrop}
+
+[plugin.no-spam]
+component = "builtin:rules"
+[plugin.no-spam.settings]
+hide-header = "X-Spam-Flag: YES"
+
+[tenant.demo]
+authenticators = ["users"]
+store = "mail"
+filters = ["no-spam"]
+"#,
+        state = quote(&home.join("state"))?,
+        certificate = quote(&certificate)?,
+        key = quote(&key)?,
+        users = quote(&users)?,
+    ))
+}
+
+fn quoted(path: &Path) -> anyhow::Result<String> {
+    Ok(quoted_text(display(path)?))
+}
+
+fn quoted_text(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn display(path: &Path) -> anyhow::Result<&str> {
+    path.to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// Says where the mail is and what to type next.
+fn greet(
+    bound: &[Bound],
+    maildrop: &Path,
+    password: &str,
+    certificate: &Path,
+) -> anyhow::Result<()> {
+    let [plain, tls] = bound else {
+        bail!("two listeners were asked for, {} are bound", bound.len());
+    };
+    let (plain, tls) = (plain.address(), tls.address());
+    let (bold, end) = if std::io::stdout().is_terminal() {
+        ("\x1b[1m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
+    let (plain_at, tls_at) = (reachable(plain), reachable(tls));
+    let mut out = std::io::stdout().lock();
+    write!(
+        out,
+        "
+{bold}Restante is serving mail.{end}  Ctrl-C ends it.
+
+  POP3        {plain}  (STLS offered)
+  POP3 + TLS  {tls}
+  user        {bold}{USER}{end}
+  password    {bold}{password}{end}
+  maildrop    {maildrop}
+
+Type next, in another terminal:
+
+  curl -u {USER}:{password} pop3://{plain_at}/1
+  curl -u {USER}:{password} --cacert {certificate} pop3s://{tls_at}/
+  openssl s_client -quiet -crlf -CAfile {certificate} -connect {tls_at}
+
+",
+        maildrop = maildrop.display(),
+        certificate = certificate.display(),
+    )?;
+    out.flush()?;
+    Ok(())
+}
+
+/// An address that a client on this machine reaches the listener by.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

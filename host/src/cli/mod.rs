@@ -1,0 +1,103 @@
+//! Commands, arguments, exit codes. 0: done. 1: refused, with every reason on
+//! stderr. 2: the arguments are not those of a command.
+
+mod demo;
+mod serve;
+
+use std::io::{IsTerminal, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use zeroize::Zeroizing;
+
+/// Longest password that is read, in octets.
+const PASSWORD: u64 = 4096;
+
+/// A POP3 server whose policy is WebAssembly components.
+#[derive(Parser)]
+#[command(name = "restante", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve mail as a configuration file says, until SIGTERM or Ctrl-C
+    Serve {
+        /// The configuration file (docs/configuration.md lists its keys)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Say everything that `serve` would refuse, and leave with 1 if there is anything
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Serve sample mail on this machine with the built-in plugins: nothing to configure
+    Demo {
+        /// Where POP3 is spoken (in the clear, STLS offered)
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1110")]
+        listen: SocketAddr,
+        /// Where POP3 over TLS is spoken
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1995")]
+        listen_tls: SocketAddr,
+        /// Serve this Maildir instead of the sample; what a client deletes is deleted there
+        #[arg(long, value_name = "DIR")]
+        maildrop: Option<PathBuf>,
+    },
+    /// Read a password from the terminal or stdin and print its hash for a passwd-file
+    HashPassword,
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Serve { config } => serve::serve(&config),
+        Command::Check { config } => serve::check(&config),
+        Command::Demo {
+            listen,
+            listen_tls,
+            maildrop,
+        } => demo::demo(listen, listen_tls, maildrop.as_deref()),
+        Command::HashPassword => hash_password(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("restante: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn hash_password() -> anyhow::Result<()> {
+    let password = Zeroizing::new(if std::io::stdin().is_terminal() {
+        let password = rpassword::prompt_password("Password: ")?;
+        let again = Zeroizing::new(rpassword::prompt_password("Once more: ")?);
+        if password != *again {
+            bail!("the two passwords differ; nothing was hashed");
+        }
+        password
+    } else {
+        let mut text = String::new();
+        std::io::stdin()
+            .take(PASSWORD + 1)
+            .read_to_string(&mut text)
+            .context("the password on stdin")?;
+        text.trim_end_matches(['\r', '\n']).to_owned()
+    });
+    if password.is_empty() {
+        bail!("the password is empty; type it, or give it on stdin");
+    }
+    let hash = restante::passwords::hash(&password)?;
+    #[allow(clippy::print_stdout, reason = "the command's result")]
+    {
+        println!("{hash}");
+    }
+    Ok(())
+}

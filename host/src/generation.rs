@@ -1,0 +1,184 @@
+//! From a checked configuration to what sessions are served with: plugins
+//! compiled, given their roles, asked about their settings.
+//!
+//! A generation never changes once it is built. Together with `main` the only
+//! room that names [`crate::plugin`].
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{self, Config, Place, Problem, Problems};
+use crate::plugin::{MissingRole, Plugin, Runtime};
+use crate::tenant::{Serving, SessionCount, SessionSettings, Tenant, Tenants};
+use crate::tls;
+
+/// Builds a generation, or says everything that is in the way of it. Compiles
+/// components where they are new: seconds, on the blocking pool.
+pub async fn build(
+    config: &Config,
+    file: &Path,
+    runtime: &Arc<Runtime>,
+) -> Result<Serving, Problems> {
+    let mut builder = Builder {
+        file: file.to_owned(),
+        problems: Vec::new(),
+    };
+    let plugins = builder.plugins(config, runtime).await;
+    let mut tenants = Tenants::new();
+    for tenant in &config.tenants {
+        builder.validate(config, tenant, &plugins).await;
+        if let Some(built) = builder.tenant(tenant, &plugins) {
+            tenants.add(
+                Arc::new(built),
+                &tenant.domains,
+                &tenant.server_names,
+                tenant.default,
+            );
+        }
+    }
+    let tls = builder.tls(config);
+    if builder.problems.is_empty() {
+        Ok(Serving {
+            tenants,
+            tls,
+            settings: SessionSettings::new(&config.server),
+        })
+    } else {
+        Err(Problems(builder.problems))
+    }
+}
+
+type Plugins = BTreeMap<String, Arc<Plugin>>;
+
+struct Builder {
+    file: PathBuf,
+    problems: Vec<Problem>,
+}
+
+impl Builder {
+    fn problem(&mut self, place: Option<Place>, what: impl Display, mend: Option<&str>) {
+        self.problems.push(Problem {
+            file: self.file.clone(),
+            place,
+            what: what.to_string(),
+            mend: mend.map(str::to_owned),
+        });
+    }
+
+    async fn plugins(&mut self, config: &Config, runtime: &Arc<Runtime>) -> Plugins {
+        let mut plugins = Plugins::new();
+        for wanted in &config.plugins {
+            let (task_runtime, task_plugin) = (runtime.clone(), wanted.clone());
+            let made = tokio::task::spawn_blocking(move || task_runtime.plugin(&task_plugin)).await;
+            match made {
+                Ok(Ok(plugin)) => {
+                    plugins.insert(wanted.name.clone(), plugin);
+                }
+                Ok(Err(error)) => self.problem(
+                    Some(wanted.place),
+                    format!("[plugin.{}] component: {error}", wanted.name),
+                    None,
+                ),
+                Err(panic) => self.problem(
+                    Some(wanted.place),
+                    format!(
+                        "[plugin.{}] component: the compiler failed: {panic}",
+                        wanted.name
+                    ),
+                    None,
+                ),
+            }
+        }
+        plugins
+    }
+
+    /// Lets the tenant's plugins look over their own settings.
+    async fn validate(&mut self, config: &Config, tenant: &config::Tenant, plugins: &Plugins) {
+        for wanted in &config.plugins {
+            let (Some(plugin), true) = (plugins.get(&wanted.name), tenant.uses(&wanted.name))
+            else {
+                continue;
+            };
+            match plugin.validate(&tenant.name).await {
+                Ok(lines) => {
+                    for line in lines {
+                        self.problem(
+                            Some(wanted.place),
+                            format!("[plugin.{}.settings] {line}", wanted.name),
+                            None,
+                        );
+                    }
+                }
+                Err(_) => self.problem(
+                    Some(wanted.place),
+                    format!(
+                        "[plugin.{}] fails when it looks over its settings",
+                        wanted.name
+                    ),
+                    Some("the log line above says why"),
+                ),
+            }
+        }
+    }
+
+    fn tenant(&mut self, tenant: &config::Tenant, plugins: &Plugins) -> Option<Tenant> {
+        let authenticators = self.roles(
+            tenant,
+            &tenant.authenticators,
+            plugins,
+            Plugin::authenticator,
+        );
+        let stores = std::slice::from_ref(&tenant.store);
+        let store = self.roles(tenant, stores, plugins, Plugin::store).pop();
+        let selectors = self.roles(tenant, &tenant.selectors, plugins, Plugin::selector);
+        let filters = self.roles(tenant, &tenant.filters, plugins, Plugin::filter);
+        Some(Tenant {
+            name: tenant.name.clone(),
+            authenticators,
+            store: store?,
+            selectors,
+            filters,
+            plaintext_login: tenant.plaintext_login,
+            limits: tenant.limits.clone(),
+            sessions: SessionCount::default(),
+        })
+    }
+
+    /// The named plugins in a role. One that could not be made was reported
+    /// already; one without the role is reported here.
+    fn roles<R>(
+        &mut self,
+        tenant: &config::Tenant,
+        names: &[String],
+        plugins: &Plugins,
+        role: impl Fn(&Arc<Plugin>) -> Result<R, MissingRole>,
+    ) -> Vec<R> {
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            match plugins.get(name).map(&role) {
+                Some(Ok(plugin)) => found.push(plugin),
+                Some(Err(missing)) => self.problem(
+                    Some(tenant.place),
+                    format!("[tenant.{}] plugin `{name}`: {missing}", tenant.name),
+                    Some("name a plugin that has the role, or another component"),
+                ),
+                None => {}
+            }
+        }
+        found
+    }
+
+    fn tls(&mut self, config: &Config) -> Option<Arc<tokio_rustls::rustls::ServerConfig>> {
+        match tls::server_config(config) {
+            Ok(tls) => tls,
+            Err(errors) => {
+                for error in errors {
+                    self.problem(None, error, None);
+                }
+                None
+            }
+        }
+    }
+}
