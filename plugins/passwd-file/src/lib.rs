@@ -1,1 +1,356 @@
+//! `passwd-file`: authenticates against a file of lines
+//!
+//! ```text
+//! user:hash[:maildrop[:key=value …]]
+//! ```
+//!
+//! Blank lines and lines that begin with `#` are passed over. The hash is
+//! whatever [`passwords::verify`] takes; one that begins with `!` or `*` locks
+//! the user out. The maildrop is the user where it is left out or empty.
+//! Attributes are parted by blanks and are handed on to store and filters. Of
+//! several lines for one user the first counts.
+//!
+//! Settings:
+//! - `file`: its path inside a granted directory;
+//! - `case`: `exact` (the default), or `fold` to compare and to report user
+//!   names in lower case.
+//!
+//! The file is read anew for each login, from its first line to its last:
+//! nothing is kept, a change counts at once, and how long it takes says nothing
+//! about who is in it. For the same reason the secret of an unknown user is
+//! verified too, against the first hash of the file.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod check;
+mod file;
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
+
+use restante_guest::prelude::*;
+
+use crate::file::{Case, Line, Search};
+
+struct PasswdFile;
+
+restante_guest::export! { authenticator: PasswdFile, settings: PasswdFile }
+
+/// Octets read from the file at once.
+const READ_OCTETS: usize = 64 * 1024;
+
+impl Authenticator for PasswdFile {
+    fn authenticate(_: Connection, credentials: Credentials) -> Result<Account, Denial> {
+        let Credentials::Password {
+            user,
+            acting_as,
+            secret,
+        } = credentials
+        else {
+            return Err(Denial::Unknown);
+        };
+        let settings = Settings::parse(settings::all()).map_err(|problems| {
+            log::error!("{}", problems.join("; "));
+            Failure::permanent("the user list is not set up")
+        })?;
+        let search = settings.search(&user)?;
+        let attempt = Attempt { acting_as, secret };
+        decide(&settings, search, &attempt, &mut passwords::verify)
+    }
+}
+
+impl Validate for PasswdFile {
+    fn validate() -> Result<(), Vec<String>> {
+        let settings = Settings::parse(settings::all())?;
+        let problems = match settings.open() {
+            Ok(file) => check::file(file, settings.case, &mut passwords::verify),
+            Err(error) => vec![format!("file: {} cannot be read: {error}", settings.file)],
+        };
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+struct Settings {
+    file: String,
+    case: Case,
+}
+
+impl Settings {
+    fn parse(all: Vec<(String, String)>) -> Result<Settings, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut file = None;
+        let mut case = Case::Exact;
+        for (key, value) in all {
+            match (key.as_str(), value.as_str()) {
+                ("file", "") => {}
+                ("file", _) => file = Some(value),
+                ("case", "exact") => case = Case::Exact,
+                ("case", "fold") => case = Case::Fold,
+                ("case", _) => problems.push("case: must be \"exact\" or \"fold\"".to_owned()),
+                _ => problems.push(format!("{key}: unknown setting; there are file and case")),
+            }
+        }
+        match file {
+            Some(file) if problems.is_empty() => Ok(Settings { file, case }),
+            Some(_) => Err(problems),
+            None => {
+                problems.push("file: must name the file, inside a granted directory".to_owned());
+                Err(problems)
+            }
+        }
+    }
+
+    fn open(&self) -> std::io::Result<BufReader<File>> {
+        let file = File::open(&self.file)?;
+        if !file.metadata()?.is_file() {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        Ok(BufReader::with_capacity(READ_OCTETS, file))
+    }
+
+    fn search(&self, user: &str) -> Result<Search, Failure> {
+        self.open()
+            .and_then(|file| file::search(file, user, self.case))
+            .map_err(|error| {
+                log::error!("{} cannot be read: {error}", self.file);
+                Failure::temporary("the user list cannot be read")
+            })
+    }
+}
+
+/// Somebody who wants to log in.
+struct Attempt {
+    acting_as: Option<String>,
+    secret: Secret,
+}
+
+type Verify<'a> = dyn FnMut(&str, &str) -> Result<bool, String> + 'a;
+
+fn decide(
+    settings: &Settings,
+    mut search: Search,
+    attempt: &Attempt,
+    verify: &mut Verify<'_>,
+) -> Result<Account, Denial> {
+    let Some((number, line)) = search.found.take() else {
+        search.waste_time(attempt.secret.expose(), verify);
+        return Err(Denial::Unknown);
+    };
+    let entry = match line {
+        Line::Entry(entry) if entry.is_locked() => {
+            search.waste_time(attempt.secret.expose(), verify);
+            return Err(Denial::Rejected);
+        }
+        Line::Entry(entry) => entry,
+        Line::Broken(problem) => {
+            search.waste_time(attempt.secret.expose(), verify);
+            log::error!("{}: line {number}: {problem}", settings.file);
+            return Err(Failure::permanent("the account is not set up properly").into());
+        }
+    };
+    let verified = verify(&entry.hash, attempt.secret.expose()).map_err(|problem| {
+        log::error!("{}: line {number}: {problem}", settings.file);
+        Failure::permanent("the account is not set up properly")
+    })?;
+    let acts_as_itself = attempt
+        .acting_as
+        .as_ref()
+        .is_none_or(|other| settings.case.of(other) == entry.user);
+    if verified && acts_as_itself {
+        Ok(entry.into_account())
+    } else {
+        Err(Denial::Rejected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "# staff\n\
+        alice:$hash-of-alice:a/drop:quota=5 shell=/bin/x=y\r\n\
+        \n\
+        bob:{PLAIN}builder\n\
+        Carl:$hash-of-carl::x=1\n\
+        dora:!$hash-of-dora\n\
+        erik:\n\
+        bob:$hash-of-second-bob\n";
+
+    /// Logs in with the password "sesame" everywhere; says which hashes were
+    /// asked about.
+    fn login(case: &str, user: &str, acting_as: Option<&str>) -> (Result<Account, Denial>, String) {
+        let settings = Settings::parse(vec![
+            ("file".into(), "/users/passwd".into()),
+            ("case".into(), case.into()),
+        ])
+        .unwrap();
+        let search = file::search(FILE.as_bytes(), user, settings.case).unwrap();
+        let attempt = Attempt {
+            acting_as: acting_as.map(str::to_owned),
+            secret: Secret::new("sesame"),
+        };
+        let mut asked = Vec::new();
+        let answer = decide(&settings, search, &attempt, &mut |hash, secret| {
+            assert_eq!(secret, "sesame");
+            asked.push(hash.to_owned());
+            Ok(hash.starts_with('$'))
+        });
+        (answer, asked.join(" "))
+    }
+
+    #[test]
+    fn a_line_becomes_an_account() {
+        let (alice, asked) = login("exact", "alice", None);
+        let alice = alice.unwrap();
+        assert_eq!(
+            (alice.user.as_str(), alice.maildrop.as_str()),
+            ("alice", "a/drop")
+        );
+        assert_eq!(
+            alice.attributes,
+            [
+                ("quota".to_owned(), "5".to_owned()),
+                ("shell".to_owned(), "/bin/x=y".to_owned())
+            ]
+        );
+        assert_eq!(asked, "$hash-of-alice");
+        let carl = login("exact", "Carl", Some("Carl")).0.unwrap();
+        assert_eq!(
+            (carl.maildrop.as_str(), carl.attribute("x")),
+            ("Carl", Some("1"))
+        );
+    }
+
+    #[test]
+    fn the_first_line_of_a_user_counts() {
+        let (bob, asked) = login("exact", "bob", None);
+        assert!(matches!(bob, Err(Denial::Rejected)), "{bob:?}");
+        assert_eq!(asked, "{PLAIN}builder");
+    }
+
+    #[test]
+    fn unknown_users_take_as_long_as_known_ones() {
+        for user in [
+            "nobody",
+            "ALICE",
+            "carl",
+            "# staff",
+            "",
+            "alice:$hash-of-alice",
+            "ali",
+        ] {
+            let (answer, asked) = login("exact", user, None);
+            assert!(matches!(answer, Err(Denial::Unknown)), "{user}: {answer:?}");
+            assert_eq!(asked, "$hash-of-alice", "{user}");
+        }
+    }
+
+    #[test]
+    fn a_locked_or_broken_user_is_not_let_in_and_not_faster() {
+        let (dora, asked) = login("exact", "dora", None);
+        assert!(matches!(dora, Err(Denial::Rejected)), "{dora:?}");
+        assert_eq!(asked, "$hash-of-alice");
+        let (erik, asked) = login("exact", "erik", None);
+        assert!(
+            matches!(erik, Err(Denial::Failed(Failure::Permanent(_)))),
+            "{erik:?}"
+        );
+        assert_eq!(asked, "$hash-of-alice");
+    }
+
+    #[test]
+    fn nobody_acts_as_somebody_else() {
+        let (alice, asked) = login("exact", "alice", Some("Carl"));
+        assert!(matches!(alice, Err(Denial::Rejected)), "{alice:?}");
+        assert_eq!(asked, "$hash-of-alice");
+        let (alice, _) = login("exact", "alice", Some("ALICE"));
+        assert!(matches!(alice, Err(Denial::Rejected)), "{alice:?}");
+    }
+
+    #[test]
+    fn folding_is_for_both_sides() {
+        let carl = login("fold", "CARL", Some("caRl")).0.unwrap();
+        assert_eq!(
+            (carl.user.as_str(), carl.maildrop.as_str()),
+            ("carl", "carl")
+        );
+        assert!(login("fold", "Alice", None).0.is_ok());
+    }
+
+    #[test]
+    fn a_hash_that_the_host_cannot_check_lets_nobody_in() {
+        let settings = Settings::parse(vec![("file".into(), "/users/passwd".into())]).unwrap();
+        let attempt = Attempt {
+            acting_as: None,
+            secret: Secret::new("sesame"),
+        };
+        for user in ["alice", "nobody"] {
+            let search = file::search(FILE.as_bytes(), user, settings.case).unwrap();
+            let answer = decide(&settings, search, &attempt, &mut |_, _| {
+                Err("unknown".into())
+            });
+            match user {
+                "alice" => assert!(matches!(answer, Err(Denial::Failed(_))), "{answer:?}"),
+                _ => assert!(matches!(answer, Err(Denial::Unknown)), "{answer:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_bad_setting_is_named() {
+        let problems = Settings::parse(vec![
+            ("fiel".into(), "/users/passwd".into()),
+            ("case".into(), "lower".into()),
+        ])
+        .err()
+        .unwrap();
+        let keys: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.split(':').next().unwrap())
+            .collect();
+        assert_eq!(keys, ["fiel", "case", "file"]);
+    }
+
+    #[test]
+    fn the_roles_work_on_a_real_file() {
+        let path = std::env::temp_dir().join(format!("passwd-file-{}", std::process::id()));
+        let log_in = |secret: &str| {
+            PasswdFile::authenticate(
+                connection(),
+                Credentials::Password {
+                    user: "bob".into(),
+                    acting_as: None,
+                    secret: Secret::new(secret),
+                },
+            )
+        };
+        restante_guest::testing::set_settings([("file", path.to_str().unwrap())]);
+        assert!(matches!(
+            log_in("builder"),
+            Err(Denial::Failed(Failure::Temporary(_)))
+        ));
+        assert!(PasswdFile::validate().unwrap_err()[0].starts_with("file: "));
+        std::fs::write(&path, "bob:{PLAIN}builder\n").unwrap();
+        assert_eq!(PasswdFile::validate(), Ok(()));
+        assert_eq!(log_in("builder").unwrap(), Account::new("bob"));
+        assert!(matches!(log_in("Builder"), Err(Denial::Rejected)));
+        std::fs::write(&path, "bob:{PLAIN}changed\n").unwrap();
+        assert!(log_in("changed").is_ok());
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    fn connection() -> Connection {
+        Connection {
+            session: "s1".into(),
+            tenant: "acme".into(),
+            listener: "pop3".into(),
+            client_address: "192.0.2.1".into(),
+            client_port: 1,
+            tls: None,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The file's lines: what they mean, and how one is found without keeping the
+//! others.
+
+use std::io::{self, BufRead, Read};
+
+use restante_guest::log;
+use restante_guest::types::Account;
+
+use crate::Verify;
+
+/// Octets of the longest line that is read, its end included. A longer one is
+/// broken.
+pub(crate) const LINE_OCTETS: usize = 8 * 1024;
+
+/// How user names are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Case {
+    /// Octet for octet.
+    Exact,
+    /// In lower case.
+    Fold,
+}
+
+impl Case {
+    /// The user name as it is compared and reported.
+    pub(crate) fn of(self, user: &str) -> String {
+        match self {
+            Case::Exact => user.to_owned(),
+            Case::Fold => user.to_lowercase(),
+        }
+    }
+}
+
+/// A line that is about a user.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Entry(Entry),
+    /// What is wrong with it, without a word of the line itself.
+    Broken(&'static str),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) user: String,
+    pub(crate) hash: String,
+    maildrop: String,
+    attributes: Vec<(String, String)>,
+}
+
+impl Entry {
+    /// Whether the hash is one that no password has, by custom.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.hash.starts_with(['!', '*'])
+    }
+
+    pub(crate) fn into_account(self) -> Account {
+        Account {
+            user: self.user,
+            maildrop: self.maildrop,
+            attributes: self.attributes,
+        }
+    }
+}
+
+/// What one pass over the file found.
+pub(crate) struct Search {
+    /// The user's line and its number, from 1.
+    pub(crate) found: Option<(usize, Line)>,
+    /// A hash that takes as long to verify as the user's own would: the first
+    /// of the file, if possible not one in the clear.
+    stand_in: Option<String>,
+}
+
+impl Search {
+    /// Verifies the secret for the time that it takes.
+    pub(crate) fn waste_time(&self, secret: &str, verify: &mut Verify<'_>) {
+        if let Some(hash) = &self.stand_in
+            && let Err(problem) = verify(hash, secret)
+        {
+            log::warn!("the file's first hash cannot be verified: {problem}");
+        }
+    }
+}
+
+/// Looks for a user, always as far as the end of the file.
+pub(crate) fn search(file: impl BufRead, user: &str, case: Case) -> io::Result<Search> {
+    let user = case.of(user);
+    let mut found = None;
+    let mut stand_in = StandIn::default();
+    each_line(file, |number, line| {
+        let wanted = found.is_none() && is_about(line, &user, case);
+        if !wanted && stand_in.is_settled() {
+            return;
+        }
+        let Some(line) = parse(line, case) else {
+            return;
+        };
+        if let Line::Entry(entry) = &line {
+            stand_in.offer(entry);
+        }
+        if wanted {
+            found = Some((number, line));
+        }
+    })?;
+    Ok(Search {
+        found,
+        stand_in: stand_in.hash,
+    })
+}
+
+#[derive(Default)]
+struct StandIn {
+    hash: Option<String>,
+    in_the_clear: bool,
+}
+
+impl StandIn {
+    fn is_settled(&self) -> bool {
+        self.hash.is_some() && !self.in_the_clear
+    }
+
+    fn offer(&mut self, entry: &Entry) {
+        // "{PLAIN}", "{CLEAR}", "{CLEARTEXT}".
+        let scheme = entry.hash.get(..3).unwrap_or_default().to_ascii_uppercase();
+        let in_the_clear = scheme == "{PL" || scheme == "{CL";
+        if entry.is_locked() || (self.hash.is_some() && in_the_clear) {
+            return;
+        }
+        if !self.is_settled() {
+            self.hash = Some(entry.hash.clone());
+            self.in_the_clear = in_the_clear;
+        }
+    }
+}
+
+fn is_about(line: &[u8], user: &str, case: Case) -> bool {
+    let name = line
+        .split(|&octet| octet == b':')
+        .next()
+        .unwrap_or_default();
+    match case {
+        Case::Exact => name == user.as_bytes(),
+        Case::Fold => str::from_utf8(name).is_ok_and(|name| case.of(name) == user),
+    }
+}
+
+/// Hands over each line with its number, from 1, without its end. One that is
+/// too long is cut where it becomes so, which [`parse`] notices.
+pub(crate) fn each_line(
+    mut file: impl BufRead,
+    mut take: impl FnMut(usize, &[u8]),
+) -> io::Result<()> {
+    let mut line = Vec::with_capacity(256);
+    let mut number = 0;
+    loop {
+        line.clear();
+        if (&mut file)
+            .take(LINE_OCTETS as u64)
+            .read_until(b'\n', &mut line)?
+            == 0
+        {
+            return Ok(());
+        }
+        if line.len() == LINE_OCTETS && line.last() != Some(&b'\n') {
+            file.skip_until(b'\n')?;
+        }
+        number += 1;
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        take(number, text.strip_suffix(b"\r").unwrap_or(text));
+    }
+}
+
+/// What a line says; none: nothing, it is blank or a comment.
+pub(crate) fn parse(line: &[u8], case: Case) -> Option<Line> {
+    let first = line.iter().find(|octet| !octet.is_ascii_whitespace())?;
+    if *first == b'#' {
+        return None;
+    }
+    Some(entry(line, case).map_or_else(Line::Broken, Line::Entry))
+}
+
+fn entry(line: &[u8], case: Case) -> Result<Entry, &'static str> {
+    if line.len() >= LINE_OCTETS - 1 {
+        return Err("the line is too long");
+    }
+    let line = str::from_utf8(line).map_err(|_| "the line is not UTF-8")?;
+    let mut parts = line.splitn(4, ':');
+    let user = case.of(parts.next().unwrap_or_default());
+    if user.is_empty() {
+        return Err("the user is missing");
+    }
+    let hash = match parts.next() {
+        None => return Err("there is no \":\" behind the user"),
+        Some("") => return Err("the hash is missing"),
+        Some(hash) => hash.to_owned(),
+    };
+    let maildrop = match parts.next() {
+        None | Some("") => user.clone(),
+        Some(maildrop) => maildrop.to_owned(),
+    };
+    let attributes = parts.next().unwrap_or_default();
+    let attributes = attributes
+        .split_ascii_whitespace()
+        .map(|attribute| match attribute.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err("an attribute is not key=value"),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Entry {
+        user,
+        hash,
+        maildrop,
+        attributes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(line: &[u8]) -> &'static str {
+        match parse(line, Case::Exact) {
+            Some(Line::Broken(problem)) => problem,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn blank_lines_and_comments_say_nothing() {
+        for line in [&b""[..], b" \t", b"# x:y", b"  # x:y"] {
+            assert_eq!(parse(line, Case::Exact), None);
+        }
+    }
+
+    #[test]
+    fn broken_lines_say_what_is_wrong_and_no_more() {
+        assert_eq!(broken(b"secret"), "there is no \":\" behind the user");
+        assert_eq!(broken(b":secret"), "the user is missing");
+        assert_eq!(broken(b"u::secret"), "the hash is missing");
+        assert_eq!(broken(b"u:h:m:secret"), "an attribute is not key=value");
+        assert_eq!(broken(b"u:h:m:=secret"), "an attribute is not key=value");
+        assert_eq!(broken(b"u:secret\xff"), "the line is not UTF-8");
+        assert_eq!(broken(&[b'u'; LINE_OCTETS]), "the line is too long");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_keeps_the_count_in_step() {
+        let mut file = format!("a:{}\n", "x".repeat(3 * LINE_OCTETS)).into_bytes();
+        file.extend_from_slice(b"b:hash\n\nc:hash");
+        let mut lines = Vec::new();
+        each_line(&file[..], |number, line| {
+            lines.push((number, line.len(), parse(line, Case::Exact)));
+        })
+        .unwrap();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0].2, Some(Line::Broken("the line is too long")));
+        assert_eq!((lines[1].0, lines[1].1), (2, 6));
+        assert!(matches!(&lines[3], (4, 6, Some(Line::Entry(entry))) if entry.user == "c"));
+    }
+
+    #[test]
+    fn a_line_at_the_limit_is_read_alike_with_and_without_its_end() {
+        for (octets, end) in [
+            (LINE_OCTETS - 2, "\n"),
+            (LINE_OCTETS - 2, ""),
+            (LINE_OCTETS - 2, "\r\n"),
+        ] {
+            let file = format!("u:{}{end}", "h".repeat(octets - 2));
+            let mut good = 0;
+            each_line(file.as_bytes(), |_, line| {
+                good += usize::from(matches!(parse(line, Case::Exact), Some(Line::Entry(_))));
+            })
+            .unwrap();
+            assert_eq!(good, 1, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn the_stand_in_is_the_first_real_hash() {
+        let stand_in = |file: &str| {
+            search(file.as_bytes(), "nobody", Case::Exact)
+                .unwrap()
+                .stand_in
+        };
+        assert_eq!(stand_in("").as_deref(), None);
+        assert_eq!(stand_in("a:!\nb:\n").as_deref(), None);
+        assert_eq!(
+            stand_in("a:{plain}1\nb:{CLEAR}2\n").as_deref(),
+            Some("{plain}1")
+        );
+        assert_eq!(
+            stand_in("a:{PLAIN}1\nb:*\nc:$6$x\nd:$5$y").as_deref(),
+            Some("$6$x")
+        );
+    }
+}
