@@ -32,16 +32,20 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod action;
 mod command;
 mod line;
 mod maildrop;
 mod reply;
 mod secret;
 mod session;
+mod settings;
 mod stuffing;
 
+pub use action::{Action, Close, Login, State, Step, Summary};
 pub use maildrop::{Listing, ListingError, Maildrop, MessageNumber, NoMessage};
 pub use reply::{Refusal, ResponseCode, UnknownResponseCode};
 pub use secret::Secret;
-pub use session::{Action, Channel, Close, Limits, Login, Session, Settings, State, Step, Summary};
+pub use session::Session;
+pub use settings::{Channel, Limits, Settings};
 pub use stuffing::{LineEnds, Measure, Stuffing};

@@ -155,10 +155,10 @@ mod tests {
     #[test]
     fn a_line_too_long_is_one_line_and_holds_no_memory() {
         let mut reader = LineReader::new(8);
-        for _ in 0..1000 {
-            let mut input: &[u8] = b"0123456789";
+        for begun in [3, 6, 0, 0, 0] {
+            let mut input: &[u8] = b"012";
             assert!(reader.next(&mut input).is_none());
-            assert_eq!(reader.partial.len(), 0);
+            assert_eq!(reader.partial.len(), begun);
         }
         let mut input: &[u8] = b"\nQUIT\n";
         assert!(matches!(reader.next(&mut input), Some(Line::TooLong)));

@@ -471,6 +471,23 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_marks_are_skipped_whole() {
+        let mut drop = maildrop(200);
+        for number in 65..=192 {
+            drop.mark(MessageNumber(number));
+        }
+        for (position, next) in [(0, 1), (63, 64), (64, 193), (100, 193), (191, 193)] {
+            assert_eq!(drop.next_visible(position), Some(MessageNumber(next)));
+        }
+        for number in 193..=200 {
+            drop.mark(MessageNumber(number));
+        }
+        for position in [64, 128, 192, 199, 200] {
+            assert_eq!(drop.next_visible(position), None);
+        }
+    }
+
+    #[test]
     fn marks_count_once_and_come_off_again() {
         let mut drop = maildrop(200);
         let all = drop.octets();

@@ -393,6 +393,25 @@ mod tests {
     }
 
     #[test]
+    fn one_message_is_no_messages() {
+        let contents = |messages| {
+            Contents {
+                messages,
+                octets: 7,
+            }
+            .to_string()
+        };
+        assert_eq!(
+            [0, 1, 2].map(contents),
+            [
+                "0 messages (7 octets)",
+                "1 message (7 octets)",
+                "2 messages (7 octets)"
+            ]
+        );
+    }
+
+    #[test]
     fn decimals() {
         for number in [0, 7, 10, 99, 100, 12345, u64::MAX] {
             let mut out = Vec::new();

@@ -15,195 +15,14 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
+use crate::action::{Action, Close, Login, State, Step, Summary};
 use crate::command::{Command, Number, Syntax};
 use crate::line::LineReader;
-use crate::maildrop::{Maildrop, MessageNumber};
+use crate::maildrop::Maildrop;
 use crate::reply::{
     self, Capabilities, Column, Contents, Lines, Refusal, ResponseCode, negative, positive,
 };
-use crate::secret::Secret;
-
-/// What a session is told once: the same for all sessions of a listener and
-/// tenant.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Text of the greeting, behind "+OK ". Cleaned like a [`Refusal`]'s; a `<`
-    /// never goes out, since it would announce APOP.
-    pub greeting: String,
-    /// What CAPA says of the implementation (RFC 2449 section 6.9); None: nothing.
-    pub implementation: Option<String>,
-    /// Bounds of a session.
-    pub limits: Limits,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            greeting: "POP3 server ready".into(),
-            implementation: None,
-            limits: Limits::default(),
-        }
-    }
-}
-
-/// Bounds of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest command line in octets, its line end included. Never below 255
-    /// (RFC 2449 section 4).
-    pub line_octets: usize,
-    /// Bad commands before login that are forgiven; one more closes. A command
-    /// is bad when its syntax is, or when the state or the channel forbids it.
-    pub bad_commands_before_login: u32,
-    /// The same after login, for the whole session: those from before count.
-    pub bad_commands_after_login: u32,
-    /// Failed logins until the session is closed. At least 1.
-    pub login_failures: u32,
-    /// Octets in `out` from which on [`Step::Flush`] asks to write first. One
-    /// reply (below 1 KiB) may go beyond it. Never below 512.
-    pub output_octets: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            line_octets: 8192,
-            bad_commands_before_login: 5,
-            bad_commands_after_login: 20,
-            login_failures: 3,
-            output_octets: 16 * 1024,
-        }
-    }
-}
-
-/// What the session is spoken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Channel {
-    /// TLS is up.
-    pub tls: bool,
-    /// STLS is offered while TLS is not up.
-    pub starttls: bool,
-    /// USER and PASS are allowed on this channel as it is.
-    pub plaintext_login: bool,
-}
-
-/// What the driver does next.
-#[derive(Debug)]
-pub enum Step {
-    /// The input is used up: write `out`, then read.
-    Read,
-    /// `out` is full: write it, then step again.
-    Flush,
-    /// Do this, answer it, then step again.
-    Act(Action),
-    /// Write `out`, then close.
-    Close(Close),
-}
-
-/// What only the driver can do. Each is answered by exactly one call.
-#[derive(Debug)]
-pub enum Action {
-    /// Authenticate, lock and open: [`Session::logged_in`] or
-    /// [`Session::refuse`].
-    Login(Login),
-    /// "+OK" is in `out` already: write it, throw away every octet received
-    /// behind it (they came in the clear), shake hands,
-    /// [`Session::tls_started`]. A failed handshake closes the connection.
-    StartTls,
-    /// Send a message: [`Session::retrieving`] once its octets are at hand, then
-    /// [`Session::retrieved`]; or [`Session::refuse`].
-    Retrieve {
-        /// Which one.
-        message: MessageNumber,
-        /// Its octets, as the listing has them.
-        octets: u64,
-        /// None: all of it (RETR). Else the header and this many lines of the
-        /// body (TOP).
-        body_lines: Option<u64>,
-    },
-    /// Remove these, by rising number: [`Session::updated`] or
-    /// [`Session::refuse`]. Asked for an empty list too.
-    Update {
-        /// The messages marked deleted, and no other.
-        remove: Vec<MessageNumber>,
-    },
-}
-
-/// What a client shows to log in.
-#[derive(Debug)]
-pub enum Login {
-    /// USER and PASS.
-    Password {
-        /// As USER said it: not empty, without control characters.
-        user: String,
-        /// As PASS said it.
-        secret: Secret,
-    },
-}
-
-/// Why the session is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Close {
-    /// The client said so, and what it wanted removed is.
-    Quit,
-    /// The client said so, and not everything could be removed.
-    UpdateFailed,
-    /// Too many bad commands. Nothing is removed.
-    BadCommands,
-    /// Too many failed logins.
-    LoginFailures,
-}
-
-impl fmt::Display for Close {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Close::Quit => "quit",
-            Close::UpdateFailed => "update failed",
-            Close::BadCommands => "too many bad commands",
-            Close::LoginFailures => "too many failed logins",
-        })
-    }
-}
-
-/// The states of RFC 1939 section 3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Nobody is logged in.
-    Authorization,
-    /// A maildrop is open.
-    Transaction,
-    /// QUIT was said in TRANSACTION.
-    Update,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            State::Authorization => "AUTHORIZATION",
-            State::Transaction => "TRANSACTION",
-            State::Update => "UPDATE",
-        })
-    }
-}
-
-/// What a session did, for the line that is logged at its end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// RETR commands served to the end.
-    pub retr: u64,
-    /// Octets they sent, without byte-stuffing and the terminating line.
-    pub retr_octets: u64,
-    /// TOP commands served to the end.
-    pub top: u64,
-    /// Octets they sent.
-    pub top_octets: u64,
-    /// Messages marked deleted, when the session ended or went to UPDATE.
-    pub del: u64,
-    /// Messages in the maildrop at login.
-    pub messages: u64,
-    /// Their octets.
-    pub octets: u64,
-}
+use crate::settings::{Channel, Settings};
 
 /// One POP3 session.
 pub struct Session {
@@ -251,7 +70,7 @@ struct Retrieval {
 impl Session {
     /// A session in AUTHORIZATION state.
     pub fn new(settings: Arc<Settings>, channel: Channel) -> Self {
-        let lines = LineReader::new(line_octets(&settings));
+        let lines = LineReader::new(settings.limits.effective_line_octets());
         Session {
             settings,
             channel,
@@ -273,15 +92,15 @@ impl Session {
     /// driver has to do something.
     ///
     /// Takes nothing behind the line that led to an [`Action`], and stops once
-    /// `out` holds [`Limits::output_octets`]; one reply (below 1 KiB) may go
+    /// `out` holds [`Limits::output_octets`](crate::Limits::output_octets); one reply (below 1 KiB) may go
     /// beyond that.
     ///
     /// # Panics
     /// When the last [`Action`] is not answered yet.
     pub fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Step {
-        let high_water = self.settings.limits.output_octets.max(512);
+        let high_water = self.settings.limits.effective_output_octets();
         loop {
-            match self.take_phase() {
+            let (phase, action) = match self.take_phase() {
                 Phase::Over(state, close) => {
                     self.phase = Phase::Over(state, close);
                     return Step::Close(close);
@@ -296,28 +115,30 @@ impl Session {
                     return Step::Flush;
                 }
                 Phase::Listing(maildrop, mut lines) => {
-                    self.phase = if lines.go_on(&maildrop, out, high_water) {
-                        Phase::Transaction(maildrop)
+                    if lines.go_on(&maildrop, out, high_water) {
+                        (Phase::Transaction(maildrop), None)
                     } else {
-                        Phase::Listing(maildrop, lines)
-                    };
-                }
-                phase @ (Phase::Authorization { .. } | Phase::Transaction(_)) => {
-                    let Some(line) = self.lines.next(input) else {
-                        self.phase = phase;
-                        return Step::Read;
-                    };
-                    self.commands += 1;
-                    let command = match line.octets() {
-                        Some(octets) => Command::parse(octets),
-                        None => Err(Syntax::TooLong),
-                    };
-                    let (phase, action) = self.obey(phase, command, out);
-                    self.phase = phase;
-                    if let Some(action) = action {
-                        return Step::Act(action);
+                        (Phase::Listing(maildrop, lines), None)
                     }
                 }
+                Phase::Authorization { user } => match self.next_command(input) {
+                    Some(command) => self.authorization(user, command, out),
+                    None => {
+                        self.phase = Phase::Authorization { user };
+                        return Step::Read;
+                    }
+                },
+                Phase::Transaction(maildrop) => match self.next_command(input) {
+                    Some(command) => self.transaction(maildrop, command, out),
+                    None => {
+                        self.phase = Phase::Transaction(maildrop);
+                        return Step::Read;
+                    }
+                },
+            };
+            self.phase = phase;
+            if let Some(action) = action {
+                return Step::Act(action);
             }
         }
     }
@@ -415,7 +236,7 @@ impl Session {
         match self.take_phase() {
             Phase::StartingTls => {
                 self.channel = channel;
-                self.lines = LineReader::new(line_octets(&self.settings));
+                self.lines = LineReader::new(self.settings.limits.effective_line_octets());
                 self.phase = Phase::Authorization { user: None };
             }
             phase => phase.unasked("tls_started()"),
@@ -465,34 +286,26 @@ impl Session {
         mem::replace(&mut self.phase, gone)
     }
 
-    fn obey(
-        &mut self,
-        phase: Phase,
-        command: Result<Command, Syntax>,
-        out: &mut Vec<u8>,
-    ) -> (Phase, Option<Action>) {
-        match (phase, command) {
-            (Phase::Transaction(maildrop), Ok(command)) => self.transaction(maildrop, command, out),
-            (Phase::Authorization { user }, Ok(command)) => self.authorization(user, command, out),
-            // PASS does not follow USER immediately any more.
-            (Phase::Authorization { .. }, Err(syntax)) => (
-                self.bad(Phase::Authorization { user: None }, syntax, out),
-                None,
-            ),
-            (phase, Err(syntax)) => (self.bad(phase, syntax, out), None),
-            (phase, Ok(_)) => panic!("no command is obeyed while {}", phase.question()),
-        }
+    /// The next line, parsed; None once the input is used up.
+    fn next_command(&mut self, input: &mut &[u8]) -> Option<Result<Command, Syntax>> {
+        let line = self.lines.next(input)?;
+        self.commands += 1;
+        Some(line.octets().map_or(Err(Syntax::TooLong), Command::parse))
     }
 
     /// RFC 1939 sections 4 and 7, RFC 2449 section 5, RFC 2595 section 4. Every
-    /// command but PASS forgets the USER before it.
+    /// line but PASS forgets the USER before it.
     fn authorization(
         &mut self,
         user: Option<String>,
-        command: Command,
+        command: Result<Command, Syntax>,
         out: &mut Vec<u8>,
     ) -> (Phase, Option<Action>) {
         let anew = Phase::Authorization { user: None };
+        let command = match command {
+            Ok(command) => command,
+            Err(syntax) => return (self.bad(anew, syntax, out), None),
+        };
         let phase = match command {
             Command::User(_) | Command::Pass(_) if !self.channel.plaintext_login => {
                 self.bad(anew, self.no_plaintext_login(), out)
@@ -539,9 +352,13 @@ impl Session {
     fn transaction(
         &mut self,
         mut maildrop: Maildrop,
-        command: Command,
+        command: Result<Command, Syntax>,
         out: &mut Vec<u8>,
     ) -> (Phase, Option<Action>) {
+        let command = match command {
+            Ok(command) => command,
+            Err(syntax) => return (self.bad(Phase::Transaction(maildrop), syntax, out), None),
+        };
         match command {
             Command::Stat => {
                 positive(
@@ -682,10 +499,6 @@ fn retrieve(
         body_lines,
     };
     (Phase::Retrieving(maildrop, retrieval), Some(action))
-}
-
-fn line_octets(settings: &Settings) -> usize {
-    settings.limits.line_octets.max(255)
 }
 
 impl Phase {

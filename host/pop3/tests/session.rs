@@ -278,6 +278,15 @@ fn a_session_closed_for_its_commands_keeps_its_summary() {
 }
 
 #[test]
+fn quit_before_login_never_enters_update() {
+    let mut session = session(Limits::default(), TLS);
+    let mut input: &[u8] = b"USER mrose\r\nQUIT\r\n";
+    let step = session.step(&mut input, &mut Vec::new());
+    assert!(matches!(step, Step::Close(Close::Quit)), "{step:?}");
+    assert_eq!(session.state(), State::Authorization);
+}
+
+#[test]
 fn only_auth_counts_as_a_failed_login() {
     let limits = Limits {
         login_failures: 2,
