@@ -1,0 +1,391 @@
+//! Drives one [`Session`] over one connection, from the greeting to the end.
+//!
+//! The session decides what is legal and what is said; this room reads, waits,
+//! keeps the time, and does what an [`Action`] asks for through the traits of
+//! [`crate::backend`]. It never learns what implements them.
+//!
+//! How a connection may end, and what that means for the mail: after QUIT in
+//! TRANSACTION exactly the marked messages are removed, before the answer. Every
+//! other end removes nothing.
+//!
+//! While an action runs nothing is read: what the client sends meanwhile waits
+//! in the kernel, and so does the client.
+
+mod login;
+mod refusal;
+mod retrieve;
+mod wire;
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use restante_pop3::{Action, Channel, Close, MessageNumber, Session, State, Step, Summary};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, debug, error_span, info};
+
+use crate::backend::Tls;
+use crate::config::ListenerTls;
+use crate::content::ContentError;
+use crate::lock::Locks;
+use crate::shutdown::Signal;
+use crate::tenant::Serving;
+use crate::view::Verdicts;
+use crate::waiting::Place;
+
+use login::Open;
+use refusal::refusal_for;
+pub use wire::INPUT_OCTETS;
+use wire::Wire;
+
+/// Where a connection came in.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Name of the listener.
+    pub listener: Arc<str>,
+    /// Where the client speaks from.
+    pub client: SocketAddr,
+    /// How the listener does TLS.
+    pub tls: ListenerTls,
+}
+
+/// What a connection shares with others.
+pub struct Shared {
+    /// The generation it belongs to, for as long as it lives.
+    pub serving: Arc<Serving>,
+    /// Who holds which maildrop, in the whole process.
+    pub locks: Locks,
+    /// What filters said, in the whole process.
+    pub verdicts: Arc<Verdicts>,
+    /// The end of the server.
+    pub shutdown: Signal,
+    /// Its place among those that are not logged in, given back at login.
+    pub place: Place,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// The session ended itself.
+    Session(Close),
+    /// The client went away.
+    Disconnected,
+    /// The socket failed.
+    Socket(io::Error),
+    /// Nobody was logged in in time.
+    LoginTimeout,
+    /// No command came in time (RFC 1939 section 3).
+    Autologout,
+    /// The client took no octet in time.
+    WriteTimeout,
+    /// TLS could not be agreed on.
+    Handshake(io::Error),
+    /// The handshake was not over in time.
+    HandshakeTimeout,
+    /// TLS was asked for and there is no certificate.
+    NoCertificate,
+    /// It had to make room for a newer one before it logged in.
+    Displaced,
+    /// The server ends.
+    Shutdown,
+    /// A message broke off after "+OK".
+    BrokenOff(BrokenOff),
+}
+
+/// How a message turned out not to be what was promised.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokenOff {
+    /// Its octets ended before it did.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The store's listing counted it differently.
+    #[error("it has {actual} octets, its listing says {listed}")]
+    Octets {
+        /// What the listing says.
+        listed: u64,
+        /// What was there; more may have been to come.
+        actual: u64,
+    },
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Session(close) => close.fmt(out),
+            End::Disconnected => out.write_str("disconnected"),
+            End::Socket(error) => write!(out, "connection failed: {error}"),
+            End::LoginTimeout => out.write_str("no login in time"),
+            End::Autologout => out.write_str("autologout"),
+            End::WriteTimeout => out.write_str("client takes nothing"),
+            End::Handshake(error) => write!(out, "TLS handshake failed: {error}"),
+            End::HandshakeTimeout => out.write_str("TLS handshake not over in time"),
+            End::NoCertificate => out.write_str("no certificate"),
+            End::Displaced => out.write_str("made room for newer connections"),
+            End::Shutdown => out.write_str("server shutdown"),
+            End::BrokenOff(why) => write!(out, "message broke off: {why}"),
+        }
+    }
+}
+
+/// Serves one connection until it ends. Dropping the future is safe at any
+/// point, and removes nothing.
+pub async fn serve<S>(stream: S, peer: Peer, shared: Shared) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let id = session_id();
+    // At the level of errors, so that no filter of log lines loses the fields.
+    let span =
+        error_span!("session", session = %id, listener = %peer.listener, client = %peer.client);
+    let (driver, place) = Driver::new(stream, id, peer, shared);
+    driver.run(place).instrument(span).await
+}
+
+/// One connection at work.
+struct Driver<S> {
+    id: String,
+    peer: Peer,
+    serving: Arc<Serving>,
+    locks: Locks,
+    verdicts: Arc<Verdicts>,
+    shutdown: Signal,
+    tls: Option<Tls>,
+    wire: Wire<S>,
+    session: Session,
+    /// How many commands there were when the autologout timer was set, and when
+    /// it rings.
+    autologout: Option<(u64, Instant)>,
+}
+
+impl<S> Driver<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    fn new(stream: S, id: String, peer: Peer, shared: Shared) -> (Self, Place) {
+        let settings = &shared.serving.settings;
+        let wire = Wire::new(stream, settings.write_timeout);
+        let channel = channel(&peer, &shared.serving, false);
+        let session = Session::new(Arc::clone(&settings.protocol), channel);
+        let driver = Driver {
+            id,
+            peer,
+            serving: shared.serving,
+            locks: shared.locks,
+            verdicts: shared.verdicts,
+            shutdown: shared.shutdown,
+            tls: None,
+            wire,
+            session,
+            autologout: None,
+        };
+        (driver, shared.place)
+    }
+
+    /// Holds the place until somebody is logged in.
+    async fn run(mut self, place: Place) -> End {
+        let accepted = Instant::now();
+        let shutdown = self.shutdown.clone();
+        let deadline = accepted + self.serving.settings.login_timeout;
+        // Boxed, as all that is not needed while a session idles.
+        let login = tokio::select! {
+            biased;
+            () = shutdown.draining() => Err(End::Shutdown),
+            () = place.displaced() => Err(End::Displaced),
+            login = timeout_at(deadline, Box::pin(self.authorization())) => {
+                login.unwrap_or(Err(End::LoginTimeout))
+            }
+        };
+        drop(place);
+        let end = match login {
+            Ok(open) => {
+                let mut open = Some(open);
+                let end = tokio::select! {
+                    biased;
+                    () = shutdown.over() => End::Shutdown,
+                    end = self.transaction(&mut open) => end,
+                };
+                drop(open);
+                log_out(&end, &self.session.summary(), accepted);
+                end
+            }
+            Err(end) => {
+                debug!(why = %end, "closed before login");
+                end
+            }
+        };
+        self.wire.close(&end).await;
+        end
+    }
+
+    /// The AUTHORIZATION state, and TLS before it where the listener is so.
+    async fn authorization(&mut self) -> Result<Open, End> {
+        if self.peer.tls == ListenerTls::Implicit {
+            self.handshake().await?;
+            let protocol = Arc::clone(&self.serving.settings.protocol);
+            let channel = channel(&self.peer, &self.serving, true);
+            self.session = Session::new(protocol, channel);
+        }
+        self.session.greet(self.wire.out());
+        loop {
+            match self.next_action().await? {
+                Action::Login(login) => {
+                    if let Some(open) = self.log_in(login).await? {
+                        return Ok(open);
+                    }
+                }
+                Action::StartTls => self.start_tls().await?,
+                Action::Retrieve { .. } | Action::Update { .. } => {
+                    unreachable!("the session retrieves and removes after login only")
+                }
+            }
+        }
+    }
+
+    /// The TRANSACTION state, and UPDATE at its end.
+    async fn transaction(&mut self, open: &mut Option<Open>) -> End {
+        loop {
+            let done = match self.next_action().await {
+                Ok(Action::Retrieve {
+                    message,
+                    octets,
+                    body_lines,
+                }) => {
+                    let open = open.as_ref().expect("open until UPDATE");
+                    Box::pin(self.retrieve(open, message, octets, body_lines)).await
+                }
+                Ok(Action::Update { remove }) => Box::pin(self.update(open.take(), &remove)).await,
+                Ok(Action::Login(_) | Action::StartTls) => {
+                    unreachable!("the session logs in and starts TLS once")
+                }
+                Err(end) => Err(end),
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    /// Goes on until the session asks for something or is over.
+    async fn next_action(&mut self) -> Result<Action, End> {
+        loop {
+            let step = self.wire.step(&mut self.session);
+            match step {
+                Step::Act(action) => return Ok(action),
+                Step::Flush => self.wire.flush().await?,
+                Step::Close(close) => {
+                    self.wire.flush().await?;
+                    return Err(End::Session(close));
+                }
+                Step::Read => {
+                    self.wire.flush().await?;
+                    let deadline = self.autologout();
+                    self.wire.read(deadline).await?;
+                }
+            }
+        }
+    }
+
+    /// When the autologout timer rings. Complete commands start it anew, octets
+    /// do not; while we work or write it stands still.
+    fn autologout(&mut self) -> Option<Instant> {
+        if self.session.state() == State::Authorization {
+            return None;
+        }
+        let commands = self.session.commands();
+        let anew = || Instant::now() + self.serving.settings.autologout;
+        let deadline = match self.autologout {
+            Some((seen, deadline)) if seen == commands => deadline,
+            _ => anew(),
+        };
+        self.autologout = Some((commands, deadline));
+        Some(deadline)
+    }
+
+    /// RFC 2595 section 4. What came in the clear behind STLS is not looked at:
+    /// whoever sits in between could have put it there (CVE-2021-33515).
+    async fn start_tls(&mut self) -> Result<(), End> {
+        self.wire.flush().await?;
+        let injected = self.wire.discard_input();
+        if injected > 0 {
+            info!(octets = injected, "octets behind STLS thrown away");
+        }
+        self.handshake().await?;
+        let channel = channel(&self.peer, &self.serving, true);
+        self.session.tls_started(channel);
+        Ok(())
+    }
+
+    async fn handshake(&mut self) -> Result<(), End> {
+        let config = self.serving.tls.clone().ok_or(End::NoCertificate)?;
+        let time = self.serving.settings.handshake_timeout;
+        let tls = self.wire.start_tls(config, time).await?;
+        debug!(version = tls.version, cipher = tls.cipher, "TLS is up");
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    /// The UPDATE state (RFC 1939 section 6). The maildrop is let go of before
+    /// the answer, so that whoever hears it can log in again at once.
+    async fn update(&mut self, open: Option<Open>, remove: &[MessageNumber]) -> Result<(), End> {
+        let mut removed = Ok(());
+        if let Some(open) = open
+            && !remove.is_empty()
+        {
+            let positions: Vec<usize> = remove
+                .iter()
+                .map(|message| open.view.store_position(message.position()))
+                .collect();
+            let removing = async { open.maildrop.lock().await.remove(&positions).await };
+            removed = self.wire.flush_while(removing).await?;
+        }
+        match removed {
+            Ok(()) => self.session.updated(self.wire.out()),
+            Err(failure) => {
+                info!(%failure, messages = remove.len(), "messages could not be removed");
+                self.session.refuse(&refusal_for(&failure), self.wire.out());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn channel(peer: &Peer, serving: &Serving, tls: bool) -> Channel {
+    Channel {
+        tls,
+        starttls: peer.tls == ListenerTls::StartTls && serving.tls.is_some(),
+        plaintext_login: serving.tenants.allow_password(tls, peer.client.ip()),
+    }
+}
+
+fn log_out(end: &End, summary: &Summary, accepted: Instant) {
+    info!(
+        why = %end,
+        retr = summary.retr,
+        retr_octets = summary.retr_octets,
+        top = summary.top,
+        top_octets = summary.top_octets,
+        del = summary.del,
+        messages = summary.messages,
+        octets = summary.octets,
+        duration_ms = u64::try_from(accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "logout"
+    );
+}
+
+/// Short, and unique in this process: a number that starts anywhere.
+fn session_id() -> String {
+    const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    const LENGTH: u32 = 8;
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    let start = || AtomicU64::new(RandomState::new().hash_one("session"));
+    let number = NEXT.get_or_init(start).fetch_add(1, Ordering::Relaxed);
+    (0..LENGTH)
+        .rev()
+        .map(|digit| char::from(DIGITS[(number >> (5 * digit)) as usize % DIGITS.len()]))
+        .collect()
+}

@@ -1,0 +1,401 @@
+//! Whose policy a session follows: server name or domain → tenant, with its
+//! roles and limits.
+//!
+//! A tenant is made when a generation is built and never changes; only its
+//! count of live sessions does.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_rustls::rustls;
+
+use crate::backend::{Authenticator, Filter, Selector, Store};
+use crate::config::{self, PlaintextLogin, TenantLimits};
+
+/// What new sessions are served with. A session keeps the one it began with.
+pub struct Serving {
+    /// Everybody's policy.
+    pub tenants: Tenants,
+    /// For implicit TLS and STLS; None: there is no certificate.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What holds for every session.
+    pub settings: SessionSettings,
+}
+
+/// What holds for every session, whoever's it is.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// The protocol's own: greeting, capabilities, limits.
+    pub protocol: Arc<restante_pop3::Settings>,
+    /// From accept to login as a whole.
+    pub login_timeout: Duration,
+    /// From the last command to the end (RFC 1939 section 3, autologout timer).
+    pub autologout: Duration,
+    /// For a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// For the client to take one more octet.
+    pub write_timeout: Duration,
+    /// From PASS to the answer that the login failed.
+    pub failure_delay: Duration,
+}
+
+impl SessionSettings {
+    /// As the configuration has them.
+    pub fn new(server: &config::Server) -> Self {
+        let limits = &server.limits;
+        let mut protocol = restante_pop3::Settings {
+            greeting: format!("{} POP3 server ready", server.hostname),
+            implementation: server
+                .implementation
+                .then(|| concat!("restante-", env!("CARGO_PKG_VERSION")).to_owned()),
+            ..restante_pop3::Settings::default()
+        };
+        protocol.limits.line_octets = limits.line;
+        protocol.limits.bad_commands_before_login = limits.bad_commands_before_login;
+        protocol.limits.bad_commands_after_login = limits.bad_commands_after_login;
+        protocol.limits.login_failures = limits.login_failures;
+        SessionSettings {
+            protocol: Arc::new(protocol),
+            login_timeout: limits.login_timeout,
+            autologout: limits.autologout,
+            handshake_timeout: limits.handshake_timeout,
+            write_timeout: limits.write_timeout,
+            failure_delay: limits.failure_delay,
+        }
+    }
+}
+
+/// One tenant's policy.
+pub struct Tenant {
+    /// As the configuration calls it.
+    pub name: String,
+    /// Asked in this order; the first that knows the user decides.
+    pub authenticators: Vec<Arc<dyn Authenticator>>,
+    /// Where the mail is.
+    pub store: Arc<dyn Store>,
+    /// Each sees the store's whole listing; what any of them hides is hidden.
+    pub selectors: Vec<Arc<dyn Selector>>,
+    /// Asked in this order for what the ones before it left visible.
+    pub filters: Vec<Arc<dyn Filter>>,
+    /// Where a password may travel in the clear.
+    pub plaintext_login: PlaintextLogin,
+    /// Its share of the server.
+    pub limits: TenantLimits,
+    /// How many sessions it has. Hand the old generation's count to the new one,
+    /// or a reload doubles what a tenant may use.
+    pub sessions: SessionCount,
+}
+
+impl Tenant {
+    /// May a password of this tenant's users come over a connection like this?
+    pub fn allows_password(&self, tls: bool, client: IpAddr) -> bool {
+        tls || match self.plaintext_login {
+            PlaintextLogin::Always => true,
+            PlaintextLogin::Never => false,
+            PlaintextLogin::Loopback => client.to_canonical().is_loopback(),
+        }
+    }
+
+    /// A place for one more session, until the permit is dropped.
+    pub fn permit(&self) -> Option<SessionPermit> {
+        self.sessions.take(self.limits.sessions)
+    }
+
+    /// A place for one more session of this user, by canonical name.
+    pub fn user_permit(&self, user: &str) -> Option<UserPermit> {
+        self.sessions.take_for(user, self.limits.sessions_per_user)
+    }
+}
+
+/// How many sessions a tenant has. Clones share one count.
+#[derive(Debug, Clone, Default)]
+pub struct SessionCount {
+    live: Arc<AtomicUsize>,
+    /// By user; nobody is in here with none.
+    users: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl SessionCount {
+    /// How many there are.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, limit: usize) -> Option<SessionPermit> {
+        let more = |live| (live < limit).then_some(live + 1);
+        self.live
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()?;
+        Some(SessionPermit {
+            count: self.clone(),
+        })
+    }
+
+    fn take_for(&self, user: &str, limit: usize) -> Option<UserPermit> {
+        let mut users = self.users();
+        let live = users.get(user).copied().unwrap_or(0);
+        if live >= limit {
+            return None;
+        }
+        users.insert(user.to_owned(), live + 1);
+        Some(UserPermit {
+            count: self.clone(),
+            user: user.to_owned(),
+        })
+    }
+
+    /// Poison means nothing: no step of a change can panic half way.
+    fn users(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One session's place among its tenant's.
+#[derive(Debug)]
+#[must_use = "the place is taken for as long as the permit lives"]
+pub struct SessionPermit {
+    count: SessionCount,
+}
+
+impl Drop for SessionPermit {
+    fn drop(&mut self) {
+        self.count.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One session's place among its user's.
+#[derive(Debug)]
+#[must_use = "the place is taken for as long as the permit lives"]
+pub struct UserPermit {
+    count: SessionCount,
+    user: String,
+}
+
+impl Drop for UserPermit {
+    fn drop(&mut self) {
+        let mut users = self.count.users();
+        if let Some(live) = users.get_mut(&self.user) {
+            *live -= 1;
+            if *live == 0 {
+                users.remove(&self.user);
+            }
+        }
+    }
+}
+
+/// The tenants and the names that lead to them. Names count in any case.
+#[derive(Default)]
+pub struct Tenants {
+    all: Vec<Arc<Tenant>>,
+    by_server_name: HashMap<String, Arc<Tenant>>,
+    /// "example.org" for "*.example.org".
+    by_wildcard: HashMap<String, Arc<Tenant>>,
+    by_domain: HashMap<String, Arc<Tenant>>,
+    default: Option<Arc<Tenant>>,
+}
+
+impl Tenants {
+    /// No tenant: every login fails.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tenant under the names that the configuration gives it; that no
+    /// two share one was checked there.
+    pub fn add(
+        &mut self,
+        tenant: Arc<Tenant>,
+        domains: &[String],
+        server_names: &[String],
+        default: bool,
+    ) {
+        for domain in domains {
+            self.by_domain
+                .insert(domain.to_lowercase(), Arc::clone(&tenant));
+        }
+        for name in server_names {
+            let (names, name) = match name.strip_prefix("*.") {
+                Some(parent) => (&mut self.by_wildcard, parent),
+                None => (&mut self.by_server_name, name.as_str()),
+            };
+            names.insert(name.to_lowercase(), Arc::clone(&tenant));
+        }
+        if default {
+            self.default = Some(Arc::clone(&tenant));
+        }
+        self.all.push(tenant);
+    }
+
+    /// Every tenant.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.all.iter()
+    }
+
+    /// Whose user this is: the tenant of the TLS server name (exact, then
+    /// wildcard for one label), else of the domain of the user name, else the
+    /// default one.
+    pub fn choose(&self, server_name: Option<&str>, user: &str) -> Option<&Arc<Tenant>> {
+        server_name
+            .and_then(|name| self.of_server_name(&name.to_lowercase()))
+            .or_else(|| {
+                let (_, domain) = user.rsplit_once('@')?;
+                self.by_domain.get(&domain.to_lowercase())
+            })
+            .or(self.default.as_ref())
+    }
+
+    /// May somebody's password come over a connection like this? What the
+    /// greeting and CAPA go by, before it is known whose user the client is.
+    pub fn allow_password(&self, tls: bool, client: IpAddr) -> bool {
+        tls || self
+            .all
+            .iter()
+            .any(|tenant| tenant.allows_password(tls, client))
+    }
+
+    fn of_server_name(&self, name: &str) -> Option<&Arc<Tenant>> {
+        self.by_server_name.get(name).or_else(|| {
+            let (_, parent) = name.split_once('.')?;
+            self.by_wildcard.get(parent)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+
+    fn tenant(name: &str, plaintext_login: PlaintextLogin, sessions: usize) -> Arc<Tenant> {
+        let memory = Arc::new(Memory::new());
+        Arc::new(Tenant {
+            name: name.into(),
+            authenticators: vec![Arc::clone(&memory) as Arc<dyn Authenticator>],
+            store: memory,
+            selectors: Vec::new(),
+            filters: Vec::new(),
+            plaintext_login,
+            limits: TenantLimits {
+                sessions,
+                sessions_per_user: 2,
+            },
+            sessions: SessionCount::default(),
+        })
+    }
+
+    fn tenants() -> Tenants {
+        let mut tenants = Tenants::new();
+        let names = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<Vec<_>>();
+        let add = |tenants: &mut Tenants, name: &str, domains, servers| {
+            let one = tenant(name, PlaintextLogin::Never, 1);
+            tenants.add(one, &names(domains), &names(servers), name == "rest");
+        };
+        add(
+            &mut tenants,
+            "acme",
+            &["acme.example"],
+            &["pop.acme.example"],
+        );
+        add(
+            &mut tenants,
+            "wild",
+            &["wild.example"],
+            &["*.acme.example", "*.Wild.example"],
+        );
+        add(&mut tenants, "rest", &[], &[]);
+        tenants
+    }
+
+    #[test]
+    fn server_name_then_domain_then_default() {
+        let tenants = tenants();
+        let chosen = |server_name, user| {
+            tenants
+                .choose(server_name, user)
+                .map(|tenant| tenant.name.as_str())
+        };
+        assert_eq!(chosen(None, "a@acme.example"), Some("acme"));
+        assert_eq!(chosen(None, "a@ACME.Example"), Some("acme"));
+        assert_eq!(chosen(None, "a@b@wild.example"), Some("wild"));
+        assert_eq!(chosen(None, "a@wild.example@"), Some("rest"));
+        assert_eq!(chosen(None, "a"), Some("rest"));
+        assert_eq!(
+            chosen(Some("POP.acme.example"), "a@wild.example"),
+            Some("acme")
+        );
+        assert_eq!(
+            chosen(Some("imap.acme.example"), "a@acme.example"),
+            Some("wild")
+        );
+        assert_eq!(chosen(Some("x.WILD.example"), "a"), Some("wild"));
+        // A wildcard stands for one label, as in certificates.
+        assert_eq!(chosen(Some("x.y.wild.example"), "a"), Some("rest"));
+        assert_eq!(chosen(Some("wild.example"), "a"), Some("rest"));
+        assert_eq!(
+            chosen(Some("elsewhere.example"), "a@acme.example"),
+            Some("acme")
+        );
+    }
+
+    #[test]
+    fn without_a_default_a_stranger_has_no_tenant() {
+        let mut tenants = Tenants::new();
+        let domains = ["acme.example".to_owned()];
+        tenants.add(
+            tenant("acme", PlaintextLogin::Never, 1),
+            &domains,
+            &[],
+            false,
+        );
+        assert!(tenants.choose(None, "a@acme.example").is_some());
+        assert!(tenants.choose(None, "a@other.example").is_none());
+        assert!(tenants.choose(None, "a").is_none());
+    }
+
+    #[test]
+    fn passwords_in_the_clear() {
+        let far: IpAddr = [192, 0, 2, 1].into();
+        let near: IpAddr = [127, 9, 9, 9].into();
+        let mapped: IpAddr = "::ffff:127.0.0.1".parse().expect("an address");
+        let v6: IpAddr = "::1".parse().expect("an address");
+        for (policy, expected) in [
+            (PlaintextLogin::Never, [false, false, false, false]),
+            (PlaintextLogin::Loopback, [false, true, true, true]),
+            (PlaintextLogin::Always, [true, true, true, true]),
+        ] {
+            let tenant = tenant("a", policy, 1);
+            let clear = [far, near, mapped, v6].map(|client| tenant.allows_password(false, client));
+            assert_eq!(clear, expected);
+            assert!(tenant.allows_password(true, far));
+        }
+    }
+
+    #[test]
+    fn sessions_are_counted() {
+        let tenant = tenant("a", PlaintextLogin::Never, 2);
+        let first = tenant.permit().expect("room for one");
+        let second = tenant.permit().expect("room for two");
+        assert!(tenant.permit().is_none());
+        assert_eq!(tenant.sessions.live(), 2);
+        drop(first);
+        assert!(tenant.permit().is_some());
+        drop(second);
+        assert_eq!(tenant.sessions.live(), 0);
+    }
+
+    #[test]
+    fn a_users_sessions_are_counted() {
+        let tenant = tenant("a", PlaintextLogin::Never, 9);
+        let first = tenant.user_permit("u").expect("room for one");
+        let second = tenant.user_permit("u").expect("room for two");
+        assert!(tenant.user_permit("u").is_none());
+        assert!(tenant.user_permit("v").is_some());
+        drop(first);
+        assert!(tenant.user_permit("u").is_some());
+        drop(second);
+        assert!(tenant.sessions.users().is_empty());
+    }
+}

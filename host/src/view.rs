@@ -1,0 +1,319 @@
+//! What a client sees of a maildrop: the store's listing, less what selectors
+//! and filters hide, with the header fields that filters put in front.
+//!
+//! Two numbering systems meet here and nowhere else: a *store position* is an
+//! index into the store's own listing, a *visible position* one into what the
+//! session shows. Both count from 0.
+
+mod message;
+mod verdicts;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use restante_pop3::Listing;
+use tokio::sync::Mutex;
+use tracing::{debug, warn};
+
+use crate::backend::{
+    Account, Connection, Entries, Failure, Filter, Maildrop, Screener, Selector, Span, Verdict,
+};
+use crate::tenant::Tenant;
+
+use message::StoredMessage;
+pub use message::{HEADER_OCTETS, READ_OCTETS};
+use verdicts::{Remembered, Round};
+pub use verdicts::{VERDICTS_OCTETS, Verdicts};
+
+/// Header fields that one filter may put in front of one message.
+pub const ANNOTATION_FIELDS: usize = 32;
+
+/// Octets of one such field, its line end not counted (RFC 5322 section 2.1.1).
+pub const ANNOTATION_FIELD_OCTETS: usize = 998;
+
+/// A session's maildrop, shared with the messages that its filters look at.
+pub type OpenMaildrop = Arc<Mutex<Box<dyn Maildrop>>>;
+
+/// A maildrop as its client sees it. Fixed for the length of the session.
+#[derive(Debug)]
+pub struct View {
+    listing: Arc<Listing>,
+    /// Visible position → store position; None: they are the same.
+    positions: Option<Vec<u32>>,
+    /// By visible position.
+    annotations: HashMap<usize, Vec<u8>>,
+}
+
+impl View {
+    /// Asks the store for its listing, then the tenant's selectors and filters
+    /// what to make of it.
+    ///
+    /// # Errors
+    /// Whatever one of them fails with, and an internal failure where one of
+    /// them lies: a view that policy did not decide is never shown.
+    pub async fn new(
+        tenant: &Tenant,
+        connection: &Arc<Connection>,
+        account: &Account,
+        maildrop: &OpenMaildrop,
+        verdicts: &Verdicts,
+    ) -> Result<View, Failure> {
+        let entries = maildrop.lock().await.listing().await?;
+        let messages = entries.listing.len();
+        if entries.received.len() != messages {
+            warn!(
+                role = "store",
+                messages,
+                received = entries.received.len(),
+                "the columns of the listing differ in length"
+            );
+            return Err(Failure::internal());
+        }
+        let mut draft = Draft::new(entries);
+        for (index, selector) in tenant.selectors.iter().enumerate() {
+            draft
+                .select(&**selector, index, connection, account)
+                .await?;
+        }
+        for filter in &tenant.filters {
+            draft
+                .filter(&**filter, connection, account, maildrop, verdicts)
+                .await?;
+        }
+        draft.finish()
+    }
+
+    /// What the session shows.
+    pub fn listing(&self) -> &Arc<Listing> {
+        &self.listing
+    }
+
+    /// Where the store has the message at this visible position.
+    pub fn store_position(&self, visible: usize) -> usize {
+        match &self.positions {
+            Some(positions) => positions[visible] as usize,
+            None => visible,
+        }
+    }
+
+    /// The header fields that go in front of the message at this visible
+    /// position, each with its CRLF. Its octets in the listing include them.
+    pub fn annotation(&self, visible: usize) -> &[u8] {
+        self.annotations.get(&visible).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A view in the making. Positions are the store's.
+struct Draft {
+    entries: Arc<Entries>,
+    /// Empty as long as nothing is hidden.
+    hidden: Vec<bool>,
+    annotations: HashMap<usize, Vec<u8>>,
+}
+
+impl Draft {
+    fn new(entries: Arc<Entries>) -> Self {
+        Draft {
+            entries,
+            hidden: Vec::new(),
+            annotations: HashMap::new(),
+        }
+    }
+
+    fn is_hidden(&self, position: usize) -> bool {
+        self.hidden.get(position).copied().unwrap_or(false)
+    }
+
+    fn hide(&mut self, positions: std::ops::Range<usize>) {
+        if self.hidden.is_empty() && !positions.is_empty() {
+            self.hidden = vec![false; self.entries.listing.len()];
+        }
+        if !positions.is_empty() {
+            self.hidden[positions].fill(true);
+        }
+    }
+
+    async fn select(
+        &mut self,
+        selector: &dyn Selector,
+        index: usize,
+        connection: &Arc<Connection>,
+        account: &Account,
+    ) -> Result<(), Failure> {
+        let spans = selector.select(connection, account, &self.entries).await?;
+        if let Some(lie) = lie_about_spans(&spans, self.entries.listing.len()) {
+            warn!(role = "selector", index, lie, "the answer makes no sense");
+            return Err(Failure::internal());
+        }
+        for span in spans {
+            let start = span.start as usize;
+            self.hide(start..start + span.length as usize);
+        }
+        Ok(())
+    }
+
+    async fn filter(
+        &mut self,
+        filter: &dyn Filter,
+        connection: &Arc<Connection>,
+        account: &Account,
+        maildrop: &OpenMaildrop,
+        verdicts: &Verdicts,
+    ) -> Result<(), Failure> {
+        let listing = Arc::clone(&self.entries.listing);
+        let mut round = verdicts.begin(filter.identity(), &connection.tenant, account, &listing);
+        let mut screener: Option<Box<dyn Screener>> = None;
+        let mut asked: usize = 0;
+        for position in (0..listing.len()).filter(|&position| !self.is_hidden(position)) {
+            if round.get(position).is_some() {
+                continue;
+            }
+            if screener.is_none() {
+                screener = Some(filter.screener(connection, account).await?);
+            }
+            let Some(screener) = screener.as_mut() else {
+                continue;
+            };
+            let message = StoredMessage::new(maildrop, &self.entries, position);
+            let verdict = screener.screen(Arc::new(message)).await?;
+            round.put(position, checked(verdict, filter, &listing, position)?);
+            asked += 1;
+        }
+        if asked > 0 {
+            debug!(role = "filter", asked, "messages screened");
+        }
+        self.apply(&round);
+        Ok(())
+    }
+
+    fn apply(&mut self, round: &Round<'_>) {
+        for position in 0..self.entries.listing.len() {
+            if self.is_hidden(position) {
+                continue;
+            }
+            match round.get(position) {
+                None | Some(Remembered::Show) => {}
+                Some(Remembered::Hide) => self.hide(position..position + 1),
+                Some(Remembered::Annotate(fields)) => self
+                    .annotations
+                    .entry(position)
+                    .or_default()
+                    .extend_from_slice(&fields),
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<View, Failure> {
+        let stored = &self.entries.listing;
+        self.annotations
+            .retain(|&position, _| !self.hidden.get(position).is_some_and(|&hidden| hidden));
+        if self.hidden.is_empty() && self.annotations.is_empty() {
+            return Ok(View {
+                listing: Arc::clone(stored),
+                positions: None,
+                annotations: HashMap::new(),
+            });
+        }
+        // A listing has no more messages than a u32 counts.
+        let positions: Vec<u32> = (0u32..)
+            .zip(0..stored.len())
+            .filter(|&(_, position)| !self.hidden.get(position).is_some_and(|&hidden| hidden))
+            .map(|(position, _)| position)
+            .collect();
+        let mut annotations = HashMap::with_capacity(self.annotations.len());
+        let mut shown = Vec::with_capacity(positions.len());
+        for (visible, &position) in positions.iter().enumerate() {
+            let position = position as usize;
+            let fields = self.annotations.remove(&position).unwrap_or_default();
+            let octets = stored.octets(position).saturating_add(fields.len() as u64);
+            shown.push((stored.unique_id(position), octets));
+            if !fields.is_empty() {
+                annotations.insert(visible, fields);
+            }
+        }
+        let listing = Listing::new(shown).map_err(|error| {
+            warn!(%error, "the octets of the maildrop are beyond counting");
+            Failure::internal()
+        })?;
+        Ok(View {
+            listing: Arc::new(listing),
+            positions: Some(positions),
+            annotations,
+        })
+    }
+}
+
+/// What is wrong with these spans: they must rise, not touch what came before,
+/// and lie within `messages`.
+fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
+    let mut end = 0u64;
+    for span in spans {
+        if u64::from(span.start) < end {
+            return Some("spans overlap or do not rise");
+        }
+        end = u64::from(span.start) + u64::from(span.length);
+        if end > messages as u64 {
+            return Some("a span ends behind the listing");
+        }
+    }
+    None
+}
+
+fn checked(
+    verdict: Verdict,
+    filter: &dyn Filter,
+    listing: &Listing,
+    position: usize,
+) -> Result<Remembered, Failure> {
+    let fields = match verdict {
+        Verdict::Show => return Ok(Remembered::Show),
+        Verdict::Hide => return Ok(Remembered::Hide),
+        Verdict::Annotate(fields) if fields.is_empty() => return Ok(Remembered::Show),
+        Verdict::Annotate(fields) => fields,
+    };
+    let lie = if fields.len() > ANNOTATION_FIELDS {
+        Some("too many header fields")
+    } else {
+        fields.iter().find_map(|field| lie_about_field(field))
+    };
+    if let Some(lie) = lie {
+        warn!(
+            role = "filter",
+            filter = filter.identity(),
+            unique_id = listing.unique_id(position),
+            lie,
+            "the verdict makes no sense"
+        );
+        return Err(Failure::internal());
+    }
+    let octets = fields.iter().map(|field| field.len() + 2).sum();
+    let mut lines = Vec::with_capacity(octets);
+    for field in &fields {
+        lines.extend_from_slice(field.as_bytes());
+        lines.extend_from_slice(b"\r\n");
+    }
+    Ok(Remembered::Annotate(lines.into()))
+}
+
+/// What keeps this from being one header field (RFC 5322 section 2.2). Octets
+/// outside US-ASCII are kept out: a client has to ask for them first (RFC 6856).
+fn lie_about_field(field: &str) -> Option<&'static str> {
+    if field.len() > ANNOTATION_FIELD_OCTETS {
+        return Some("a header field is too long");
+    }
+    let Some((name, value)) = field.split_once(':') else {
+        return Some("a header field without a colon");
+    };
+    // ftext = %d33-57 / %d59-126 (RFC 5322 section 3.6.8)
+    if name.is_empty() || !name.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Some("a header field's name has an octet that names cannot have");
+    }
+    let ordinary = |octet: u8| octet == b'\t' || (0x20..0x7F).contains(&octet);
+    if !value.bytes().all(ordinary) {
+        return Some("a header field's value has an octet that is not printable US-ASCII");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Connections on which nobody is logged in yet: bounded, and the oldest makes
+//! room for the newest.
+//!
+//! Turning newcomers away at the limit would let whoever opens connections and
+//! says nothing keep everybody out for as long as the login timer runs. A client
+//! that means it logs in within a moment and is gone from here long before it is
+//! the oldest.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Everybody who waits.
+#[derive(Debug)]
+pub struct WaitingRoom {
+    limit: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    /// By arrival.
+    waiting: BTreeMap<u64, Arc<Notify>>,
+}
+
+impl WaitingRoom {
+    /// Has `limit` places, at least one.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(WaitingRoom {
+            limit: limit.max(1),
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Takes a place; where there is none, that of who waits longest.
+    pub fn enter(self: &Arc<Self>) -> Place {
+        let displaced = Arc::new(Notify::new());
+        let mut inner = self.lock();
+        while inner.waiting.len() >= self.limit
+            && let Some((_, oldest)) = inner.waiting.pop_first()
+        {
+            oldest.notify_one();
+        }
+        let number = inner.next;
+        inner.next += 1;
+        inner.waiting.insert(number, Arc::clone(&displaced));
+        drop(inner);
+        Place {
+            room: Arc::clone(self),
+            number,
+            displaced,
+        }
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Poison means nothing: no step of a change can panic half way.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in a [`WaitingRoom`], until it is dropped or given to somebody else.
+#[derive(Debug)]
+pub struct Place {
+    room: Arc<WaitingRoom>,
+    number: u64,
+    displaced: Arc<Notify>,
+}
+
+impl Place {
+    /// Returns once the place is somebody else's.
+    pub async fn displaced(&self) {
+        self.displaced.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.room.lock().waiting.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{Place, WaitingRoom};
+
+    async fn is_displaced(place: &Place) -> bool {
+        timeout(Duration::from_secs(1), place.displaced())
+            .await
+            .is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_makes_room() {
+        let room = WaitingRoom::new(2);
+        let first = room.enter();
+        let second = room.enter();
+        let third = room.enter();
+        assert!(is_displaced(&first).await);
+        assert!(!is_displaced(&second).await);
+        assert_eq!(room.waiting(), 2);
+        drop((first, third));
+        assert_eq!(room.waiting(), 1);
+        let fourth = room.enter();
+        assert!(!is_displaced(&second).await);
+        drop((second, fourth));
+        assert_eq!(room.waiting(), 0);
+    }
+}
