@@ -150,10 +150,12 @@ fn output(command: &mut Command) -> Result<String> {
 /// What differs from the machine's own configuration, which apt reads first.
 fn configuration(folder: &str) -> String {
     // The hooks of the machine's configuration are cleared because they may
-    // touch its caches. The sandbox user could not write below the folder.
+    // touch its caches. A mirror out of reach is an error, or it would pass for
+    // one without packages. The sandbox user could not write below the folder.
     format!(
         "#clear APT::Update;\n\
          #clear DPkg;\n\
+         APT::Update::Error-Mode \"any\";\n\
          Dir::Etc::SourceList \"{folder}/sources.list\";\n\
          Dir::Etc::SourceParts \"{folder}/empty\";\n\
          Dir::Etc::Preferences \"/dev/null\";\n\

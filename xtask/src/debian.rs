@@ -73,14 +73,26 @@ fn from_suite(apt: &Apt, suite: &Suite, release: &str, unpacked: &Path) -> Resul
     let sources = versions
         .iter()
         .find(|version| upstream(version) == release)
-        .with_context(|| format!("rust-src is not of version {release}"))?;
+        .with_context(|| match versions.len() {
+            0 => "there is no rust-src".into(),
+            _ => format!("rust-src is of version {}", versions.join(", ")),
+        })?;
     let libc = apt.versions("wasi-libc")?;
     let libc = libc.first().context("there is no wasi-libc")?;
     remove(unpacked)?;
     fs::create_dir_all(unpacked)?;
     apt.unpack("rust-src", sources, unpacked)?;
     apt.unpack("wasi-libc", libc, unpacked)?;
+    // The compiler's own sources are five times the library's, and not needed.
+    for part in ["compiler", "src"] {
+        remove(&unpacked.join(sources_folder(release)).join(part))?;
+    }
     target(unpacked, release).map(drop)
+}
+
+/// Where rust-src has its sources.
+fn sources_folder(release: &str) -> String {
+    format!("usr/src/rustc-{release}")
 }
 
 /// The suites of the machine's own release, then [`SUITES`], on each mirror.
@@ -114,7 +126,7 @@ fn suites_to_try(in_use: &[Suite]) -> Vec<Suite> {
 
 /// How cargo builds for the target from what was unpacked.
 fn target(unpacked: &Path, release: &str) -> Result<WasmTarget> {
-    let sources = unpacked.join(format!("usr/src/rustc-{release}/library"));
+    let sources = unpacked.join(sources_folder(release)).join("library");
     let libc = unpacked.join("usr/lib").join(TRIPLE);
     // Components are libraries: they have no main, and start as reactors.
     let start = libc.join("crt1-reactor.o");

@@ -162,6 +162,7 @@ fn add_with_rustup(toolchain: &Toolchain) -> Result<()> {
         .args(["which", "rustc"])
         .stderr(Stdio::null())
         .output()
+        .ok()
         .context("rustup is not installed")?;
     let rustc = String::from_utf8_lossy(&output.stdout);
     ensure!(
