@@ -53,7 +53,7 @@ fn components(folder: &Path) -> Result<Vec<(String, String)>, String> {
         let path: PathBuf = entry
             .map_err(|error| format!("cannot read the folder {folder}: {error}"))?
             .path();
-        if !path.extension().is_some_and(|end| end == "wasm") || !path.is_file() {
+        if path.extension().is_none_or(|end| end != "wasm") || !path.is_file() {
             continue;
         }
         let path = path
