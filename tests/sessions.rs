@@ -320,6 +320,93 @@ fn missing_maildir_is_an_empty_maildrop() {
     server.stop();
 }
 
+#[test]
+fn missing_maildir_is_made_where_that_is_granted() {
+    let mut site = Site::new();
+    site.user("ada", PASSWORD);
+    site.plugins[1].grants.push_str("create-maildrop = true\n");
+    let server = site.start();
+    let mut client = ada(&server);
+    assert_eq!(client.stat(), (0, 0));
+    client.quit();
+    assert!(site.maildir_path("ada").is_dir());
+    server.stop();
+}
+
+/// A site with spam between two good messages, under these rules.
+fn site_with_rules(settings: &str) -> (Site, Maildir) {
+    let (mut site, mut maildir) = site_with(1);
+    maildir.deliver(b"Subject: buy\nX-Spam-Flag: YES\n\nnow\n");
+    maildir.deliver(&message(2));
+    site.rules(settings);
+    (site, maildir)
+}
+
+#[test]
+fn rules_hide_without_deleting() {
+    let (site, maildir) = site_with_rules("hide-header = \"X-Spam-Flag: YES\"\n");
+    let spam = maildir.files()[1].clone();
+    let server = site.start();
+    for _ in 0..2 {
+        let mut client = ada(&server);
+        let octets = on_the_wire(1).len() as u64;
+        assert_eq!(client.stat(), (2, 2 * octets));
+        assert_eq!(client.list(), [(1, octets), (2, octets)]);
+        assert_eq!(client.retr(1), on_the_wire(1));
+        assert_eq!(client.retr(2), on_the_wire(2));
+        client.refused("RETR 3");
+        client.quit();
+    }
+    let mut client = ada(&server);
+    client.accepted("DELE 1");
+    client.accepted("DELE 2");
+    client.quit();
+    assert_eq!(maildir.files(), [spam], "what nobody saw is not deleted");
+    server.stop();
+}
+
+#[test]
+fn rules_annotate_and_the_octets_count_it() {
+    let (site, _maildir) = site_with_rules(
+        "annotate-header = [\"X-Seen-By: restante\", \"X-Second: .\"]\nannotate-when = \"X-Spam-Flag: YES\"\n",
+    );
+    let server = site.start();
+    let front = b"X-Seen-By: restante\r\nX-Second: .\r\n";
+    let header = [front, &b"Subject: buy\r\nX-Spam-Flag: YES\r\n\r\n"[..]].concat();
+    for _ in 0..2 {
+        let mut client = ada(&server);
+        let list = client.list();
+        assert_eq!(list.len(), 3);
+        assert_eq!(client.stat().1, list.iter().map(|(_, octets)| octets).sum());
+        for (number, octets) in &list {
+            assert_eq!(client.retr(*number).len() as u64, *octets, "LIST {number}");
+        }
+        assert_eq!(client.retr(1), on_the_wire(1));
+        assert_eq!(client.retr(2), [&header[..], b"now\r\n"].concat());
+        assert_eq!(client.top(2, 0), header);
+        client.quit();
+    }
+    server.stop();
+}
+
+#[test]
+fn rules_select_the_newest() {
+    let (site, mut maildir) = site_with_rules("newest = 2\n");
+    let server = site.start();
+    let mut client = ada(&server);
+    assert_eq!(client.stat().0, 2);
+    assert_eq!(client.retr(2), on_the_wire(2));
+    client.quit();
+    maildir.deliver(&message(3));
+    let mut client = ada(&server);
+    assert_eq!(client.stat().0, 2);
+    assert_eq!(client.retr(1), on_the_wire(2));
+    assert_eq!(client.retr(2), on_the_wire(3));
+    client.quit();
+    assert_eq!(maildir.files().len(), 4);
+    server.stop();
+}
+
 /// What a client may make the server hold that pipelines and reads nothing, in
 /// KiB: far below the 80 MiB that it asks for.
 const GROWTH: u64 = 4 * 1024;

@@ -23,7 +23,7 @@ pub use certificate::{Certificate, private_key};
 pub use mail::{corpus, long_line, own_messages, repository, ten_megabytes};
 pub use maildir::Maildir;
 pub use pop3::{Pop3, Status};
-pub use server::{Finished, Server, binary, run_to_end};
+pub use server::{Finished, Process, Server, binary, run_to_end, test_guest};
 pub use site::{Listener, Plugin, Site, Tenant};
 pub use tools::{Tool, python, require};
 

@@ -228,6 +228,19 @@ impl Pop3 {
         }
     }
 
+    /// Everything that comes until the server closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = self.buffer.split_off(self.start);
+        self.buffer.clear();
+        self.start = 0;
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(error) => panic!("not closed within {PATIENCE:?}: {error}"),
+        }
+        rest
+    }
+
     /// Octets as far as the next LF; none at the end of the connection. A cut
     /// connection (reset) counts as its end.
     fn octet_line(&mut self) -> Option<Vec<u8>> {

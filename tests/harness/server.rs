@@ -1,6 +1,5 @@
 //! The server as a process: started, watched, stopped.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -9,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::wait_for;
+use crate::{repository, wait_for};
 
 /// The program under test: `RESTANTE_BIN`, else beside the tests.
 pub fn binary() -> PathBuf {
@@ -20,6 +19,22 @@ pub fn binary() -> PathBuf {
     assert!(
         path.is_file(),
         "there is no server at {}: run `cargo xtask test`",
+        path.display()
+    );
+    path
+}
+
+/// A component of tests/guests, by its name.
+pub fn test_guest(name: &str) -> PathBuf {
+    // .cargo/config.toml sets it to where `cargo xtask` puts components.
+    let components = match std::env::var_os("RESTANTE_COMPONENTS") {
+        Some(path) => PathBuf::from(path),
+        None => repository().join("target/components"),
+    };
+    let path = components.join("test").join(format!("{name}.wasm"));
+    assert!(
+        path.is_file(),
+        "there is no component at {}: run `cargo xtask test`",
         path.display()
     );
     path
@@ -62,44 +77,116 @@ pub fn run_to_end(command: &mut Command) -> Finished {
     }
 }
 
-/// A running server. Dropped, it is killed; when the test failed, its log is
-/// shown.
+/// A command that runs beside the test. Dropped, it is killed; when the test
+/// failed, what it said is shown.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Process {
+    /// Starts a command whose outputs go to files of that name, with the
+    /// endings `.out` and `.err`.
+    pub fn start(command: &mut Command, outputs: &Path) -> Process {
+        let stdout = outputs.with_extension("out");
+        let stderr = outputs.with_extension("err");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout).unwrap())
+            .stderr(File::create(&stderr).unwrap())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Process {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// What it wrote to its standard output so far.
+    pub fn stdout(&self) -> String {
+        text(&self.stdout)
+    }
+
+    /// What it wrote to its standard error so far.
+    pub fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
+    /// Sends SIGTERM and goes on.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGINT, as Ctrl-C does, and goes on.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let stderr = self.stderr.clone();
+        ended(&mut self.child, || text(&stderr))
+    }
+
+    /// `kill -9`, at once.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only for a process that is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let (stdout, stderr) = (self.stdout(), self.stderr());
+            eprintln!("---- what the server said ----\n{stdout}{stderr}----");
+        }
+    }
+}
+
+/// A running `restante serve`.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
-    log: PathBuf,
+    process: Process,
     addresses: HashMap<String, SocketAddr>,
-    shown: Cell<bool>,
 }
 
 impl Server {
-    /// Starts `restante serve` and waits until the named listeners accept.
-    pub fn start(config: &Path, log: &Path, listeners: &[String]) -> Server {
-        let child = Command::new(binary())
-            .args(["serve", "--config"])
-            .arg(config)
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(log).unwrap())
-            .spawn()
-            .unwrap();
-        let mut server = Server {
-            child,
-            log: log.to_owned(),
-            addresses: HashMap::new(),
-            shown: Cell::new(false),
-        };
+    /// Starts a server and waits until the named listeners accept. Its log goes
+    /// to a file named `outputs`, with the ending `.err`.
+    pub fn start(config: &Path, outputs: &Path, listeners: &[String]) -> Server {
+        let mut process = Process::start(
+            Command::new(binary())
+                .args(["serve", "--config"])
+                .arg(config)
+                .env_remove("RUST_LOG"),
+            outputs,
+        );
+        let mut addresses = HashMap::new();
         for name in listeners {
             let address = wait_for(&format!("listener {name} to accept"), || {
-                if let Some(status) = server.child.try_wait().unwrap() {
-                    panic!("the server ended instead of listening: {status}");
-                }
-                listening(&server.log(), name)
+                assert!(process.is_running(), "the server ended at once");
+                listening(&process.stderr(), name)
             });
-            server.addresses.insert(name.clone(), address);
+            addresses.insert(name.clone(), address);
         }
-        server
+        Server { process, addresses }
     }
 
     /// Where a listener accepts.
@@ -117,7 +204,7 @@ impl Server {
 
     /// Everything logged since this start.
     pub fn log(&self) -> String {
-        text(&self.log)
+        self.process.stderr()
     }
 
     /// Waits for a line of the log that holds all of these, and gives it back.
@@ -143,25 +230,21 @@ impl Server {
     /// Begins a new measure of [`Server::peak`].
     pub fn forget_peak(&self) {
         // proc(5): "5" resets the peak resident set size.
-        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+        fs::write(self.proc("clear_refs"), "5").unwrap();
     }
 
     /// User and system time used so far, in clock ticks.
     pub fn cpu_ticks(&self) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let stat = fs::read_to_string(self.proc("stat")).unwrap();
         // The fields behind the name in parentheses; utime and stime are the
         // 14th and 15th of all (proc(5)).
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .unwrap()
-            .1
-            .split_whitespace()
-            .collect();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<&str> = fields.split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
     fn memory(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = fs::read_to_string(self.proc("status")).unwrap();
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix(field))
@@ -169,21 +252,23 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.process.child.id()))
+    }
+
     /// Sends SIGTERM and goes on.
     pub fn terminate(&self) {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        self.process.terminate();
     }
 
     /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.process.is_running()
     }
 
     /// Waits for its end.
     pub fn ended(&mut self) -> ExitStatus {
-        let log = self.log.clone();
-        ended(&mut self.child, || text(&log))
+        self.process.ended()
     }
 
     /// SIGTERM, its end with exit code 0, and the whole log.
@@ -197,19 +282,7 @@ impl Server {
 
     /// `kill -9`, at once.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only for a process that is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() && !self.shown.replace(true) {
-            eprintln!("---- log of the server ----\n{}----", self.log());
-        }
+        self.process.kill();
     }
 }
 

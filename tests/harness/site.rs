@@ -231,8 +231,8 @@ impl Site {
     pub fn start(&self) -> Server {
         let config = self.write_config(&self.config());
         self.starts.set(self.starts.get() + 1);
-        let log = self.path().join(format!("log-{}", self.starts.get()));
+        let outputs = self.path().join(format!("start-{}", self.starts.get()));
         let names: Vec<String> = self.listeners.iter().map(|l| l.name.clone()).collect();
-        Server::start(&config, &log, &names)
+        Server::start(&config, &outputs, &names)
     }
 }
