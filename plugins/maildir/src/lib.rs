@@ -1,1 +1,97 @@
+//! `maildir`: mail as delivery agents write it into a Maildir, which the host
+//! grants as `/maildrop`.
+//!
+//! - Messages are the regular files of `cur` and `new`, oldest first; folders
+//!   (`.Name`), `tmp`, and names that begin with a dot are passed over.
+//! - The unique-id is the file's name without sizes and flags, so it outlives
+//!   a move from `new` to `cur` and every change of flags.
+//! - Octets come from `,S=` and `,W=` in the name where they can be true, else
+//!   each file is measured once; see [`index`] for where that is remembered.
+//! - Other programs may deliver, move and delete at any time. A message that is
+//!   not in its place is looked for under its unique-id before it is given up.
+//!
+//! Setting: `create = true` makes `cur`, `new` and `tmp` where they are
+//! missing. Without it a missing Maildir is an empty maildrop, and nothing is
+//! made.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod census;
+mod index;
+mod maildir;
+mod name;
+#[cfg(test)]
+mod tests;
+mod weigh;
+
+use std::time::SystemTime;
+
+use restante_guest::prelude::*;
+
+use crate::census::Granted;
+use crate::maildir::Maildir;
+
+struct Mail(Maildir<Granted>);
+
+restante_guest::export! { store: Mail, settings: Mail }
+
+impl Maildrop for Mail {
+    fn open(_: Account) -> Result<Mail, Failure> {
+        let settings = Settings::parse(&settings::all()).map_err(|problems| {
+            log::error!("{}", problems.join("; "));
+            Failure::permanent("the mail store is not set up")
+        })?;
+        let maildir = Maildir::new(files::root().to_owned(), Granted);
+        if settings.create {
+            maildir.create();
+        }
+        Ok(Mail(maildir))
+    }
+
+    fn stamp(&mut self) -> Result<Option<String>, Failure> {
+        self.0.stamp(SystemTime::now())
+    }
+
+    fn listing(&mut self) -> Result<Listing, Failure> {
+        self.0.listing()
+    }
+
+    fn content(&mut self, name: &str) -> Result<Content, Failure> {
+        self.0.locate(name).map(Content::file)
+    }
+
+    fn remove(&mut self, names: &[String]) -> Result<(), Failure> {
+        self.0.remove(names)
+    }
+}
+
+impl Validate for Mail {
+    fn validate() -> Result<(), Vec<String>> {
+        Settings::parse(&settings::all()).map(|_| ())
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Settings {
+    create: bool,
+}
+
+impl Settings {
+    fn parse(all: &[(String, String)]) -> Result<Settings, Vec<String>> {
+        let mut settings = Settings::default();
+        let mut problems = Vec::new();
+        for (key, value) in all {
+            match (key.as_str(), value.as_str()) {
+                ("create", "true") => settings.create = true,
+                ("create", "false") => settings.create = false,
+                ("create", _) => problems.push("create: must be true or false".to_owned()),
+                _ => problems.push(format!("{key}: unknown setting; there is create")),
+            }
+        }
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(problems)
+        }
+    }
+}

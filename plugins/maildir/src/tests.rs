@@ -1,0 +1,497 @@
+//! The maildrop on real directories, with other programs at work in them.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use restante_guest::files::Entry;
+use restante_guest::prelude::*;
+use restante_guest::testing;
+
+use crate::census::{Files, Granted};
+use crate::maildir::Maildir;
+use crate::{Mail, Settings, index};
+
+/// Told the path that is about to be measured.
+type Act = Box<dyn FnMut(&str)>;
+
+/// The granted directory, with somebody else who acts when a file is measured.
+#[derive(Clone, Default)]
+struct Watched {
+    measured: Rc<Cell<usize>>,
+    on_measure: Rc<RefCell<Option<Act>>>,
+}
+
+impl Files for Watched {
+    fn scan(&self, directory: &str) -> Result<Vec<Entry>, String> {
+        Granted.scan(directory)
+    }
+
+    fn measure(&self, path: &str) -> Result<u64, String> {
+        self.measured.set(self.measured.get() + 1);
+        if let Some(act) = self.on_measure.borrow_mut().as_mut() {
+            act(path);
+        }
+        if path.contains("unreadable") {
+            return Err("Input/output error".into());
+        }
+        Granted.measure(path)
+    }
+}
+
+struct Mailbox {
+    root: tempfile::TempDir,
+    watched: Watched,
+}
+
+impl Mailbox {
+    fn new(directories: &[&str]) -> Mailbox {
+        let root = tempfile::tempdir().unwrap();
+        for directory in directories {
+            fs::create_dir(root.path().join(directory)).unwrap();
+        }
+        testing::set_maildrop(root.path());
+        Mailbox {
+            root,
+            watched: Watched::default(),
+        }
+    }
+
+    fn maildir() -> Mailbox {
+        Mailbox::new(&["cur", "new", "tmp"])
+    }
+
+    fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.path().join(path), text).unwrap();
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path().join(from), self.path().join(to)).unwrap();
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.path().join(path).exists()
+    }
+
+    fn open(&self) -> Maildir<Watched> {
+        Maildir::new(self.path().to_owned(), self.watched.clone())
+    }
+
+    fn listing(&self) -> Listing {
+        self.open().listing().unwrap()
+    }
+
+    fn rows(&self) -> Vec<(String, u64, u64)> {
+        let listing = self.listing();
+        listing
+            .unique_ids()
+            .iter()
+            .zip(listing.octets())
+            .zip(listing.received())
+            .map(|((id, octets), received)| (id.clone(), *octets, *received))
+            .collect()
+    }
+
+    /// How many files a listing measures.
+    fn measured(&self) -> usize {
+        self.watched.measured.set(0);
+        self.listing();
+        self.watched.measured.get()
+    }
+
+    /// Makes `cur` and `new` so old that their times can be trusted.
+    fn age(&self, seconds: u64) {
+        for directory in ["cur", "new"] {
+            set_modified(&self.path().join(directory), seconds);
+        }
+    }
+}
+
+fn set_modified(path: &Path, seconds_ago: u64) {
+    let time = SystemTime::now() - Duration::from_secs(seconds_ago);
+    fs::File::open(path).unwrap().set_modified(time).unwrap();
+}
+
+fn row(id: &str, octets: u64, received: u64) -> (String, u64, u64) {
+    (id.to_owned(), octets, received)
+}
+
+#[test]
+fn messages_are_listed_oldest_first_with_their_octets() {
+    let mail = Mailbox::maildir();
+    mail.write("new/30.M5P1.h", "a\nb");
+    mail.write("cur/20.M2P1.h:2,S", "a\r\nb\r\n");
+    mail.write("cur/20.M10P1.h:2,", "");
+    mail.write("new/20.M2P0.h", "\n");
+    mail.write("cur/undated", "x\n");
+    set_modified(&mail.path().join("cur/undated"), 0);
+    mail.write("new/.hidden", "no");
+    mail.write("tmp/40.M1P1.h", "no");
+    fs::create_dir_all(mail.path().join(".Folder/cur")).unwrap();
+    mail.write(".Folder/cur/1.M1P1.h", "no");
+    fs::create_dir(mail.path().join("cur/directory")).unwrap();
+    let rows = mail.rows();
+    assert_eq!(
+        rows[..4],
+        [
+            row("20.M2P0.h", 2, 20),
+            row("20.M2P1.h", 6, 20),
+            row("20.M10P1.h", 0, 20),
+            row("30.M5P1.h", 6, 30),
+        ]
+    );
+    assert_eq!(rows.len(), 5);
+    assert_eq!((rows[4].0.as_str(), rows[4].1), ("undated", 3));
+    assert!(rows[4].2 > 1_700_000_000);
+    assert_eq!(mail.rows(), rows);
+}
+
+#[test]
+fn a_missing_maildir_is_an_empty_maildrop() {
+    let mail = Mailbox::new(&[]);
+    assert!(mail.listing().is_empty());
+    assert_eq!(
+        mail.open().stamp(SystemTime::now()).unwrap().as_deref(),
+        Some("new;cur;")
+    );
+    assert_eq!(fs::read_dir(mail.path()).unwrap().count(), 0);
+    let gone = Maildir::new(mail.path().join("nowhere"), mail.watched.clone());
+    assert!(gone.stamp(SystemTime::now()).unwrap().is_some());
+
+    let mail = Mailbox::new(&["new"]);
+    mail.write("new/1.a.h", "x\n");
+    assert_eq!(mail.rows(), [row("1.a.h", 3, 1)]);
+    mail.open().create();
+    mail.open().create();
+    assert!(
+        ["cur", "new", "tmp"]
+            .iter()
+            .all(|directory| mail.exists(directory))
+    );
+}
+
+#[test]
+fn a_directory_that_is_none_fails_the_login() {
+    let mail = Mailbox::new(&["new"]);
+    mail.write("cur", "a file");
+    assert!(matches!(mail.open().listing(), Err(Failure::Temporary(_))));
+}
+
+#[test]
+fn sizes_in_the_name_spare_the_measuring_if_they_can_be_true() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h,S=4,W=6:2,S", "a\nb\n");
+    mail.write("cur/2.a.h,S=5,W=7:2,S", "a\nb\n");
+    mail.write("cur/3.a.h,S=4,W=600:2,S", "a\nb\n");
+    mail.write("cur/4.a.h,S=4:2,S", "a\nb\n");
+    assert_eq!(mail.measured(), 3);
+    let octets: Vec<u64> = mail.rows().iter().map(|(_, octets, _)| *octets).collect();
+    assert_eq!(octets, [6, 6, 6, 6]);
+}
+
+#[test]
+fn each_message_is_measured_once() {
+    let mail = Mailbox::maildir();
+    for n in 0..20 {
+        mail.write(&format!("new/{n}.a.h"), &"line\n".repeat(n));
+    }
+    let rows = mail.rows();
+    assert_eq!(mail.measured(), 0);
+    assert_eq!(mail.rows(), rows);
+    // A re-flagged message and one that moved are the same messages.
+    mail.rename("new/3.a.h", "cur/3.a.h:2,S");
+    mail.rename("new/4.a.h", "cur/4.a.h,S=20:2,FS");
+    assert_eq!(mail.measured(), 0);
+    assert_eq!(mail.rows(), rows);
+}
+
+#[test]
+fn a_foreign_change_is_measured_again() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\nb\n");
+    mail.write("cur/2.a.h", "a\nb\n");
+    mail.listing();
+    mail.write("cur/1.a.h", "a\nb\nc\n");
+    assert_eq!(mail.measured(), 1);
+    // The same size at another time.
+    mail.write("cur/2.a.h", "a\r\nb");
+    set_modified(&mail.path().join("cur/2.a.h"), 60);
+    assert_eq!(mail.rows(), [row("1.a.h", 9, 1), row("2.a.h", 6, 2)]);
+    assert_eq!(mail.measured(), 0);
+}
+
+#[test]
+fn a_broken_index_is_built_anew() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\nb\n");
+    let rows = mail.rows();
+    let good = fs::read(mail.path().join(index::FILE)).unwrap();
+    for bad in [&b""[..], b"rubbish", &good[..good.len() - 1], &[0; 4096]] {
+        fs::write(mail.path().join(index::FILE), bad).unwrap();
+        assert_eq!(mail.rows(), rows);
+        assert_eq!(fs::read(mail.path().join(index::FILE)).unwrap(), good);
+    }
+}
+
+#[test]
+fn an_index_that_cannot_be_written_is_done_without() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\nb\n");
+    fs::create_dir(mail.path().join(index::FILE)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(mail.rows(), [row("1.a.h", 6, 1)]);
+        assert_eq!(mail.measured(), 1);
+    }
+    assert_eq!(fs::read_dir(mail.path()).unwrap().count(), 4);
+}
+
+#[test]
+fn the_index_forgets_what_is_gone_and_is_left_alone_otherwise() {
+    let mail = Mailbox::maildir();
+    for n in 0..10 {
+        mail.write(&format!("cur/{n}.a.h"), "a\n");
+    }
+    mail.listing();
+    let full = fs::metadata(mail.path().join(index::FILE)).unwrap();
+    mail.listing();
+    let same = fs::metadata(mail.path().join(index::FILE)).unwrap();
+    assert_eq!(full.modified().unwrap(), same.modified().unwrap());
+    fs::remove_file(mail.path().join("cur/5.a.h")).unwrap();
+    mail.listing();
+    let less = fs::metadata(mail.path().join(index::FILE)).unwrap();
+    assert_eq!(full.len() - less.len(), 25 + 5);
+}
+
+#[test]
+fn a_large_index_is_not_rewritten_for_every_message() {
+    let mail = Mailbox::maildir();
+    for n in 0..1000 {
+        mail.write(&format!("cur/{n}.a.h"), "a\n");
+    }
+    mail.listing();
+    mail.write("new/1000.a.h", "a\n");
+    assert_eq!([mail.measured(), mail.measured()], [1, 1]);
+    for n in 1001..1004 {
+        mail.write(&format!("new/{n}.a.h"), "a\n");
+    }
+    assert_eq!([mail.measured(), mail.measured()], [4, 0]);
+}
+
+#[test]
+fn what_vanishes_before_it_is_measured_is_left_out() {
+    let mail = Mailbox::maildir();
+    for n in 1..4 {
+        mail.write(&format!("new/{n}.a.h"), "a\n");
+    }
+    let root = mail.path().to_owned();
+    *mail.watched.on_measure.borrow_mut() = Some(Box::new(move |path| {
+        if path == "new/2.a.h" {
+            let _ = fs::remove_file(root.join(path));
+        }
+    }));
+    assert_eq!(mail.rows(), [row("1.a.h", 3, 1), row("3.a.h", 3, 3)]);
+}
+
+#[test]
+fn what_moves_before_it_is_measured_is_found() {
+    let mail = Mailbox::maildir();
+    for n in 1..4 {
+        mail.write(&format!("new/{n}.a.h"), "a\n");
+    }
+    let root = mail.path().to_owned();
+    *mail.watched.on_measure.borrow_mut() = Some(Box::new(move |path| {
+        if path == "new/2.a.h" {
+            let _ = fs::rename(root.join(path), root.join("cur/2.a.h:2,S"));
+        }
+    }));
+    assert_eq!(mail.rows().len(), 3);
+    assert_eq!(mail.rows()[1], row("2.a.h", 3, 2));
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out() {
+    let mail = Mailbox::maildir();
+    for n in 0..9 {
+        mail.write(&format!("cur/{n}.unreadable"), "a\n");
+    }
+    mail.write("cur/9.a.h", "a\n");
+    assert_eq!(mail.rows(), [row("9.a.h", 3, 9)]);
+    // It is still there, and comes back once it can be read.
+    assert!(mail.exists("cur/0.unreadable"));
+}
+
+#[test]
+fn a_message_that_stands_there_twice_is_listed_and_removed_once() {
+    let mail = Mailbox::maildir();
+    mail.write("new/1.a.h", "a\n");
+    mail.write("cur/1.a.h:2,S", "a\n");
+    mail.write("cur/1.a.h:2,RS", "a\n");
+    mail.write("new/2.a.h", "another, by the name of the next\n");
+    mail.write("cur/2.a.h,S=2:2,", "a\n");
+    assert_eq!(mail.rows(), [row("1.a.h", 3, 1), row("2.a.h", 3, 2)]);
+    let mut maildir = mail.open();
+    let names = maildir.listing().unwrap().names().to_vec();
+    assert!(maildir.locate(&names[0]).unwrap().starts_with("cur/"));
+    maildir.remove(&names).unwrap();
+    assert_eq!(mail.rows().len(), 1);
+    assert!(mail.exists("new/2.a.h"));
+}
+
+#[test]
+fn a_message_is_found_wherever_it_went() {
+    let mail = Mailbox::maildir();
+    mail.write("new/1.a.h", "a\n");
+    mail.write("new/2.a.h", "a\n");
+    mail.write("cur/3.a b:2,", "a\n");
+    let names = mail.listing().names().to_vec();
+    // Another instance, which knows nothing.
+    let mut maildir = mail.open();
+    assert_eq!(maildir.locate(&names[0]).unwrap(), "new/1.a.h");
+    mail.rename("new/1.a.h", "cur/1.a.h:2,");
+    assert_eq!(maildir.locate(&names[0]).unwrap(), "cur/1.a.h:2,");
+    mail.rename("cur/1.a.h:2,", "cur/1.a.h,S=2,W=3:2,RS");
+    assert_eq!(maildir.locate(&names[0]).unwrap(), "cur/1.a.h,S=2,W=3:2,RS");
+    mail.rename("cur/3.a b:2,", "cur/3.a b:2,S");
+    assert_eq!(maildir.locate(&names[2]).unwrap(), "cur/3.a b:2,S");
+    fs::remove_file(mail.path().join("new/2.a.h")).unwrap();
+    assert!(matches!(
+        maildir.locate(&names[1]),
+        Err(Failure::Temporary(_))
+    ));
+    assert!(maildir.locate(&names[0]).is_ok());
+}
+
+#[test]
+fn a_message_that_was_changed_is_not_served_with_the_old_octets() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h:2,", "a\n");
+    let mut maildir = mail.open();
+    let names = maildir.listing().unwrap().names().to_vec();
+    mail.write("cur/1.a.h:2,", "ab\n");
+    assert!(matches!(
+        maildir.locate(&names[0]),
+        Err(Failure::Temporary(_))
+    ));
+}
+
+#[test]
+fn exactly_what_is_named_is_removed() {
+    let mail = Mailbox::maildir();
+    for n in 1..7 {
+        mail.write(&format!("new/{n}.a.h"), "a\n");
+    }
+    let names = mail.listing().names().to_vec();
+    mail.rename("new/2.a.h", "cur/2.a.h:2,S");
+    fs::remove_file(mail.path().join("new/3.a.h")).unwrap();
+    mail.write("new/9.a.h", "arrived meanwhile\n");
+    mail.open().remove(&names[..4]).unwrap();
+    let left: Vec<String> = mail.rows().into_iter().map(|(id, _, _)| id).collect();
+    assert_eq!(left, ["5.a.h", "6.a.h", "9.a.h"]);
+    mail.open().remove(&[]).unwrap();
+    mail.open().remove(&names[..4]).unwrap();
+    assert_eq!(mail.rows().len(), 3);
+}
+
+#[test]
+fn one_failure_does_not_keep_the_others() {
+    let mail = Mailbox::maildir();
+    for n in 1..4 {
+        mail.write(&format!("new/{n}.a.h"), "a\n");
+    }
+    let mut names = mail.listing().names().to_vec();
+    // In the place of the second a directory, which cannot be unlinked.
+    fs::remove_file(mail.path().join("new/2.a.h")).unwrap();
+    fs::create_dir(mail.path().join("new/2.a.h")).unwrap();
+    names.insert(0, "nonsense".into());
+    assert!(mail.open().remove(&names).is_err());
+    assert!(!mail.exists("new/1.a.h") && !mail.exists("new/3.a.h"));
+}
+
+#[test]
+fn a_stamp_changes_with_the_maildrop_and_a_fresh_one_is_not_trusted() {
+    let mail = Mailbox::maildir();
+    mail.write("new/1.a.h", "a\n");
+    let stamp = || mail.open().stamp(SystemTime::now()).unwrap();
+    assert_eq!(stamp(), None);
+    mail.age(3);
+    let before = stamp();
+    assert!(before.is_some());
+    assert_eq!(stamp(), before);
+    mail.rename("new/1.a.h", "cur/1.a.h:2,S");
+    assert_eq!(stamp(), None);
+    mail.age(10);
+    assert_ne!(stamp(), before);
+    // A clock that is behind trusts nothing.
+    let behind = SystemTime::now() - Duration::from_secs(3600);
+    assert_eq!(mail.open().stamp(behind).unwrap(), None);
+    // The same times, but other directories.
+    let swapped = stamp();
+    let time = fs::metadata(mail.path().join("cur"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    mail.rename("cur", "old");
+    fs::create_dir(mail.path().join("cur")).unwrap();
+    let cur = fs::File::open(mail.path().join("cur")).unwrap();
+    cur.set_modified(time).unwrap();
+    assert_ne!(stamp(), swapped);
+}
+
+#[test]
+fn a_stamp_after_the_listing_vouches_for_the_listing() {
+    let mail = Mailbox::maildir();
+    mail.age(10);
+    let mut maildir = mail.open();
+    let before = maildir.stamp(SystemTime::now()).unwrap();
+    maildir.listing().unwrap();
+    assert_eq!(maildir.stamp(SystemTime::now()).unwrap(), before);
+    mail.write("new/1.a.h", "a\n");
+    mail.age(5);
+    assert_eq!(maildir.stamp(SystemTime::now()).unwrap(), None);
+
+    // Listed while it was fresh: later the stamp is still not to be trusted.
+    let mail = Mailbox::maildir();
+    let mut maildir = mail.open();
+    maildir.listing().unwrap();
+    let later = SystemTime::now() + Duration::from_secs(60);
+    assert_eq!(maildir.stamp(later).unwrap(), None);
+}
+
+#[test]
+fn the_roles_work_together() {
+    let mail = Mailbox::maildir();
+    mail.write("new/1.a.h", "a\n");
+    let mut open = Mail::open(Account::new("mrose")).unwrap();
+    let listing = open.listing().unwrap();
+    let Content::File(range) = open.content(&listing.names()[0]).unwrap() else {
+        panic!("not a file");
+    };
+    assert_eq!(
+        (range.path.as_str(), range.offset, range.length),
+        ("new/1.a.h", 0, None)
+    );
+    assert!(open.content("no/such").is_err());
+    assert!(open.content("").is_err());
+    open.remove(listing.names()).unwrap();
+    assert!(open.listing().unwrap().is_empty());
+    testing::set_settings([("creat", "true"), ("create", "yes")]);
+    assert_eq!(Mail::validate().unwrap_err().len(), 2);
+    assert!(matches!(
+        Mail::open(Account::new("mrose")),
+        Err(Failure::Permanent(_))
+    ));
+    testing::set_settings([("create", "true")]);
+    assert_eq!(
+        Settings::parse(&settings::all()),
+        Ok(Settings { create: true })
+    );
+    fs::remove_dir(mail.path().join("tmp")).unwrap();
+    Mail::open(Account::new("mrose")).unwrap();
+    assert!(mail.exists("tmp"));
+}
