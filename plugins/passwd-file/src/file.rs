@@ -12,6 +12,10 @@ use crate::Verify;
 /// broken.
 pub(crate) const LINE_OCTETS: usize = 8 * 1024;
 
+/// Lines after which a password in the clear will do as the hash that stands
+/// in: the file has no others.
+const STAND_IN_LINES: usize = 64;
+
 /// How user names are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Case {
@@ -89,13 +93,16 @@ pub(crate) fn search(file: impl BufRead, user: &str, case: Case) -> io::Result<S
     let mut stand_in = StandIn::default();
     each_line(file, |number, line| {
         let wanted = found.is_none() && is_about(line, &user, case);
-        if !wanted && stand_in.is_settled() {
+        let asked = !stand_in.is_settled();
+        if !wanted && !asked {
             return;
         }
         let Some(line) = parse(line, case) else {
             return;
         };
-        if let Line::Entry(entry) = &line {
+        if let Line::Entry(entry) = &line
+            && asked
+        {
             stand_in.offer(entry);
         }
         if wanted {
@@ -112,35 +119,40 @@ pub(crate) fn search(file: impl BufRead, user: &str, case: Case) -> io::Result<S
 struct StandIn {
     hash: Option<String>,
     in_the_clear: bool,
+    offers: usize,
 }
 
 impl StandIn {
     fn is_settled(&self) -> bool {
-        self.hash.is_some() && !self.in_the_clear
+        self.hash.is_some() && (!self.in_the_clear || self.offers >= STAND_IN_LINES)
     }
 
     fn offer(&mut self, entry: &Entry) {
+        self.offers += 1;
         // "{PLAIN}", "{CLEAR}", "{CLEARTEXT}".
         let scheme = entry.hash.get(..3).unwrap_or_default().to_ascii_uppercase();
         let in_the_clear = scheme == "{PL" || scheme == "{CL";
         if entry.is_locked() || (self.hash.is_some() && in_the_clear) {
             return;
         }
-        if !self.is_settled() {
-            self.hash = Some(entry.hash.clone());
-            self.in_the_clear = in_the_clear;
-        }
+        self.hash = Some(entry.hash.clone());
+        self.in_the_clear = in_the_clear;
     }
 }
 
 fn is_about(line: &[u8], user: &str, case: Case) -> bool {
-    let name = line
-        .split(|&octet| octet == b':')
-        .next()
-        .unwrap_or_default();
+    if user.is_empty() || user.contains(':') {
+        return false;
+    }
     match case {
-        Case::Exact => name == user.as_bytes(),
-        Case::Fold => str::from_utf8(name).is_ok_and(|name| case.of(name) == user),
+        Case::Exact => line
+            .strip_prefix(user.as_bytes())
+            .is_some_and(|rest| rest.is_empty() || rest[0] == b':'),
+        Case::Fold => line
+            .split(|&octet| octet == b':')
+            .next()
+            .and_then(|name| str::from_utf8(name).ok())
+            .is_some_and(|name| case.of(name) == user),
     }
 }
 
@@ -150,24 +162,41 @@ pub(crate) fn each_line(
     mut file: impl BufRead,
     mut take: impl FnMut(usize, &[u8]),
 ) -> io::Result<()> {
-    let mut line = Vec::with_capacity(256);
     let mut number = 0;
+    let mut split = Vec::new();
     loop {
-        line.clear();
-        if (&mut file)
-            .take(LINE_OCTETS as u64)
-            .read_until(b'\n', &mut line)?
-            == 0
-        {
+        let mut octets = file.fill_buf()?;
+        if octets.is_empty() {
             return Ok(());
         }
-        if line.len() == LINE_OCTETS && line.last() != Some(&b'\n') {
+        let held = octets.len();
+        // Most lines lie whole in the buffer and need not be copied.
+        while let Some(end) = octets.iter().position(|&octet| octet == b'\n') {
+            number += 1;
+            take(number, without_end(&octets[..=end]));
+            octets = &octets[end + 1..];
+        }
+        let begun = held - octets.len();
+        file.consume(begun);
+        split.clear();
+        if (&mut file)
+            .take(LINE_OCTETS as u64)
+            .read_until(b'\n', &mut split)?
+            == 0
+        {
+            continue;
+        }
+        if split.len() == LINE_OCTETS && split.last() != Some(&b'\n') {
             file.skip_until(b'\n')?;
         }
         number += 1;
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        take(number, text.strip_suffix(b"\r").unwrap_or(text));
+        take(number, without_end(&split));
     }
+}
+
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// What a line says; none: nothing, it is blank or a comment.
@@ -256,6 +285,27 @@ mod tests {
         assert_eq!(lines[0].2, Some(Line::Broken("the line is too long")));
         assert_eq!((lines[1].0, lines[1].1), (2, 6));
         assert!(matches!(&lines[3], (4, 6, Some(Line::Entry(entry))) if entry.user == "c"));
+    }
+
+    #[test]
+    fn lines_are_the_same_however_the_file_is_read() {
+        let long = "x".repeat(LINE_OCTETS + 1);
+        let file = format!("a:1\r\n\n# c\nb:{long}\n\nc:3\nd:{}\ne", &long[3..]);
+        let lines = |capacity: usize| {
+            let mut lines = Vec::new();
+            let reader = io::BufReader::with_capacity(capacity, file.as_bytes());
+            each_line(reader, |number, line| {
+                lines.push((number, parse(line, Case::Exact)))
+            })
+            .unwrap();
+            lines
+        };
+        let whole = lines(file.len());
+        assert_eq!(whole.len(), 8);
+        assert_eq!(whole[3].1, Some(Line::Broken("the line is too long")));
+        for capacity in (1..200).chain(LINE_OCTETS - 9..LINE_OCTETS + 30) {
+            assert_eq!(lines(capacity), whole, "{capacity}");
+        }
     }
 
     #[test]

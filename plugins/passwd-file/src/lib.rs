@@ -177,6 +177,7 @@ mod tests {
         bob:{PLAIN}builder\n\
         Carl:$hash-of-carl::x=1\n\
         dora:!$hash-of-dora\n\
+        :no-user\n\
         erik:\n\
         bob:$hash-of-second-bob\n";
 
@@ -240,6 +241,7 @@ mod tests {
             "carl",
             "# staff",
             "",
+            ":",
             "alice:$hash-of-alice",
             "ali",
         ] {
