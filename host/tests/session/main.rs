@@ -1,0 +1,18 @@
+//! The whole session loop against the in-memory backend: over real sockets, and
+//! over in-memory pipes where the clock has to stand still.
+//!
+//! Expected octets come from the RFCs and are written out here; nothing is
+//! compared with what the server said before.
+
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod dialogues;
+mod ends;
+mod limits;
+mod logs;
+mod policy;
+mod retrieval;
+mod timers;
+mod tls;
+mod world;

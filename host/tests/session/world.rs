@@ -1,0 +1,301 @@
+//! A tenant over the in-memory backend, put to work over sockets or pipes.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use restante::backend::{
+    Account, Authenticator, Connection, Content, Entries, Failure, Filter, Maildrop, Selector,
+    Store,
+};
+use restante::config::{Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits};
+use restante::connection::{End, Peer, Shared, serve};
+use restante::listener::{Bound, Front};
+use restante::lock::Locks;
+use restante::memory::{Mail, Memory};
+use restante::shutdown::{self, Signal, Trigger};
+use restante::tenant::{Serving, SessionCount, SessionSettings, Tenant, Tenants};
+use restante::tls::SelfSigned;
+use restante::view::Verdicts;
+use restante::waiting::WaitingRoom;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+
+/// The maildrop of the user "u", whose password is "secret".
+pub(crate) const MAILDROP: &str = "m";
+
+/// Octets that an in-memory pipe holds in each direction.
+pub(crate) const PIPE_OCTETS: usize = 4096;
+
+pub(crate) const FAILURE_DELAY: Duration = Duration::from_secs(2);
+
+/// How the client of a pipe seems to be connected: not from this machine.
+const FAR: ([u8; 4], u16) = ([192, 0, 2, 1], 40_000);
+
+/// Everything that can be chosen before a world begins.
+pub(crate) struct Plan {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) doctored: Doctored,
+    pub(crate) filters: Vec<Arc<dyn Filter>>,
+    pub(crate) selectors: Vec<Arc<dyn Selector>>,
+    pub(crate) plaintext_login: PlaintextLogin,
+    pub(crate) tenant_limits: TenantLimits,
+    pub(crate) limits: ServerLimits,
+    pub(crate) domains: Vec<String>,
+    pub(crate) default: bool,
+    pub(crate) own: Option<SelfSigned>,
+}
+
+impl Plan {
+    pub(crate) fn new() -> Self {
+        let memory = Arc::new(Memory::new());
+        memory.add_user("u", "secret", MAILDROP);
+        memory.add_user("v", "other", "n");
+        memory.add_user("alias", "secret", MAILDROP);
+        Plan {
+            doctored: Doctored::new(&memory),
+            memory,
+            filters: Vec::new(),
+            selectors: Vec::new(),
+            plaintext_login: PlaintextLogin::Always,
+            tenant_limits: TenantLimits::default(),
+            limits: ServerLimits {
+                failure_delay: FAILURE_DELAY,
+                ..ServerLimits::default()
+            },
+            domains: Vec::new(),
+            default: true,
+            own: None,
+        }
+    }
+
+    /// With these messages in the maildrop: unique-id and content.
+    pub(crate) fn mail(self, mail: &[(&str, &str)]) -> Self {
+        for (unique_id, content) in mail {
+            self.deliver(unique_id, content.as_bytes());
+        }
+        self
+    }
+
+    pub(crate) fn deliver(&self, unique_id: &str, content: &[u8]) {
+        let mail = Mail {
+            unique_id: unique_id.into(),
+            received: 0,
+            content: content.into(),
+        };
+        self.memory.deliver(MAILDROP, mail);
+    }
+
+    /// With a certificate of its own.
+    pub(crate) fn tls(mut self) -> Self {
+        self.own = Some(restante::tls::self_signed().unwrap());
+        self
+    }
+
+    pub(crate) fn begin(self) -> World {
+        let mut server = restante::config::Config::parse(
+            "[listener.l]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
+             [plugin.p]\ncomponent = \"builtin:p\"\n\
+             [tenant.t]\nauthenticators = [\"p\"]\nstore = \"p\"\n",
+            std::path::Path::new("test.toml"),
+            std::path::Path::new("/"),
+        )
+        .unwrap()
+        .server;
+        server.hostname = "test.example".into();
+        server.limits = self.limits.clone();
+        let tenant = Tenant {
+            name: "t".into(),
+            authenticators: vec![Arc::clone(&self.memory) as Arc<dyn Authenticator>],
+            store: Arc::new(self.doctored.clone()),
+            selectors: self.selectors,
+            filters: self.filters,
+            plaintext_login: self.plaintext_login,
+            limits: self.tenant_limits,
+            sessions: SessionCount::default(),
+        };
+        let mut tenants = Tenants::new();
+        tenants.add(Arc::new(tenant), &self.domains, &[], self.default);
+        let (trigger, signal) = shutdown::channel();
+        World {
+            memory: self.memory,
+            doctored: self.doctored,
+            serving: Arc::new(Serving {
+                tenants,
+                tls: self.own.as_ref().map(|own| Arc::clone(&own.config)),
+                settings: SessionSettings::new(&server),
+            }),
+            limits: self.limits,
+            own: self.own,
+            locks: Locks::new(),
+            verdicts: Arc::new(Verdicts::default()),
+            room: WaitingRoom::new(1000),
+            trigger,
+            signal,
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) doctored: Doctored,
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) limits: ServerLimits,
+    pub(crate) own: Option<SelfSigned>,
+    pub(crate) locks: Locks,
+    pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) room: Arc<WaitingRoom>,
+    pub(crate) trigger: Trigger,
+    pub(crate) signal: Signal,
+}
+
+impl World {
+    /// A session over a pipe.
+    pub(crate) fn pipe(&self, tls: ListenerTls) -> (Client<DuplexStream>, JoinHandle<End>) {
+        let (near, far) = duplex(PIPE_OCTETS);
+        (Client::new(near), self.session(far, tls))
+    }
+
+    /// The server's side of a connection.
+    pub(crate) fn session<S>(&self, stream: S, tls: ListenerTls) -> JoinHandle<End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Peer {
+            listener: "pipe".into(),
+            client: SocketAddr::from(FAR),
+            tls,
+        };
+        let shared = Shared {
+            serving: Arc::clone(&self.serving),
+            locks: self.locks.clone(),
+            verdicts: Arc::clone(&self.verdicts),
+            shutdown: self.signal.clone(),
+            place: self.room.enter(),
+        };
+        tokio::spawn(serve(stream, peer, shared))
+    }
+
+    /// A client in the clear that is logged in as "u".
+    pub(crate) async fn logged_in(&self) -> (Client<DuplexStream>, JoinHandle<End>) {
+        let (mut client, session) = self.pipe(ListenerTls::Off);
+        client.greeting_and_login().await;
+        (client, session)
+    }
+
+    /// A listener on loopback, and what ends when all its connections have.
+    pub(crate) fn listen(&self, tls: ListenerTls) -> (SocketAddr, JoinHandle<()>) {
+        let listener = Listener {
+            name: "l".into(),
+            address: ([127, 0, 0, 1], 0).into(),
+            tls,
+        };
+        let bound = Bound::all(&[listener]).unwrap();
+        let address = bound[0].address();
+        let serving = Arc::clone(&self.serving);
+        let front = Front::new(&self.limits, Arc::new(move || Arc::clone(&serving)));
+        (
+            address,
+            tokio::spawn(front.serve(bound, self.signal.clone())),
+        )
+    }
+
+    /// The unique-ids in the maildrop.
+    pub(crate) fn left(&self) -> Vec<String> {
+        let mail = self.memory.mail(MAILDROP);
+        mail.into_iter().map(|mail| mail.unique_id).collect()
+    }
+}
+
+type Remedy = Box<dyn Fn() -> Result<Content, Failure> + Send + Sync>;
+
+/// The in-memory store, where single answers can be replaced.
+#[derive(Clone)]
+pub(crate) struct Doctored {
+    memory: Arc<Memory>,
+    contents: Arc<Mutex<HashMap<usize, Remedy>>>,
+    pub(crate) removal: Arc<Mutex<Option<Failure>>>,
+    /// How many messages were asked for.
+    pub(crate) asked: Arc<AtomicUsize>,
+}
+
+impl Doctored {
+    fn new(memory: &Arc<Memory>) -> Self {
+        Doctored {
+            memory: Arc::clone(memory),
+            contents: Arc::default(),
+            removal: Arc::default(),
+            asked: Arc::default(),
+        }
+    }
+
+    /// From now on the message at this position has another content than the
+    /// listing was made of.
+    pub(crate) fn replace(
+        &self,
+        position: usize,
+        remedy: impl Fn() -> Result<Content, Failure> + Send + Sync + 'static,
+    ) {
+        let mut contents = self.contents.lock().unwrap();
+        contents.insert(position, Box::new(remedy));
+    }
+}
+
+#[async_trait]
+impl Store for Doctored {
+    async fn lock_key(
+        &self,
+        connection: &Connection,
+        account: &Account,
+    ) -> Result<String, Failure> {
+        self.memory.lock_key(connection, account).await
+    }
+
+    async fn open(
+        &self,
+        connection: &Arc<Connection>,
+        account: &Account,
+    ) -> Result<Box<dyn Maildrop>, Failure> {
+        Ok(Box::new(DoctoredMaildrop {
+            store: self.clone(),
+            inner: self.memory.open(connection, account).await?,
+        }))
+    }
+}
+
+struct DoctoredMaildrop {
+    store: Doctored,
+    inner: Box<dyn Maildrop>,
+}
+
+#[async_trait]
+impl Maildrop for DoctoredMaildrop {
+    async fn listing(&mut self) -> Result<Arc<Entries>, Failure> {
+        self.inner.listing().await
+    }
+
+    async fn content(&mut self, position: usize) -> Result<Content, Failure> {
+        self.store.asked.fetch_add(1, Ordering::Relaxed);
+        let replaced = {
+            let contents = self.store.contents.lock().unwrap();
+            contents.get(&position).map(|remedy| remedy())
+        };
+        match replaced {
+            Some(content) => content,
+            None => self.inner.content(position).await,
+        }
+    }
+
+    async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure> {
+        let failure = self.store.removal.lock().unwrap().clone();
+        match failure {
+            Some(failure) => Err(failure),
+            None => self.inner.remove(positions).await,
+        }
+    }
+}
