@@ -282,7 +282,7 @@ fn no_such_builtin() {
 #[test]
 fn directory_instead_of_a_component() {
     let site = Site::new();
-    let config = changed(&site, "builtin:maildir", "users");
+    let config = changed(&site, "builtin:maildir", "./users");
     let path = site.path().join("users");
     refused(&config, &["restante.toml:", path.to_str().unwrap()]);
 }

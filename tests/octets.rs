@@ -157,6 +157,13 @@ fn names_with_sizes() {
 }
 
 #[test]
+fn names_with_dovecots_sizes() {
+    served(|maildir, _, octets| {
+        maildir.deliver_as_dovecot(octets);
+    });
+}
+
+#[test]
 fn names_with_flags_in_cur() {
     served(|maildir, position, octets| {
         maildir.deliver_seen(octets, ["", "S", "RS", "FRS"][position % 4]);

@@ -566,7 +566,7 @@ fn log_tells_of_sessions_and_not_of_secrets() {
             assert_eq!(lines.len(), 1, "lines with {words:?}:\n{log}");
             lines[0].to_owned()
         };
-        let login = line(&["INFO", " login ", "user=\"ada\""]);
+        let login = line(&["INFO", " login ", "user=\"ada\"", "messages="]);
         assert!(login.contains("messages=3"), "{login}");
         let logout = line(&["INFO", " logout "]);
         for count in ["retr=2", &format!("retr_octets={octets}"), "top=1", "del=1"] {

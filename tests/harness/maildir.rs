@@ -41,10 +41,25 @@ impl Maildir {
     }
 
     /// Delivers under a name with `,S=` (octets of the file) and `,W=` (octets
-    /// on the wire).
+    /// on the wire, a missing last line end included).
     pub fn deliver_with_sizes(&mut self, octets: &[u8]) -> PathBuf {
-        let grown = octets.len() + bare_line_feeds(octets);
-        self.deliver_as(octets, "new", &format!(",S={},W={grown}", octets.len()), "")
+        let end = if octets.is_empty() || octets.ends_with(b"\n") {
+            0
+        } else {
+            2
+        };
+        self.deliver_with(octets, grown(octets) + end)
+    }
+
+    /// As Dovecot names what a client appends: its `,W=` counts CRLF for each
+    /// LF, and nothing for a line end that is missing.
+    pub fn deliver_as_dovecot(&mut self, octets: &[u8]) -> PathBuf {
+        self.deliver_with(octets, grown(octets))
+    }
+
+    fn deliver_with(&mut self, octets: &[u8], wire: usize) -> PathBuf {
+        let sizes = format!(",S={},W={wire}", octets.len());
+        self.deliver_as(octets, "new", &sizes, "")
     }
 
     /// A message that another program has seen already: in `cur`, with flags
@@ -94,11 +109,12 @@ impl Maildir {
     }
 }
 
-/// How many line ends are without their CR.
-fn bare_line_feeds(octets: &[u8]) -> usize {
-    octets
+/// Octets with CRLF for each line end.
+fn grown(octets: &[u8]) -> usize {
+    let bare_line_feeds = octets
         .iter()
         .enumerate()
         .filter(|&(at, &octet)| octet == b'\n' && (at == 0 || octets[at - 1] != b'\r'))
-        .count()
+        .count();
+    octets.len() + bare_line_feeds
 }
