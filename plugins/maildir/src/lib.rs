@@ -5,8 +5,9 @@
 //!   (`.Name`), `tmp`, and names that begin with a dot are passed over.
 //! - The unique-id is the file's name without sizes and flags, so it outlives
 //!   a move from `new` to `cur` and every change of flags.
-//! - Octets come from `,S=` and `,W=` in the name where they can be true, else
-//!   each file is measured once; see [`index`] for where that is remembered.
+//! - Octets are measured once for each file and remembered, see [`index`]. Of
+//!   a large file they come from `,S=` and `,W=` in its name where those can be
+//!   true.
 //! - Other programs may deliver, move and delete at any time. A message that is
 //!   not in its place is looked for under its unique-id before it is given up.
 //!

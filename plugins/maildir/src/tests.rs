@@ -184,15 +184,27 @@ fn a_directory_that_is_none_fails_the_login() {
 }
 
 #[test]
-fn sizes_in_the_name_spare_the_measuring_if_they_can_be_true() {
+fn sizes_in_the_name_spare_the_measuring_of_large_files_if_they_are_true() {
     let mail = Mailbox::maildir();
-    mail.write("cur/1.a.h,S=4,W=6:2,S", "a\nb\n");
-    mail.write("cur/2.a.h,S=5,W=7:2,S", "a\nb\n");
-    mail.write("cur/3.a.h,S=4,W=600:2,S", "a\nb\n");
-    mail.write("cur/4.a.h,S=4:2,S", "a\nb\n");
-    assert_eq!(mail.measured(), 3);
+    let large = "0123456\n".repeat(20_000);
+    let open_end = &large[..159_999];
+    mail.write("cur/1.a.h,S=160000,W=180000:2,S", &large);
+    mail.write("cur/2.a.h,S=159000,W=180000:2,S", &large);
+    mail.write("cur/3.a.h,S=160000,W=600000:2,S", &large);
+    mail.write("cur/4.a.h,S=160000:2,S", &large);
+    // A last line end that is missing: left out of the count, or in it.
+    mail.write("cur/5.a.h,S=159999,W=179998", open_end);
+    mail.write("cur/6.a.h,S=159999,W=180000", open_end);
+    mail.write("cur/7.a.h,S=4,W=8", "a\nb\n");
+    assert_eq!(mail.measured(), 6);
     let octets: Vec<u64> = mail.rows().iter().map(|(_, octets, _)| *octets).collect();
-    assert_eq!(octets, [6, 6, 6, 6]);
+    assert_eq!(
+        octets,
+        [180_000, 180_000, 180_000, 180_000, 180_000, 180_000, 6]
+    );
+    // What the name said is remembered like what was measured.
+    mail.rename("cur/1.a.h,S=160000,W=180000:2,S", "cur/1.a.h:2,S");
+    assert_eq!(mail.measured(), 0);
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! What each message weighs: from its name, from the index, or measured.
+//! What each message weighs: from the index, from its name, or measured.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// octets were measured: a large one is not rewritten for every message.
 const CHANGED_PART: usize = 256;
 const MEASURED_OCTETS: u64 = 4 * 1024 * 1024;
+/// Octets of the smallest file whose name is asked before it is measured.
+const NAMED_OCTETS: u64 = 128 * 1024;
 /// Unreadable messages that are logged one by one.
 const LOGGED: usize = 5;
 
@@ -28,7 +31,8 @@ pub(crate) struct Scales<'a, F> {
     /// Read when the first message needs it.
     index: Option<Index>,
     fresh: BTreeMap<String, Record>,
-    fresh_octets: u64,
+    /// Octets that were read for it.
+    measured: u64,
     saved: Instant,
     /// The disk is full or read-only: not tried again.
     cannot_write: bool,
@@ -51,7 +55,7 @@ impl<'a, F: Files> Scales<'a, F> {
             files,
             index: None,
             fresh: BTreeMap::new(),
-            fresh_octets: 0,
+            measured: 0,
             saved: Instant::now(),
             cannot_write: false,
             unreadable: 0,
@@ -59,14 +63,16 @@ impl<'a, F: Files> Scales<'a, F> {
     }
 
     pub(crate) fn weigh(&mut self, file: &Found) -> Weight {
-        if let Some(octets) = from_name(file) {
-            return Weight::Octets(octets);
-        }
         if let Some(record) = self.recall(file) {
             return Weight::Octets(record.octets);
         }
+        if let Some(octets) = self.named_octets(file) {
+            self.remember(file, octets);
+            return Weight::Octets(octets);
+        }
         match self.files.measure(&file.path) {
             Ok(octets) => {
+                self.measured = self.measured.saturating_add(octets);
                 self.remember(file, octets);
                 Weight::Octets(octets)
             }
@@ -98,7 +104,6 @@ impl<'a, F: Files> Scales<'a, F> {
         };
         let records: Vec<(&[u8], Record)> = messages
             .iter()
-            .filter(|message| from_name(&message.first).is_none())
             .filter_map(|message| {
                 let fresh = self.fresh.get(&message.first.unique_id).copied();
                 let record = fresh.or_else(|| known(&index, &message.first))?;
@@ -107,7 +112,7 @@ impl<'a, F: Files> Scales<'a, F> {
             .collect();
         let kept = records.len().saturating_sub(self.fresh.len());
         let changes = self.fresh.len() + index.len().saturating_sub(kept);
-        let pays = changes * CHANGED_PART >= records.len() || self.fresh_octets >= MEASURED_OCTETS;
+        let pays = changes * CHANGED_PART >= records.len() || self.measured >= MEASURED_OCTETS;
         if changes > 0 && pays {
             self.save(records.into_iter());
         }
@@ -121,6 +126,19 @@ impl<'a, F: Files> Scales<'a, F> {
         known(self.index.get_or_insert_with(|| load(self.root)), file)
     }
 
+    /// Delivery agents count a CR for each LF, but some do not count a last line
+    /// end that is missing: the sizes in the name settle it only for a file that
+    /// ends in LF. To look for that is dearer than to measure a small file.
+    fn named_octets(&self, file: &Found) -> Option<u64> {
+        if file.size < NAMED_OCTETS {
+            return None;
+        }
+        let octets = Sizes::of(file.name())?.octets(file.size)?;
+        ends_in_lf(&self.root.join(&file.path))
+            .ok()?
+            .then_some(octets)
+    }
+
     fn remember(&mut self, file: &Found, octets: u64) {
         let record = Record {
             size: file.size,
@@ -128,7 +146,6 @@ impl<'a, F: Files> Scales<'a, F> {
             octets,
         };
         self.fresh.insert(file.unique_id.clone(), record);
-        self.fresh_octets = self.fresh_octets.saturating_add(octets);
         if self.saved.elapsed() >= SAVE_EVERY {
             self.save_in_between();
             self.saved = Instant::now();
@@ -161,8 +178,12 @@ impl<'a, F: Files> Scales<'a, F> {
     }
 }
 
-fn from_name(file: &Found) -> Option<u64> {
-    Sizes::of(file.name())?.octets(file.size)
+fn ends_in_lf(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 fn known(index: &Index, file: &Found) -> Option<Record> {
