@@ -287,12 +287,24 @@ async fn session(stream: TcpStream, peer: Peer, shared: Shared, permit: OwnedSem
     drop(permit);
 }
 
-/// The next one may do better at once.
+/// The next one may do better at once: accept(2) hands out what happened to a
+/// connection while it waited. Everything else is about us, and would go on.
 fn is_about_one_client(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    let out_of = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    // What is pending on a connection is handed out by accept(2) on Linux.
-    !errno.is_none_or(|errno| out_of.contains(&errno) || errno == Errno::BADF)
+    let of_a_client = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::INTR,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::NOPROTOOPT,
+        Errno::OPNOTSUPP,
+        Errno::PERM,
+        Errno::PROTO,
+        Errno::TIMEDOUT,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| of_a_client.contains(&errno))
 }
 
 /// A panic ends one session, with its locks, and nothing else.

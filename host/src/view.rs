@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use restante_pop3::Listing;
 use tokio::sync::Mutex;
+use tokio::task::coop::consume_budget;
 use tracing::{debug, warn};
 
 use crate::backend::{
@@ -175,6 +176,8 @@ impl Draft {
                 continue;
             };
             let message = StoredMessage::new(maildrop, &self.entries, position);
+            // A hundred thousand quick answers are one long hold on the thread.
+            consume_budget().await;
             let verdict = screener.screen(Arc::new(message)).await?;
             round.put(position, checked(verdict, filter, &listing, position)?);
             asked += 1;
