@@ -145,6 +145,7 @@ impl Census {
                 _ => messages.push(Message {
                     first: found,
                     copies: Vec::new(),
+                    octets: 0,
                 }),
             }
         }
@@ -159,6 +160,8 @@ impl Census {
 pub(crate) struct Message {
     pub(crate) first: Found,
     pub(crate) copies: Vec<String>,
+    /// As RFC 1939 counts them, once it is weighed.
+    pub(crate) octets: u64,
 }
 
 /// When each of [`DIRECTORIES`] was changed and made; none: it does not exist.

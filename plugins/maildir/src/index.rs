@@ -11,6 +11,7 @@
 //! CRC-32 of all that: u32                       (numbers little-endian)
 //! ```
 
+use std::cmp::Ordering;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -170,6 +171,26 @@ pub(crate) fn write<'a>(
     written
 }
 
+/// Two runs of records as one; of a unique-id in both the second counts.
+pub(crate) fn merge<'a>(
+    old: impl Iterator<Item = (&'a [u8], Record)>,
+    new: impl Iterator<Item = (&'a [u8], Record)>,
+) -> impl Iterator<Item = (&'a [u8], Record)> {
+    let (mut old, mut new) = (old.peekable(), new.peekable());
+    std::iter::from_fn(move || match (old.peek(), new.peek()) {
+        (Some(left), Some(right)) => match left.0.cmp(right.0) {
+            Ordering::Less => old.next(),
+            Ordering::Equal => {
+                old.next();
+                new.next()
+            }
+            Ordering::Greater => new.next(),
+        },
+        (Some(_), None) => old.next(),
+        (None, _) => new.next(),
+    })
+}
+
 fn render<'a>(records: impl Iterator<Item = (&'a [u8], Record)>) -> Vec<u8> {
     let mut file = MAGIC.to_vec();
     for (unique_id, record) in records {
@@ -251,6 +272,19 @@ mod tests {
         assert!(Index::parse(render(borrowed(&mixed))).is_none());
         let twice = vec![mixed[2].clone(), mixed[2].clone()];
         assert!(Index::parse(render(borrowed(&twice))).is_none());
+    }
+
+    #[test]
+    fn merging_keeps_the_order_and_the_newer_record() {
+        let old = records(10);
+        let mut new = records(12)[5..].to_vec();
+        new[0].1.octets = 99;
+        let merged: Vec<_> = merge(borrowed(&old[1..7]), borrowed(&new)).collect();
+        let mut expected = [&old[1..5], &new[..]].concat();
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(merged, borrowed(&expected).collect::<Vec<_>>());
+        assert_eq!(merged.len(), 11);
+        assert_eq!(merge(borrowed(&[]), borrowed(&old)).count(), 10);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use restante_guest::prelude::*;
 
 use crate::census::{Census, Files, Message, Stamp};
 use crate::name;
-use crate::weigh::{Scales, Weight};
+use crate::weigh::{Scales, Weighed};
 
 /// Between the paths of a name; no path has it.
 const AND: &str = "//";
@@ -98,32 +98,25 @@ impl<F: Files> Maildir<F> {
     pub(crate) fn listing(&mut self) -> Result<Listing, Failure> {
         let mut scales = Scales::new(&self.root, &self.files);
         let mut retries = RETRIES;
-        let (stamp, mut messages, mut octets) = loop {
+        let (stamp, messages) = loop {
             let census = Census::take(&self.root, &self.files).map_err(unreadable)?;
             let stamp = census.stamp.clone();
             let mut messages = census.into_messages();
-            let mut octets = Vec::with_capacity(messages.len());
-            let mut gone = false;
-            messages.retain(|message| match scales.weigh(&message.first) {
-                Weight::Octets(weight) => {
-                    octets.push(weight);
-                    true
+            match scales.weigh_all(&mut messages) {
+                // Gone is deleted, or moved: then it has to be looked for.
+                Weighed::SomeGone if retries > 0 => retries -= 1,
+                Weighed::All | Weighed::SomeGone => break (stamp, messages),
+                Weighed::OutOfTime => {
+                    log::warn!("measuring the maildrop goes on at the next login");
+                    return Err(Failure::temporary(
+                        "a large maildrop is opened for the first time, try again soon",
+                    ));
                 }
-                Weight::Gone => {
-                    gone = true;
-                    false
-                }
-                Weight::Unreadable => false,
-            });
-            // Gone is deleted, or moved: then it has to be looked for.
-            if !gone || retries == 0 {
-                break (stamp, messages, octets);
             }
-            retries -= 1;
         };
         scales.close(&messages);
         self.listed = Some(stamp);
-        Ok(oldest_first(&mut messages, &mut octets))
+        Ok(oldest_first(messages))
     }
 
     /// The path of a message's file, as it is now.
@@ -209,17 +202,13 @@ fn unreadable(problem: String) -> Failure {
 }
 
 /// Messages come by unique-id, so that messages of one instant keep an order.
-fn oldest_first(messages: &mut Vec<Message>, octets: &mut Vec<u64>) -> Listing {
-    let mut rows: Vec<_> = messages
-        .drain(..)
-        .zip(octets.drain(..))
-        .map(|(message, octets)| (message.first.delivered(), octets, message))
-        .collect();
-    rows.sort_by_key(|(delivered, _, _)| *delivered);
-    let mut listing = Listing::with_capacity(rows.len());
-    for ((seconds, _), octets, message) in rows {
+fn oldest_first(mut messages: Vec<Message>) -> Listing {
+    messages.sort_by_key(|message| message.first.delivered());
+    let mut listing = Listing::with_capacity(messages.len());
+    for message in messages {
+        let (seconds, _) = message.first.delivered();
         let name = Name::render(&message);
-        listing.push(message.first.unique_id, octets, seconds, name);
+        listing.push(message.first.unique_id, message.octets, seconds, name);
     }
     listing
 }

@@ -13,8 +13,13 @@ use crate::index::{self, Index, Record, Unusable};
 use crate::name::Sizes;
 
 /// While a large maildrop is measured for the first time the index is written
-/// this often: the next login goes on where a cut-off one ended.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// this often: the host bounds each call, and the next login is to go on where
+/// this one ended.
+const SAVE_EVERY: Duration = Duration::from_millis(500);
+/// Writing takes at most one part in so many of the time.
+const SAVING_PART: u32 = 8;
+/// After this time a login is put off: better than to be cut off by the host.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The index is written anew once this part of it has changed, or this many
 /// octets were measured: a large one is not rewritten for every message.
 const CHANGED_PART: usize = 256;
@@ -33,42 +38,78 @@ pub(crate) struct Scales<'a, F> {
     fresh: BTreeMap<String, Record>,
     /// Octets that were read for it.
     measured: u64,
-    saved: Instant,
+    begun: Instant,
+    next_save: Instant,
     /// The disk is full or read-only: not tried again.
     cannot_write: bool,
     unreadable: usize,
 }
 
-/// A message's weight, or why there is none.
-pub(crate) enum Weight {
+/// What became of a whole maildrop on the scales.
+pub(crate) enum Weighed {
+    /// Every message that can be read has its octets.
+    All,
+    /// Some were not where they had been found, and were taken out.
+    SomeGone,
+    /// There was no time for all of them. What was measured is saved.
+    OutOfTime,
+}
+
+enum Weight {
     Octets(u64),
-    /// It is not where it was found.
     Gone,
-    /// It is there, and cannot be read.
     Unreadable,
+    OutOfTime,
 }
 
 impl<'a, F: Files> Scales<'a, F> {
     pub(crate) fn new(root: &'a Path, files: &'a F) -> Self {
+        let begun = Instant::now();
         Scales {
             root,
             files,
             index: None,
             fresh: BTreeMap::new(),
             measured: 0,
-            saved: Instant::now(),
+            begun,
+            next_save: begun + SAVE_EVERY,
             cannot_write: false,
             unreadable: 0,
         }
     }
 
-    pub(crate) fn weigh(&mut self, file: &Found) -> Weight {
+    /// Weighs each message, and takes out those that have no weight.
+    pub(crate) fn weigh_all(&mut self, messages: &mut Vec<Message>) -> Weighed {
+        let mut weighed = Weighed::All;
+        messages.retain_mut(|message| {
+            if matches!(weighed, Weighed::OutOfTime) {
+                return false;
+            }
+            match self.weigh(&message.first) {
+                Weight::Octets(octets) => {
+                    message.octets = octets;
+                    return true;
+                }
+                Weight::Gone => weighed = Weighed::SomeGone,
+                Weight::Unreadable => {}
+                Weight::OutOfTime => weighed = Weighed::OutOfTime,
+            }
+            false
+        });
+        weighed
+    }
+
+    fn weigh(&mut self, file: &Found) -> Weight {
         if let Some(record) = self.recall(file) {
             return Weight::Octets(record.octets);
         }
         if let Some(octets) = self.named_octets(file) {
             self.remember(file, octets);
             return Weight::Octets(octets);
+        }
+        if self.begun.elapsed() >= PATIENCE && !self.cannot_write {
+            self.save_in_between();
+            return Weight::OutOfTime;
         }
         match self.files.measure(&file.path) {
             Ok(octets) => {
@@ -146,9 +187,10 @@ impl<'a, F: Files> Scales<'a, F> {
             octets,
         };
         self.fresh.insert(file.unique_id.clone(), record);
-        if self.saved.elapsed() >= SAVE_EVERY {
+        if Instant::now() >= self.next_save {
+            let begun = Instant::now();
             self.save_in_between();
-            self.saved = Instant::now();
+            self.next_save = Instant::now() + SAVE_EVERY.max(begun.elapsed() * SAVING_PART);
         }
     }
 
@@ -156,10 +198,11 @@ impl<'a, F: Files> Scales<'a, F> {
     /// at the end.
     fn save_in_between(&mut self) {
         let index = self.index.take().unwrap_or_default();
-        let mut all: BTreeMap<&[u8], Record> = index.records().collect();
         let fresh = std::mem::take(&mut self.fresh);
-        all.extend(fresh.iter().map(|(id, record)| (id.as_bytes(), *record)));
-        self.save(all.into_iter());
+        self.save(index::merge(
+            index.records(),
+            fresh.iter().map(|(id, record)| (id.as_bytes(), *record)),
+        ));
         self.fresh = fresh;
         self.index = Some(index);
     }
