@@ -239,12 +239,12 @@ fn world(
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(Output::stdout(voice))
         .stderr(Output::stderr(voice))
-        .allow_tcp(plugin.grants.create_maildrop)
+        .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .max_random_size(RANDOM);
     let opened = match &maildrop {
-        Some(path) => grants::open_maildrop(path, false)
+        Some(path) => grants::open_maildrop(path, plugin.grants.create_maildrop)
             .map_err(|error| wasmtime::Error::from(error).context(format!("maildrop {path:?}")))?,
         None => None,
     };
