@@ -3,9 +3,9 @@
 use std::marker::PhantomData;
 
 use crate::bindings::authenticator::exports::restante::plugin::authenticator as raw;
-use crate::types::{Account, Connection, Failure, Secret};
+use crate::types::{Account, Connection, Secret};
 
-pub use raw::Denial;
+pub use crate::types::Denial;
 
 /// Decides who the client is.
 pub trait Authenticator {
@@ -67,12 +67,6 @@ impl Credentials {
             } if acting_as.as_ref().is_none_or(|other| *other == user) => Some((user, secret)),
             _ => None,
         }
-    }
-}
-
-impl From<Failure> for Denial {
-    fn from(failure: Failure) -> Denial {
-        Denial::Failed(failure)
     }
 }
 

@@ -34,7 +34,6 @@ macro_rules! role {
         $(#[$docs:meta])*
         $module:ident, $world:literal, $suffix:literal
         $(, derives [$($derive:ident),*])?
-        $(, with { $($interface:literal: $path:path),* $(,)? })?
     ) => {
         $(#[$docs])*
         pub mod $module {
@@ -48,7 +47,6 @@ macro_rules! role {
                     "restante:plugin/maildrop@0.1.0": crate::bindings::host::restante::plugin::maildrop,
                     "wasi:config/store@0.2.0-rc.1": crate::bindings::host::wasi::config::store,
                     "wasi:logging/logging@0.1.0-draft": crate::bindings::host::wasi::logging::logging,
-                    $($($interface: $path,)*)?
                 },
                 $(additional_derives: [$($derive),*],)?
                 pub_export_macro: true,
@@ -64,12 +62,8 @@ role! {
 }
 
 role! {
-    /// Role `scram`. Its denials are those of the authenticator.
-    scram, "restante:plugin/scram-plugin", "scram",
-    with {
-        "restante:plugin/authenticator@0.1.0":
-            crate::bindings::authenticator::exports::restante::plugin::authenticator,
-    }
+    /// Role `scram`.
+    scram, "restante:plugin/scram-plugin", "scram"
 }
 
 role! {

@@ -1,9 +1,11 @@
 //! Types that every role shares: [`Account`], [`Connection`], [`Tls`],
-//! [`Failure`] and [`Secret`].
+//! [`Failure`], [`Denial`] and [`Secret`].
 
 use std::fmt;
 
-pub use crate::bindings::host::restante::plugin::types::{Account, Connection, Failure, Tls};
+pub use crate::bindings::host::restante::plugin::types::{
+    Account, Connection, Denial, Failure, Tls,
+};
 
 impl Account {
     /// An account whose maildrop has the user's name, without attributes.
@@ -47,6 +49,12 @@ impl Failure {
     /// [LOGIN-DELAY] (RFC 2449): `seconds` until the next login is welcome.
     pub fn login_delay(seconds: u32) -> Failure {
         Failure::LoginDelay(seconds)
+    }
+}
+
+impl From<Failure> for Denial {
+    fn from(failure: Failure) -> Denial {
+        Denial::Failed(failure)
     }
 }
 
