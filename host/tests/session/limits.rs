@@ -1,15 +1,18 @@
 //! What one client, or many, can make the server hold.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use restante::backend::{Content, ContentReader, Failure};
 use restante::config::{Listener, ListenerTls};
 use restante::connection::INPUT_OCTETS;
 use restante::content::CHUNK_OCTETS;
 use restante::listener::Bound;
 use tokio::io::{AsyncWriteExt, duplex, split};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
 use crate::world::{PIPE_OCTETS, Plan};
@@ -66,6 +69,34 @@ async fn ten_thousand_retrs_that_nobody_reads() {
     assert_eq!(world.doctored.asked.load(Ordering::Relaxed), RETRS);
 }
 
+/// Counts what it gives away.
+struct Counted(Arc<AtomicUsize>);
+
+#[async_trait]
+impl ContentReader for Counted {
+    async fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure> {
+        self.0.fetch_add(limit as usize, Ordering::Relaxed);
+        Ok(vec![b'\n'; limit as usize])
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_that_nobody_reads() {
+    let world = Plan::new()
+        .mail(&[("large", &"\n".repeat(10_000_000))])
+        .begin();
+    let given = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&given);
+    world.doctored.replace(0, move || {
+        Ok(Content::Reader(Box::new(Counted(Arc::clone(&counted)))))
+    });
+    let (mut client, _session) = world.logged_in().await;
+    client.send("RETR 1\r\n").await;
+    sleep(Duration::from_secs(60)).await;
+    let given = given.load(Ordering::Relaxed);
+    assert!(given <= OUT_OCTETS, "{given} octets were pulled");
+}
+
 #[tokio::test]
 async fn ten_thousand_retrs_over_a_socket() {
     let message = "x".repeat(1000);
@@ -105,6 +136,8 @@ async fn bad_commands_are_counted_and_the_answer_arrives() {
     let mut client = Client::connect(address).await;
     client.greeting().await;
     client.send("GET / HTTP/1.1\r\n".repeat(500)).await;
+    // By now a server that just closes has turned the answers into a reset.
+    sleep(Duration::from_millis(300)).await;
     let rest = String::from_utf8(client.rest().await).unwrap();
     let allowed = world.limits.bad_commands_before_login as usize;
     assert_eq!(rest.matches("-ERR").count(), allowed + 1, "{rest}");

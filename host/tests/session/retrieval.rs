@@ -3,11 +3,13 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use restante::backend::{Content, ContentReader, Failure, FileRange};
 use restante::connection::{BrokenOff, End};
 use restante::content::ContentError;
+use tokio::sync::Notify;
 
 use crate::world::{Plan, World};
 
@@ -287,4 +289,29 @@ async fn top_reads_no_further_than_it_has_to() {
         "0123456789abcde\r\n\r\n0123456789abcde\r\n"
     );
     client.ok("NOOP").await;
+}
+
+#[tokio::test]
+async fn answers_do_not_wait_for_a_slow_store() {
+    struct Slow(Arc<Notify>);
+    #[async_trait]
+    impl ContentReader for Slow {
+        async fn read(&mut self, _limit: u32) -> Result<Vec<u8>, Failure> {
+            self.0.notified().await;
+            Ok(Vec::new())
+        }
+    }
+    let world = world("");
+    let go_on = Arc::new(Notify::new());
+    let waits_for = Arc::clone(&go_on);
+    world.doctored.replace(0, move || {
+        Ok(Content::Reader(Box::new(Slow(Arc::clone(&waits_for)))))
+    });
+    let (mut client, _session) = world.logged_in().await;
+    client.send("STAT\r\nRETR 1\r\nNOOP\r\n").await;
+    assert_eq!(client.line().await, "+OK 2 6");
+    go_on.notify_one();
+    assert_eq!(client.line().await, "+OK 0 octets");
+    assert_eq!(client.body().await, b"");
+    assert!(client.line().await.starts_with("+OK"));
 }
