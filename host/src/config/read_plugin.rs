@@ -180,7 +180,7 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
     let maildrop = section.take("maildrop").and_then(|value| maildrop(&value));
     let create = section.take("create-maildrop");
     let create_maildrop = create.as_ref().and_then(Value::boolean) == Some(true);
-    if let (Some(create), None) = (&create, &maildrop) {
+    if let (Some(create), None, true) = (&create, &maildrop, create_maildrop) {
         create.bad::<()>(
             "stands without `maildrop`",
             "grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",

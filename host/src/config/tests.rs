@@ -204,7 +204,7 @@ none = []
 maildrop = "mail/{tenant}/{user}"
 directories = [{ host = "users", guest = "/" }, { host = "/w", guest = "/a/b", access = "read-write" }]
 [plugin.p.limits]
-memory = "4GiB"
+memory = "1GiB"
 cpu-time = "500ms"
 log-lines = 0
 "#;
@@ -252,7 +252,7 @@ log-lines = 0
     let directories = &plugin.grants.directories;
     assert_eq!(directories[0].host, Path::new("/etc/restante/users"));
     assert_eq!((directories[0].write, directories[1].write), (false, true));
-    assert_eq!(plugin.limits.memory, 4 << 30);
+    assert_eq!(plugin.limits.memory, 1 << 30);
     assert_eq!(plugin.limits.cpu_time, Duration::from_millis(500));
     assert_eq!(plugin.limits.log_lines, 0);
     let tenant = &config.tenants[0];

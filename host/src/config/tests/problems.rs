@@ -90,7 +90,7 @@ fn each_problem_has_its_place_and_its_mend() {
             &[
                 "2:8: `line` in [server.limits] is 254B\n  write at least \"255B\" and at most \"1MiB\" (RFC 2449 section 4)",
                 "3:15: `connections` in [server.limits] is `0`\n  write a whole number from 1 to 10000000",
-                "4:13: `instances` in [server.limits] is `-1`\n  write a whole number from 1 to 10000000",
+                "4:13: `instances` in [server.limits] is `-1`\n  write a whole number from 1 to 10000",
                 "5:18: `login-failures` in [server.limits] is `99999999999999999999`\n  write a whole number from 1 to 10000000",
                 "6:19: `unauthenticated` in [server.limits] is 10001, more than `connections` (10000)\n  write at most as many",
             ],
@@ -190,7 +190,7 @@ fn each_problem_has_its_place_and_its_mend() {
             &[LISTENER, TENANT],
             &[
                 "3:19: `maildrop` in [plugin.p.grants] has an unbalanced `{`\n  close each `{name}`; for a brace itself write `{{`",
-                "4:17: `memory` in [plugin.p.limits] is 5GiB\n  write at least \"64KiB\" and at most \"4GiB\"",
+                "4:17: `memory` in [plugin.p.limits] is 5GiB\n  write at least \"64KiB\" and at most \"1GiB\"",
                 "5:19: `cpu-time` in [plugin.p.limits] is 0ms\n  write at least \"1ms\" and at most \"1h\"",
             ],
         ),
