@@ -5,7 +5,7 @@
 //!   (`.Name`), `tmp`, and names that begin with a dot are passed over.
 //! - The unique-id is the file's name without sizes and flags, so it outlives
 //!   a move from `new` to `cur` and every change of flags.
-//! - Octets are measured once for each file and remembered, see [`index`]. Of
+//! - Octets are measured once for each file and remembered in an index file. Of
 //!   a large file they come from `,S=` and `,W=` in its name where those can be
 //!   true.
 //! - Other programs may deliver, move and delete at any time. A message that is
