@@ -347,3 +347,60 @@ fn update_that_fails_is_told() {
 fn contains(octets: &[u8], wanted: &[u8]) -> bool {
     octets.windows(wanted.len()).any(|window| window == wanted)
 }
+
+/// The first plugin of the README, with the settings that stand beside it.
+#[test]
+fn first_plugin_of_the_readme_logs_its_user_in() {
+    let mut site = Site::new();
+    site.maildir("ada").deliver(b"Subject: hello\n\nbody\n");
+    let mut users = Plugin::new("users", test_guest("one-user").display().to_string());
+    users.settings = "user = \"ada\"\nhash = \"{PLAIN}secret word\"\n".to_owned();
+    site.plugins[0] = users;
+    let server = site.start();
+    let mut ada = Pop3::login(server.pop3(), "ada", "secret word");
+    assert_eq!(ada.stat(), (1, 24));
+    ada.quit();
+    for (user, password) in [("ada", "secret"), ("bob", "secret word")] {
+        let status = Pop3::connect(server.pop3()).authenticate(user, password);
+        assert!(
+            !status.ok && status.text.starts_with("[AUTH] "),
+            "{status:?}"
+        );
+    }
+}
+
+/// All roles in one component: the SDK's macros can be mixed, and a store can
+/// hand out octets at hand and octets that are pulled.
+#[test]
+fn one_component_plays_every_role() {
+    let mut site = Site::new();
+    site.user("ada", "x");
+    let mut every = Plugin::new("every", test_guest("every-role").display().to_string());
+    every.settings = "greeting = \"hello\"\n".to_owned();
+    site.plugins[1] = every;
+    let lines = "authenticators = [\"every\", \"users\"]\nstore = \"every\"\n";
+    site.tenants[0].lines = lines.to_owned();
+    {
+        let server = site.start();
+        let mut ada = Pop3::login(server.pop3(), "ada", "x");
+        assert_eq!(ada.list(), [(1, 25), (2, 21)]);
+        assert_eq!(ada.retr(1), b"Subject: hello\r\n\r\nworld\r\n");
+        assert_eq!(ada.retr(2), b"hello\r\nhello\r\nhello\r\n");
+        assert_eq!(ada.top(2, 0), b"hello\r\nhello\r\nhello\r\n");
+        ada.accepted("DELE 1");
+        let refusal = ada.refused("QUIT");
+        assert!(
+            refusal.starts_with("[SYS/PERM] greetings stay"),
+            "{refusal}"
+        );
+    }
+    site.tenants[0].lines = format!("{lines}selectors = [\"every\"]\nfilters = [\"every\"]\n");
+    let server = site.start();
+    let mut ada = Pop3::login(server.pop3(), "ada", "x");
+    assert_eq!(ada.list(), [(1, 38)]);
+    assert_eq!(
+        ada.retr(1),
+        b"X-Fields: 1\r\nSubject: hello\r\n\r\nworld\r\n"
+    );
+    ada.quit();
+}

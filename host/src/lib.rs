@@ -13,6 +13,7 @@ pub mod generation;
 pub mod listener;
 pub mod lock;
 pub mod memory;
+pub mod names;
 pub mod passwords;
 pub mod plugin;
 pub mod shutdown;

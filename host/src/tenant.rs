@@ -14,6 +14,7 @@ use tokio_rustls::rustls;
 
 use crate::backend::{Authenticator, Filter, Selector, Store};
 use crate::config::{self, PlaintextLogin, TenantLimits};
+use crate::names::ServerNames;
 
 /// What new sessions are served with. A session keeps the one it began with.
 pub struct Serving {
@@ -190,9 +191,7 @@ impl Drop for UserPermit {
 #[derive(Default)]
 pub struct Tenants {
     all: Vec<Arc<Tenant>>,
-    by_server_name: HashMap<String, Arc<Tenant>>,
-    /// "example.org" for "*.example.org".
-    by_wildcard: HashMap<String, Arc<Tenant>>,
+    by_server_name: ServerNames<Arc<Tenant>>,
     by_domain: HashMap<String, Arc<Tenant>>,
     default: Option<Arc<Tenant>>,
 }
@@ -217,11 +216,7 @@ impl Tenants {
                 .insert(domain.to_lowercase(), Arc::clone(&tenant));
         }
         for name in server_names {
-            let (names, name) = match name.strip_prefix("*.") {
-                Some(parent) => (&mut self.by_wildcard, parent),
-                None => (&mut self.by_server_name, name.as_str()),
-            };
-            names.insert(name.to_lowercase(), Arc::clone(&tenant));
+            self.by_server_name.insert(name, Arc::clone(&tenant));
         }
         if default {
             self.default = Some(Arc::clone(&tenant));
@@ -239,7 +234,7 @@ impl Tenants {
     /// default one.
     pub fn choose(&self, server_name: Option<&str>, user: &str) -> Option<&Arc<Tenant>> {
         server_name
-            .and_then(|name| self.of_server_name(&name.to_lowercase()))
+            .and_then(|name| self.by_server_name.find(name))
             .or_else(|| {
                 let (_, domain) = user.rsplit_once('@')?;
                 self.by_domain.get(&domain.to_lowercase())
@@ -254,13 +249,6 @@ impl Tenants {
             .all
             .iter()
             .any(|tenant| tenant.allows_password(tls, client))
-    }
-
-    fn of_server_name(&self, name: &str) -> Option<&Arc<Tenant>> {
-        self.by_server_name.get(name).or_else(|| {
-            let (_, parent) = name.split_once('.')?;
-            self.by_wildcard.get(parent)
-        })
     }
 }
 

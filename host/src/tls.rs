@@ -1,8 +1,9 @@
 //! TLS: a certificate from files or made on the spot → what a listener and STLS
 //! shake hands with. Versions 1.2 and 1.3 (RFC 8996 forbids the older ones).
 //!
-//! Knows nothing of sessions, tenants or sockets.
+//! Knows nothing of sessions or sockets.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,12 +15,13 @@ use tokio_rustls::rustls;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::ServerSessionMemoryCache;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 use zeroize::Zeroizing;
 
 use crate::config::{Config, Pem};
+use crate::names::ServerNames;
 
 /// The protocol's name in ALPN (RFC 7301, IANA). A client that offers others
 /// only is refused: it took us for another server (ALPACA).
@@ -129,20 +131,66 @@ impl fmt::Display for FileProblem {
 /// # Errors
 /// Everything that is wrong with the files.
 pub fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, Vec<TlsError>> {
-    config.server.certificate.as_ref().map(load).transpose()
+    let mut loaded = HashMap::new();
+    let mut certificates = Certificates::default();
+    let mut errors = Vec::new();
+    let mut load = |pem: &Pem| {
+        // Tenants may share a certificate; its problems are told once.
+        let known = loaded.entry((pem.certificate.clone(), pem.key.clone()));
+        known
+            .or_insert_with(|| load(pem).map_err(|more| errors.extend(more)).ok())
+            .clone()
+    };
+    if let Some(pem) = &config.server.certificate {
+        certificates.default = load(pem);
+    }
+    for tenant in &config.tenants {
+        let Some(certified) = tenant.certificate.as_ref().and_then(&mut load) else {
+            continue;
+        };
+        for name in &tenant.server_names {
+            certificates.by_name.insert(name, Arc::clone(&certified));
+        }
+        if config.server.certificate.is_none() && (tenant.default || config.tenants.len() == 1) {
+            certificates.default = Some(certified);
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    if loaded.is_empty() {
+        return Ok(None);
+    }
+    with_certificates(certificates)
+        .map(Some)
+        .map_err(|error| vec![error])
+}
+
+/// Certificates by the name that a client asks for (SNI, RFC 6066 section 3).
+#[derive(Debug, Default)]
+struct Certificates {
+    by_name: ServerNames<Arc<CertifiedKey>>,
+    /// For clients that ask for no name, or for one that nobody has. None: they
+    /// are refused.
+    default: Option<Arc<CertifiedKey>>,
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        hello
+            .server_name()
+            .and_then(|name| self.by_name.find(name))
+            .or(self.default.as_ref())
+            .cloned()
+    }
 }
 
 /// Reads a certificate chain and its key.
-///
-/// # Errors
-/// When a file is missing, unreadable, a directory or not what it should be, and
-/// when the two do not belong together.
-pub fn load(pem: &Pem) -> Result<Arc<ServerConfig>, Vec<TlsError>> {
+fn load(pem: &Pem) -> Result<Arc<CertifiedKey>, Vec<TlsError>> {
     match (load_chain(&pem.certificate), load_key(&pem.key)) {
-        (Ok(chain), Ok(key)) => {
-            let certified = certified(chain, key, pem).map_err(|error| vec![error])?;
-            with_certificate(certified).map_err(|error| vec![error])
-        }
+        (Ok(chain), Ok(key)) => certified(chain, key, pem)
+            .map(Arc::new)
+            .map_err(|error| vec![error]),
         (chain, key) => Err(chain.err().into_iter().chain(key.err()).collect()),
     }
 }
@@ -195,19 +243,22 @@ pub fn self_signed() -> Result<SelfSigned, TlsError> {
         .map_err(|error| crypto(&error))?;
     let chain = vec![made.cert.der().clone()];
     Ok(SelfSigned {
-        config: with_certificate(CertifiedKey::new(chain, signing))?,
+        config: with_certificates(Certificates {
+            default: Some(Arc::new(CertifiedKey::new(chain, signing))),
+            ..Certificates::default()
+        })?,
         certificate_pem: made.cert.pem(),
         key_pem: Zeroizing::new(made.signing_key.serialize_pem()),
     })
 }
 
-fn with_certificate(certified: CertifiedKey) -> Result<Arc<ServerConfig>, TlsError> {
+fn with_certificates(certificates: Certificates) -> Result<Arc<ServerConfig>, TlsError> {
     let crypto = |error: rustls::Error| TlsError::Crypto(error.to_string());
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(crypto)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        .with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(crypto)?;
     config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
@@ -341,5 +392,79 @@ mod tests {
         let made = self_signed().expect("a certificate can be made");
         assert_eq!(said(&made.certificate_pem, &made.key_pem), Ok(()));
         assert_eq!(made.config.alpn_protocols, [ALPN]);
+    }
+
+    /// The certificate that a client is shown who asks for `name`, from a
+    /// configuration with these lines of `[server]` and two tenants.
+    fn shown(folder: &Path, server: &str, name: &'static str) -> Option<Vec<u8>> {
+        let path = |name: &str| folder.join(name).display().to_string();
+        let tenant = |name: &str, server_names: &str| {
+            format!(
+                "[tenant.{name}]\nserver-names = {server_names}\ncertificate = {:?}\nkey = {:?}\nauthenticators = ['p']\nstore = 'p'\n",
+                path(&format!("{name}.pem")),
+                path(&format!("{name}.key")),
+            )
+        };
+        let text = format!(
+            "[server]\n{server}\n[listener.l]\naddress = '127.0.0.1:0'\ntls = 'implicit'\n[plugin.p]\ncomponent = 'builtin:p'\n{}{}",
+            tenant("exact", "['pop.acme.example']"),
+            tenant("wild", "['*.acme.example']"),
+        );
+        let config = Config::parse(&text, Path::new("test.toml"), folder).expect("in order");
+        let server = server_config(&config).expect("in order").expect("TLS");
+        let mut server = rustls::ServerConnection::new(server).expect("a server");
+        let mut roots = rustls::RootCertStore::empty();
+        for file in ["exact.pem", "wild.pem", "server.pem"] {
+            for certificate in load_chain(&folder.join(file)).expect("a chain") {
+                roots.add(certificate).expect("a root");
+            }
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = name.try_into().expect("a name");
+        let mut client = rustls::ClientConnection::new(Arc::new(client), name).expect("a client");
+        while client.is_handshaking() {
+            let mut octets = Vec::new();
+            client.write_tls(&mut octets).expect("memory");
+            server.read_tls(&mut octets.as_slice()).expect("memory");
+            server.process_new_packets().ok()?;
+            octets.clear();
+            server.write_tls(&mut octets).expect("memory");
+            client.read_tls(&mut octets.as_slice()).expect("memory");
+            client.process_new_packets().ok()?;
+        }
+        Some(client.peer_certificates()?[0].to_vec())
+    }
+
+    #[test]
+    fn certificates_go_by_the_name_that_is_asked_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let make = |name: &str, names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+            let at = |end: &str| folder.path().join(format!("{name}.{end}"));
+            fs::write(at("pem"), made.cert.pem()).expect("a new file");
+            fs::write(at("key"), made.signing_key.serialize_pem()).expect("a new file");
+            made.cert.der().to_vec()
+        };
+        let exact = make("exact", &["pop.acme.example"]);
+        let wild = make("wild", &["*.acme.example"]);
+        let default = make("server", &["elsewhere.example"]);
+        let server = format!(
+            "certificate = {:?}\nkey = {:?}\n",
+            folder.path().join("server.pem"),
+            folder.path().join("server.key")
+        );
+        let shown = |server: &str, name| shown(folder.path(), server, name);
+        assert_eq!(shown(&server, "pop.acme.example"), Some(exact.clone()));
+        assert_eq!(shown(&server, "imap.acme.example"), Some(wild));
+        assert_eq!(shown(&server, "elsewhere.example"), Some(default));
+        assert_eq!(shown("", "pop.acme.example"), Some(exact));
+        // Nobody's name, and no default certificate.
+        assert_eq!(shown("", "elsewhere.example"), None);
     }
 }

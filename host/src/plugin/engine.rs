@@ -11,8 +11,9 @@ use wasmtime::{
 
 use crate::config::MOST_MEMORY;
 
-/// Length of one epoch: how finely a guest's CPU time is measured.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+/// Length of one epoch: how long a guest runs before others have their turn,
+/// and its limits are looked at.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Octets of native stack a guest may use.
 const WASM_STACK: usize = 512 << 10;
@@ -89,11 +90,4 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .table_keep_resident(KEEP_RESIDENT / 8)
         .pagemap_scan(Enabled::No);
     pool
-}
-
-/// Epochs that stand for a span of CPU time, at least one.
-pub(super) fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos()))
-        .unwrap_or(u64::MAX)
-        .max(1)
 }

@@ -19,7 +19,6 @@ use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::WasiCtxBuilder;
 
 use super::catalog::chain;
-use super::engine::ticks;
 use super::output::{Output, Voice};
 use super::state::{Limits, State};
 use super::{Plugin, grants};
@@ -141,8 +140,8 @@ impl Instance {
 }
 
 fn begin(store: &mut Store<State>, plugin: &Plugin) {
-    let ticks = ticks(plugin.limits.cpu_time);
-    store.data_mut().limits.begin_call(ticks);
+    let cpu_time = plugin.limits.cpu_time;
+    store.data_mut().limits.begin_call(cpu_time);
     store.set_epoch_deadline(1);
     store.set_hostcall_fuel(HOST_CALL);
 }
@@ -191,11 +190,15 @@ impl Whose {
         );
         store.limiter(|state| &mut state.limits);
         store.set_max_component_handles(HANDLES);
-        store.epoch_deadline_callback(|mut context| {
-            if context.data_mut().limits.tick() {
-                Ok(UpdateDeadline::Yield(1))
-            } else {
+        store.call_hook(|mut context, hook| {
+            context.data_mut().limits.crossing(hook.exiting_host());
+            Ok(())
+        });
+        store.epoch_deadline_callback(|context| {
+            if context.data().limits.exhausted() {
                 Err(wasmtime::Error::msg("CPU time limit reached"))
+            } else {
+                Ok(UpdateDeadline::Yield(1))
             }
         });
         Ok(store)

@@ -1,6 +1,7 @@
 //! What belongs to one instance: its grants, its limits, its voice in the log.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use wasmtime::ResourceLimiter;
@@ -50,8 +51,11 @@ pub(super) struct Limits {
     memory: usize,
     memory_used: usize,
     elements_used: usize,
-    /// Epochs of CPU left to the call under way.
-    ticks_left: u64,
+    /// CPU time left to the call under way. What the guest waits for in the
+    /// host is not counted: it has a bound of its own, and is not its doing.
+    cpu_left: Duration,
+    /// Since when the guest's own code runs; None: it does not.
+    running: Option<Instant>,
     /// The bound that the call under way last ran into, for its log line.
     reached: Option<&'static str>,
 }
@@ -62,21 +66,31 @@ impl Limits {
             memory: usize::try_from(memory).unwrap_or(usize::MAX),
             memory_used: 0,
             elements_used: 0,
-            ticks_left: 0,
+            cpu_left: Duration::ZERO,
+            running: None,
             reached: None,
         }
     }
 
-    /// A new call begins, with this much CPU.
-    pub(super) fn begin_call(&mut self, ticks: u64) {
-        self.ticks_left = ticks;
+    /// A new call begins, with this much CPU time.
+    pub(super) fn begin_call(&mut self, cpu_time: Duration) {
+        self.cpu_left = cpu_time;
+        self.running = None;
         self.reached = None;
     }
 
-    /// One epoch has passed. False: the call's CPU time is used up.
-    pub(super) fn tick(&mut self) -> bool {
-        self.ticks_left = self.ticks_left.saturating_sub(1);
-        self.ticks_left > 0
+    /// The border between guest and host is crossed, one way or the other.
+    pub(super) fn crossing(&mut self, into_guest: bool) {
+        let now = Instant::now();
+        if let Some(since) = self.running.take() {
+            self.cpu_left = self.cpu_left.saturating_sub(now - since);
+        }
+        self.running = into_guest.then_some(now);
+    }
+
+    /// Whether the call under way has used up its CPU time.
+    pub(super) fn exhausted(&self) -> bool {
+        self.cpu_left.is_zero()
     }
 
     /// Names the bound that the call under way ran into.
@@ -122,5 +136,36 @@ impl ResourceLimiter for Limits {
 
     fn instances(&self) -> usize {
         CORE_INSTANCES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_guests_own_time_counts() {
+        let mut limits = Limits::new(0);
+        limits.begin_call(Duration::from_millis(20));
+        limits.crossing(true);
+        limits.crossing(false);
+        std::thread::sleep(Duration::from_millis(30));
+        limits.crossing(true);
+        assert!(!limits.exhausted());
+        std::thread::sleep(Duration::from_millis(30));
+        limits.crossing(false);
+        assert!(limits.exhausted());
+        limits.begin_call(Duration::from_millis(20));
+        assert!(!limits.exhausted());
+    }
+
+    #[test]
+    fn memories_share_one_bound() {
+        let mut limits = Limits::new(100);
+        let mut grow = |from, to| limits.memory_growing(from, to, None).unwrap();
+        assert!(grow(0, 60));
+        assert!(grow(0, 40));
+        assert!(!grow(60, 61));
+        assert_eq!(limits.reached(), Some("memory limit reached"));
     }
 }
