@@ -583,3 +583,27 @@ fn log_tells_of_sessions_and_not_of_secrets() {
         assert!(!log.contains('\x1b'), "terminal colours in a file");
     }
 }
+
+/// While a session idles its plugin's instance is given back: one place serves
+/// two sessions in turn, and each finds its maildrop as it was.
+#[test]
+fn idle_session_gives_its_instance_back() {
+    let mut site = Site::new();
+    site.limits = "instances = 1\n".to_owned();
+    for user in ["ada", "bob"] {
+        site.user(user, "x");
+        site.maildir(user)
+            .deliver(format!("Subject: {user}\n\nbody\n").as_bytes());
+    }
+    let server = site.start();
+    let mut ada = Pop3::login(server.pop3(), "ada", "x");
+    let mut bob = Pop3::login(server.pop3(), "bob", "x");
+    assert_eq!(ada.retr(1), b"Subject: ada\r\n\r\nbody\r\n");
+    assert_eq!(bob.retr(1), b"Subject: bob\r\n\r\nbody\r\n");
+    ada.accepted("DELE 1");
+    bob.accepted("NOOP");
+    ada.quit();
+    assert_eq!(site.maildir("ada").files().len(), 0);
+    assert_eq!(site.maildir("bob").files().len(), 1);
+    bob.quit();
+}

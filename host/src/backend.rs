@@ -155,6 +155,10 @@ pub trait Maildrop: Send {
     /// The UPDATE state: remove exactly these, and make it last before
     /// answering.
     async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure>;
+
+    /// The client says nothing for a while: what can be made again may be given
+    /// back.
+    async fn rest(&mut self) {}
 }
 
 /// A store's listing: what the client may see of it, and when each message came.

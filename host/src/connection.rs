@@ -22,10 +22,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use restante_pop3::{Action, Channel, Close, MessageNumber, Session, State, Step, Summary};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, error_span, info};
 
 use crate::backend::Tls;
@@ -41,6 +42,9 @@ use login::Open;
 use refusal::refusal_for;
 pub use wire::INPUT_OCTETS;
 use wire::Wire;
+
+/// Silence after which a session is idle; clients that are at work answer sooner.
+const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// Where a connection came in.
 #[derive(Debug, Clone)]
@@ -232,7 +236,7 @@ where
         }
         self.session.greet(self.wire.out());
         loop {
-            match self.next_action().await? {
+            match self.next_action(None).await? {
                 Action::Login(login) => {
                     if let Some(open) = self.log_in(login).await? {
                         return Ok(open);
@@ -249,7 +253,7 @@ where
     /// The TRANSACTION state, and UPDATE at its end.
     async fn transaction(&mut self, open: &mut Option<Open>) -> End {
         loop {
-            let done = match self.next_action().await {
+            let done = match self.next_action(open.as_ref()).await {
                 Ok(Action::Retrieve {
                     message,
                     octets,
@@ -271,7 +275,7 @@ where
     }
 
     /// Goes on until the session asks for something or is over.
-    async fn next_action(&mut self) -> Result<Action, End> {
+    async fn next_action(&mut self, open: Option<&Open>) -> Result<Action, End> {
         loop {
             let step = self.wire.step(&mut self.session);
             match step {
@@ -284,10 +288,21 @@ where
                 Step::Read => {
                     self.wire.flush().await?;
                     let deadline = self.autologout();
-                    self.wire.read(deadline).await?;
+                    self.read(deadline, open).await?;
                 }
             }
         }
+    }
+
+    /// Waits for the client; a maildrop that is open is let rest meanwhile.
+    async fn read(&mut self, deadline: Option<Instant>, open: Option<&Open>) -> Result<(), End> {
+        if let Some(open) = open {
+            match timeout(REST_AFTER, self.wire.read(deadline)).await {
+                Ok(read) => return read,
+                Err(_) => open.maildrop.lock().await.rest().await,
+            }
+        }
+        self.wire.read(deadline).await
     }
 
     /// When the autologout timer rings. Complete commands start it anew, octets

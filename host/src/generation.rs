@@ -1,25 +1,45 @@
 //! From a checked configuration to what sessions are served with: plugins
 //! compiled, given their roles, asked about their settings.
 //!
-//! A generation never changes once it is built. Together with `main` the only
+//! A generation never changes once it is built; the next one takes its place,
+//! and it lives on until its last session ends. Together with `main` the only
 //! room that names [`crate::plugin`].
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::config::{self, Config, Place, Problem, Problems};
 use crate::plugin::{MissingRole, Plugin, Runtime};
 use crate::tenant::{Serving, SessionCount, SessionSettings, Tenant, Tenants};
 use crate::tls;
 
+/// The generation that new sessions get.
+pub type Current = Arc<RwLock<Arc<Serving>>>;
+
+/// What new sessions get now.
+pub fn current(current: &Current) -> Arc<Serving> {
+    // A pointer is stored whole or not at all.
+    current
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+/// From now on new sessions get this one.
+pub fn swap(current: &Current, next: Serving) {
+    *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+}
+
 /// Builds a generation, or says everything that is in the way of it. Compiles
-/// components where they are new: seconds, on the blocking pool.
+/// components where they are new: seconds, on the blocking pool. Tenants that
+/// were in `previous` keep their count of sessions.
 pub async fn build(
     config: &Config,
     file: &Path,
     runtime: &Arc<Runtime>,
+    previous: Option<&Serving>,
 ) -> Result<Serving, Problems> {
     let mut builder = Builder {
         file: file.to_owned(),
@@ -29,7 +49,13 @@ pub async fn build(
     let mut tenants = Tenants::new();
     for tenant in &config.tenants {
         builder.validate(config, tenant, &plugins).await;
-        if let Some(built) = builder.tenant(tenant, &plugins) {
+        let sessions = previous
+            .and_then(|previous| {
+                let same = |old: &&Arc<Tenant>| old.name == tenant.name;
+                Some(previous.tenants.iter().find(same)?.sessions.clone())
+            })
+            .unwrap_or_default();
+        if let Some(built) = builder.tenant(tenant, &plugins, sessions) {
             tenants.add(
                 Arc::new(built),
                 &tenant.domains,
@@ -123,7 +149,12 @@ impl Builder {
         }
     }
 
-    fn tenant(&mut self, tenant: &config::Tenant, plugins: &Plugins) -> Option<Tenant> {
+    fn tenant(
+        &mut self,
+        tenant: &config::Tenant,
+        plugins: &Plugins,
+        sessions: SessionCount,
+    ) -> Option<Tenant> {
         let authenticators = self.roles(
             tenant,
             &tenant.authenticators,
@@ -142,7 +173,7 @@ impl Builder {
             filters,
             plaintext_login: tenant.plaintext_login,
             limits: tenant.limits.clone(),
-            sessions: SessionCount::default(),
+            sessions,
         })
     }
 

@@ -125,6 +125,11 @@ impl Process {
         self.signal(Signal::INT);
     }
 
+    /// Sends SIGHUP and goes on.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
@@ -259,6 +264,22 @@ impl Server {
     /// Sends SIGTERM and goes on.
     pub fn terminate(&self) {
         self.process.terminate();
+    }
+
+    /// Sends SIGHUP and waits for the log line with which it is answered.
+    pub fn reload(&self) -> String {
+        let answered = |log: &str| {
+            let answers = ["reloaded", "nothing reloaded"];
+            log.lines()
+                .filter(|line| answers.iter().any(|answer| line.contains(answer)))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let before = answered(&self.log()).len();
+        self.process.hang_up();
+        wait_for("the answer to SIGHUP", || {
+            answered(&self.log()).get(before).cloned()
+        })
     }
 
     /// Whether the process still runs.

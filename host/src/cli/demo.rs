@@ -66,8 +66,8 @@ pub(super) fn demo(
     fs::write(&file, &text)?;
     let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     serve::executor()?.block_on(async {
-        let serving = serve::prepare(&config, &file).await?;
-        serve::run(&config, serving, |bound| {
+        let generations = serve::Generations::first(&config, &file).await?;
+        serve::run(config, generations, |bound| {
             let certificate = home.path().join("certificate.pem");
             greet(bound, &maildrop, &password, &certificate)
         })

@@ -1,18 +1,17 @@
 //! `serve` and `check`: a configuration put to work, or looked over.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use restante::config::{Config, Log, LogFormat, Problems};
+use restante::config::{Config, Log, LogFormat, Problem, Problems};
 use restante::generation;
 use restante::listener::{Bound, Front};
 use restante::plugin::Runtime;
 use restante::shutdown;
-use restante::tenant::Serving;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 /// `restante serve`.
@@ -20,11 +19,11 @@ pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
     let config = load(file)?;
     log(&config.server.log)?;
     for warning in &config.warnings {
-        warn!("{warning}");
+        warn!("{}", one_line(warning));
     }
     executor()?.block_on(async {
-        let serving = prepare(&config, file).await?;
-        run(&config, serving, |_| Ok(())).await
+        let generations = Generations::first(&config, file).await?;
+        run(config, generations, |_| Ok(())).await
     })
 }
 
@@ -38,7 +37,7 @@ pub(super) fn check(file: &Path) -> anyhow::Result<()> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    executor()?.block_on(prepare(&config, file))?;
+    executor()?.block_on(Generations::first(&config, file))?;
     eprintln!(
         "{}: in order ({} tenants, {} plugins, {} listeners)",
         file.display(),
@@ -53,15 +52,6 @@ fn load(file: &Path) -> anyhow::Result<Config> {
     Config::load(file).map_err(|problems| refused(file, &problems))
 }
 
-/// Compiles and checks all that the configuration names.
-pub(super) async fn prepare(config: &Config, file: &Path) -> anyhow::Result<Arc<Serving>> {
-    let runtime = Runtime::new(config.server.limits.instances, &config.server.state_dir)?;
-    generation::build(config, file, &runtime)
-        .await
-        .map(Arc::new)
-        .map_err(|problems| refused(file, &problems))
-}
-
 fn refused(file: &Path, problems: &Problems) -> anyhow::Error {
     let count = problems.0.len();
     let noun = if count == 1 { "problem" } else { "problems" };
@@ -71,30 +61,38 @@ fn refused(file: &Path, problems: &Problems) -> anyhow::Error {
 /// Serves until a signal says to stop. `ready` is told the bound listeners
 /// before the first client is accepted.
 pub(super) async fn run(
-    config: &Config,
-    serving: Arc<Serving>,
+    mut config: Config,
+    generations: Generations,
     ready: impl FnOnce(&[Bound]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let limits = &config.server.limits;
     let bound = Bound::all(&config.listeners)?;
-    let front = Front::new(limits, Arc::new(move || serving.clone()));
+    let current = generations.current.clone();
+    let front = Front::new(
+        &config.server.limits,
+        Arc::new(move || generation::current(&current)),
+    );
     let (trigger, end) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
     ready(&bound)?;
-    let mut served = std::pin::pin!(front.serve(bound, end));
-    tokio::select! {
-        () = &mut served => return Ok(()),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut served = tokio::spawn(front.serve(bound, end));
+    loop {
+        tokio::select! {
+            done = &mut served => return done.context("the listeners failed"),
+            _ = hangup.recv() => generations.reload(&mut config).await,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
     }
+    let grace = config.server.limits.shutdown_grace;
     info!(
-        grace_seconds = limits.shutdown_grace.as_secs(),
+        grace_seconds = grace.as_secs(),
         "stopping: no new connections, sessions may finish"
     );
-    trigger.begin(limits.shutdown_grace);
+    trigger.begin(grace);
     tokio::select! {
-        () = &mut served => {}
+        done = &mut served => done.context("the listeners failed")?,
         _ = terminate.recv() => hurry(&trigger, served).await?,
         _ = interrupt.recv() => hurry(&trigger, served).await?,
     }
@@ -102,10 +100,73 @@ pub(super) async fn run(
     Ok(())
 }
 
+/// The generation that new sessions are served with, and what makes the next.
+pub(super) struct Generations {
+    file: PathBuf,
+    runtime: Arc<Runtime>,
+    current: generation::Current,
+}
+
+impl Generations {
+    /// Compiles and checks all that the configuration names.
+    pub(super) async fn first(config: &Config, file: &Path) -> anyhow::Result<Self> {
+        let limits = &config.server.limits;
+        let runtime = Runtime::new(limits.instances, &config.server.state_dir)?;
+        let serving = generation::build(config, file, &runtime, None)
+            .await
+            .map_err(|problems| refused(file, &problems))?;
+        Ok(Self {
+            file: file.to_owned(),
+            runtime,
+            current: generation::Current::new(RwLock::new(Arc::new(serving))),
+        })
+    }
+
+    /// Builds the next generation beside the one that serves, and swaps them.
+    /// If anything is wrong the old one goes on. Sessions keep theirs.
+    async fn reload(&self, config: &mut Config) {
+        let started = Instant::now();
+        let old = generation::current(&self.current);
+        let built = match Config::load(&self.file) {
+            Ok(next) => generation::build(&next, &self.file, &self.runtime, Some(&old))
+                .await
+                .map(|serving| (next, serving)),
+            Err(problems) => Err(problems),
+        };
+        let (next, serving) = match built {
+            Ok(built) => built,
+            Err(problems) => {
+                for problem in &problems.0 {
+                    error!("{}", one_line(problem));
+                }
+                error!(
+                    problems = problems.0.len(),
+                    "nothing reloaded, the old configuration goes on"
+                );
+                return;
+            }
+        };
+        for warning in &next.warnings {
+            warn!("{}", one_line(warning));
+        }
+        for key in config.fixed_differences(&next) {
+            warn!("{key} has changed; that takes a restart");
+        }
+        generation::swap(&self.current, serving);
+        info!(
+            tenants = next.tenants.len(),
+            plugins = next.plugins.len(),
+            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "reloaded"
+        );
+        *config = next;
+    }
+}
+
 /// A second signal: sessions end now, and nothing that they marked is deleted.
 async fn hurry(
     trigger: &shutdown::Trigger,
-    served: std::pin::Pin<&mut impl Future<Output = ()>>,
+    served: tokio::task::JoinHandle<()>,
 ) -> anyhow::Result<()> {
     /// For sessions in the middle of a plugin's call.
     const LAST: Duration = Duration::from_secs(5);
@@ -115,6 +176,11 @@ async fn hurry(
         bail!("some sessions did not end within {} s", LAST.as_secs());
     }
     Ok(())
+}
+
+/// A problem as a log line.
+fn one_line(problem: &Problem) -> String {
+    problem.to_string().replace("\n  ", "; ")
 }
 
 pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -44,6 +44,27 @@ pub struct Config {
 }
 
 impl Config {
+    /// What `next` says differently, of that which only a start can change.
+    pub fn fixed_differences(&self, next: &Config) -> Vec<&'static str> {
+        let (old, new) = (&self.server, &next.server);
+        let limits = |of: &Server| {
+            let limits = &of.limits;
+            (limits.connections, limits.unauthenticated, limits.instances)
+        };
+        [
+            ("[listener]", self.listeners != next.listeners),
+            ("[server] state-dir", old.state_dir != new.state_dir),
+            ("[server.log]", old.log != new.log),
+            (
+                "[server.limits] connections, unauthenticated or instances",
+                limits(old) != limits(new),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+
     /// Reads and checks a file; relative paths in it start at its own folder.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::check::{Claims, TenantClaims};
 use super::problem::quoted;
-use super::read::{MOST, is_domain, not_yet, pem, set};
+use super::read::{MOST, is_domain, pem, set};
 use super::section::{Located, Section, Value};
 use super::{PlaintextLogin, Tenant, TenantLimits};
 
@@ -90,10 +90,9 @@ fn tenant_limits(mut section: Section<'_, '_>) -> TenantLimits {
         .take("sessions")
         .and_then(|value| value.count(1..=MOST));
     set(&mut limits.sessions, sessions.map(|number| number as usize));
-    let of_user = section.take("sessions-per-user").and_then(|value| {
-        not_yet(&value);
-        value.count(1..=MOST)
-    });
+    let of_user = section
+        .take("sessions-per-user")
+        .and_then(|value| value.count(1..=MOST));
     set(
         &mut limits.sessions_per_user,
         of_user.map(|number| number as usize),

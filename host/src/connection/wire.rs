@@ -146,15 +146,17 @@ where
     }
 
     /// Waits for a call of the backend. Unless it answers at once, what is ready
-    /// for the client goes out before.
+    /// for the client goes out meanwhile. The call is seen through, whatever
+    /// becomes of the client: who said QUIT and left has said QUIT.
     pub(super) async fn flush_while<T>(&mut self, call: impl Future<Output = T>) -> Result<T, End> {
         let mut call = pin!(call);
         let at_once = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
         if let Poll::Ready(answer) = at_once {
             return Ok(answer);
         }
-        self.flush().await?;
-        Ok(call.await)
+        let (flushed, answer) = tokio::join!(self.flush(), call);
+        flushed?;
+        Ok(answer)
     }
 
     /// Forgets what was received and says how much that was.

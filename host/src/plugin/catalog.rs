@@ -7,8 +7,8 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -24,6 +24,9 @@ use crate::config::ComponentSource;
 
 /// Largest component, in octets: an 18 MB Python component fits, with room.
 const COMPONENT: u64 = 64 << 20;
+
+/// Compiled code that was not used for so long is removed at a start.
+const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Why a component cannot be put to work. Who reads it wrote the configuration.
 #[derive(Debug, Error)]
@@ -102,14 +105,18 @@ pub(super) struct Catalog {
     linker: Linker<State>,
     /// Compiled code, written by this process's user alone. None: not kept.
     directory: Option<PathBuf>,
-    compiled: Mutex<HashMap<String, Arc<Compiled>>>,
+    /// By digest, for as long as a plugin of some generation uses it.
+    compiled: Mutex<HashMap<String, Weak<Compiled>>>,
 }
 
 impl Catalog {
     pub(super) fn new(engine: Engine, state_dir: &Path) -> wasmtime::Result<Self> {
         let linker = linker::linker(&engine)?;
         let directory = match private_directory(&state_dir.join("components")) {
-            Ok(directory) => Some(directory),
+            Ok(directory) => {
+                prune(&directory);
+                Some(directory)
+            }
             Err(error) => {
                 warn!(
                     directory = ?state_dir, %error,
@@ -144,8 +151,8 @@ impl Catalog {
             });
         }
         let digest = hex(&digest);
-        if let Some(compiled) = self.known().get(&digest) {
-            return Ok(compiled.clone());
+        if let Some(compiled) = self.known().get(&digest).and_then(Weak::upgrade) {
+            return Ok(compiled);
         }
         let component = self.component(source, &digest, &octets)?;
         let pre = self
@@ -157,11 +164,14 @@ impl Catalog {
             digest: digest.clone(),
             roles,
         });
-        self.known().insert(digest, compiled.clone());
+        let mut known = self.known();
+        known.retain(|_, compiled| compiled.strong_count() > 0);
+        known.insert(digest, Arc::downgrade(&compiled));
+        drop(known);
         Ok(compiled)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Compiled>>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Compiled>>> {
         // An entry is inserted whole or not at all.
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,13 +195,13 @@ impl Catalog {
             return Ok(component);
         }
         let started = Instant::now();
+        info!(component = %describe(source), octets = octets.len(), "compiling a component");
         let machine_code = self
             .engine
             .precompile_component(octets)
             .map_err(|error| ComponentError::Invalid(chain(&error)))?;
         info!(
             component = %describe(source),
-            octets = octets.len(),
             milliseconds = started.elapsed().as_millis() as u64,
             "component compiled"
         );
@@ -219,11 +229,31 @@ impl Catalog {
         // there, and the seal that these are the octets `keep` wrote, with
         // this very engine's version and settings in the file's name.
         match unsafe { Component::deserialize_file(&self.engine, path) } {
-            Ok(component) => Some(component),
+            Ok(component) => {
+                // Best effort: at worst it is compiled again in a month.
+                let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+                Some(component)
+            }
             Err(error) => {
                 warn!(file = ?path, %error, "a kept component does not load and is compiled anew");
                 None
             }
+        }
+    }
+}
+
+/// Removes what no start has used for a long time. What cannot be removed does
+/// no harm.
+fn prune(directory: &Path) {
+    let old = |path: &Path| {
+        let used = fs::metadata(path).and_then(|about| about.modified()).ok()?;
+        Some(SystemTime::now().duration_since(used).ok()? > UNUSED)
+    };
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|end| end == "cwasm") && old(&path) == Some(true) {
+            let _ = fs::remove_file(seal_of(&path));
+            let _ = fs::remove_file(&path);
         }
     }
 }
@@ -381,6 +411,23 @@ mod tests {
         assert!(private_directory(&path).is_ok());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(private_directory(&path).is_err());
+    }
+
+    #[test]
+    fn what_was_not_used_for_a_month_goes() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, new) = (root.path().join("old.cwasm"), root.path().join("new.cwasm"));
+        for path in [&old, &new] {
+            keep(path, b"machine code").unwrap();
+        }
+        let long_ago = SystemTime::now() - UNUSED - Duration::from_secs(60);
+        fs::File::open(&old)
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+        prune(root.path());
+        assert!(!old.exists() && !seal_of(&old).exists());
+        assert!(new.exists() && seal_of(&new).exists());
     }
 
     #[test]

@@ -133,6 +133,11 @@ impl Instance {
         Failure::internal()
     }
 
+    /// Whether it can still be called.
+    pub(super) fn is_alive(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// The host's own state of the instance, while it lives.
     pub(super) fn state(&mut self) -> Option<&mut State> {
         self.live.as_mut().map(|live| live.store.data_mut())

@@ -1,10 +1,12 @@
 //! The role `store`: one instance for each session, with that session's
 //! maildrop and no other in its world.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use restante_pop3::Listing;
+use tokio::sync::MutexGuard;
 use tracing::{info, warn};
 use wasmtime::component::ResourceAny;
 
@@ -61,16 +63,77 @@ impl Store for PluginStore {
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<Box<dyn Maildrop>, Failure> {
-        let path = self.maildrop_path(connection, account)?;
         let key = Key {
             identity: self.plugin.identity.clone(),
             tenant: connection.tenant.clone(),
-            path: path.clone(),
+            path: self.maildrop_path(connection, account)?,
             account: account.clone(),
         };
-        let mut instance = Instance::new(&self.plugin, &connection.tenant, path).await?;
+        let maildrop = PluginMaildrop {
+            plugin: self.plugin.clone(),
+            functions: self.functions.clone(),
+            shared: Arc::default(),
+            key,
+            listed: None,
+        };
+        drop(maildrop.awake().await?);
+        Ok(Box::new(maildrop))
+    }
+}
+
+/// An instance that has opened the maildrop.
+struct Awake {
+    instance: Instance,
+    functions: wit::Guest,
+    maildrop: ResourceAny,
+    /// Tells the session's instances apart.
+    number: u64,
+}
+
+/// The session's instance, shared with the readers that came out of it. None:
+/// it rests, or has failed; the next call makes another.
+#[derive(Default)]
+struct Shared {
+    awake: tokio::sync::Mutex<Option<Awake>>,
+    /// Readers that nobody pulls at any more, still held by the guest, with the
+    /// number of their instance.
+    done: Mutex<Vec<(u64, ResourceAny)>>,
+    instances: AtomicU64,
+}
+
+type AwakeGuard<'a> = tokio::sync::MappedMutexGuard<'a, Awake>;
+
+struct PluginMaildrop {
+    plugin: Arc<Plugin>,
+    functions: wit::GuestIndices,
+    shared: Arc<Shared>,
+    key: Key,
+    listed: Option<Arc<Listed>>,
+}
+
+impl PluginMaildrop {
+    /// The session's instance, with the maildrop open.
+    async fn awake(&self) -> Result<AwakeGuard<'_>, Failure> {
+        let mut awake = self.shared.awake.lock().await;
+        if !awake
+            .as_ref()
+            .is_some_and(|awake| awake.instance.is_alive())
+        {
+            *awake = None;
+            *awake = Some(self.wake().await?);
+        }
+        let mut awake = MutexGuard::map(awake, |awake| {
+            awake.as_mut().expect("made above, if it was not there")
+        });
+        self.release(&mut awake).await?;
+        Ok(awake)
+    }
+
+    async fn wake(&self) -> Result<Awake, Failure> {
+        let path = self.key.path.clone();
+        let mut instance = Instance::new(&self.plugin, &self.key.tenant, path).await?;
         let functions = self.functions.clone();
-        let account = convert::account(account);
+        let account = convert::account(&self.key.account);
         let (functions, opened) = instance
             .call("store.open", |store, guest| {
                 Box::pin(async move {
@@ -80,57 +143,35 @@ impl Store for PluginStore {
                 })
             })
             .await?;
-        let maildrop = opened?;
-        Ok(Box::new(PluginMaildrop {
-            plugin: self.plugin.clone(),
-            shared: Arc::new(Shared {
-                instance: tokio::sync::Mutex::new(instance),
-                functions,
-                done: Mutex::default(),
-            }),
-            maildrop,
-            key,
-            listed: None,
-        }))
+        Ok(Awake {
+            instance,
+            functions,
+            maildrop: opened?,
+            number: self.shared.instances.fetch_add(1, Ordering::Relaxed),
+        })
     }
-}
 
-/// The session's instance, shared with the readers that came out of it.
-struct Shared {
-    instance: tokio::sync::Mutex<Instance>,
-    functions: wit::Guest,
-    /// Readers that nobody pulls at any more, still held by the guest.
-    done: Mutex<Vec<ResourceAny>>,
-}
-
-impl Shared {
     /// Hands finished readers back to the guest, whose destructor may run.
-    async fn release(&self, instance: &mut Instance) -> Result<(), Failure> {
-        let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
-        for reader in done {
-            instance
-                .call("store.reader.drop", |store, _| {
-                    Box::pin(reader.resource_drop_async(store))
-                })
-                .await?;
+    async fn release(&self, awake: &mut Awake) -> Result<(), Failure> {
+        for (number, reader) in self.shared.take_done() {
+            // Those of an earlier instance went with it.
+            if number == awake.number {
+                awake
+                    .instance
+                    .call("store.reader.drop", |store, _| {
+                        Box::pin(reader.resource_drop_async(store))
+                    })
+                    .await?;
+            }
         }
         Ok(())
     }
-}
 
-struct PluginMaildrop {
-    plugin: Arc<Plugin>,
-    shared: Arc<Shared>,
-    maildrop: ResourceAny,
-    key: Key,
-    listed: Option<Arc<Listed>>,
-}
-
-impl PluginMaildrop {
     async fn stamp(&mut self) -> Result<Option<String>, Failure> {
-        let (functions, maildrop) = (self.shared.functions.clone(), self.maildrop);
-        let mut instance = self.shared.instance.lock().await;
-        instance
+        let mut awake = self.awake().await?;
+        let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
+        awake
+            .instance
             .call("store.stamp", |store, _| {
                 Box::pin(async move { functions.maildrop().call_stamp(store, maildrop).await })
             })
@@ -140,15 +181,16 @@ impl PluginMaildrop {
 
     /// The listing as the guest tells it, checked.
     async fn ask(&mut self) -> Result<Listed, Failure> {
-        let (functions, maildrop) = (self.shared.functions.clone(), self.maildrop);
-        let mut instance = self.shared.instance.lock().await;
-        let told = instance
+        let mut awake = self.awake().await?;
+        let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
+        let told = awake
+            .instance
             .call("store.listing", |store, _| {
                 Box::pin(async move { functions.maildrop().call_listing(store, maildrop).await })
             })
             .await?
             .map_err(Failure::from)?;
-        checked(told).map_err(|lie| instance.lie("store.listing", lie))
+        checked(told).map_err(|lie| awake.instance.lie("store.listing", lie))
     }
 
     fn names(&self, positions: &[usize]) -> Result<Vec<String>, Failure> {
@@ -161,12 +203,17 @@ impl PluginMaildrop {
     }
 
     async fn open_file(&self, named: wit::FileRange) -> Result<Content, Failure> {
-        let mut instance = self.shared.instance.lock().await;
-        let maildrop = instance.state().and_then(|state| state.maildrop.clone());
-        let Some(maildrop) = maildrop else {
-            return Err(instance.lie("store.content", "a file, without a granted maildrop"));
+        let maildrop = {
+            let mut awake = self.awake().await?;
+            let state = awake.instance.state();
+            match state.and_then(|state| state.maildrop.clone()) {
+                Some(maildrop) => maildrop,
+                None => {
+                    let what = "a file, without a granted maildrop";
+                    return Err(awake.instance.lie("store.content", what));
+                }
+            }
         };
-        drop(instance);
         let path = named.path.clone();
         let opened: std::io::Result<FileRange> = tokio::task::spawn_blocking(move || {
             grants::open_range(&maildrop, &named.path, named.offset, named.length)
@@ -208,27 +255,28 @@ impl Maildrop for PluginMaildrop {
 
     async fn content(&mut self, position: usize) -> Result<Content, Failure> {
         let name = self.names(&[position])?.remove(0);
-        let (functions, maildrop) = (self.shared.functions.clone(), self.maildrop);
-        let content = {
-            let mut instance = self.shared.instance.lock().await;
-            self.shared.release(&mut instance).await?;
-            instance
-                .call("store.content", |store, _| {
-                    Box::pin(async move {
-                        functions
-                            .maildrop()
-                            .call_content(store, maildrop, &name)
-                            .await
-                    })
+        let mut awake = self.awake().await?;
+        let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
+        let content = awake
+            .instance
+            .call("store.content", |store, _| {
+                Box::pin(async move {
+                    functions
+                        .maildrop()
+                        .call_content(store, maildrop, &name)
+                        .await
                 })
-                .await?
-                .map_err(Failure::from)?
-        };
+            })
+            .await?
+            .map_err(Failure::from)?;
+        let number = awake.number;
+        drop(awake);
         match content {
             wit::Content::Inline(octets) => Ok(Content::Inline(octets)),
             wit::Content::File(named) => self.open_file(named).await,
             wit::Content::Reader(reader) => Ok(Content::Reader(Box::new(PluginReader {
                 shared: self.shared.clone(),
+                number,
                 reader,
             }))),
         }
@@ -236,10 +284,10 @@ impl Maildrop for PluginMaildrop {
 
     async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure> {
         let names = self.names(positions)?;
-        let (functions, maildrop) = (self.shared.functions.clone(), self.maildrop);
-        let mut instance = self.shared.instance.lock().await;
-        self.shared.release(&mut instance).await?;
-        instance
+        let mut awake = self.awake().await?;
+        let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
+        awake
+            .instance
             .call("store.remove", |store, _| {
                 Box::pin(async move {
                     functions
@@ -251,26 +299,45 @@ impl Maildrop for PluginMaildrop {
             .await?
             .map_err(Failure::from)
     }
+
+    async fn rest(&mut self) {
+        *self.shared.awake.lock().await = None;
+        self.shared.take_done();
+    }
+}
+
+impl Shared {
+    fn take_done(&self) -> Vec<(u64, ResourceAny)> {
+        // Nothing in the list can be half done.
+        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 struct PluginReader {
     shared: Arc<Shared>,
+    number: u64,
     reader: ResourceAny,
 }
 
 #[async_trait]
 impl ContentReader for PluginReader {
     async fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure> {
-        let (functions, reader) = (self.shared.functions.clone(), self.reader);
-        let mut instance = self.shared.instance.lock().await;
-        let octets = instance
+        let mut awake = self.shared.awake.lock().await;
+        // A reader does not outlive its instance.
+        let awake = awake
+            .as_mut()
+            .filter(|awake| awake.number == self.number)
+            .ok_or_else(Failure::internal)?;
+        let (functions, reader) = (awake.functions.clone(), self.reader);
+        let octets = awake
+            .instance
             .call("store.reader.read", |store, _| {
                 Box::pin(async move { functions.reader().call_read(store, reader, limit).await })
             })
             .await?
             .map_err(Failure::from)?;
         if octets.len() > limit as usize {
-            return Err(instance.lie(
+            return Err(awake.instance.lie(
                 "store.reader.read",
                 format!("{} octets where {limit} were asked for", octets.len()),
             ));
@@ -286,7 +353,7 @@ impl Drop for PluginReader {
             .done
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        done.push(self.reader);
+        done.push((self.number, self.reader));
     }
 }
 
