@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::backend::{Content, ContentReader, Failure};
+use crate::cached;
 
 /// Octets of one chunk at most: what one read of a file, one pull of a guest's
 /// reader and one turn of the session loop move.
@@ -87,8 +88,6 @@ struct FileSource {
     path: PathBuf,
     at: u64,
     left: u64,
-    /// Whether a read that must not wait is worth trying.
-    without_waiting: bool,
 }
 
 impl Source {
@@ -102,7 +101,6 @@ impl Source {
                 path: range.path,
                 at: range.offset,
                 left: range.length,
-                without_waiting: true,
             }),
         };
         let mut source = Source {
@@ -184,7 +182,7 @@ impl FileSource {
         let start = chunk.len();
         let length = usize::try_from(self.left).map_or(limit, |left| left.min(limit));
         chunk.resize(start + length, 0);
-        let read = match self.read_from_cache(&mut chunk[start..]) {
+        let read = match cached::read_at(&self.file, &mut chunk[start..], self.at) {
             Some(read) => read,
             None => self.read_waiting(chunk, start).await?,
         };
@@ -202,31 +200,6 @@ impl FileSource {
         self.at += read as u64;
         self.left -= read as u64;
         Ok(())
-    }
-
-    /// What the page cache has is there in microseconds: not worth a thread.
-    /// None: it has to be waited for.
-    #[cfg(target_os = "linux")]
-    fn read_from_cache(&mut self, space: &mut [u8]) -> Option<io::Result<usize>> {
-        use rustix::io::{Errno, ReadWriteFlags, preadv2};
-        if !self.without_waiting {
-            return None;
-        }
-        let space = &mut [io::IoSliceMut::new(space)];
-        match preadv2(&*self.file, space, self.at, ReadWriteFlags::NOWAIT) {
-            Ok(read) => Some(Ok(read)),
-            Err(Errno::AGAIN | Errno::INTR) => None,
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-                self.without_waiting = false;
-                None
-            }
-            Err(error) => Some(Err(error.into())),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn read_from_cache(&mut self, _space: &mut [u8]) -> Option<io::Result<usize>> {
-        None
     }
 
     async fn read_waiting(
@@ -337,16 +310,16 @@ mod tests {
     #[tokio::test]
     async fn a_file_read_on_the_blocking_thread() {
         let octets = octets(200_000);
-        let mut source = Source::new(file(&octets, 0, 200_000));
-        if let Origin::File(file) = &mut source.origin {
-            file.without_waiting = false;
-        }
-        let (mut all, mut chunk) = (Vec::new(), Vec::new());
-        while !source.ended() {
-            source.next(&mut chunk).await.expect("nothing fails");
-            all.extend_from_slice(&chunk);
-        }
-        assert!(all == octets);
+        let source = Source::new(file(&octets, 1000, 199_000));
+        let Origin::File(file) = &source.origin else {
+            unreachable!("it is a file");
+        };
+        let mut chunk = vec![7; 100];
+        chunk.resize(50_000, 0);
+        let read = file.read_waiting(&mut chunk, 100).await;
+        let read = read.expect("in time").expect("nothing fails");
+        assert!(read > 0 && chunk[..100] == [7; 100]);
+        assert!(chunk[100..100 + read] == octets[1000..1000 + read]);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod backend;
+pub mod cached;
 pub mod config;
 pub mod connection;
 pub mod content;

@@ -29,10 +29,6 @@ const TABLES_PER_COMPONENT: u32 = 64;
 const TABLE_ELEMENTS: usize = 100_000;
 /// Octets of wasmtime's own state for one core instance, and for one component.
 const INSTANCE_STATE: usize = 1 << 20;
-/// Octets of a slot that stay mapped when an instance ends, so that the next
-/// one does not fault them in again.
-const KEEP_RESIDENT: usize = 128 << 10;
-
 /// Makes the engine that every plugin of the process runs in.
 pub(super) fn engine(instances: u32) -> wasmtime::Result<Engine> {
     let engine = Engine::new(&settings(instances))?;
@@ -86,8 +82,10 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(memory)
-        .linear_memory_keep_resident(KEEP_RESIDENT)
-        .table_keep_resident(KEEP_RESIDENT / 8)
+        // What an ended instance touched is given back: guests touch few pages,
+        // and those not where a slot begins.
+        .linear_memory_keep_resident(0)
+        .table_keep_resident(0)
         .pagemap_scan(Enabled::No);
     pool
 }

@@ -11,6 +11,7 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::backend::{Account, FileRange};
+use crate::cached;
 use crate::config::Grants;
 use crate::template::{ExpandError, Values};
 
@@ -64,12 +65,17 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Puts the granted directories into a guest's world.
+/// A granted directory: its path in the guest, and the directory.
+pub(super) type Granted = (Arc<str>, Arc<Dir>);
+
+/// Puts the granted directories into a guest's world. What it gives back is the
+/// same for the host's own work on them.
 pub(super) fn preopen(
     wasi: &mut WasiCtxBuilder,
     grants: &Grants,
     maildrop: Option<&Path>,
-) -> wasmtime::Result<()> {
+) -> wasmtime::Result<Vec<Granted>> {
+    let mut granted = Vec::with_capacity(grants.directories.len());
     for directory in &grants.directories {
         let permissions = if directory.write {
             FsPerms::ReadWrite
@@ -78,12 +84,24 @@ pub(super) fn preopen(
         };
         wasi.preopened_dir(&directory.host, &directory.guest, permissions)
             .map_err(|error| error.context(format!("granted directory {:?}", directory.host)))?;
+        let dir = Dir::open_ambient_dir(&directory.host, ambient_authority())?;
+        granted.push((directory.guest.as_str().into(), Arc::new(dir)));
     }
     if let Some(path) = maildrop {
         wasi.preopened_dir(path, MAILDROP, FsPerms::ReadWrite)
             .map_err(|error| error.context(format!("maildrop {path:?}")))?;
     }
-    Ok(())
+    Ok(granted)
+}
+
+/// Whether all that an instance opens when it is made takes no waiting.
+pub(super) fn are_cached(grants: &Grants, maildrop: Option<&Path>) -> bool {
+    grants
+        .directories
+        .iter()
+        .map(|directory| directory.host.as_path())
+        .chain(maildrop)
+        .all(cached::knows)
 }
 
 /// Opens a file below a granted directory: a regular file only, never above
@@ -100,24 +118,35 @@ pub(super) fn open_below(dir: &Dir, path: &str) -> io::Result<File> {
     options.read(true);
     #[cfg(unix)]
     options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32);
-    let file = dir.open_with(path, &options)?.into_std();
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
-    }
-    Ok(file)
+    regular(dir.open_with(path, &options)?.into_std())
 }
 
-/// Opens part of a file for a RETR, and fixes how long it is.
-pub(super) fn open_range(
-    dir: &Dir,
+/// The same, if it takes no waiting.
+pub(super) fn open_cached_below(dir: &Dir, path: &str) -> Option<io::Result<File>> {
+    if path.len() > PATH {
+        return None;
+    }
+    Some(cached::open(dir, path)?.and_then(regular))
+}
+
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "not a regular file",
+    ))
+}
+
+/// The part of an open file that a guest has named for a RETR; fixes how long
+/// it is.
+pub(super) fn range(
+    file: File,
     path: &str,
     offset: u64,
     length: Option<u64>,
 ) -> io::Result<FileRange> {
-    let file = open_below(dir, path)?;
     let size = file.metadata()?.len();
     let rest = size.checked_sub(offset);
     let length = match (rest, length) {
@@ -209,6 +238,8 @@ mod tests {
             "mail/",
         ] {
             assert!(open_below(&dir, path).is_err(), "{path:?} was opened");
+            let quick = open_cached_below(&dir, path);
+            assert!(!matches!(quick, Some(Ok(_))), "{path:?} was opened");
         }
         assert!(open_below(&dir, &"a/".repeat(4000)).is_err());
     }
@@ -216,16 +247,19 @@ mod tests {
     #[test]
     fn a_range_lies_within_the_file() {
         let (_root, dir) = tree();
-        assert_eq!(open_range(&dir, "mail", 0, None).unwrap().length, 10);
-        assert_eq!(open_range(&dir, "mail", 4, Some(6)).unwrap().length, 6);
-        assert_eq!(open_range(&dir, "mail", 10, None).unwrap().length, 0);
+        let open_range = |dir: &Dir, offset, length| {
+            range(open_below(dir, "mail").unwrap(), "mail", offset, length)
+        };
+        assert_eq!(open_range(&dir, 0, None).unwrap().length, 10);
+        assert_eq!(open_range(&dir, 4, Some(6)).unwrap().length, 6);
+        assert_eq!(open_range(&dir, 10, None).unwrap().length, 0);
         for (offset, length) in [
             (11, None),
             (4, Some(7)),
             (u64::MAX, Some(u64::MAX)),
             (0, Some(u64::MAX)),
         ] {
-            assert!(open_range(&dir, "mail", offset, length).is_err());
+            assert!(open_range(&dir, offset, length).is_err());
         }
     }
 

@@ -11,14 +11,16 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
+use cap_std::fs::Dir;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::error;
 use wasmtime::component::{Instance as GuestInstance, ResourceTable};
 use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
-use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use super::catalog::chain;
+use super::grants::Granted;
 use super::output::{Output, Voice};
 use super::state::{Limits, State};
 use super::{Plugin, grants};
@@ -174,11 +176,16 @@ impl Whose {
             self.tenant.clone(),
             plugin.limits.log_lines,
         )));
-        let (wasi, maildrop) = {
+        let World {
+            wasi,
+            maildrop,
+            directories,
+        } = if grants::are_cached(&plugin.grants, maildrop.as_deref()) {
+            World::new(plugin, &voice, maildrop)?
+        } else {
             let plugin = plugin.clone();
             let voice = voice.clone();
-            // Opening directories waits for the disk.
-            tokio::task::spawn_blocking(move || world(&plugin, &voice, maildrop)).await??
+            tokio::task::spawn_blocking(move || World::new(&plugin, &voice, maildrop)).await??
         };
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
@@ -190,6 +197,7 @@ impl Whose {
                 limits: Limits::new(plugin.limits.memory),
                 settings: plugin.settings.clone(),
                 maildrop,
+                directories,
                 voice,
             },
         );
@@ -239,26 +247,43 @@ impl Whose {
 
 /// What one instance sees of the world: its grants, its voice, the clocks and
 /// randomness. No environment, no arguments, no network.
-fn world(
-    plugin: &Plugin,
-    voice: &Arc<Mutex<Voice>>,
-    maildrop: Option<PathBuf>,
-) -> wasmtime::Result<(wasmtime_wasi::WasiCtx, Option<Arc<cap_std::fs::Dir>>)> {
-    let mut wasi = WasiCtxBuilder::new();
-    wasi.stdout(Output::stdout(voice))
-        .stderr(Output::stderr(voice))
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false)
-        .max_random_size(RANDOM);
-    let opened = match &maildrop {
-        Some(path) => grants::open_maildrop(path, plugin.grants.create_maildrop)
-            .map_err(|error| wasmtime::Error::from(error).context(format!("maildrop {path:?}")))?,
-        None => None,
-    };
-    let present = maildrop.filter(|_| opened.is_some());
-    grants::preopen(&mut wasi, &plugin.grants, present.as_deref())?;
-    Ok((wasi.build(), opened))
+struct World {
+    wasi: WasiCtx,
+    maildrop: Option<Arc<Dir>>,
+    directories: Arc<[Granted]>,
+}
+
+impl World {
+    /// Opens the granted directories, which may wait for the disk.
+    fn new(
+        plugin: &Plugin,
+        voice: &Arc<Mutex<Voice>>,
+        maildrop: Option<PathBuf>,
+    ) -> wasmtime::Result<Self> {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(Output::stdout(voice))
+            .stderr(Output::stderr(voice))
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM);
+        let opened = match &maildrop {
+            Some(path) => {
+                let opened = grants::open_maildrop(path, plugin.grants.create_maildrop);
+                opened.map_err(|error| {
+                    wasmtime::Error::from(error).context(format!("maildrop {path:?}"))
+                })?
+            }
+            None => None,
+        };
+        let present = maildrop.filter(|_| opened.is_some());
+        let directories = grants::preopen(&mut wasi, &plugin.grants, present.as_deref())?;
+        Ok(Self {
+            wasi: wasi.build(),
+            maildrop: opened,
+            directories: directories.into(),
+        })
+    }
 }
 
 /// The guest's functions, innermost first.

@@ -8,6 +8,7 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::grants::Granted;
 use super::output::Voice;
 
 /// Table elements that one instance may have in all.
@@ -25,6 +26,8 @@ pub(crate) struct State {
     /// The session's maildrop directory, where the plugin has that grant and
     /// the directory exists.
     pub(super) maildrop: Option<Arc<Dir>>,
+    /// The plugin's other directories, under their paths in the guest.
+    pub(super) directories: Arc<[Granted]>,
     pub(super) voice: Arc<Mutex<Voice>>,
 }
 

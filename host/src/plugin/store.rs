@@ -1,6 +1,7 @@
 //! The role `store`: one instance for each session, with that session's
 //! maildrop and no other in its world.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +18,7 @@ use super::{Plugin, convert, grants};
 use crate::backend::{
     Account, Connection, Content, ContentReader, Entries, Failure, FileRange, Maildrop, Store,
 };
+use crate::cached;
 
 pub(super) struct PluginStore {
     pub(super) plugin: Arc<Plugin>,
@@ -52,9 +54,13 @@ impl Store for PluginStore {
                 connection.tenant, self.plugin.name, account.maildrop
             ));
         };
-        let canonical = tokio::task::spawn_blocking(move || grants::canonical(&path))
-            .await
-            .map_err(|_| Failure::internal())?;
+        let canonical = if cached::knows(&path) {
+            grants::canonical(&path)
+        } else {
+            tokio::task::spawn_blocking(move || grants::canonical(&path))
+                .await
+                .map_err(|_| Failure::internal())?
+        };
         Ok(canonical.to_string_lossy().into_owned())
     }
 
@@ -202,7 +208,29 @@ impl PluginMaildrop {
             .ok_or_else(Failure::internal)
     }
 
-    async fn open_file(&self, named: wit::FileRange) -> Result<Content, Failure> {
+    /// What the guest says of a message.
+    async fn ask_content(&self, name: &str) -> Result<(wit::Content, u64), Failure> {
+        let mut awake = self.awake().await?;
+        let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
+        let name = name.to_owned();
+        let content = awake
+            .instance
+            .call("store.content", |store, _| {
+                Box::pin(async move {
+                    functions
+                        .maildrop()
+                        .call_content(store, maildrop, &name)
+                        .await
+                })
+            })
+            .await?
+            .map_err(Failure::from)?;
+        Ok((content, awake.number))
+    }
+
+    /// Opens the file that the guest has named: at once if its path is cached,
+    /// else where waiting does no harm.
+    async fn open_file(&self, named: &wit::FileRange) -> Result<io::Result<FileRange>, Failure> {
         let maildrop = {
             let mut awake = self.awake().await?;
             let state = awake.instance.state();
@@ -214,19 +242,16 @@ impl PluginMaildrop {
                 }
             }
         };
-        let path = named.path.clone();
-        let opened: std::io::Result<FileRange> = tokio::task::spawn_blocking(move || {
-            grants::open_range(&maildrop, &named.path, named.offset, named.length)
-        })
-        .await
-        .map_err(|_| Failure::internal())?;
-        opened.map(Content::File).map_err(|error| {
-            info!(
-                plugin = %self.plugin.name, tenant = self.key.tenant, ?path, %error,
-                "a message's file cannot be opened"
-            );
-            Failure::Temporary("the message cannot be read".into())
-        })
+        let opened = match grants::open_cached_below(&maildrop, &named.path) {
+            Some(opened) => opened,
+            None => {
+                let path = named.path.clone();
+                tokio::task::spawn_blocking(move || grants::open_below(&maildrop, &path))
+                    .await
+                    .map_err(|_| Failure::internal())?
+            }
+        };
+        Ok(opened.and_then(|file| grants::range(file, &named.path, named.offset, named.length)))
     }
 }
 
@@ -255,31 +280,31 @@ impl Maildrop for PluginMaildrop {
 
     async fn content(&mut self, position: usize) -> Result<Content, Failure> {
         let name = self.names(&[position])?.remove(0);
-        let mut awake = self.awake().await?;
-        let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
-        let content = awake
-            .instance
-            .call("store.content", |store, _| {
-                Box::pin(async move {
-                    functions
-                        .maildrop()
-                        .call_content(store, maildrop, &name)
-                        .await
-                })
-            })
-            .await?
-            .map_err(Failure::from)?;
-        let number = awake.number;
-        drop(awake);
-        match content {
-            wit::Content::Inline(octets) => Ok(Content::Inline(octets)),
-            wit::Content::File(named) => self.open_file(named).await,
-            wit::Content::Reader(reader) => Ok(Content::Reader(Box::new(PluginReader {
-                shared: self.shared.clone(),
-                number,
-                reader,
-            }))),
+        // A store may name a file without looking at it. If it is not there (a
+        // mail program has moved it), the store is asked once more.
+        for last in [false, true] {
+            let (content, number) = self.ask_content(&name).await?;
+            let named = match content {
+                wit::Content::Inline(octets) => return Ok(Content::Inline(octets)),
+                wit::Content::Reader(reader) => {
+                    return Ok(Content::Reader(Box::new(PluginReader {
+                        shared: self.shared.clone(),
+                        number,
+                        reader,
+                    })));
+                }
+                wit::Content::File(named) => named,
+            };
+            match self.open_file(&named).await? {
+                Ok(range) => return Ok(Content::File(range)),
+                Err(error) if last => info!(
+                    plugin = %self.plugin.name, tenant = self.key.tenant, path = ?named.path, %error,
+                    "a message's file cannot be opened"
+                ),
+                Err(_) => {}
+            }
         }
+        Err(Failure::Temporary("the message cannot be read".into()))
     }
 
     async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure> {
