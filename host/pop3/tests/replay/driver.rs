@@ -109,11 +109,16 @@ impl<'a> Replay<'a> {
                 self.session.refuse(&wrong(), &mut self.out);
             }
             Action::ScramKeys { user, hash } => {
-                let keys = self.dialogue.credentials.scram_keys(&user, hash);
+                let keys = match &self.dialogue.at_scram {
+                    Some(refusal) => Err(refusal.clone()),
+                    None => {
+                        let keys = self.dialogue.credentials.scram_keys(&user, hash);
+                        keys.ok_or_else(wrong)
+                    }
+                };
                 let random = ScramNonce::from_random([self.causes.len() as u8; 18]);
                 let nonce = self.dialogue.nonce.as_ref().unwrap_or(&random);
-                self.session
-                    .scram_keys(keys.ok_or_else(wrong), nonce, &mut self.out);
+                self.session.scram_keys(keys, nonce, &mut self.out);
             }
             Action::StartTls => {
                 self.deaf = true;
@@ -149,8 +154,9 @@ impl<'a> Replay<'a> {
         let listing = Listing::new(mail.map(|mail| (mail.id.as_str(), mail.octets)));
         let listing = Arc::new(listing.expect("a dialogue's listing is legal"));
         let maildrop = Maildrop::new(listing);
-        let (expire, login_delay_seconds) = self.dialogue.policy;
-        self.session.policy(expire, login_delay_seconds);
+        if let Some((expire, login_delay_seconds)) = self.dialogue.policy {
+            self.session.policy(Some(expire), Some(login_delay_seconds));
+        }
         self.session.logged_in(maildrop, &mut self.out);
     }
 

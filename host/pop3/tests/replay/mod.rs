@@ -26,12 +26,13 @@ pub(crate) struct Dialogue {
     nonce: Option<ScramNonce>,
     credentials: Credentials,
     /// What the driver says of the user at login: EXPIRE and LOGIN-DELAY.
-    policy: (Option<Retention>, Option<u32>),
+    policy: Option<(Retention, u32)>,
     /// Messages that only a client may see who said UTF8.
     utf8_mail: Vec<u32>,
     /// Why logins fail within their exchanges.
     causes: String,
     at_login: Vec<Refusal>,
+    at_scram: Option<Refusal>,
     at_retrieve: Vec<(u32, Refusal)>,
     at_update: Option<Refusal>,
     removes: Option<Vec<u32>>,
@@ -70,10 +71,11 @@ impl Dialogue {
             timestamp: None,
             nonce: None,
             credentials: Credentials::default(),
-            policy: (None, None),
+            policy: None,
             utf8_mail: Vec::new(),
             causes: String::new(),
             at_login: Vec::new(),
+            at_scram: None,
             at_retrieve: Vec::new(),
             at_update: None,
             removes: None,
@@ -142,13 +144,14 @@ impl Dialogue {
             "login-delay" => self.settings.login_delay_seconds = Some(by_user(value, number)?),
             "policy" => {
                 let (expire, delay) = value.split_once(' ').ok_or("a delay is missing")?;
-                self.policy = (Some(retention(expire)?), Some(number(delay)?));
+                self.policy = Some((retention(expire)?, number(delay)?));
             }
             "scope" => self.settings.discovery.scope = Some(text(value)?),
             "openid-configuration" => {
                 self.settings.discovery.openid_configuration = Some(text(value)?);
             }
             "causes" => self.causes = value.into(),
+            "at-scram" => self.at_scram = Some(refusal(value)?),
             "at-login" => self.at_login.push(refusal(value)?),
             "at-retrieve" => {
                 let (message, value) = value.split_once(' ').ok_or("a code is missing")?;
