@@ -5,6 +5,7 @@ use crate::action::{Action, Close, DigestAlgorithm, Login, State};
 use crate::command::{Auth, Command, LanguageRange, Syntax};
 use crate::reply::{languages, mechanisms, negative, positive, status};
 use crate::sasl::{self, Bearer, Exchange, Malformed, Mechanism, Stop, Terms, Turn};
+use crate::secret::Sensitive;
 use crate::wording::{Language, Phrase};
 
 impl Session {
@@ -174,6 +175,8 @@ impl Session {
         };
         let decoded = match line {
             b"*" => Err(Malformed::Cancelled),
+            // Legal in the AUTH line only, but curl writes every empty response so.
+            b"=" => Ok(Sensitive::default()),
             line => sasl::decoded(line),
         };
         let turn = decoded
