@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use crate::secret::Secret;
+use crate::prepare;
+use crate::sasl::{self, Malformed};
+use crate::secret::{Secret, Sensitive};
 
 /// A command with its arguments.
 ///
@@ -19,10 +21,24 @@ use crate::secret::Secret;
 /// except behind PASS, where they belong to the password.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// RFC 1939 section 7. The name is not empty and has no control characters.
+    /// RFC 1939 section 7. The name is prepared (RFC 6856 section 2.2): not
+    /// empty, without control characters.
     User(String),
-    /// RFC 1939 section 7. Everything behind the first SP.
+    /// RFC 1939 section 7. Everything behind the first SP, prepared.
     Pass(Secret),
+    /// RFC 1939 section 7.
+    Apop {
+        /// Like USER's.
+        user: String,
+        /// Lower-case hexadecimal.
+        digest: String,
+    },
+    /// RFC 5034 section 4. None is an old client's way to ask for the list.
+    Auth(Option<Auth>),
+    /// RFC 6856 section 2.1.
+    Utf8,
+    /// RFC 6856 section 3.2. None asks for the list.
+    Lang(Option<LanguageRange>),
     /// RFC 2595 section 4.
     Stls,
     /// RFC 2449 section 5.
@@ -52,6 +68,29 @@ pub(crate) enum Command {
     Uidl(Option<Number>),
 }
 
+/// The arguments of AUTH:
+///
+/// ```text
+/// auth-command     = "AUTH" SP sasl-mech [SP initial-response]
+/// initial-response = base64 / "="
+/// ```
+#[derive(Debug)]
+pub(crate) struct Auth {
+    /// None: not one of ours.
+    pub(crate) mechanism: Option<sasl::Mechanism>,
+    /// Decoded; a single "=" stands for nothing.
+    pub(crate) initial: Option<Result<Sensitive, Malformed>>,
+}
+
+/// What LANG asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LanguageRange {
+    /// "*": as the server likes.
+    Any,
+    /// A basic language range (RFC 4647 section 2.1).
+    Basic(String),
+}
+
 /// What stands where a message-number belongs: decimal digits. A number beyond
 /// u64 is kept as the largest one, which no maildrop has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,10 +111,14 @@ pub(crate) enum Syntax {
     MissingArgument,
     /// Digits belong there.
     NotANumber,
-    /// Not UTF-8, or with control characters, or with a space in front.
+    /// Not UTF-8, or SASLprep refuses it, or with a space in front.
     UserName,
-    /// Not UTF-8.
+    /// Not UTF-8, or SASLprep refuses it.
     Password,
+    /// APOP's is 32 hexadecimal digits.
+    Digest,
+    /// Not letters, digits and hyphens in their order.
+    LanguageRange,
 }
 
 impl Command {
@@ -112,9 +155,13 @@ const KEYWORDS: &[(&str, Read)] = &[
     ("RSET", |rest| none(rest).map(|()| Command::Rset)),
     ("USER", |rest| user_name(rest).map(Command::User)),
     ("PASS", |rest| password(rest).map(Command::Pass)),
+    ("AUTH", |rest| auth(rest).map(Command::Auth)),
+    ("APOP", apop),
     ("QUIT", |rest| none(rest).map(|()| Command::Quit)),
     ("CAPA", |rest| none(rest).map(|()| Command::Capa)),
     ("STLS", |rest| none(rest).map(|()| Command::Stls)),
+    ("UTF8", |rest| none(rest).map(|()| Command::Utf8)),
+    ("LANG", |rest| language_range(rest).map(Command::Lang)),
 ];
 
 fn none(rest: Option<&[u8]>) -> Result<(), Syntax> {
@@ -156,10 +203,10 @@ fn user_name(rest: Option<&[u8]>) -> Result<String, Syntax> {
         return Err(Syntax::MissingArgument);
     }
     let name = std::str::from_utf8(name).map_err(|_| Syntax::UserName)?;
-    if name.starts_with(' ') || name.chars().any(char::is_control) {
+    if name.starts_with(' ') {
         return Err(Syntax::UserName);
     }
-    Ok(name.to_owned())
+    prepare::user_name(name).map_err(|_| Syntax::UserName)
 }
 
 fn password(rest: Option<&[u8]>) -> Result<Secret, Syntax> {
@@ -167,7 +214,61 @@ fn password(rest: Option<&[u8]>) -> Result<Secret, Syntax> {
         None | Some(b"") => return Err(Syntax::MissingArgument),
         Some(secret) => std::str::from_utf8(secret).map_err(|_| Syntax::Password)?,
     };
-    Ok(Secret::new(secret.to_owned()))
+    prepare::password(secret).map_err(|_| Syntax::Password)
+}
+
+fn apop(rest: Option<&[u8]>) -> Result<Command, Syntax> {
+    let arguments = forgiven(rest);
+    if !arguments.contains(&b' ') {
+        return Err(Syntax::MissingArgument);
+    }
+    let arguments = std::str::from_utf8(arguments).map_err(|_| Syntax::UserName)?;
+    let (name, digest) = sasl::name_and_digest(arguments).ok_or(Syntax::Digest)?;
+    Ok(Command::Apop {
+        user: user_name(Some(name.as_bytes()))?,
+        digest,
+    })
+}
+
+fn auth(rest: Option<&[u8]>) -> Result<Option<Auth>, Syntax> {
+    let arguments = forgiven(rest);
+    if arguments.is_empty() {
+        return Ok(None);
+    }
+    let space = arguments.iter().position(|&octet| octet == b' ');
+    let (name, initial) = match space {
+        Some(space) => (&arguments[..space], Some(&arguments[space + 1..])),
+        None => (arguments, None),
+    };
+    Ok(Some(Auth {
+        mechanism: sasl::Mechanism::named(name),
+        initial: initial.map(|initial| match initial {
+            b"=" => Ok(Sensitive::default()),
+            initial => sasl::decoded(initial),
+        }),
+    }))
+}
+
+/// ```text
+/// language-range = (1*8ALPHA *("-" 1*8alphanum)) / "*"
+/// ```
+fn language_range(rest: Option<&[u8]>) -> Result<Option<LanguageRange>, Syntax> {
+    let range = match forgiven(rest) {
+        b"" => return Ok(None),
+        b"*" => return Ok(Some(LanguageRange::Any)),
+        range => std::str::from_utf8(range).map_err(|_| Syntax::LanguageRange)?,
+    };
+    let is_subtag = |(index, subtag): (usize, &str)| {
+        (1..=8).contains(&subtag.len())
+            && subtag.bytes().all(|octet| match index {
+                0 => octet.is_ascii_alphabetic(),
+                _ => octet.is_ascii_alphanumeric(),
+            })
+    };
+    if !range.split('-').enumerate().all(is_subtag) {
+        return Err(Syntax::LanguageRange);
+    }
+    Ok(Some(LanguageRange::Basic(range.to_owned())))
 }
 
 /// The arguments without the spaces that some clients leave at the end.
@@ -199,7 +300,9 @@ impl fmt::Display for Syntax {
             Syntax::MissingArgument => "argument missing",
             Syntax::NotANumber => "argument is not a number",
             Syntax::UserName => "not a user name",
-            Syntax::Password => "password is not UTF-8",
+            Syntax::Password => "not a password",
+            Syntax::Digest => "a digest of 32 hexadecimal digits is missing",
+            Syntax::LanguageRange => "not a language range",
         })
     }
 }
@@ -286,7 +389,7 @@ mod tests {
 
     #[test]
     fn commands_without_arguments_take_none() {
-        for keyword in ["STAT", "NOOP", "RSET", "QUIT", "CAPA", "STLS"] {
+        for keyword in ["STAT", "NOOP", "RSET", "QUIT", "CAPA", "STLS", "UTF8"] {
             let line = format!("{keyword} 1");
             assert_eq!(
                 error(line.as_bytes()),
@@ -332,6 +435,101 @@ mod tests {
         assert_eq!(error(b"USER  mrose"), Syntax::UserName);
         assert_eq!(error(b"USER \xc3\x28"), Syntax::UserName);
         assert_eq!(error("USER a\u{85}b".as_bytes()), Syntax::UserName);
+        assert_eq!(error("USER \u{ad}".as_bytes()), Syntax::UserName);
+        assert_eq!(error("PASS a\u{85}b".as_bytes()), Syntax::Password);
+    }
+
+    #[test]
+    fn names_and_passwords_are_prepared() {
+        match Command::parse("USER I\u{ad}\u{2168}".as_bytes()).unwrap() {
+            Command::User(user) => assert_eq!(user, "IIX"),
+            other => panic!("{other:?}"),
+        }
+        match Command::parse("PASS a\u{a0}A\u{30a}".as_bytes()).unwrap() {
+            Command::Pass(secret) => assert_eq!(secret.expose(), "a \u{c5}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn apop_takes_a_name_and_a_digest() {
+        let digest = "c4c9334bac560ecc979e58001b3e22fb";
+        for name in ["mrose", "two words"] {
+            let line = format!("APOP {name} {digest} ");
+            match Command::parse(line.as_bytes()).unwrap() {
+                Command::Apop { user, digest: said } => {
+                    assert_eq!((user.as_str(), said.as_str()), (name, digest));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(error(b"APOP"), Syntax::MissingArgument);
+        assert_eq!(error(b"APOP mrose"), Syntax::MissingArgument);
+        assert_eq!(error(b"APOP mrose 1234"), Syntax::Digest);
+        let line = format!("APOP  mrose {digest}");
+        assert_eq!(error(line.as_bytes()), Syntax::UserName);
+    }
+
+    #[test]
+    fn auth_takes_a_mechanism_and_a_response() {
+        use sasl::Mechanism::Plain;
+        let read = |line: &str| match Command::parse(line.as_bytes()).unwrap() {
+            Command::Auth(auth) => auth.map(|Auth { mechanism, initial }| {
+                (mechanism, initial.map(|octets| octets.map(|o| o.to_vec())))
+            }),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read("AUTH"), None);
+        assert_eq!(read("auth "), None);
+        assert_eq!(read("AUTH plain"), Some((Some(Plain), None)));
+        assert_eq!(read("AUTH PLAIN "), Some((Some(Plain), None)));
+        assert_eq!(
+            read("AUTH PLAIN ="),
+            Some((Some(Plain), Some(Ok(Vec::new()))))
+        );
+        assert_eq!(
+            read("AUTH PLAIN AGEAYg=="),
+            Some((Some(Plain), Some(Ok(b"\0a\0b".to_vec()))))
+        );
+        assert_eq!(read("AUTH GSSAPI"), Some((None, None)));
+        for line in [
+            "AUTH PLAIN  AGEAYg==",
+            "AUTH PLAIN AGEAYg== x",
+            "AUTH PLAIN *",
+            "AUTH PLAIN ==",
+        ] {
+            let expected = Some((Some(Plain), Some(Err(Malformed::Base64))));
+            assert_eq!(read(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn lang_takes_a_range() {
+        let read = |line: &str| match Command::parse(line.as_bytes()) {
+            Ok(Command::Lang(range)) => Ok(range),
+            Err(syntax) => Err(syntax),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read("LANG"), Ok(None));
+        assert_eq!(read("LANG *"), Ok(Some(LanguageRange::Any)));
+        for range in ["de", "MUL", "en-boont", "de-CH-1996", "i-klingon"] {
+            let expected = Ok(Some(LanguageRange::Basic(range.into())));
+            assert_eq!(read(&format!("LANG {range}")), expected);
+        }
+        for range in [
+            "**",
+            "de-*",
+            "d_e",
+            "de-",
+            "-de",
+            "1de",
+            "toolonglanguage",
+            "de en",
+            "\u{e4}",
+        ] {
+            let line = format!("LANG {range}");
+            assert_eq!(read(&line), Err(Syntax::LanguageRange), "{line}");
+        }
     }
 
     #[test]

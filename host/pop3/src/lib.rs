@@ -5,7 +5,8 @@
 //! [`Action`] asks for; the session alone knows which command is legal when,
 //! and what its reply looks like. Nothing in this crate reads a socket, a file
 //! or a clock, and nothing here knows where messages come from: a [`Listing`]
-//! is all the session is told of a maildrop.
+//! is all the session is told of a maildrop. What has to be random (a nonce, a
+//! timestamp) is handed in.
 //!
 //! Two numbering systems meet here, and only [`Maildrop`] crosses between them:
 //! a *message-number* is the client's word and counts from 1 (RFC 1939
@@ -15,7 +16,7 @@
 //! use std::sync::Arc;
 //! use restante_pop3::{Action, Channel, Listing, Maildrop, Session, Settings, Step};
 //!
-//! let channel = Channel { tls: true, starttls: false, plaintext_login: true };
+//! let channel = Channel { tls: true, plaintext_login: true, ..Channel::default() };
 //! let mut session = Session::new(Arc::new(Settings::default()), channel);
 //! let mut out = Vec::new();
 //! session.greet(&mut out);
@@ -36,16 +37,25 @@ mod action;
 mod command;
 mod line;
 mod maildrop;
+mod prepare;
 mod reply;
+mod sasl;
 mod secret;
 mod session;
 mod settings;
 mod stuffing;
+mod wording;
 
-pub use action::{Action, Close, Login, State, Step, Summary};
+pub use action::{Action, Close, DigestAlgorithm, Login, State, Step, Summary};
 pub use maildrop::{Listing, ListingError, Maildrop, MessageNumber, NoMessage};
+pub use prepare::{Preparation, Unprepared, saslprep};
 pub use reply::{Refusal, ResponseCode, UnknownResponseCode};
+pub use sasl::{
+    BadScramNonce, BadTimestamp, Cause, Decoy, FailedLogin, Mechanism, Mechanisms, ScramHash,
+    ScramKeys, ScramKeysError, ScramNonce, Timestamp,
+};
 pub use secret::Secret;
 pub use session::Session;
-pub use settings::{Channel, Limits, Settings};
+pub use settings::{ByUser, Channel, ChannelBinding, Discovery, Limits, Retention, Settings};
 pub use stuffing::{LineEnds, Measure, Stuffing};
+pub use wording::Language;

@@ -3,11 +3,14 @@
 //! rest is ours and legal as it stands. Nothing here knows why a reply is given.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::io::Write;
 use std::str::FromStr;
 
 use crate::maildrop::Maildrop;
+use crate::sasl::{Mechanisms, Timestamp};
+use crate::settings::{ByUser, Retention};
+use crate::wording::{Contents, Language, Phrase, Voice};
 
 /// Longest line of a reply or a capability in octets, with its CRLF (RFC 2449
 /// sections 4 and 5).
@@ -30,7 +33,7 @@ pub enum ResponseCode {
     Utf8,
 }
 
-const RESPONSE_CODES: &[(ResponseCode, &str)] = &[
+const RESPONSE_CODES: [(ResponseCode, &str); 6] = [
     (ResponseCode::LoginDelay, "LOGIN-DELAY"),
     (ResponseCode::InUse, "IN-USE"),
     (ResponseCode::SysTemp, "SYS/TEMP"),
@@ -40,16 +43,15 @@ const RESPONSE_CODES: &[(ResponseCode, &str)] = &[
 ];
 
 impl ResponseCode {
-    fn default_text(self) -> &'static str {
-        match self {
-            ResponseCode::LoginDelay => "logged in too recently, try again later",
-            ResponseCode::InUse => "maildrop is in use by another session",
-            ResponseCode::SysTemp => "temporary failure, try again later",
-            ResponseCode::SysPerm => "failure, ask your administrator",
-            ResponseCode::Auth => "authentication failed",
-            ResponseCode::Utf8 => "UTF8 is required",
-        }
-    }
+    #[cfg(test)]
+    pub(crate) const ALL: [ResponseCode; 6] = [
+        ResponseCode::LoginDelay,
+        ResponseCode::InUse,
+        ResponseCode::SysTemp,
+        ResponseCode::SysPerm,
+        ResponseCode::Auth,
+        ResponseCode::Utf8,
+    ];
 }
 
 impl fmt::Display for ResponseCode {
@@ -95,14 +97,12 @@ impl Refusal {
     /// Cleans the text, wherever it came from: printable ASCII, anything else
     /// becomes `?`; a leading `[` becomes `(`, since a text that starts with `[`
     /// is read as a code (RFC 2449 section 8); cut so that the whole line keeps
-    /// within 512 octets; a default stands in for an empty one.
+    /// within 512 octets. For an empty one the session puts the code's own words,
+    /// in the client's language.
     pub fn new(code: Option<ResponseCode>, text: &str) -> Self {
         let code_octets = code.map_or(0, |code| code.to_string().len() + "[] ".len());
         let room = LINE_OCTETS - "-ERR \r\n".len() - code_octets;
-        let mut text = clean(text, room);
-        if text.is_empty() {
-            text.push_str(code.map_or("refused", ResponseCode::default_text));
-        }
+        let text = clean(text, room);
         Refusal { code, text }
     }
 
@@ -111,72 +111,74 @@ impl Refusal {
         self.code
     }
 
-    /// The text as it goes out.
+    /// The text as it goes out, or nothing where the code's own words do.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    fn said(&self, voice: Voice) -> impl Display {
+        fmt::from_fn(move |out| {
+            if let Some(code) = self.code {
+                write!(out, "[{code}] ")?;
+            }
+            if self.text.is_empty() {
+                voice.say(Phrase::Refused(self.code)).fmt(out)
+            } else {
+                out.write_str(&self.text)
+            }
+        })
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(code) = self.code {
-            write!(out, "[{code}] ")?;
-        }
-        out.write_str(&self.text)
+        self.said(Voice::default()).fmt(out)
     }
 }
 
-/// `+OK text`. The text is ours: short, printable, without a leading `[`.
-pub(crate) fn positive(out: &mut Vec<u8>, text: impl fmt::Display) {
-    status(out, "+OK", text);
+/// `+OK text`.
+pub(crate) fn positive(out: &mut Vec<u8>, voice: Voice, phrase: Phrase) {
+    status(out, "+OK", voice.say(phrase));
 }
 
-/// `-ERR text`. The text is ours, or a [`Refusal`].
-pub(crate) fn negative(out: &mut Vec<u8>, text: impl fmt::Display) {
-    status(out, "-ERR", text);
+/// `-ERR text`.
+pub(crate) fn negative(out: &mut Vec<u8>, voice: Voice, phrase: Phrase) {
+    status(out, "-ERR", voice.say(phrase));
 }
 
-fn status(out: &mut Vec<u8>, indicator: &str, text: impl fmt::Display) {
+/// `-ERR [code] text`.
+pub(crate) fn refused(out: &mut Vec<u8>, voice: Voice, refusal: &Refusal) {
+    status(out, "-ERR", refusal.said(voice));
+}
+
+/// `+OK` and what programs read: numbers, a language tag.
+pub(crate) fn status(out: &mut Vec<u8>, indicator: &str, text: impl Display) {
     write!(out, "{indicator} {text}\r\n").expect("a Vec takes every octet");
 }
 
-/// The greeting (RFC 1939 section 4). A `<` would announce APOP (section 7), so
-/// none goes out.
-pub(crate) fn greeting(out: &mut Vec<u8>, text: &str) {
-    let mut text = clean(text, LINE_OCTETS - "+OK \r\n".len());
+/// The greeting (RFC 1939 section 4). A `<` announces APOP (section 7), so only
+/// the timestamp's goes out.
+pub(crate) fn greeting(out: &mut Vec<u8>, text: &str, timestamp: Option<&Timestamp>) {
+    let timestamp = timestamp.map_or_else(String::new, |timestamp| format!(" {timestamp}"));
+    let mut text = clean(text, LINE_OCTETS - "+OK \r\n".len() - timestamp.len());
     if text.is_empty() {
         text.push_str("POP3 server ready");
     }
-    positive(out, text.replace('<', "(").replace('>', ")"));
-}
-
-/// "2 messages (320 octets)".
-pub(crate) struct Contents {
-    pub(crate) messages: usize,
-    pub(crate) octets: u64,
-}
-
-impl Contents {
-    pub(crate) fn of(maildrop: &Maildrop) -> Self {
-        Contents {
-            messages: maildrop.len(),
-            octets: maildrop.octets(),
-        }
-    }
-}
-
-impl fmt::Display for Contents {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Contents { messages, octets } = self;
-        let plural = if *messages == 1 { "" } else { "s" };
-        write!(out, "{messages} message{plural} ({octets} octets)")
-    }
+    let text = text.replace('<', "(").replace('>', ")");
+    status(out, "+OK", text + &timestamp);
 }
 
 /// What CAPA says of this moment.
+#[derive(Default)]
 pub(crate) struct Capabilities<'a> {
+    pub(crate) expire: Option<ByUser<Retention>>,
+    pub(crate) login_delay_seconds: Option<ByUser<u32>>,
     /// USER and PASS are allowed on this channel.
     pub(crate) user: bool,
+    /// AUTH is, with these.
+    pub(crate) sasl: Mechanisms,
+    pub(crate) utf8: bool,
+    pub(crate) lang: bool,
     /// STLS would be accepted now.
     pub(crate) stls: bool,
     pub(crate) implementation: Option<&'a str>,
@@ -184,11 +186,27 @@ pub(crate) struct Capabilities<'a> {
 
 impl Capabilities<'_> {
     /// The whole multi-line reply (RFC 2449 section 5): below 1 KiB.
-    pub(crate) fn render(&self, out: &mut Vec<u8>) {
-        positive(out, "capability list follows");
+    pub(crate) fn render(&self, voice: Voice, out: &mut Vec<u8>) {
+        positive(out, voice, Phrase::CapabilitiesFollow);
         out.extend_from_slice(b"TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
+        if let Some(policy) = &self.expire {
+            by_user(out, "EXPIRE", policy);
+        }
+        if let Some(policy) = &self.login_delay_seconds {
+            by_user(out, "LOGIN-DELAY", policy);
+        }
         if self.user {
             out.extend_from_slice(b"USER\r\n");
+        }
+        if !self.sasl.is_empty() {
+            write!(out, "SASL {}\r\n", self.sasl).expect("a Vec takes every octet");
+        }
+        if self.utf8 {
+            // Names and passwords may be UTF-8 (RFC 6856 section 2.2).
+            out.extend_from_slice(b"UTF8 USER\r\n");
+        }
+        if self.lang {
+            out.extend_from_slice(b"LANG\r\n");
         }
         if self.stls {
             out.extend_from_slice(b"STLS\r\n");
@@ -205,6 +223,32 @@ impl Capabilities<'_> {
         }
         out.extend_from_slice(b".\r\n");
     }
+}
+
+/// "EXPIRE 5 USER" (RFC 2449 sections 6.5 and 6.7).
+fn by_user<T: Display>(out: &mut Vec<u8>, tag: &str, policy: &ByUser<T>) {
+    let ByUser { general, differs } = policy;
+    let user = if *differs { " USER" } else { "" };
+    write!(out, "{tag} {general}{user}\r\n").expect("a Vec takes every octet");
+}
+
+/// What a bare AUTH is answered: a mechanism on each line.
+pub(crate) fn mechanisms(offered: Mechanisms, voice: Voice, out: &mut Vec<u8>) {
+    positive(out, voice, Phrase::MechanismsFollow);
+    for mechanism in offered.iter() {
+        write!(out, "{mechanism}\r\n").expect("a Vec takes every octet");
+    }
+    out.extend_from_slice(b".\r\n");
+}
+
+/// What a bare LANG is answered: a language listing on each line (RFC 6856
+/// section 3.2).
+pub(crate) fn languages(voice: Voice, out: &mut Vec<u8>) {
+    positive(out, voice, Phrase::LanguagesFollow);
+    for language in Language::ALL {
+        write!(out, "{}\r\n", voice.listing(language)).expect("a Vec takes every octet");
+    }
+    out.extend_from_slice(b".\r\n");
 }
 
 /// Which column a multi-line listing shows.
@@ -227,11 +271,17 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// Writes the status line.
-    pub(crate) fn begin(column: Column, maildrop: &Maildrop, out: &mut Vec<u8>) -> Self {
-        match column {
-            Column::Octets => positive(out, Contents::of(maildrop)),
-            Column::UniqueIds => positive(out, "unique-id listing follows"),
-        }
+    pub(crate) fn begin(
+        column: Column,
+        maildrop: &Maildrop,
+        voice: Voice,
+        out: &mut Vec<u8>,
+    ) -> Self {
+        let phrase = match column {
+            Column::Octets => Phrase::Contents(Contents::of(maildrop)),
+            Column::UniqueIds => Phrase::UniqueIdsFollow,
+        };
+        positive(out, voice, phrase);
         Lines { column, next: 0 }
     }
 
@@ -310,16 +360,21 @@ fn printable(text: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sasl::Mechanism;
 
     fn refused(code: Option<ResponseCode>, text: &str) -> String {
         let mut out = Vec::new();
-        negative(&mut out, Refusal::new(code, text));
-        String::from_utf8(out).unwrap()
+        let refusal = Refusal::new(code, text);
+        super::refused(&mut out, Voice::default(), &refusal);
+        let said = String::from_utf8(out).unwrap();
+        assert_eq!(said, format!("-ERR {refusal}\r\n"));
+        said
     }
 
     #[test]
     fn every_code_reads_as_it_is_written() {
-        for (code, name) in RESPONSE_CODES {
+        assert_eq!(RESPONSE_CODES.map(|(code, _)| code), ResponseCode::ALL);
+        for (code, name) in &RESPONSE_CODES {
             assert_eq!(code.to_string(), *name);
             assert_eq!(name.parse(), Ok(*code));
             assert_eq!(name.to_lowercase().parse(), Ok(*code));
@@ -353,12 +408,15 @@ mod tests {
     fn no_status_line_is_longer_than_512_octets() {
         let endless = "\u{e4}".repeat(100_000);
         assert_eq!(refused(None, &endless).len(), 512);
-        for (code, _) in RESPONSE_CODES {
-            assert_eq!(refused(Some(*code), &endless).len(), 512);
+        for code in ResponseCode::ALL {
+            assert_eq!(refused(Some(code), &endless).len(), 512);
         }
-        let mut out = Vec::new();
-        greeting(&mut out, &endless);
-        assert_eq!(out.len(), 512);
+        let longest = Timestamp::new(&"1".repeat(200), &"h".repeat(52)).ok();
+        for timestamp in [None, longest.as_ref()] {
+            let mut out = Vec::new();
+            greeting(&mut out, &endless, timestamp);
+            assert_eq!(out.len(), 512);
+        }
     }
 
     #[test]
@@ -369,9 +427,20 @@ mod tests {
             ("[AUTH] a\nb", "+OK (AUTH] a?b\r\n"),
         ] {
             let mut out = Vec::new();
-            greeting(&mut out, text);
+            greeting(&mut out, text, None);
             assert_eq!(out, line.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_timestamp_is_the_only_one() {
+        let timestamp = Timestamp::new("1896.697170952", "dbc.mtview.ca.us").unwrap();
+        let mut out = Vec::new();
+        greeting(&mut out, "ready <1@fake>", Some(&timestamp));
+        assert_eq!(
+            out,
+            b"+OK ready (1@fake) <1896.697170952@dbc.mtview.ca.us>\r\n"
+        );
     }
 
     #[test]
@@ -379,11 +448,10 @@ mod tests {
         let capa = |implementation| {
             let mut out = Vec::new();
             let capabilities = Capabilities {
-                user: false,
-                stls: false,
                 implementation: Some(implementation),
+                ..Capabilities::default()
             };
-            capabilities.render(&mut out);
+            capabilities.render(Voice::default(), &mut out);
             String::from_utf8(out).unwrap()
         };
         assert!(capa(" Some  thing\r\n.\r\n").contains("\r\nIMPLEMENTATION Some thing .\r\n.\r\n"));
@@ -393,22 +461,33 @@ mod tests {
     }
 
     #[test]
-    fn one_message_is_no_messages() {
-        let contents = |messages| {
-            Contents {
-                messages,
-                octets: 7,
-            }
-            .to_string()
+    fn all_there_is_stays_below_1_kib() {
+        let longest = "x".repeat(1000);
+        let capabilities = Capabilities {
+            expire: Some(ByUser {
+                general: Retention::Days(u32::MAX),
+                differs: true,
+            }),
+            login_delay_seconds: Some(ByUser {
+                general: u32::MAX,
+                differs: true,
+            }),
+            user: true,
+            sasl: Mechanism::ALL.into_iter().collect(),
+            utf8: true,
+            lang: true,
+            stls: true,
+            implementation: Some(&longest),
         };
-        assert_eq!(
-            [0, 1, 2].map(contents),
-            [
-                "0 messages (7 octets)",
-                "1 message (7 octets)",
-                "2 messages (7 octets)"
-            ]
-        );
+        for language in Language::ALL {
+            let mut out = Vec::new();
+            let voice = Voice {
+                language,
+                utf8: true,
+            };
+            capabilities.render(voice, &mut out);
+            assert!(out.len() <= 1024, "{}", out.len());
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Octets that must not outlive their use: passwords, and the lines that carry
-//! them. Nothing here knows what a secret is good for.
+//! Octets that must not outlive their use: passwords, keys, and the lines that
+//! carry them. Nothing here knows what a secret is good for.
 
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
 
-/// A password. It never prints, in any build, and its memory is overwritten
+/// A password or a token. It never prints, in any build, and its memory is overwritten
 /// when it is dropped.
 pub struct Secret(String);
 
@@ -41,7 +41,7 @@ impl Drop for Secret {
 
 /// Octets of fixed capacity that may hold a secret: overwritten when dropped,
 /// and never moved by growing, which would leave a copy behind.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub(crate) struct Sensitive(Vec<u8>);
 
 impl Sensitive {
@@ -50,10 +50,28 @@ impl Sensitive {
         Sensitive(Vec::with_capacity(octets))
     }
 
+    /// The same octets; the original stays as it is.
+    pub(crate) fn copied(octets: &[u8]) -> Self {
+        Sensitive(octets.to_vec())
+    }
+
     /// Appends what the capacity has room for.
     pub(crate) fn extend(&mut self, octets: &[u8]) {
         let room = self.0.capacity() - self.0.len();
         self.0.extend_from_slice(&octets[..octets.len().min(room)]);
+    }
+}
+
+impl From<Vec<u8>> for Sensitive {
+    /// Takes the octets over; no copy of them stays behind.
+    fn from(octets: Vec<u8>) -> Self {
+        Sensitive(octets)
+    }
+}
+
+impl fmt::Debug for Sensitive {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
     }
 }
 
@@ -67,6 +85,8 @@ impl Deref for Sensitive {
 
 impl Drop for Sensitive {
     fn drop(&mut self) {
+        // What was cut off may lie behind the end.
+        self.0.resize(self.0.capacity(), 0);
         wipe(&mut self.0);
     }
 }

@@ -4,32 +4,46 @@
 //! ```text
 //!  AUTHORIZATION ──Login──▶ TRANSACTION ──QUIT: Update──▶ UPDATE ──▶ closed
 //!    ▲  │ USER, CAPA          ▲  │ STAT LIST UIDL DELE NOOP RSET CAPA
-//!    └──┘ STLS: StartTls      └──┘ RETR TOP: Retrieve
+//!    │  │ UTF8, LANG          │  │ LANG
+//!    │  │ AUTH: ScramKeys     └──┘ RETR TOP: Retrieve
+//!    └──┘ STLS: StartTls
 //! ```
 //!
 //! Each variant of [`Phase`] owns what is legal in it and nothing else; a
 //! transition consumes the old one. This room decides; it neither waits nor
 //! knows who logs in, what a message says or how late it is.
 
-use std::fmt;
+mod authorization;
+mod phase;
+mod transaction;
+
 use std::mem;
 use std::sync::Arc;
 
-use crate::action::{Action, Close, Login, State, Step, Summary};
-use crate::command::{Command, Number, Syntax};
-use crate::line::LineReader;
+use crate::action::{Action, Close, State, Step, Summary};
+use crate::command::{Command, Syntax};
+use crate::line::{Line, LineReader};
 use crate::maildrop::Maildrop;
-use crate::reply::{
-    self, Capabilities, Column, Contents, Lines, Refusal, ResponseCode, negative, positive,
-};
-use crate::settings::{Channel, Settings};
+use crate::reply::{self, Capabilities, Refusal, ResponseCode, negative, positive, refused};
+use crate::sasl::{Mechanism, Mechanisms, ScramKeys, ScramNonce, Timestamp};
+use crate::settings::{ByUser, Channel, Retention, Settings};
+use crate::wording::{Contents, Phrase, Voice};
+use phase::Phase;
 
 /// One POP3 session.
 pub struct Session {
     settings: Arc<Settings>,
     channel: Channel,
+    timestamp: Option<Timestamp>,
     lines: LineReader,
     phase: Phase,
+    voice: Voice,
+    /// The greeting showed the timestamp.
+    apop_announced: bool,
+    /// CRAM-MD5 exchanges begun.
+    cram_exchanges: u32,
+    /// What the driver said of the user who logs in.
+    policy: Policy,
     /// Lines seen, good or bad.
     commands: u64,
     bad_commands: u32,
@@ -37,34 +51,13 @@ pub struct Session {
     summary: Summary,
 }
 
-/// Where a session stands. Phases that wait for the driver's answer are named
-/// after what it is doing.
-enum Phase {
-    /// AUTHORIZATION. The user is there only if the line before was an accepted
-    /// USER: PASS has to follow "immediately" (RFC 1939 section 7).
-    Authorization {
-        user: Option<String>,
-    },
-    LoggingIn,
-    StartingTls,
-    /// TRANSACTION.
-    Transaction(Maildrop),
-    /// In the middle of a multi-line LIST or UIDL.
-    Listing(Maildrop, Lines),
-    /// Asked for a message, nothing promised to the client yet.
-    Retrieving(Maildrop, Retrieval),
-    /// "+OK" is out: either the whole message follows, or the connection ends.
-    Sending(Maildrop, Retrieval),
-    /// UPDATE.
-    Updating {
-        left: usize,
-    },
-    Over(State, Close),
-}
+/// Where a line leads, and what the driver is asked on the way.
+type Transition = (Phase, Option<Action>);
 
-struct Retrieval {
-    octets: u64,
-    top: bool,
+#[derive(Default)]
+struct Policy {
+    expire: Option<Retention>,
+    login_delay_seconds: Option<u32>,
 }
 
 impl Session {
@@ -74,8 +67,13 @@ impl Session {
         Session {
             settings,
             channel,
+            timestamp: None,
             lines,
             phase: Phase::Authorization { user: None },
+            voice: Voice::default(),
+            apop_announced: false,
+            cram_exchanges: 0,
+            policy: Policy::default(),
             commands: 0,
             bad_commands: 0,
             login_failures: 0,
@@ -83,9 +81,19 @@ impl Session {
         }
     }
 
+    /// Hands in what APOP and CRAM-MD5 make their challenges of; without it
+    /// neither is offered. Before the greeting.
+    #[must_use]
+    pub fn with_timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
     /// The greeting (RFC 1939 section 4). Due once, before the first step.
     pub fn greet(&mut self, out: &mut Vec<u8>) {
-        reply::greeting(out, &self.settings.greeting);
+        let timestamp = self.timestamp.as_ref().filter(|_| self.channel.apop);
+        self.apop_announced = timestamp.is_some();
+        reply::greeting(out, &self.settings.greeting, timestamp);
     }
 
     /// Takes octets off the front of `input` and answers into `out`, until the
@@ -105,7 +113,9 @@ impl Session {
                     self.phase = Phase::Over(state, close);
                     return Step::Close(close);
                 }
-                Phase::LoggingIn
+                Phase::LoggingIn { .. }
+                | Phase::FetchingKeys(_)
+                | Phase::LoginFailing
                 | Phase::StartingTls
                 | Phase::Retrieving(..)
                 | Phase::Sending(..)
@@ -128,6 +138,13 @@ impl Session {
                         return Step::Read;
                     }
                 },
+                Phase::Exchanging(exchange) => match self.next_line(input) {
+                    Some(line) => self.response(exchange, line.octets(), out),
+                    None => {
+                        self.phase = Phase::Exchanging(exchange);
+                        return Step::Read;
+                    }
+                },
                 Phase::Transaction(maildrop) => match self.next_command(input) {
                     Some(command) => self.transaction(maildrop, command, out),
                     None => {
@@ -143,20 +160,62 @@ impl Session {
         }
     }
 
+    /// Says which policy holds for the user who logs in, where it is not the
+    /// general one of the [`Settings`]. To be called while [`Action::Login`]
+    /// waits for its answer.
+    pub fn policy(&mut self, expire: Option<Retention>, login_delay_seconds: Option<u32>) {
+        self.policy = Policy {
+            expire,
+            login_delay_seconds,
+        };
+    }
+
     /// Answers [`Action::Login`]: the maildrop is locked and open.
     ///
     /// # Panics
     /// Without that question.
     pub fn logged_in(&mut self, maildrop: Maildrop, out: &mut Vec<u8>) {
         match self.take_phase() {
-            Phase::LoggingIn => {
-                positive(out, Contents::of(&maildrop));
+            Phase::LoggingIn { .. } => {
+                positive(out, self.voice, Phrase::Contents(Contents::of(&maildrop)));
                 self.summary.messages = maildrop.listing().len() as u64;
                 self.summary.octets = maildrop.listing().total_octets();
                 self.phase = Phase::Transaction(maildrop);
             }
             phase => phase.unasked("logged_in()"),
         }
+    }
+
+    /// Answers [`Action::ScramKeys`]. A refusal with [`ResponseCode::Auth`] says
+    /// that there are none: the exchange goes on all the same, with a decoy, and
+    /// fails at its end. Any other refusal ends it here.
+    ///
+    /// The nonce is for this exchange alone.
+    ///
+    /// # Panics
+    /// Without that question, or with keys for another hash.
+    pub fn scram_keys(
+        &mut self,
+        keys: Result<ScramKeys, Refusal>,
+        nonce: &ScramNonce,
+        out: &mut Vec<u8>,
+    ) {
+        let first = match self.take_phase() {
+            Phase::FetchingKeys(first) => first,
+            phase => phase.unasked("scram_keys()"),
+        };
+        let keys = match (keys, &self.settings.decoy) {
+            (Ok(keys), _) => keys,
+            (Err(refusal), Some(decoy)) if refusal.code() == Some(ResponseCode::Auth) => {
+                decoy.keys(first.hash(), first.user())
+            }
+            (Err(refusal), _) => {
+                self.phase = self.login_refused(&refusal, out);
+                return;
+            }
+        };
+        let (phase, _) = self.turn(first.challenge(keys, nonce), None, out);
+        self.phase = phase;
     }
 
     /// Answers [`Action::Retrieve`]: the octets are at hand. What follows into
@@ -169,11 +228,11 @@ impl Session {
     pub fn retrieving(&mut self, out: &mut Vec<u8>) {
         match self.take_phase() {
             Phase::Retrieving(maildrop, retrieval) => {
-                if retrieval.top {
-                    positive(out, "top of message follows");
-                } else {
-                    positive(out, format_args!("{} octets", retrieval.octets));
-                }
+                let phrase = match retrieval.top {
+                    true => Phrase::TopFollows,
+                    false => Phrase::Octets(retrieval.octets),
+                };
+                positive(out, self.voice, phrase);
                 self.phase = Phase::Sending(maildrop, retrieval);
             }
             phase => phase.unasked("retrieving()"),
@@ -215,11 +274,7 @@ impl Session {
     pub fn updated(&mut self, out: &mut Vec<u8>) {
         match self.take_phase() {
             Phase::Updating { left } => {
-                match left {
-                    0 => positive(out, "signing off (maildrop empty)"),
-                    1 => positive(out, "signing off (1 message left)"),
-                    _ => positive(out, format_args!("signing off ({left} messages left)")),
-                }
+                positive(out, self.voice, Phrase::SignedOff(left));
                 self.phase = Phase::Over(State::Update, Close::Quit);
             }
             phase => phase.unasked("updated()"),
@@ -227,8 +282,8 @@ impl Session {
     }
 
     /// Answers [`Action::StartTls`]: TLS is up. Whatever was said in the clear
-    /// is forgotten, a USER and the begin of a line included; there is no second
-    /// greeting (RFC 2595 section 4).
+    /// is forgotten, a USER, UTF8, LANG and the begin of a line included; there is
+    /// no second greeting (RFC 2595 section 4).
     ///
     /// # Panics
     /// Without that question.
@@ -236,6 +291,7 @@ impl Session {
         match self.take_phase() {
             Phase::StartingTls => {
                 self.channel = channel;
+                self.voice = Voice::default();
                 self.lines = LineReader::new(self.settings.limits.effective_line_octets());
                 self.phase = Phase::Authorization { user: None };
             }
@@ -243,20 +299,33 @@ impl Session {
         }
     }
 
-    /// The negative answer to [`Action::Login`], [`Action::Retrieve`] and
-    /// [`Action::Update`]. A refused login counts as a failure only with the
-    /// code [`ResponseCode::Auth`]; a refused UPDATE ends the session.
+    /// The negative answer to [`Action::Login`], [`Action::LoginFailed`],
+    /// [`Action::Retrieve`] and [`Action::Update`]. A refused login counts as a
+    /// failure only with the code [`ResponseCode::Auth`]; a refused UPDATE ends
+    /// the session.
     ///
     /// # Panics
     /// Without such a question.
     pub fn refuse(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
         self.phase = match self.take_phase() {
-            Phase::LoggingIn => self.after_refused_login(refusal.code()),
-            Phase::Retrieving(maildrop, _) => Phase::Transaction(maildrop),
-            Phase::Updating { .. } => Phase::Over(State::Update, Close::UpdateFailed),
+            // The client hears it as OAuth wants it, and counted once it answered.
+            Phase::LoggingIn {
+                bearer: Some(bearer),
+            } if refusal.code() == Some(ResponseCode::Auth) => {
+                let turn = bearer.refused(refusal.clone(), &self.settings.discovery);
+                self.turn(turn, None, out).0
+            }
+            Phase::LoggingIn { .. } | Phase::LoginFailing => self.login_refused(refusal, out),
+            Phase::Retrieving(maildrop, _) => {
+                refused(out, self.voice, refusal);
+                Phase::Transaction(maildrop)
+            }
+            Phase::Updating { .. } => {
+                refused(out, self.voice, refusal);
+                Phase::Over(State::Update, Close::UpdateFailed)
+            }
             phase => phase.unasked("refuse()"),
         };
-        negative(out, refusal);
     }
 
     /// The state, by which the driver chooses its timer.
@@ -288,148 +357,63 @@ impl Session {
 
     /// The next line, parsed; None once the input is used up.
     fn next_command(&mut self, input: &mut &[u8]) -> Option<Result<Command, Syntax>> {
-        let line = self.lines.next(input)?;
-        self.commands += 1;
+        let line = self.next_line(input)?;
         Some(line.octets().map_or(Err(Syntax::TooLong), Command::parse))
     }
 
-    /// RFC 1939 sections 4 and 7, RFC 2449 section 5, RFC 2595 section 4. Every
-    /// line but PASS forgets the USER before it.
-    fn authorization(
-        &mut self,
-        user: Option<String>,
-        command: Result<Command, Syntax>,
-        out: &mut Vec<u8>,
-    ) -> (Phase, Option<Action>) {
-        let anew = Phase::Authorization { user: None };
-        let command = match command {
-            Ok(command) => command,
-            Err(syntax) => return (self.bad(anew, syntax, out), None),
-        };
-        let phase = match command {
-            Command::User(_) | Command::Pass(_) if !self.channel.plaintext_login => {
-                self.bad(anew, self.no_plaintext_login(), out)
-            }
-            // The same answer for every name: it never says who exists.
-            Command::User(user) => {
-                positive(out, "send PASS");
-                Phase::Authorization { user: Some(user) }
-            }
-            Command::Pass(secret) => match user {
-                Some(user) => {
-                    let login = Login::Password { user, secret };
-                    return (Phase::LoggingIn, Some(Action::Login(login)));
-                }
-                None => self.bad(anew, "USER has to come first", out),
-            },
-            Command::Stls if self.channel.tls => self.bad(anew, "TLS is active already", out),
-            Command::Stls if !self.channel.starttls => self.bad(anew, "TLS is not offered", out),
-            Command::Stls => {
-                positive(out, "begin TLS negotiation");
-                return (Phase::StartingTls, Some(Action::StartTls));
-            }
-            Command::Capa => {
-                self.capabilities(State::Authorization).render(out);
-                anew
-            }
-            Command::Quit => {
-                positive(out, "signing off");
-                Phase::Over(State::Authorization, Close::Quit)
-            }
-            Command::Stat
-            | Command::List(_)
-            | Command::Retr(_)
-            | Command::Dele(_)
-            | Command::Noop
-            | Command::Rset
-            | Command::Top { .. }
-            | Command::Uidl(_) => self.bad(anew, "log in first", out),
-        };
-        (phase, None)
+    fn next_line<'a>(&mut self, input: &mut &'a [u8]) -> Option<Line<'a>> {
+        let line = self.lines.next(input)?;
+        self.commands += 1;
+        Some(line)
     }
 
-    /// RFC 1939 sections 5 to 7, RFC 2449 section 5.
-    fn transaction(
-        &mut self,
-        mut maildrop: Maildrop,
-        command: Result<Command, Syntax>,
-        out: &mut Vec<u8>,
-    ) -> (Phase, Option<Action>) {
-        let command = match command {
-            Ok(command) => command,
-            Err(syntax) => return (self.bad(Phase::Transaction(maildrop), syntax, out), None),
-        };
-        match command {
-            Command::Stat => {
-                positive(
-                    out,
-                    format_args!("{} {}", maildrop.len(), maildrop.octets()),
-                );
-            }
-            Command::List(number) => return (list(Column::Octets, number, maildrop, out), None),
-            Command::Uidl(number) => return (list(Column::UniqueIds, number, maildrop, out), None),
-            Command::Retr(number) => return retrieve(number, None, maildrop, out),
-            Command::Top {
-                message,
-                body_lines,
-            } => return retrieve(message, Some(body_lines), maildrop, out),
-            Command::Dele(number) => match maildrop.message(number) {
-                Ok(message) => {
-                    maildrop.mark(message);
-                    positive(out, format_args!("message {message} deleted"));
-                }
-                Err(no_message) => negative(out, no_message),
-            },
-            Command::Noop => positive(out, "nothing done"),
-            Command::Rset => {
-                maildrop.reset();
-                positive(
-                    out,
-                    format_args!("maildrop has {}", Contents::of(&maildrop)),
-                );
-            }
-            Command::Capa => self.capabilities(State::Transaction).render(out),
-            Command::Quit => {
-                self.summary.del = maildrop.marked() as u64;
-                let left = maildrop.len();
-                let remove = maildrop.into_marked();
-                return (Phase::Updating { left }, Some(Action::Update { remove }));
-            }
-            Command::User(_) | Command::Pass(_) | Command::Stls => {
-                let phase = Phase::Transaction(maildrop);
-                return (self.bad(phase, "only before login", out), None);
-            }
-        }
-        (Phase::Transaction(maildrop), None)
+    /// What is offered now: as much as channel, settings and session can carry.
+    fn offered(&self) -> Mechanisms {
+        self.channel
+            .offered()
+            .iter()
+            .filter(|mechanism| match mechanism {
+                Mechanism::CramMd5 => self.timestamp.is_some(),
+                Mechanism::ScramSha1
+                | Mechanism::ScramSha1Plus
+                | Mechanism::ScramSha256
+                | Mechanism::ScramSha256Plus => self.settings.decoy.is_some(),
+                _ => true,
+            })
+            .collect()
     }
 
-    /// What is true now: USER wherever it is allowed (RFC 2449 section 6.2:
-    /// both states), STLS where it is "permitted in the current state" (RFC
-    /// 2595 section 4).
+    /// What is true now: USER, SASL, UTF8 and LANG wherever they are allowed (RFC
+    /// 2449 section 5: what is announced before login is announced after it), STLS
+    /// where it is "permitted in the current state" (RFC 2595 section 4).
     fn capabilities(&self, state: State) -> Capabilities<'_> {
         let Channel {
             tls,
             starttls,
             plaintext_login,
+            ..
         } = self.channel;
+        let settings = &self.settings;
+        let before_login = state == State::Authorization;
         Capabilities {
+            expire: in_force(settings.expire, self.policy.expire, before_login),
+            login_delay_seconds: in_force(
+                settings.login_delay_seconds,
+                self.policy.login_delay_seconds,
+                before_login,
+            ),
             user: plaintext_login,
-            stls: starttls && !tls && state == State::Authorization,
-            implementation: self.settings.implementation.as_deref(),
-        }
-    }
-
-    fn no_plaintext_login(&self) -> &'static str {
-        if self.channel.starttls && !self.channel.tls {
-            "no plaintext login without TLS: use STLS first"
-        } else {
-            "no plaintext login on this port"
+            sasl: self.offered(),
+            utf8: settings.utf8,
+            lang: settings.language.is_some(),
+            stls: starttls && !tls && before_login,
+            implementation: settings.implementation.as_deref(),
         }
     }
 
     /// A command that is no command, or not here: answered, counted, and one
     /// too many closes (which ends cross-protocol attacks, CVE-2021-3618).
-    fn bad(&mut self, stay: Phase, why: impl fmt::Display, out: &mut Vec<u8>) -> Phase {
+    fn bad(&mut self, stay: Phase, why: Phrase, out: &mut Vec<u8>) -> Phase {
         self.bad_commands = self.bad_commands.saturating_add(1);
         let limits = &self.settings.limits;
         let limit = match stay.maildrop() {
@@ -437,18 +421,20 @@ impl Session {
             None => limits.bad_commands_before_login,
         };
         if self.bad_commands <= limit {
-            negative(out, why);
+            negative(out, self.voice, why);
             return stay;
         }
-        negative(out, "too many bad commands, closing");
+        negative(out, self.voice, Phrase::TooManyBadCommands);
         if let Some(maildrop) = stay.maildrop() {
             self.summary.del = maildrop.marked() as u64;
         }
         Phase::Over(stay.state(), Close::BadCommands)
     }
 
-    fn after_refused_login(&mut self, code: Option<ResponseCode>) -> Phase {
-        if code == Some(ResponseCode::Auth) {
+    fn login_refused(&mut self, refusal: &Refusal, out: &mut Vec<u8>) -> Phase {
+        refused(out, self.voice, refusal);
+        self.policy = Policy::default();
+        if refusal.code() == Some(ResponseCode::Auth) {
             self.login_failures = self.login_failures.saturating_add(1);
             if self.login_failures >= self.settings.limits.login_failures {
                 return Phase::Over(State::Authorization, Close::LoginFailures);
@@ -458,98 +444,18 @@ impl Session {
     }
 }
 
-/// RFC 1939 section 5, LIST, and section 7, UIDL.
-fn list(column: Column, number: Option<Number>, maildrop: Maildrop, out: &mut Vec<u8>) -> Phase {
-    let Some(number) = number else {
-        let lines = Lines::begin(column, &maildrop, out);
-        return Phase::Listing(maildrop, lines);
-    };
-    match maildrop.message(number) {
-        Ok(message) => {
-            out.extend_from_slice(b"+OK ");
-            column.line(&maildrop, message.position(), out);
-        }
-        Err(no_message) => negative(out, no_message),
+/// The general value until login, the user's own after it.
+fn in_force<T: Copy>(
+    general: Option<ByUser<T>>,
+    own: Option<T>,
+    before_login: bool,
+) -> Option<ByUser<T>> {
+    if before_login {
+        return general;
     }
-    Phase::Transaction(maildrop)
-}
-
-/// RFC 1939 section 5, RETR, and section 7, TOP.
-fn retrieve(
-    number: Number,
-    body_lines: Option<u64>,
-    maildrop: Maildrop,
-    out: &mut Vec<u8>,
-) -> (Phase, Option<Action>) {
-    let message = match maildrop.message(number) {
-        Ok(message) => message,
-        Err(no_message) => {
-            negative(out, no_message);
-            return (Phase::Transaction(maildrop), None);
-        }
-    };
-    let octets = maildrop.listing().octets(message.position());
-    let retrieval = Retrieval {
-        octets,
-        top: body_lines.is_some(),
-    };
-    let action = Action::Retrieve {
-        message,
-        octets,
-        body_lines,
-    };
-    (Phase::Retrieving(maildrop, retrieval), Some(action))
-}
-
-impl Phase {
-    fn state(&self) -> State {
-        match self {
-            Phase::Authorization { .. } | Phase::LoggingIn | Phase::StartingTls => {
-                State::Authorization
-            }
-            Phase::Transaction(_)
-            | Phase::Listing(..)
-            | Phase::Retrieving(..)
-            | Phase::Sending(..) => State::Transaction,
-            Phase::Updating { .. } => State::Update,
-            Phase::Over(state, _) => *state,
-        }
-    }
-
-    fn maildrop(&self) -> Option<&Maildrop> {
-        match self {
-            Phase::Transaction(maildrop)
-            | Phase::Listing(maildrop, _)
-            | Phase::Retrieving(maildrop, _)
-            | Phase::Sending(maildrop, _) => Some(maildrop),
-            Phase::Authorization { .. }
-            | Phase::LoggingIn
-            | Phase::StartingTls
-            | Phase::Updating { .. }
-            | Phase::Over(..) => None,
-        }
-    }
-
-    /// For the messages of panics: what the driver was asked and has not
-    /// answered.
-    fn question(&self) -> &'static str {
-        match self {
-            Phase::LoggingIn => "Action::Login",
-            Phase::StartingTls => "Action::StartTls",
-            Phase::Retrieving(..) => "Action::Retrieve",
-            Phase::Sending(..) => "Action::Retrieve (retrieved() is due)",
-            Phase::Updating { .. } => "Action::Update",
-            Phase::Authorization { .. }
-            | Phase::Transaction(_)
-            | Phase::Listing(..)
-            | Phase::Over(..) => "nothing",
-        }
-    }
-
-    fn unasked(self, answer: &str) -> ! {
-        panic!(
-            "{answer} does not answer what was asked: {}",
-            self.question()
-        )
-    }
+    let value = own.or(general.map(|policy| policy.general))?;
+    Some(ByUser {
+        general: value,
+        differs: false,
+    })
 }

@@ -1,15 +1,38 @@
-//! What a session is told before it begins: texts, bounds, and the channel it
-//! is spoken over. Plain values; where they are configured, nobody here knows.
+//! What a session is told before it begins: texts, bounds, policy, and the
+//! channel it is spoken over. Plain values; where they are configured, nobody
+//! here knows.
+
+use std::fmt;
+
+use crate::sasl::{Decoy, Mechanism, Mechanisms};
+use crate::wording::Language;
 
 /// What a session is told once: the same for all sessions of a listener and
 /// tenant.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Text of the greeting, behind "+OK ". Cleaned like a [`Refusal`](crate::Refusal)'s; a `<`
-    /// never goes out, since it would announce APOP.
+    /// in it never goes out, since it would announce APOP.
     pub greeting: String,
     /// What CAPA says of the implementation (RFC 2449 section 6.9); None: nothing.
     pub implementation: Option<String>,
+    /// Days that messages stay, as EXPIRE says (RFC 2449 section 6.7); None:
+    /// nothing is said. The general value is the smallest one.
+    pub expire: Option<ByUser<Retention>>,
+    /// Seconds between logins, as LOGIN-DELAY says (RFC 2449 section 6.5); None:
+    /// nothing is said. The general value is the largest one.
+    pub login_delay_seconds: Option<ByUser<u32>>,
+    /// UTF8 is offered (RFC 6856 section 2). Only for a driver that heeds
+    /// `utf8` of [`Action::Retrieve`](crate::Action::Retrieve).
+    pub utf8: bool,
+    /// LANG is offered (RFC 6856 section 3), and `LANG *` chooses this language.
+    /// Until LANG is said, and without it, replies are in English.
+    pub language: Option<Language>,
+    /// What SCRAM shows of users whom nobody knows. Without it, SCRAM would tell
+    /// who exists, and is not offered.
+    pub decoy: Option<Decoy>,
+    /// What a client hears whose token is refused.
+    pub discovery: Discovery,
     /// Bounds of a session.
     pub limits: Limits,
 }
@@ -19,16 +42,61 @@ impl Default for Settings {
         Settings {
             greeting: "POP3 server ready".into(),
             implementation: None,
+            expire: None,
+            login_delay_seconds: None,
+            utf8: false,
+            language: None,
+            decoy: None,
+            discovery: Discovery::default(),
             limits: Limits::default(),
         }
     }
 }
 
+/// A policy that may not be the same for every user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByUser<T> {
+    /// What holds for everybody; where users differ, the value that is the worst
+    /// for a client. Said until login, and after it without a word from
+    /// [`Session::policy`](crate::Session::policy).
+    pub general: T,
+    /// Another value may hold after login: `USER` is added before it.
+    pub differs: bool,
+}
+
+/// How long messages stay on the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// So many days at least; 0: none is to be left there.
+    Days(u32),
+    /// For ever.
+    Never,
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Retention::Days(days) => days.fmt(out),
+            Retention::Never => out.write_str("NEVER"),
+        }
+    }
+}
+
+/// How a client comes by a token that is accepted (RFC 7628 section 3.2.2). What
+/// makes the error longer than 700 octets is left out of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// The OAuth scope that is needed.
+    pub scope: Option<String>,
+    /// The URL of the OpenID provider's configuration.
+    pub openid_configuration: Option<String>,
+}
+
 /// Bounds of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest command line in octets, its line end included. Never below 255
-    /// (RFC 2449 section 4).
+    /// Longest command line in octets, its line end included; the same for a
+    /// client's response in a SASL exchange. Never below 255 (RFC 2449 section 4).
     pub line_octets: usize,
     /// Bad commands before login that are forgiven; one more closes. A command
     /// is bad when its syntax is, or when the state or the channel forbids it.
@@ -67,7 +135,7 @@ impl Default for Limits {
 }
 
 /// What the session is spoken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Channel {
     /// TLS is up.
     pub tls: bool,
@@ -75,4 +143,98 @@ pub struct Channel {
     pub starttls: bool,
     /// USER and PASS are allowed on this channel as it is.
     pub plaintext_login: bool,
+    /// What somebody could answer for. Offered is as much of it as the channel
+    /// allows: see [`Channel::offered`].
+    pub mechanisms: Mechanisms,
+    /// APOP is offered. It takes a timestamp:
+    /// [`Session::with_timestamp`](crate::Session::with_timestamp).
+    pub apop: bool,
+    /// What a `-PLUS` mechanism can be bound to.
+    pub binding: Option<ChannelBinding>,
+}
+
+impl Channel {
+    /// The mechanisms that are legal on this channel: PLAIN and LOGIN where
+    /// `plaintext_login` or TLS is; OAUTHBEARER, XOAUTH2 and EXTERNAL with TLS
+    /// only (RFC 7628 section 5); `-PLUS` with a binding. What a session lacks
+    /// besides (a decoy for SCRAM, a timestamp for CRAM-MD5) it does not offer
+    /// either.
+    pub fn offered(&self) -> Mechanisms {
+        self.mechanisms
+            .iter()
+            .filter(|mechanism| match mechanism {
+                Mechanism::Plain | Mechanism::Login => self.tls || self.plaintext_login,
+                Mechanism::OAuthBearer | Mechanism::XOAuth2 | Mechanism::External => self.tls,
+                Mechanism::ScramSha1Plus | Mechanism::ScramSha256Plus => {
+                    let binding = self.binding.as_ref();
+                    self.tls && binding.is_some_and(|binding| !binding.is_empty())
+                }
+                Mechanism::ScramSha1 | Mechanism::ScramSha256 | Mechanism::CramMd5 => true,
+            })
+            .collect()
+    }
+}
+
+/// What is true of this TLS connection and of no other, by the names of RFC 5929
+/// and RFC 9266.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChannelBinding {
+    /// `tls-exporter`: 32 octets of exported keying material, label
+    /// "EXPORTER-Channel-Binding", empty context (RFC 9266 section 2). With TLS
+    /// 1.2 only where the extended master secret was negotiated.
+    pub exporter: Option<Vec<u8>>,
+    /// `tls-unique`: the first Finished message (RFC 5929 section 3). Not with
+    /// TLS 1.3, and with TLS 1.2 only where the extended master secret was
+    /// negotiated (RFC 7677 section 4).
+    pub unique: Option<Vec<u8>>,
+    /// `tls-server-end-point`: the digest of the server's certificate (RFC 5929
+    /// section 4).
+    pub server_end_point: Option<Vec<u8>>,
+}
+
+impl ChannelBinding {
+    fn is_empty(&self) -> bool {
+        let types = [&self.exporter, &self.unique, &self.server_end_point];
+        let is_empty = |octets: &Option<Vec<u8>>| octets.as_ref().is_none_or(Vec::is_empty);
+        types.into_iter().all(is_empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_offers_what_it_can_carry() {
+        let mechanisms = Mechanism::ALL.into_iter().collect();
+        let channel = |tls, plaintext_login, binding| {
+            let channel = Channel {
+                tls,
+                plaintext_login,
+                mechanisms,
+                binding,
+                ..Channel::default()
+            };
+            channel.offered().to_string()
+        };
+        let bound = || {
+            Some(ChannelBinding {
+                unique: Some(vec![1; 12]),
+                ..ChannelBinding::default()
+            })
+        };
+        let in_the_clear = "SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5";
+        let plus = "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS ";
+        let tls = "SCRAM-SHA-256 SCRAM-SHA-1 EXTERNAL OAUTHBEARER XOAUTH2 CRAM-MD5 PLAIN LOGIN";
+        assert_eq!(channel(false, false, None), in_the_clear);
+        assert_eq!(channel(false, false, bound()), in_the_clear);
+        assert_eq!(
+            channel(false, true, None),
+            format!("{in_the_clear} PLAIN LOGIN")
+        );
+        assert_eq!(channel(true, false, None), tls);
+        assert_eq!(channel(true, true, Some(ChannelBinding::default())), tls);
+        assert_eq!(channel(true, false, bound()), format!("{plus}{tls}"));
+        assert!(Channel::default().offered().is_empty());
+    }
 }

@@ -8,13 +8,17 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use restante_pop3::{
-    Action, Channel, Close, Limits, Listing, Maildrop, Refusal, Session, Settings, Step, Stuffing,
+    Action, Channel, Close, Limits, Listing, Maildrop, Mechanisms, Refusal, Session, Settings,
+    Step, Stuffing,
 };
 
 const CHANNEL: Channel = Channel {
     tls: false,
     starttls: true,
     plaintext_login: true,
+    mechanisms: Mechanisms::NONE,
+    apop: false,
+    binding: None,
 };
 
 /// Message n of m is n octets of text and a line end.
@@ -207,6 +211,9 @@ impl Driver {
                 stuffing.feed(&vec![b'x'; message.get() as usize], out);
                 let sent = stuffing.finish(out);
                 self.session.retrieved(sent);
+            }
+            Action::ScramKeys { .. } | Action::LoginFailed(_) => {
+                unreachable!("nothing of the kind is offered")
             }
             Action::Update { remove } => {
                 assert!(self.removed.is_none(), "UPDATE is entered once");

@@ -4,20 +4,26 @@
 use std::sync::Arc;
 
 use restante_pop3::{
-    Action, Channel, Close, Limits, Listing, Login, Maildrop, Refusal, ResponseCode, Session,
-    Settings, State, Step, Summary,
+    Action, Channel, Close, Limits, Listing, Login, Maildrop, Mechanisms, Refusal, ResponseCode,
+    Session, Settings, State, Step, Summary,
 };
 
 const TLS: Channel = Channel {
     tls: true,
     starttls: false,
     plaintext_login: true,
+    mechanisms: Mechanisms::NONE,
+    apop: false,
+    binding: None,
 };
 
 const IN_THE_CLEAR: Channel = Channel {
     tls: false,
     starttls: true,
     plaintext_login: true,
+    mechanisms: Mechanisms::NONE,
+    apop: false,
+    binding: None,
 };
 
 /// The largest reply that is no message: CAPA with the longest implementation.
@@ -146,7 +152,7 @@ fn nothing_behind_an_action_is_taken() {
 
     input = b"USER mrose\nPASS  secret\nRETR 2\nQUIT\nSTAT\n";
     match session.step(&mut input, &mut out) {
-        Step::Act(Action::Login(Login::Password { user, secret })) => {
+        Step::Act(Action::Login(Login::Password { user, secret, .. })) => {
             assert_eq!((user.as_str(), secret.expose()), ("mrose", " secret"));
         }
         step => panic!("{step:?}"),
@@ -158,9 +164,10 @@ fn nothing_behind_an_action_is_taken() {
             message,
             octets,
             body_lines,
+            utf8,
         }) => assert_eq!(
-            (message.get(), message.position(), octets, body_lines),
-            (2, 1, 7, None)
+            (message.get(), message.position(), octets, body_lines, utf8),
+            (2, 1, 7, None, false)
         ),
         step => panic!("{step:?}"),
     }

@@ -1,12 +1,20 @@
 //! Reads dialogues and plays them: a session, and a driver that answers its
 //! actions as the dialogue's directives say.
 
+mod credentials;
+mod driver;
+mod escapes;
+
 use std::fmt;
-use std::sync::Arc;
 
 use restante_pop3::{
-    Action, Channel, Close, Listing, Login, Maildrop, Refusal, Session, Settings, Step, Stuffing,
+    ByUser, Channel, ChannelBinding, Close, Decoy, Mechanism, Mechanisms, Refusal, Retention,
+    ScramNonce, Settings, Timestamp,
 };
+
+use credentials::Credentials;
+pub(crate) use driver::Replay;
+use escapes::{octets, text};
 
 /// A dialogue file, read.
 pub(crate) struct Dialogue {
@@ -14,8 +22,17 @@ pub(crate) struct Dialogue {
     channel: Channel,
     channel_after_tls: Channel,
     mail: Vec<Mail>,
-    account: (String, String),
+    timestamp: Option<Timestamp>,
+    nonce: Option<ScramNonce>,
+    credentials: Credentials,
+    /// What the driver says of the user at login: EXPIRE and LOGIN-DELAY.
+    policy: Option<(Retention, u32)>,
+    /// Messages that only a client may see who said UTF8.
+    utf8_mail: Vec<u32>,
+    /// Why logins fail within their exchanges.
+    causes: String,
     at_login: Vec<Refusal>,
+    at_scram: Option<Refusal>,
     at_retrieve: Vec<(u32, Refusal)>,
     at_update: Option<Refusal>,
     removes: Option<Vec<u32>>,
@@ -51,8 +68,14 @@ impl Dialogue {
             channel: channel("tls plaintext")?,
             channel_after_tls: channel("tls plaintext")?,
             mail: Vec::new(),
-            account: ("mrose".into(), "secret".into()),
+            timestamp: None,
+            nonce: None,
+            credentials: Credentials::default(),
+            policy: None,
+            utf8_mail: Vec::new(),
+            causes: String::new(),
             at_login: Vec::new(),
+            at_scram: None,
             at_retrieve: Vec::new(),
             at_update: None,
             removes: None,
@@ -60,7 +83,10 @@ impl Dialogue {
             segments: vec![Vec::new()],
         };
         let mut about = false;
-        for line in head.lines().filter(|line| !line.starts_with('#')) {
+        let mut directives: Vec<&str> = head.lines().collect();
+        // The channels first: other directives add to them.
+        directives.sort_by_key(|line| !line.starts_with("channel"));
+        for line in directives.into_iter().filter(|line| !line.starts_with('#')) {
             let (key, value) = line
                 .split_once(": ")
                 .ok_or_else(|| format!("not a directive: {line}"))?;
@@ -68,6 +94,9 @@ impl Dialogue {
             dialogue
                 .directive(key, value)
                 .map_err(|why| format!("{why}: {line}"))?;
+        }
+        if dialogue.channel.tls {
+            dialogue.channel.binding = dialogue.channel_after_tls.binding.clone();
         }
         if !about {
             return Err("about: is missing".into());
@@ -89,10 +118,40 @@ impl Dialogue {
             "implementation" => self.settings.implementation = Some(text(value)?),
             "limits" => self.limits(value)?,
             "mail" => self.mail.push(mail(value)?),
-            "account" => {
-                let (user, password) = value.split_once(' ').ok_or("a password is missing")?;
-                self.account = (text(user)?, text(password)?);
+            "mechanisms" => self.mechanisms(value)?,
+            "binding" => self.channel_after_tls.binding = Some(binding(value)?),
+            "timestamp" => {
+                let (unique, host) = value.split_once('@').ok_or("unique@host")?;
+                let timestamp = Timestamp::new(unique, host);
+                self.timestamp = Some(timestamp.map_err(|error| error.to_string())?);
             }
+            "nonce" => {
+                let nonce = ScramNonce::new(value).map_err(|error| error.to_string())?;
+                self.nonce = Some(nonce);
+            }
+            "decoy" => {
+                let (iterations, salt) = value.split_once(' ').ok_or("a length is missing")?;
+                let decoy = Decoy::new([7; 32], number(iterations)?, number(salt)? as usize);
+                self.settings.decoy = Some(decoy);
+            }
+            "utf8" => self.settings.utf8 = value == "offered",
+            "utf8-mail" => self.utf8_mail.push(number(value)?),
+            "language" => {
+                let language = restante_pop3::Language::matching(value);
+                self.settings.language = Some(language.ok_or("no such language")?);
+            }
+            "expire" => self.settings.expire = Some(by_user(value, retention)?),
+            "login-delay" => self.settings.login_delay_seconds = Some(by_user(value, number)?),
+            "policy" => {
+                let (expire, delay) = value.split_once(' ').ok_or("a delay is missing")?;
+                self.policy = Some((retention(expire)?, number(delay)?));
+            }
+            "scope" => self.settings.discovery.scope = Some(text(value)?),
+            "openid-configuration" => {
+                self.settings.discovery.openid_configuration = Some(text(value)?);
+            }
+            "causes" => self.causes = value.into(),
+            "at-scram" => self.at_scram = Some(refusal(value)?),
             "at-login" => self.at_login.push(refusal(value)?),
             "at-retrieve" => {
                 let (message, value) = value.split_once(' ').ok_or("a code is missing")?;
@@ -105,8 +164,23 @@ impl Dialogue {
                 self.removes = Some(messages.collect::<Result<_, _>>()?);
             }
             "ends" => self.ends = value.into(),
-            _ => return Err("unknown directive".into()),
+            _ => return self.credentials.directive(key, value),
         }
+        Ok(())
+    }
+
+    fn mechanisms(&mut self, value: &str) -> Result<(), String> {
+        let named = |name| {
+            let mut all = Mechanism::ALL.into_iter();
+            let mechanism = all.find(|mechanism| mechanism.name() == name);
+            mechanism.ok_or_else(|| format!("no mechanism is {name}"))
+        };
+        let mechanisms: Mechanisms = match value {
+            "all" => Mechanism::ALL.into_iter().collect(),
+            names => names.split(' ').map(named).collect::<Result<_, _>>()?,
+        };
+        self.channel.mechanisms = mechanisms;
+        self.channel_after_tls.mechanisms = mechanisms;
         Ok(())
     }
 
@@ -193,6 +267,10 @@ impl Dialogue {
         if closed != self.ends {
             return Err(format!("ends with {closed} instead of {}", self.ends));
         }
+        let causes = ending.causes.join(", ");
+        if causes != self.causes {
+            return Err(format!("logins fail for {causes}, not for {}", self.causes));
+        }
         Ok(())
     }
 
@@ -262,6 +340,7 @@ pub(crate) struct Ending {
     pub(crate) wire: Vec<u8>,
     pub(crate) removes: Option<Vec<u32>>,
     pub(crate) closed: Option<Close>,
+    pub(crate) causes: Vec<String>,
 }
 
 impl fmt::Display for Ending {
@@ -270,178 +349,61 @@ impl fmt::Display for Ending {
             wire,
             removes,
             closed,
+            causes,
         } = self;
         write!(
             out,
-            "{}\nremoves {removes:?}, closed {closed:?}",
+            "{}\nremoves {removes:?}, closed {closed:?}, causes {causes:?}",
             wire.escape_ascii()
         )
     }
 }
 
-/// A session and its driver.
-pub(crate) struct Replay<'a> {
-    dialogue: &'a Dialogue,
-    session: Session,
-    wire: Vec<u8>,
-    out: Vec<u8>,
-    logins: usize,
-    removes: Option<Vec<u32>>,
-    closed: Option<Close>,
-    /// STLS was accepted: what else comes in this segment is lost.
-    deaf: bool,
-}
-
-impl<'a> Replay<'a> {
-    pub(crate) fn new(dialogue: &'a Dialogue) -> Self {
-        let settings = Arc::new(dialogue.settings.clone());
-        Replay {
-            dialogue,
-            session: Session::new(settings, dialogue.channel),
-            wire: Vec::new(),
-            out: Vec::new(),
-            logins: 0,
-            removes: None,
-            closed: None,
-            deaf: false,
-        }
-    }
-
-    /// The same with another high-water mark.
-    pub(crate) fn with_output_octets(mut self, octets: usize) -> Self {
-        let mut settings = self.dialogue.settings.clone();
-        settings.limits.output_octets = octets;
-        self.session = Session::new(Arc::new(settings), self.dialogue.channel);
-        self
-    }
-
-    /// Plays it all, each segment in the chunks that `cut` makes of it.
-    pub(crate) fn run(mut self, mut cut: impl FnMut(&[u8]) -> Vec<&[u8]>) -> Ending {
-        self.greet();
-        for segment in self.dialogue.input() {
-            for chunk in cut(&segment) {
-                self.receive(chunk);
-            }
-            self.next_segment();
-        }
-        Ending {
-            wire: self.wire,
-            removes: self.removes,
-            closed: self.closed,
-        }
-    }
-
-    fn greet(&mut self) {
-        self.session.greet(&mut self.out);
-        self.flush();
-    }
-
-    fn next_segment(&mut self) {
-        self.deaf = false;
-    }
-
-    fn flush(&mut self) {
-        self.wire.append(&mut self.out);
-    }
-
-    fn receive(&mut self, chunk: &[u8]) {
-        let mut input = chunk;
-        while self.closed.is_none() && !self.deaf {
-            match self.session.step(&mut input, &mut self.out) {
-                Step::Read => {
-                    assert!(input.is_empty(), "Read with input left");
-                    break;
-                }
-                Step::Flush => assert!(!self.out.is_empty(), "Flush with nothing to write"),
-                Step::Act(action) => self.act(action),
-                Step::Close(close) => self.closed = Some(close),
-            }
-            self.flush();
-        }
-        self.flush();
-        // A session that is over stays over, without a word more.
-        if let Some(close) = self.closed {
-            let again = self.session.step(&mut input, &mut self.out);
-            assert!(matches!(again, Step::Close(same) if same == close));
-            assert!(self.out.is_empty());
-        }
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Login(Login::Password { user, secret }) => self.login(&user, secret.expose()),
-            Action::StartTls => {
-                self.deaf = true;
-                self.session.tls_started(self.dialogue.channel_after_tls);
-            }
-            Action::Retrieve {
-                message,
-                octets,
-                body_lines,
-            } => self.retrieve(message.get(), octets, body_lines),
-            Action::Update { remove } => {
-                assert!(self.removes.is_none(), "UPDATE is entered once");
-                self.removes = Some(remove.iter().map(|message| message.get()).collect());
-                match &self.dialogue.at_update {
-                    Some(refusal) => self.session.refuse(refusal, &mut self.out),
-                    None => self.session.updated(&mut self.out),
-                }
-            }
-        }
-    }
-
-    fn login(&mut self, user: &str, password: &str) {
-        let (known, secret) = &self.dialogue.account;
-        if (user, password) != (known, secret) {
-            let code = "AUTH".parse().ok();
-            let refusal = Refusal::new(code, "wrong user name or password");
-            return self.session.refuse(&refusal, &mut self.out);
-        }
-        if let Some(refusal) = self.dialogue.at_login.get(self.logins) {
-            self.logins += 1;
-            return self.session.refuse(refusal, &mut self.out);
-        }
-        let mail = self.dialogue.mail.iter();
-        let listing = Listing::new(mail.map(|mail| (mail.id.as_str(), mail.octets)));
-        let listing = Arc::new(listing.expect("a dialogue's listing is legal"));
-        let maildrop = Maildrop::new(listing);
-        self.session.logged_in(maildrop, &mut self.out);
-    }
-
-    fn retrieve(&mut self, message: u32, octets: u64, body_lines: Option<u64>) {
-        let mut refusals = self.dialogue.at_retrieve.iter();
-        if let Some((_, refusal)) = refusals.find(|(refused, _)| *refused == message) {
-            return self.session.refuse(refusal, &mut self.out);
-        }
-        self.session.retrieving(&mut self.out);
-        let mail = &self.dialogue.mail[message as usize - 1];
-        assert_eq!(octets, mail.octets);
-        let mut stuffing = Stuffing::new(body_lines);
-        for chunk in mail.content.chunks(7) {
-            stuffing.feed(chunk, &mut self.out);
-        }
-        let sent = stuffing.finish(&mut self.out);
-        self.session.retrieved(sent);
-        self.flush();
-    }
-}
-
 fn channel(words: &str) -> Result<Channel, String> {
-    let mut channel = Channel {
-        tls: false,
-        starttls: false,
-        plaintext_login: false,
-    };
+    let mut channel = Channel::default();
     for word in words.split(' ') {
         match word {
             "tls" => channel.tls = true,
             "starttls" => channel.starttls = true,
             "plaintext" => channel.plaintext_login = true,
+            "apop" => channel.apop = true,
             "none" => {}
             _ => return Err(format!("no channel is {word}")),
         }
     }
     Ok(channel)
+}
+
+/// `exporter=OCTETS unique=OCTETS`
+fn binding(value: &str) -> Result<ChannelBinding, String> {
+    let mut binding = ChannelBinding::default();
+    for part in value.split(' ') {
+        let (name, value) = part.split_once('=').ok_or("a binding is name=octets")?;
+        let value = Some(octets(value)?);
+        match name {
+            "exporter" => binding.exporter = value,
+            "unique" => binding.unique = value,
+            "server-end-point" => binding.server_end_point = value,
+            _ => return Err(format!("no binding is {name}")),
+        }
+    }
+    Ok(binding)
+}
+
+/// `VALUE` or `VALUE USER`
+fn by_user<T>(value: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<ByUser<T>, String> {
+    let general = value.strip_suffix(" USER");
+    Ok(ByUser {
+        general: read(general.unwrap_or(value))?,
+        differs: general.is_some(),
+    })
+}
+
+fn retention(value: &str) -> Result<Retention, String> {
+    match value {
+        "NEVER" => Ok(Retention::Never),
+        days => number(days).map(Retention::Days),
+    }
 }
 
 /// Counts the octets again, so that a slip of the author's pen is found.
@@ -491,42 +453,4 @@ fn number(value: &str) -> Result<u32, String> {
     value
         .parse()
         .map_err(|error| format!("{value} is no number: {error}"))
-}
-
-fn text(escaped: &str) -> Result<String, String> {
-    String::from_utf8(octets(escaped)?).map_err(|error| error.to_string())
-}
-
-/// Undoes the escapes that `dialogues/README.md` lists.
-fn octets(escaped: &str) -> Result<Vec<u8>, String> {
-    let mut octets = Vec::new();
-    let mut rest = escaped;
-    while let Some((before, behind)) = rest.split_once('\\') {
-        octets.extend(before.as_bytes());
-        let mut chars = behind.chars();
-        let escape = chars.next().ok_or("\\ at the end")?;
-        rest = chars.as_str();
-        match escape {
-            'n' => octets.push(b'\n'),
-            'r' => octets.push(b'\r'),
-            't' => octets.push(b'\t'),
-            '0' => octets.push(0),
-            's' => octets.push(b' '),
-            '\\' => octets.push(b'\\'),
-            'x' => {
-                let (hex, behind) = rest.split_at_checked(2).ok_or("\\xHH")?;
-                octets.push(u8::from_str_radix(hex, 16).map_err(|error| error.to_string())?);
-                rest = behind;
-            }
-            '{' => {
-                let (repeat, behind) = rest.split_once('}').ok_or("\\{a*3}")?;
-                let (what, times) = repeat.rsplit_once('*').ok_or("\\{a*3}")?;
-                octets.extend(what.repeat(number(times)? as usize).as_bytes());
-                rest = behind;
-            }
-            _ => return Err(format!("unknown escape \\{escape}")),
-        }
-    }
-    octets.extend(rest.as_bytes());
-    Ok(octets)
 }
