@@ -24,7 +24,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use restante_pop3::{Action, Channel, Close, MessageNumber, Session, State, Step, Summary};
+use restante_pop3::{
+    Action, Channel, Close, Mechanism, MessageNumber, Session, State, Step, Summary,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, error_span, info};
@@ -242,7 +244,11 @@ where
                         return Ok(open);
                     }
                 }
+                Action::LoginFailed(failed) => self.login_failed(&failed).await?,
                 Action::StartTls => self.start_tls().await?,
+                Action::ScramKeys { .. } => {
+                    unreachable!("SCRAM is not among the mechanisms that are offered")
+                }
                 Action::Retrieve { .. } | Action::Update { .. } => {
                     unreachable!("the session retrieves and removes after login only")
                 }
@@ -258,12 +264,18 @@ where
                     message,
                     octets,
                     body_lines,
+                    utf8: _,
                 }) => {
                     let open = open.as_ref().expect("open until UPDATE");
                     Box::pin(self.retrieve(open, message, octets, body_lines)).await
                 }
                 Ok(Action::Update { remove }) => Box::pin(self.update(open.take(), &remove)).await,
-                Ok(Action::Login(_) | Action::StartTls) => {
+                Ok(
+                    Action::Login(_)
+                    | Action::LoginFailed(_)
+                    | Action::ScramKeys { .. }
+                    | Action::StartTls,
+                ) => {
                     unreachable!("the session logs in and starts TLS once")
                 }
                 Err(end) => Err(end),
@@ -374,6 +386,9 @@ fn channel(peer: &Peer, serving: &Serving, tls: bool) -> Channel {
         tls,
         starttls: peer.tls == ListenerTls::StartTls && serving.tls.is_some(),
         plaintext_login: serving.tenants.allow_password(tls, peer.client.ip()),
+        // What every authenticator answers: it is shown a password.
+        mechanisms: [Mechanism::Plain, Mechanism::Login].into_iter().collect(),
+        ..Channel::default()
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use restante_pop3::Language;
 use tokio_rustls::rustls;
 
 use crate::backend::{Authenticator, Filter, Selector, Store};
@@ -52,6 +53,7 @@ impl SessionSettings {
             implementation: server
                 .implementation
                 .then(|| concat!("restante-", env!("CARGO_PKG_VERSION")).to_owned()),
+            language: Some(Language::English),
             ..restante_pop3::Settings::default()
         };
         protocol.limits.line_octets = limits.line;

@@ -1,10 +1,10 @@
-//! From USER and PASS to an open maildrop: tenant, authenticators, lock, store,
+//! From a password to an open maildrop: tenant, authenticators, lock, store,
 //! view. Whatever fails on the way refuses the login; nothing lets it through.
 
 use std::fmt;
 use std::sync::Arc;
 
-use restante_pop3::{Login, Maildrop, Refusal, ResponseCode};
+use restante_pop3::{FailedLogin, Login, Maildrop, Refusal, ResponseCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
@@ -52,8 +52,15 @@ where
 {
     /// None: refused, and the session goes on.
     pub(super) async fn log_in(&mut self, login: Login) -> Result<Option<Open>, End> {
-        let Login::Password { user, secret } = login;
         let started = Instant::now();
+        let Login::Password {
+            user,
+            acting_as,
+            secret,
+        } = login
+        else {
+            unreachable!("no other mechanism is offered");
+        };
         let attempt = Attempt {
             session: &self.id,
             peer: &self.peer,
@@ -64,7 +71,7 @@ where
         };
         let credentials = Credentials::Password {
             user,
-            acting_as: None,
+            acting_as,
             secret,
         };
         let opened = self.wire.flush_while(attempt.open(&credentials)).await?;
@@ -86,15 +93,39 @@ where
             Err(refused) => refused,
         };
         let Credentials::Password { user, .. } = &credentials;
-        info!(user = ?Name(user), why = %refused.why, "login failed");
-        if refused.refusal.code() == Some(ResponseCode::Auth) {
+        self.refuse_login(user, &refused.why, &refused.refusal, started)
+            .await?;
+        Ok(None)
+    }
+
+    /// A login that failed before anybody was asked.
+    pub(super) async fn login_failed(&mut self, failed: &FailedLogin) -> Result<(), End> {
+        let started = Instant::now();
+        self.refuse_login(
+            failed.user.as_deref().unwrap_or_default(),
+            &failed.cause,
+            &login_failed(),
+            started,
+        )
+        .await
+    }
+
+    async fn refuse_login(
+        &mut self,
+        user: &str,
+        why: &impl fmt::Display,
+        refusal: &Refusal,
+        started: Instant,
+    ) -> Result<(), End> {
+        info!(user = ?Name(user), %why, "login failed");
+        if refusal.code() == Some(ResponseCode::Auth) {
             // Counted from PASS on: how long it took to find out is not to be
             // seen, whether it was a user, a password or a tenant that was wrong.
             self.wire.flush().await?;
             sleep_until(started + self.serving.settings.failure_delay).await;
         }
-        self.session.refuse(&refused.refusal, self.wire.out());
-        Ok(None)
+        self.session.refuse(refusal, self.wire.out());
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::backend::Failure;
 /// The one answer to a login that did not succeed, whatever the reason: it does
 /// not say whether the user exists.
 pub(super) fn login_failed() -> Refusal {
-    Refusal::new(Some(ResponseCode::Auth), "authentication failed")
+    Refusal::new(Some(ResponseCode::Auth), "")
 }
 
 /// The same failure in POP3's words.

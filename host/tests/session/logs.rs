@@ -44,7 +44,9 @@ async fn a_session_in_the_log() {
     let world = Plan::new().mail(&[("one", "a\n"), ("two", "b\n")]).begin();
     let (mut client, session) = world.pipe(ListenerTls::Off);
     client.greeting().await;
-    client.ok("USER x\" INFO forged \u{202e}").await;
+    // What turns the reading direction round is no user name (RFC 4013 section 2.3).
+    client.err("USER x\u{202e}", "").await;
+    client.ok("USER x\" INFO forged").await;
     client.err("PASS hunter2", "[AUTH]").await;
     client.log_in("u", "secret").await;
     client.lines("RETR 1").await;
