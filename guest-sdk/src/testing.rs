@@ -3,11 +3,15 @@
 //! settings and its own granted directory.
 
 use std::cell::RefCell;
-use std::fs;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::files::Entry;
+use crate::files::{Chunk, Entry, Kind, Status};
+
+/// Most octets of one read, as of a host's.
+const READ_OCTETS: u32 = 1 << 20;
 
 thread_local! {
     static SETTINGS: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
@@ -59,12 +63,10 @@ pub(crate) fn scan(directory: &str) -> Result<Vec<Entry>, String> {
         if name.starts_with('.') || !metadata.is_file() {
             continue;
         }
-        let modified = metadata.modified().map_err(|error| error.to_string())?;
-        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         entries.push(Entry {
             name,
             size: metadata.len(),
-            modified: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+            modified: nanoseconds(metadata.modified()).unwrap_or(0),
         });
     }
     Ok(entries)
@@ -73,6 +75,70 @@ pub(crate) fn scan(directory: &str) -> Result<Vec<Entry>, String> {
 pub(crate) fn measure(path: &str) -> Result<u64, String> {
     let raw = fs::read(maildrop().join(path)).map_err(|error| error.to_string())?;
     Ok(with_crlf(&raw).len() as u64)
+}
+
+pub(crate) fn stat(path: &str) -> Result<Option<Status>, String> {
+    found(fs::metadata(maildrop().join(path)).map(|about| status(&about)))
+}
+
+pub(crate) fn read(path: &str, offset: u64, length: u32) -> Result<Option<Chunk>, String> {
+    let path = maildrop().join(path);
+    let chunk = || {
+        // Looked at before it is opened: opening a FIFO would wait for ever.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let mut file = File::open(&path)?;
+        let status = status(&file.metadata()?);
+        let mut octets = Vec::new();
+        file.seek(SeekFrom::Start(offset.min(status.size)))?;
+        file.take(length.min(READ_OCTETS).into())
+            .read_to_end(&mut octets)?;
+        Ok(Chunk { octets, status })
+    };
+    found(chunk())
+}
+
+fn found<T>(result: io::Result<T>) -> Result<Option<T>, String> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn status(about: &Metadata) -> Status {
+    let kind = if about.is_file() {
+        Kind::File
+    } else if about.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::Other
+    };
+    Status {
+        kind,
+        size: about.len(),
+        modified: nanoseconds(about.modified()).unwrap_or(0),
+        created: nanoseconds(about.created()),
+        identity: identity(about),
+    }
+}
+
+#[cfg(unix)]
+fn identity(about: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(about)
+}
+
+/// Other systems do not tell: what stands in for a host does without.
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> u64 {
+    0
+}
+
+/// Since the Unix epoch; 0 for what lies before it. None: not known.
+fn nanoseconds(time: io::Result<SystemTime>) -> Option<u64> {
+    let since = time.ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// The message with CRLF line ends, the last one included.

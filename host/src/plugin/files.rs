@@ -1,50 +1,160 @@
-//! `restante:plugin/files`: whole-directory and whole-file work over the
-//! session's maildrop, done natively.
+//! `restante:plugin/files`: whole-directory and whole-file work over what was
+//! granted, done natively.
+//!
+//! What the kernel has in its caches is done at once; only what may take
+//! waiting is handed over to the blocking pool, and so is everything that goes
+//! wrong, so that there is one set of words for it. What is done at once takes
+//! the event loop's time, and counts against the guest's CPU time.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata, MetadataExt};
+use cap_std::time::SystemTime;
 use restante_pop3::Measure;
 
-use super::bindings::restante::plugin::files::{Entry, Host};
-use super::grants::open_below;
+use super::bindings::restante::plugin::files::{Chunk, Entry, Host, Kind, Status};
+use super::grants::{Granted, MAILDROP, open_below};
 use super::state::State;
+use crate::cached;
 
 /// Most entries that one scan hands over.
 const ENTRIES: usize = 1_000_000;
-/// Octets read at once when a file is measured.
+/// Octets read at once when a file is measured; a larger one is not measured on
+/// the event loop.
 const CHUNK: usize = 128 << 10;
+/// Most octets that one `read` hands over.
+const READ: u32 = 1 << 20;
+
+const NO_MAILDROP: &str = "there is no maildrop directory: not granted, or it does not exist";
 
 impl Host for State {
     async fn scan(&mut self, directory: String) -> wasmtime::Result<Result<Vec<Entry>, String>> {
-        Ok(blocking(self.maildrop.clone(), move |maildrop| {
-            scan(&maildrop, &directory)
-        })
-        .await)
+        let Some(maildrop) = self.maildrop.clone() else {
+            return Ok(Err(NO_MAILDROP.into()));
+        };
+        let scanned = waiting(move || scan(&maildrop, &directory)).await;
+        Ok(scanned.map_err(|error| error.to_string()))
     }
 
     async fn measure(&mut self, path: String) -> wasmtime::Result<Result<u64, String>> {
-        Ok(blocking(self.maildrop.clone(), move |maildrop| {
-            measure(&maildrop, &path)
-        })
-        .await)
+        let Some(dir) = self.maildrop.clone() else {
+            return Ok(Err(NO_MAILDROP.into()));
+        };
+        let place = Place { dir, path };
+        let measured = match self.at_once(|| measure_cached(&place)) {
+            Some(measured) => measured,
+            None => waiting(move || measure(&place)).await,
+        };
+        Ok(measured.map_err(|error| error.to_string()))
+    }
+
+    async fn stat(&mut self, path: String) -> wasmtime::Result<Result<Option<Status>, String>> {
+        let place = match place(self.maildrop.as_ref(), &self.directories, &path) {
+            Ok(Some(place)) => place,
+            Ok(None) => return Ok(Ok(None)),
+            Err(problem) => return Ok(Err(problem)),
+        };
+        Ok(present(match self.at_once(|| stat_cached(&place)) {
+            Some(status) => status,
+            None => waiting(move || stat(&place)).await,
+        }))
+    }
+
+    async fn read(
+        &mut self,
+        path: String,
+        offset: u64,
+        length: u32,
+    ) -> wasmtime::Result<Result<Option<Chunk>, String>> {
+        let place = match place(self.maildrop.as_ref(), &self.directories, &path) {
+            Ok(Some(place)) => place,
+            Ok(None) => return Ok(Ok(None)),
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let read = self.at_once(|| read_cached(&place, offset, length));
+        Ok(present(match read {
+            Some(chunk) => chunk,
+            None => waiting(move || read_waiting(&place, offset, length)).await,
+        }))
     }
 }
 
-/// Works on the maildrop's directory where waiting for the disk is no harm.
-async fn blocking<R: Send + 'static>(
-    maildrop: Option<Arc<Dir>>,
-    work: impl FnOnce(Arc<Dir>) -> io::Result<R> + Send + 'static,
-) -> Result<R, String> {
-    let Some(maildrop) = maildrop else {
-        return Err("there is no maildrop directory: not granted, or it does not exist".into());
-    };
-    match tokio::task::spawn_blocking(move || work(maildrop)).await {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(_) => Err("the host failed".into()),
+impl State {
+    /// Tries work that takes no waiting. A guest that has it done over and over
+    /// keeps the event loop as busy as with its own computing, so it counts
+    /// alike. None: it may take waiting, or something is wrong.
+    fn at_once<R>(
+        &mut self,
+        work: impl FnOnce() -> Option<io::Result<R>>,
+    ) -> Option<io::Result<R>> {
+        self.limits.crossing(true);
+        let done = work();
+        self.limits.crossing(false);
+        done.filter(|done| match done {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        })
     }
+}
+
+/// Does work where waiting for the disk is no harm.
+async fn waiting<R: Send + 'static>(
+    work: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> io::Result<R> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(_) => Err(io::Error::other("the host failed")),
+    }
+}
+
+fn present<R>(found: io::Result<R>) -> Result<Option<R>, String> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A granted directory, and the way from there.
+struct Place {
+    dir: Arc<Dir>,
+    path: String,
+}
+
+/// Where a guest's path leads. None: into a maildrop that does not exist.
+fn place(
+    maildrop: Option<&Arc<Dir>>,
+    directories: &[Granted],
+    path: &str,
+) -> Result<Option<Place>, String> {
+    let (dir, rest) = if !path.starts_with('/') {
+        (maildrop, path)
+    } else if let Some(rest) = below(MAILDROP, path) {
+        (maildrop, rest)
+    } else {
+        let (dir, rest) = directories
+            .iter()
+            .filter_map(|(guest, dir)| Some((guest.len(), dir, below(guest, path)?)))
+            .max_by_key(|(depth, ..)| *depth)
+            .map(|(_, dir, rest)| (dir, rest))
+            .ok_or("not inside a granted directory")?;
+        (Some(dir), rest)
+    };
+    let rest = if rest.is_empty() { "." } else { rest };
+    Ok(dir.map(|dir| Place {
+        dir: dir.clone(),
+        path: rest.to_owned(),
+    }))
+}
+
+/// The way from a directory to a path below it, both as the guest has them.
+fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(directory.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
 }
 
 /// Regular files only; what vanishes while it is looked at was never there.
@@ -72,23 +182,17 @@ fn scan(maildrop: &Dir, directory: &str) -> io::Result<Vec<Entry>> {
                 "the directory has more than {ENTRIES} files"
             )));
         }
-        let modified = about
-            .modified()
-            .ok()
-            .and_then(|time| time.into_std().duration_since(UNIX_EPOCH).ok())
-            .and_then(|since| u64::try_from(since.as_nanos()).ok())
-            .unwrap_or(0);
         entries.push(Entry {
             name,
             size: about.len(),
-            modified,
+            modified: nanoseconds(about.modified()).unwrap_or(0),
         });
     }
     Ok(entries)
 }
 
-fn measure(maildrop: &Dir, path: &str) -> io::Result<u64> {
-    let mut file = open_below(maildrop, path)?;
+fn measure(place: &Place) -> io::Result<u64> {
+    let mut file = open_below(&place.dir, &place.path)?;
     let mut measure = Measure::new();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -101,29 +205,104 @@ fn measure(maildrop: &Dir, path: &str) -> io::Result<u64> {
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use cap_std::ambient_authority;
+fn stat(place: &Place) -> io::Result<Status> {
+    Ok(status(&place.dir.metadata(&place.path)?))
+}
 
-    #[test]
-    fn a_scan_sees_regular_files_and_nothing_else() {
-        let root = tempfile::tempdir().unwrap();
-        let new = root.path().join("new");
-        std::fs::create_dir_all(new.join("directory")).unwrap();
-        std::fs::write(new.join("1.a.b"), b"line\n").unwrap();
-        std::fs::write(new.join(".hidden"), b"x").unwrap();
-        std::os::unix::fs::symlink("1.a.b", new.join("link")).unwrap();
-        let dir = Dir::open_ambient_dir(root.path(), ambient_authority()).unwrap();
-        let entries = scan(&dir, "new").unwrap();
-        assert_eq!(entries.len(), 1);
-        assert_eq!((entries[0].name.as_str(), entries[0].size), ("1.a.b", 5));
-        assert!(entries[0].modified > 1_700_000_000_000_000_000);
-        assert!(scan(&dir, "cur").is_err());
-        assert!(scan(&dir, "..").is_err());
-        assert_eq!(measure(&dir, "new/1.a.b").unwrap(), 6);
-        assert!(measure(&dir, "new").is_err());
-        assert!(measure(&dir, "../new/1.a.b").is_err());
+fn read_waiting(place: &Place, offset: u64, length: u32) -> io::Result<Chunk> {
+    let file = open_below(&place.dir, &place.path)?;
+    let status = status(&Metadata::from_file(&file)?);
+    let mut octets = space(&status, offset, length);
+    let mut filled = 0;
+    while filled < octets.len() {
+        match file.read_at(&mut octets[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    octets.truncate(filled);
+    Ok(Chunk { octets, status })
+}
+
+/// Room for what is to be read: nothing behind the end, so that no offset within
+/// it overflows.
+fn space(status: &Status, offset: u64, length: u32) -> Vec<u8> {
+    let rest = status.size.saturating_sub(offset);
+    let length = rest.min(length.min(READ).into());
+    vec![0; usize::try_from(length).expect("at most READ")]
+}
+
+fn status(about: &Metadata) -> Status {
+    let kind = if about.is_file() {
+        Kind::File
+    } else if about.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::Other
+    };
+    Status {
+        kind,
+        size: about.len(),
+        modified: nanoseconds(about.modified()).unwrap_or(0),
+        created: nanoseconds(about.created()),
+        identity: about.ino(),
     }
 }
+
+/// Since the Unix epoch; 0 for what lies before it. None: not known.
+fn nanoseconds(time: io::Result<SystemTime>) -> Option<u64> {
+    let since = time.ok()?.into_std().duration_since(UNIX_EPOCH);
+    Some(since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }))
+}
+
+/// What is there, opened for reading.
+fn look_cached(place: &Place) -> Option<io::Result<(File, Status)>> {
+    let opened = cached::open(&*place.dir, &place.path)?;
+    Some(opened.and_then(|file| {
+        let status = status(&Metadata::from_file(&file)?);
+        Ok((file, status))
+    }))
+}
+
+fn stat_cached(place: &Place) -> Option<io::Result<Status>> {
+    Some(look_cached(place)?.map(|(_, status)| status))
+}
+
+fn read_cached(place: &Place, offset: u64, length: u32) -> Option<io::Result<Chunk>> {
+    let (file, status) = match look_cached(place)? {
+        Ok((_, status)) if status.kind != Kind::File => return None,
+        Ok(looked) => looked,
+        Err(error) => return Some(Err(error)),
+    };
+    let mut octets = space(&status, offset, length);
+    let mut filled = 0;
+    while filled < octets.len() {
+        match cached::read_at(&file, &mut octets[filled..], offset + filled as u64)? {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    octets.truncate(filled);
+    Some(Ok(Chunk { octets, status }))
+}
+
+/// Small files only: measuring is work for the processor too.
+fn measure_cached(place: &Place) -> Option<io::Result<u64>> {
+    let chunk = match read_cached(place, 0, CHUNK as u32)? {
+        Ok(chunk) if chunk.status.size != chunk.octets.len() as u64 => return None,
+        Ok(chunk) => chunk,
+        Err(error) => return Some(Err(error)),
+    };
+    let mut measure = Measure::new();
+    measure.feed(&chunk.octets);
+    Some(Ok(measure.finish()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,7 +1,6 @@
 //! One look at the whole maildrop: which files there are, and whether the
 //! directories stood still meanwhile.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -174,23 +173,23 @@ pub(crate) struct Stamp {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Times {
-    modified: SystemTime,
-    /// A directory that took another's place was made at another time.
-    created: Option<SystemTime>,
+    /// Nanoseconds since the Unix epoch.
+    modified: u64,
+    /// Tells a directory from one that took another's place: when it was made,
+    /// or where that is not kept the file system's number for it.
+    made: u64,
 }
 
 impl Stamp {
     pub(crate) fn of(root: &Path, now: SystemTime) -> Result<Stamp, String> {
         let mut times = [None; 2];
         for (directory, times) in DIRECTORIES.iter().zip(&mut times) {
-            *times = match fs::metadata(root.join(directory)) {
-                Ok(about) => Some(Times {
-                    modified: about.modified().map_err(|error| error.to_string())?,
-                    created: about.created().ok(),
-                }),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-                Err(error) => return Err(format!("{directory}: {error}")),
-            };
+            *times = files::stat(root.join(directory))
+                .map_err(|problem| format!("{directory}: {problem}"))?
+                .map(|status| Times {
+                    modified: status.modified,
+                    made: status.created.unwrap_or(status.identity),
+                });
         }
         Ok(Stamp { times, taken: now })
     }
@@ -205,25 +204,15 @@ impl Stamp {
         let mut text = String::new();
         for (directory, times) in DIRECTORIES.iter().zip(self.times) {
             text.push_str(directory);
-            if let Some(times) = times {
-                let age = self.taken.duration_since(times.modified).ok()?;
-                if age <= RACY {
+            if let Some(Times { modified, made }) = times {
+                let changed = UNIX_EPOCH + Duration::from_nanos(modified);
+                if self.taken.duration_since(changed).ok()? <= RACY {
                     return None;
                 }
-                text.push_str(&format!(
-                    "={},{}",
-                    nanoseconds(times.modified),
-                    times.created.map_or(0, nanoseconds)
-                ));
+                text.push_str(&format!("={modified},{made}"));
             }
             text.push(';');
         }
         Some(text)
     }
-}
-
-/// Since the Unix epoch; what lies before it is not told apart.
-fn nanoseconds(time: SystemTime) -> u128 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos())
 }

@@ -13,8 +13,10 @@
 
 use std::cmp::Ordering;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
+
+use restante_guest::files::Reader;
 
 /// Its name in the maildrop. Programs that read Maildirs pass it over.
 pub(crate) const FILE: &str = ".restante-index";
@@ -60,12 +62,22 @@ impl Index {
     /// Reads the maildrop's index.
     pub(crate) fn load(root: &Path) -> Result<Index, Unusable> {
         let path = root.join(FILE);
-        // Looked at before it is opened: opening a FIFO would wait for ever.
-        let about = fs::symlink_metadata(&path).map_err(Unusable::from)?;
-        if !about.is_file() || about.len() > FILE_OCTETS {
+        let mut reader = Reader::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Unusable::Missing,
+            _ => match fs::symlink_metadata(&path) {
+                Ok(about) if !about.is_file() => Unusable::Foreign,
+                _ => Unusable::Unreadable(error),
+            },
+        })?;
+        let size = reader.status().size;
+        if size > FILE_OCTETS {
             return Err(Unusable::Foreign);
         }
-        Index::parse(fs::read(&path).map_err(Unusable::from)?).ok_or(Unusable::Broken)
+        let mut file = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        reader
+            .read_to_end(&mut file)
+            .map_err(Unusable::Unreadable)?;
+        Index::parse(file).ok_or(Unusable::Broken)
     }
 
     fn parse(file: Vec<u8>) -> Option<Index> {
@@ -123,15 +135,6 @@ impl Index {
             size: number(0),
             modified: number(1),
             octets: number(2),
-        }
-    }
-}
-
-impl From<io::Error> for Unusable {
-    fn from(error: io::Error) -> Unusable {
-        match error.kind() {
-            io::ErrorKind::NotFound => Unusable::Missing,
-            _ => Unusable::Unreadable(error),
         }
     }
 }

@@ -10,6 +10,8 @@
 //!   true.
 //! - Other programs may deliver, move and delete at any time. A message that is
 //!   not in its place is looked for under its unique-id before it is given up.
+//! - What a login and a RETR of an unchanged Maildir need is asked of the host
+//!   through [`files`], never of WASI: that would cost a thread for each question.
 //!
 //! Setting: `create = true` makes `cur`, `new` and `tmp` where they are
 //! missing. Without it a missing Maildir is an empty maildrop, and nothing is
@@ -58,7 +60,7 @@ impl Maildrop for Mail {
     }
 
     fn content(&mut self, name: &str) -> Result<Content, Failure> {
-        self.0.locate(name).map(Content::file)
+        self.0.content(name).map(Content::file)
     }
 
     fn remove(&mut self, names: &[String]) -> Result<(), Failure> {

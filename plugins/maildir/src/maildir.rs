@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use restante_guest::files::Kind;
 use restante_guest::prelude::*;
 
 use crate::census::{Census, Files, Message, Stamp};
@@ -29,6 +30,8 @@ pub(crate) struct Maildir<F> {
     listed: Option<Stamp>,
     /// What was found when a message was not in its place.
     census: Option<Census>,
+    /// The name of the message whose content was asked for last.
+    asked: Option<String>,
 }
 
 /// A message's name, taken apart.
@@ -71,13 +74,20 @@ impl<F: Files> Maildir<F> {
             files,
             listed: None,
             census: None,
+            asked: None,
         }
     }
 
     /// Makes the directories that are missing.
     pub(crate) fn create(&self) {
         for directory in ["tmp", "new", "cur"] {
-            if let Err(error) = fs::create_dir_all(self.root.join(directory)) {
+            let path = self.root.join(directory);
+            let there =
+                matches!(files::stat(&path), Ok(Some(about)) if about.kind == Kind::Directory);
+            if there {
+                continue;
+            }
+            if let Err(error) = fs::create_dir_all(path) {
                 log::warn!("{directory} cannot be created, going on without: {error}");
                 return;
             }
@@ -119,15 +129,30 @@ impl<F: Files> Maildir<F> {
         Ok(oldest_first(messages))
     }
 
+    /// The path of a message's file, for the host to open.
+    ///
+    /// It is nearly always where it was listed, and the host finds out by itself
+    /// whether it is there and can be what was listed: the first answer is given
+    /// without a look. If the host asks for the same message once more, it was
+    /// not there.
+    pub(crate) fn content(&mut self, name: &str) -> Result<String, Failure> {
+        if self.asked.as_deref() == Some(name) {
+            return self.locate(name);
+        }
+        let path = Name::parse(name)?.paths().next().unwrap_or_default();
+        self.asked = Some(name.to_owned());
+        Ok(path.to_owned())
+    }
+
     /// The path of a message's file, as it is now.
     pub(crate) fn locate(&mut self, name: &str) -> Result<String, Failure> {
         let name = Name::parse(name)?;
         let mut changed = false;
         for path in name.paths() {
-            if let Ok(about) = fs::symlink_metadata(self.root.join(path))
-                && about.is_file()
+            if let Ok(Some(about)) = files::stat(self.root.join(path))
+                && about.kind == Kind::File
             {
-                if about.len() == name.size {
+                if about.size == name.size {
                     return Ok(path.to_owned());
                 }
                 changed = true;

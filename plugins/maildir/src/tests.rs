@@ -380,6 +380,34 @@ fn a_message_is_found_wherever_it_went() {
 }
 
 #[test]
+fn the_first_answer_is_without_a_look_and_the_second_with_one() {
+    let mail = Mailbox::maildir();
+    mail.write("new/1.a.h", "a\n");
+    mail.write("new/2.a.h", "a\n");
+    mail.write("cur/3.a.h:2,", "a\n");
+    mail.write("cur/3.a.h:2,S", "a\n");
+    let names = mail.listing().names().to_vec();
+    let mut maildir = mail.open();
+    mail.rename("new/1.a.h", "cur/1.a.h:2,S");
+    assert_eq!(maildir.content(&names[0]).unwrap(), "new/1.a.h");
+    assert_eq!(maildir.content(&names[0]).unwrap(), "cur/1.a.h:2,S");
+    assert_eq!(maildir.content(&names[0]).unwrap(), "cur/1.a.h:2,S");
+    // Another message between: the host found what it was told.
+    assert_eq!(maildir.content(&names[1]).unwrap(), "new/2.a.h");
+    assert_eq!(maildir.content(&names[0]).unwrap(), "new/1.a.h");
+    mail.write("new/2.a.h", "ab\n");
+    assert_eq!(maildir.content(&names[1]).unwrap(), "new/2.a.h");
+    assert!(matches!(
+        maildir.content(&names[1]),
+        Err(Failure::Temporary(_))
+    ));
+    // Of a message with two files the second serves as well.
+    fs::remove_file(mail.path().join("cur/3.a.h:2,")).unwrap();
+    assert_eq!(maildir.content(&names[2]).unwrap(), "cur/3.a.h:2,");
+    assert_eq!(maildir.content(&names[2]).unwrap(), "cur/3.a.h:2,S");
+}
+
+#[test]
 fn a_message_that_was_changed_is_not_served_with_the_old_octets() {
     let mail = Mailbox::maildir();
     mail.write("cur/1.a.h:2,", "a\n");

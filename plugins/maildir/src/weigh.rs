@@ -1,12 +1,11 @@
 //! What each message weighs: from the index, from its name, or measured.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use restante_guest::log;
+use restante_guest::{files, log};
 
 use crate::census::{Files, Found, Message};
 use crate::index::{self, Index, Record, Unusable};
@@ -175,9 +174,7 @@ impl<'a, F: Files> Scales<'a, F> {
             return None;
         }
         let octets = Sizes::of(file.name())?.octets(file.size)?;
-        ends_in_lf(&self.root.join(&file.path))
-            .ok()?
-            .then_some(octets)
+        ends_in_lf(&self.root.join(&file.path), file.size).then_some(octets)
     }
 
     fn remember(&mut self, file: &Found, octets: u64) {
@@ -221,12 +218,9 @@ impl<'a, F: Files> Scales<'a, F> {
     }
 }
 
-fn ends_in_lf(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
+fn ends_in_lf(path: &Path, size: u64) -> bool {
+    let last = size.checked_sub(1).map(|at| files::read(path, at, 1));
+    matches!(last, Some(Ok(Some(last))) if last.octets == b"\n")
 }
 
 fn known(index: &Index, file: &Found) -> Option<Record> {

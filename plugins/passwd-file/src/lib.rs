@@ -18,16 +18,18 @@
 //! The file is read anew for each login, from its first line to its last:
 //! nothing is kept, a change counts at once, and how long it takes says nothing
 //! about who is in it. For the same reason the secret of an unknown user is
-//! verified too, against the first hash of the file.
+//! verified too, against the first hash of the file. What a login needs is asked
+//! of the host through [`files`]: WASI would cost it a thread for each question.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod check;
 mod file;
 
-use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 
+use restante_guest::files::Reader;
 use restante_guest::prelude::*;
 
 use crate::file::{Case, Line, Search};
@@ -36,8 +38,8 @@ struct PasswdFile;
 
 restante_guest::export! { authenticator: PasswdFile, settings: PasswdFile }
 
-/// Octets read from the file at once.
-const READ_OCTETS: usize = 64 * 1024;
+/// Times that the file is read again because it changed meanwhile.
+const RETRIES: u32 = 3;
 
 impl Authenticator for PasswdFile {
     fn authenticate(_: Connection, credentials: Credentials) -> Result<Account, Denial> {
@@ -62,7 +64,8 @@ impl Authenticator for PasswdFile {
 impl Validate for PasswdFile {
     fn validate() -> Result<(), Vec<String>> {
         let settings = Settings::parse(settings::all())?;
-        let problems = match settings.open() {
+        let path = settings.path();
+        let problems = match Reader::open(&path) {
             Ok(file) => check::file(file, settings.case, &mut passwords::verify),
             Err(error) => vec![format!("file: {} cannot be read: {error}", settings.file)],
         };
@@ -104,21 +107,29 @@ impl Settings {
         }
     }
 
-    fn open(&self) -> std::io::Result<BufReader<File>> {
-        let file = File::open(&self.file)?;
-        if !file.metadata()?.is_file() {
-            return Err(ErrorKind::IsADirectory.into());
-        }
-        Ok(BufReader::with_capacity(READ_OCTETS, file))
+    /// A path without "/" in front means the same as one with it.
+    fn path(&self) -> PathBuf {
+        Path::new("/").join(&self.file)
     }
 
     fn search(&self, user: &str) -> Result<Search, Failure> {
-        self.open()
-            .and_then(|file| file::search(file, user, self.case))
-            .map_err(|error| {
-                log::error!("{} cannot be read: {error}", self.file);
-                Failure::temporary("the user list cannot be read")
-            })
+        let path = self.path();
+        from_one_file(|| file::search(Reader::open(&path)?, user, self.case)).map_err(|error| {
+            log::error!("{} cannot be read: {error}", self.file);
+            Failure::temporary("the user list cannot be read")
+        })
+    }
+}
+
+/// Reads again if the file changed meanwhile: half a line of the old one and
+/// half a line of the new one could let somebody in.
+fn from_one_file<R>(mut read: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    let mut retries = RETRIES;
+    loop {
+        match read() {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy && retries > 0 => retries -= 1,
+            read => return read,
+        }
     }
 }
 
@@ -342,6 +353,43 @@ mod tests {
         assert!(matches!(log_in("Builder"), Err(Denial::Rejected)));
         std::fs::write(&path, "bob:{PLAIN}changed\n").unwrap();
         assert!(log_in("changed").is_ok());
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_large_file_that_is_replaced_meanwhile_is_read_again() {
+        let path = std::env::temp_dir().join(format!("passwd-file-large-{}", std::process::id()));
+        // Each "old" or "new" as a whole, and longer than what is read at once.
+        let write = |word: &str| {
+            let next = path.with_extension("next");
+            let filler = format!("{word}:{{PLAIN}}{word}\n").repeat(200_000);
+            std::fs::write(&next, filler + "end:{PLAIN}end\n").unwrap();
+            std::fs::rename(&next, &path).unwrap();
+        };
+        let lines = |replace: &mut dyn FnMut()| {
+            from_one_file(|| {
+                let mut words = std::collections::BTreeSet::new();
+                file::each_line(Reader::open(&path)?, |number, line| {
+                    if number == 1 {
+                        replace();
+                    }
+                    words.insert(String::from_utf8(line.to_vec()).unwrap());
+                })?;
+                Ok(words.into_iter().collect::<Vec<_>>())
+            })
+        };
+        write("old");
+        let mut times = 0;
+        let read = lines(&mut || {
+            times += 1;
+            if times == 1 {
+                write("new");
+            }
+        });
+        assert_eq!(read.unwrap(), ["end:{PLAIN}end", "new:{PLAIN}new"]);
+        assert_eq!(times, 2);
+        let read = lines(&mut || write("new"));
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ResourceBusy);
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -1,0 +1,260 @@
+//! What a guest's paths lead to, at once and by way of the blocking pool.
+
+use super::*;
+use cap_std::ambient_authority;
+
+fn open(path: &std::path::Path) -> Arc<Dir> {
+    Arc::new(Dir::open_ambient_dir(path, ambient_authority()).unwrap())
+}
+
+/// A directory "inside" with every kind of thing in it, beside a secret.
+fn tree() -> (tempfile::TempDir, Arc<Dir>) {
+    let root = tempfile::tempdir().unwrap();
+    let inside = root.path().join("inside");
+    std::fs::create_dir_all(inside.join("new")).unwrap();
+    std::fs::write(inside.join("mail"), b"0123456789").unwrap();
+    std::fs::write(inside.join("empty"), b"").unwrap();
+    std::fs::write(root.path().join("secret"), b"no").unwrap();
+    for (target, link) in [
+        ("mail", "alias"),
+        ("new", "alias-of-new"),
+        ("nowhere", "dangling"),
+        ("../secret", "out"),
+        ("/etc/passwd", "absolute"),
+        ("/proc/self/root/etc/passwd", "magic"),
+        ("loop", "loop"),
+    ] {
+        std::os::unix::fs::symlink(target, inside.join(link)).unwrap();
+    }
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        inside.join("fifo"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let dir = open(&inside);
+    (root, dir)
+}
+
+fn at(dir: &Arc<Dir>, path: &str) -> Place {
+    place(Some(dir), &[], path).unwrap().unwrap()
+}
+
+/// Asks both ways, which must say the same where the quick one says anything.
+fn both<R: PartialEq + std::fmt::Debug>(
+    cached: Option<io::Result<R>>,
+    waiting: io::Result<R>,
+) -> Result<Option<R>, String> {
+    match (cached, &waiting) {
+        (Some(Ok(cached)), Ok(waiting)) => assert_eq!(cached, *waiting),
+        (Some(Ok(cached)), Err(error)) => panic!("{cached:?}, but {error}"),
+        (Some(Err(error)), waiting) if error.kind() == io::ErrorKind::NotFound => {
+            let waiting = waiting.as_ref().map_err(|error| error.kind());
+            assert_eq!(waiting, Err(io::ErrorKind::NotFound));
+        }
+        (Some(Err(_)) | None, _) => {}
+    }
+    present(waiting)
+}
+
+/// [`Status`] and [`Chunk`] are generated without equality.
+type Plain = (u8, u64, u64, Option<u64>, u64);
+
+fn plain(status: Status) -> Plain {
+    let Status {
+        kind,
+        size,
+        modified,
+        created,
+        identity,
+    } = status;
+    (kind as u8, size, modified, created, identity)
+}
+
+fn stat_both(dir: &Arc<Dir>, path: &str) -> Result<Option<Plain>, String> {
+    let place = at(dir, path);
+    let cached = stat_cached(&place).map(|status| status.map(plain));
+    both(cached, stat(&place).map(plain))
+}
+
+fn read_both(
+    dir: &Arc<Dir>,
+    path: &str,
+    offset: u64,
+    length: u32,
+) -> Result<Option<Vec<u8>>, String> {
+    let place = at(dir, path);
+    let plain = |chunk: Chunk| (chunk.octets, plain(chunk.status));
+    let cached = read_cached(&place, offset, length).map(|chunk| chunk.map(plain));
+    let waiting = read_waiting(&place, offset, length).map(plain);
+    both(cached, waiting).map(|chunk| chunk.map(|(octets, _)| octets))
+}
+
+/// What must lead nowhere: outside, in circles, or no path at all.
+fn nowhere() -> Vec<String> {
+    let mut paths: Vec<String> = ["../secret", "out", "absolute", "magic", "..", "loop"]
+        .into_iter()
+        .chain(["new/../../secret", "mail\0", "mail/below", "mail/"])
+        .map(str::to_owned)
+        .collect();
+    paths.push("a/".repeat(4000));
+    paths.push("a".repeat(300));
+    paths
+}
+
+#[test]
+fn a_status_says_what_is_there_below_the_grant() {
+    let (root, dir) = tree();
+    let about = std::fs::metadata(root.path().join("inside/mail")).unwrap();
+    let modified = about.modified().unwrap().duration_since(UNIX_EPOCH);
+    let mail = stat_both(&dir, "mail").unwrap().unwrap();
+    assert_eq!((mail.0, mail.1), (Kind::File as u8, 10));
+    assert_eq!(u128::from(mail.2), modified.unwrap().as_nanos());
+    assert_eq!(mail.3.is_some(), about.created().is_ok());
+    assert_eq!(mail.4, std::os::unix::fs::MetadataExt::ino(&about));
+    assert_eq!(stat_both(&dir, "alias"), Ok(Some(mail)));
+    let new = stat_both(&dir, "new").unwrap().unwrap();
+    assert_eq!(new.0, Kind::Directory as u8);
+    assert_eq!(stat_both(&dir, "alias-of-new"), Ok(Some(new)));
+    assert_eq!(stat_both(&dir, "").unwrap().unwrap().0, new.0);
+    assert_eq!(stat_both(&dir, "new/..").unwrap().unwrap().0, new.0);
+    let fifo = stat_both(&dir, "fifo").unwrap().unwrap();
+    assert_eq!(fifo.0, Kind::Other as u8);
+    for path in ["missing", "new/missing", "missing/below", "dangling"] {
+        assert_eq!(stat_both(&dir, path), Ok(None), "{path}");
+    }
+    for path in nowhere() {
+        assert!(stat_both(&dir, &path).is_err(), "{path:?}");
+    }
+}
+
+#[test]
+fn what_is_older_than_the_epoch_is_from_the_epoch() {
+    let (root, dir) = tree();
+    let old = UNIX_EPOCH - std::time::Duration::from_secs(1000);
+    let mail = root.path().join("inside/mail");
+    File::open(&mail).unwrap().set_modified(old).unwrap();
+    assert_eq!(stat_both(&dir, "mail").unwrap().unwrap().2, 0);
+}
+
+#[test]
+fn parts_of_regular_files_are_read_and_nothing_else() {
+    let (_root, dir) = tree();
+    let read = |path: &str, offset, length| read_both(&dir, path, offset, length);
+    let octets = |octets: &[u8]| Ok(Some(octets.to_vec()));
+    assert_eq!(read("mail", 0, 100), octets(b"0123456789"));
+    assert_eq!(read("mail", 3, 4), octets(b"3456"));
+    assert_eq!(read("mail", 8, u32::MAX), octets(b"89"));
+    assert_eq!(read("alias", 9, 1), octets(b"9"));
+    for (path, offset, length) in [
+        ("mail", 0, 0),
+        ("mail", 10, 1),
+        ("mail", 11, 1),
+        ("mail", u64::MAX, u32::MAX),
+        ("empty", 0, 1),
+    ] {
+        assert_eq!(read(path, offset, length), octets(b""), "{path} {offset}");
+    }
+    assert_eq!(read("missing", 0, 1), Ok(None));
+    assert_eq!(read("dangling", 0, 1), Ok(None));
+    for path in ["new", "", "fifo", "alias-of-new"] {
+        assert!(read(path, 0, 1).is_err(), "{path:?}");
+    }
+    for path in nowhere() {
+        assert!(read(&path, 0, 1).is_err(), "{path:?}");
+    }
+}
+
+#[test]
+fn one_read_is_bounded() {
+    let (root, dir) = tree();
+    let whole: Vec<u8> = (0..u64::from(READ) + 5).map(|n| (n % 251) as u8).collect();
+    std::fs::write(root.path().join("inside/large"), &whole).unwrap();
+    let (first, rest) = whole.split_at(READ as usize);
+    let read = |offset| read_both(&dir, "large", offset, u32::MAX).unwrap().unwrap();
+    assert!(read(0) == first);
+    assert!(read(READ.into()) == rest);
+}
+
+#[test]
+fn a_path_leads_into_the_innermost_grant_or_nowhere() {
+    let root = tempfile::tempdir().unwrap();
+    let directories: Vec<Granted> = ["/users", "/users/more", "/u"]
+        .into_iter()
+        .map(|guest| {
+            let host = root.path().join(guest.replace('/', "-"));
+            std::fs::create_dir(&host).unwrap();
+            std::fs::write(host.join("mark"), guest).unwrap();
+            (guest.into(), open(&host))
+        })
+        .collect();
+    let found = |path: &str| {
+        let place = place(None, &directories, path)?;
+        let chunk = place.map(|place| read_waiting(&place, 0, 100).unwrap());
+        Ok::<_, String>(chunk.map(|chunk| String::from_utf8(chunk.octets).unwrap()))
+    };
+    let is = |guest: &str| Ok(Some(guest.to_owned()));
+    assert_eq!(found("/users/mark"), is("/users"));
+    assert_eq!(found("/users//mark"), is("/users"));
+    assert_eq!(found("/users/more/mark"), is("/users/more"));
+    assert_eq!(found("/u/mark"), is("/u"));
+    for path in ["/usersmark", "/us/mark", "/", "/etc/passwd", "//users/mark"] {
+        assert!(found(path).is_err(), "{path}");
+    }
+    // Without a maildrop there is nothing in it.
+    for path in ["mark", "", "/maildrop", "/maildrop/mark"] {
+        assert_eq!(found(path), Ok(None), "{path}");
+    }
+    assert!(found("/maildropmark").is_err());
+    let maildrop = &directories[0].1;
+    for path in ["mark", "/maildrop/mark", "/maildrop//mark"] {
+        let place = place(Some(maildrop), &[], path).unwrap().unwrap();
+        assert_eq!(place.path, "mark");
+    }
+    let whole: Vec<Granted> = vec![("/".into(), maildrop.clone())];
+    let place = place(None, &whole, "/users/mark").unwrap().unwrap();
+    assert_eq!(place.path, "users/mark");
+}
+
+#[test]
+fn a_file_is_measured_alike_however_large() {
+    let (root, dir) = tree();
+    for (size, text) in [(0, ""), (3, "x"), (9, "a\nb\r\nc")] {
+        std::fs::write(root.path().join("inside/mail"), text).unwrap();
+        let place = at(&dir, "mail");
+        assert_eq!(
+            both(measure_cached(&place), measure(&place)),
+            Ok(Some(size))
+        );
+    }
+    for lines in [CHUNK / 2, CHUNK / 2 + 1, CHUNK] {
+        std::fs::write(root.path().join("inside/mail"), "a\n".repeat(lines)).unwrap();
+        let place = at(&dir, "mail");
+        let cached = measure_cached(&place);
+        assert!(cached.is_none() || 2 * lines <= CHUNK);
+        assert_eq!(both(cached, measure(&place)), Ok(Some(3 * lines as u64)));
+    }
+    for path in ["new", "fifo", "out", "../secret"] {
+        let place = at(&dir, path);
+        assert!(both(measure_cached(&place), measure(&place)).is_err());
+    }
+}
+
+#[test]
+fn a_scan_sees_regular_files_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let new = root.path().join("new");
+    std::fs::create_dir_all(new.join("directory")).unwrap();
+    std::fs::write(new.join("1.a.b"), b"line\n").unwrap();
+    std::fs::write(new.join(".hidden"), b"x").unwrap();
+    std::os::unix::fs::symlink("1.a.b", new.join("link")).unwrap();
+    let dir = open(root.path());
+    let entries = scan(&dir, "new").unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!((entries[0].name.as_str(), entries[0].size), ("1.a.b", 5));
+    assert!(entries[0].modified > 1_700_000_000_000_000_000);
+    assert!(scan(&dir, "cur").is_err());
+    assert!(scan(&dir, "..").is_err());
+}
