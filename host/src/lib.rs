@@ -17,6 +17,7 @@ pub mod memory;
 pub mod names;
 pub mod passwords;
 pub mod plugin;
+pub mod proxy;
 pub mod shutdown;
 pub mod template;
 pub mod tenant;
