@@ -53,6 +53,14 @@ impl Config {
             let limits = &of.limits;
             (limits.connections, limits.unauthenticated, limits.instances)
         };
+        let of_clients = |of: &Server| {
+            let limits = &of.limits;
+            (
+                limits.connections_per_address,
+                limits.connections_per_network,
+                limits.proxy_timeout,
+            )
+        };
         [
             ("[listener]", self.listeners != next.listeners),
             ("[server] state-dir", old.state_dir != new.state_dir),
@@ -60,6 +68,10 @@ impl Config {
             (
                 "[server.limits] connections, unauthenticated or instances",
                 limits(old) != limits(new),
+            ),
+            (
+                "[server.limits] connections-per-address, connections-per-network or proxy-timeout",
+                of_clients(old) != of_clients(new),
             ),
         ]
         .into_iter()

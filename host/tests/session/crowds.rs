@@ -7,7 +7,7 @@ use std::time::Duration;
 use restante::config::ListenerTls;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::Client;
 use crate::logs::Captured;
@@ -51,6 +51,7 @@ async fn an_address_and_a_network_have_so_many() {
     let world = plan.begin();
     let (address, _listening) = world.listen(ListenerTls::Off);
     let (captured, _capturing) = Captured::begin();
+    let start = Instant::now();
     let mut first = greeted([127, 0, 0, 1], address).await;
     // Logged in or not makes no difference.
     first.log_in("u", "secret").await;
@@ -67,7 +68,9 @@ async fn an_address_and_a_network_have_so_many() {
 
     let log = captured.text();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
-    assert_eq!(lines.len(), 1, "a flood is not to fill the log: {lines:?}");
+    // A flood is not to fill it.
+    let most = 1 + start.elapsed().as_secs();
+    assert!((1..=most).contains(&(lines.len() as u64)), "{lines:?}");
     assert!(
         lines[0].contains("too many connections from this address"),
         "{lines:?}"

@@ -2,10 +2,11 @@
 //! nothing secret.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use restante::config::ListenerTls;
-use tracing::subscriber::DefaultGuard;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::world::Plan;
@@ -36,6 +37,10 @@ impl<'a> MakeWriter<'a> for Captured {
 impl Captured {
     /// Everything from here on, until the guard is dropped.
     pub(crate) fn begin() -> (Captured, DefaultGuard) {
+        // Where there is one subscriber alone, the thread that comes first to a
+        // line decides with its own whether anybody wants it.
+        static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+        OTHERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
         let captured = Captured::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)

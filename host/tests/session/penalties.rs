@@ -62,6 +62,20 @@ async fn an_old_password_is_not_a_guess() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_way_to_show_a_password_is_the_same() {
+    let world = Plan::new().begin();
+    assert_eq!(answered_after(&world, CLIENT, "u", "a").await, 2 * SECOND);
+    // "u" with "a", then with "b" (RFC 4616).
+    for (plain, seconds) in [("AHUAYQ==", 2), ("AHUAYg==", 4)] {
+        let (mut client, _session) = world.pipe_from(CLIENT);
+        client.greeting().await;
+        let start = Instant::now();
+        client.err(&format!("AUTH PLAIN {plain}"), "[AUTH]").await;
+        assert_eq!(start.elapsed(), seconds * SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_not_tried_is_not_a_guess() {
     let mut plan = Plan::new();
     plan.plaintext_login = PlaintextLogin::Loopback;
@@ -99,6 +113,8 @@ async fn who_hangs_up_waits_nevertheless() {
 async fn guesses_of_one_address_are_bounded_by_its_connections() {
     let mut plan = Plan::new();
     plan.limits.connections_per_address = 3;
+    plan.limits.failure_delay = 60 * SECOND;
+    plan.limits.longest_failure_delay = 60 * SECOND;
     let world = plan.begin();
     let (address, _listening) = world.listen(ListenerTls::Off);
     for guess in 0..3 {
