@@ -35,6 +35,7 @@ use crate::backend::Tls;
 use crate::config::ListenerTls;
 use crate::content::ContentError;
 use crate::lock::Locks;
+use crate::penalty::Penalties;
 use crate::shutdown::Signal;
 use crate::tenant::Serving;
 use crate::view::Verdicts;
@@ -55,6 +56,9 @@ pub struct Peer {
     pub listener: Arc<str>,
     /// Where the client speaks from.
     pub client: SocketAddr,
+    /// The name that it asked a proxy for, which comes before the one that this
+    /// server is asked for.
+    pub server_name: Option<String>,
     /// How the listener does TLS.
     pub tls: ListenerTls,
 }
@@ -67,6 +71,8 @@ pub struct Shared {
     pub locks: Locks,
     /// What filters said, in the whole process.
     pub verdicts: Arc<Verdicts>,
+    /// What failed logins cost, in the whole process.
+    pub penalties: Arc<Penalties>,
     /// The end of the server.
     pub shutdown: Signal,
     /// Its place among those that are not logged in, given back at login.
@@ -159,6 +165,7 @@ struct Driver<S> {
     serving: Arc<Serving>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
+    penalties: Arc<Penalties>,
     shutdown: Signal,
     tls: Option<Tls>,
     wire: Wire<S>,
@@ -183,6 +190,7 @@ where
             serving: shared.serving,
             locks: shared.locks,
             verdicts: shared.verdicts,
+            penalties: shared.penalties,
             shutdown: shared.shutdown,
             tls: None,
             wire,

@@ -5,18 +5,22 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod address;
 pub mod backend;
 pub mod cached;
 pub mod config;
 pub mod connection;
 pub mod content;
+pub mod door;
 pub mod generation;
 pub mod listener;
 pub mod lock;
 pub mod memory;
 pub mod names;
 pub mod passwords;
+pub mod penalty;
 pub mod plugin;
+pub mod proxy;
 pub mod shutdown;
 pub mod template;
 pub mod tenant;

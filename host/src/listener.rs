@@ -1,10 +1,11 @@
 //! Takes connections in: binds, accepts, hands each to its own task, and sees to
 //! it that they end when the server does.
 //!
-//! At the limit of open connections a newcomer is told so and closed (through
-//! implicit TLS there are no words before a handshake, so it is closed only). At
-//! the limit of connections without a login the oldest of these is closed
-//! instead ([`crate::waiting`]). Nobody waits unseen in the kernel's queue.
+//! At a limit of open connections, be it the server's or that of one client
+//! ([`crate::door`]), a newcomer is told so and closed (through implicit TLS
+//! there are no words before a handshake, so it is closed only). At the limit of
+//! connections without a login the oldest of these is closed instead
+//! ([`crate::waiting`]). Nobody waits unseen in the kernel's queue.
 
 use std::fmt;
 use std::io;
@@ -12,6 +13,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,9 +22,12 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
+use crate::address::canonical;
 use crate::config::{Listener, ListenerTls, ServerLimits};
 use crate::connection::{Peer, Shared, serve};
+use crate::door::{self, Complaints, Door, NoHeader, Pass};
 use crate::lock::Locks;
+use crate::penalty::Penalties;
 use crate::shutdown::Signal;
 use crate::tenant::Serving;
 use crate::view::Verdicts;
@@ -34,8 +39,9 @@ const BACKLOG: i32 = 1024;
 /// For the system to get its breath when it has no descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
-/// What a newcomer hears when there is no room.
+/// What a newcomer hears when there is no room, or none for more of its kind.
 const FULL: &[u8] = b"-ERR [SYS/TEMP] too many connections, try again later\r\n";
+const CROWDED: &[u8] = b"-ERR [SYS/TEMP] too many connections from your address\r\n";
 
 /// How a session learns which generation is the current one.
 pub type CurrentServing = Arc<dyn Fn() -> Arc<Serving> + Send + Sync>;
@@ -45,6 +51,7 @@ pub type CurrentServing = Arc<dyn Fn() -> Arc<Serving> + Send + Sync>;
 pub struct Bound {
     name: Arc<str>,
     tls: ListenerTls,
+    proxies: Arc<[IpNet]>,
     address: SocketAddr,
     socket: TcpListener,
 }
@@ -152,6 +159,7 @@ impl Bound {
         Ok(Bound {
             name: listener.name.as_str().into(),
             tls: listener.tls,
+            proxies: listener.proxy_protocol_from.as_slice().into(),
             address: socket.local_addr()?,
             socket,
         })
@@ -172,9 +180,13 @@ impl Bound {
 pub struct Front {
     serving: CurrentServing,
     connections: Arc<Semaphore>,
+    door: Arc<Door>,
+    proxy_timeout: Duration,
     waiting: Arc<WaitingRoom>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
+    penalties: Arc<Penalties>,
+    complaints: Complaints,
 }
 
 impl Front {
@@ -184,9 +196,16 @@ impl Front {
         Arc::new(Front {
             serving,
             connections: Arc::new(Semaphore::new(connections)),
+            door: Door::new(
+                limits.connections_per_address,
+                limits.connections_per_network,
+            ),
+            proxy_timeout: limits.proxy_timeout,
             waiting: WaitingRoom::new(limits.unauthenticated),
             locks: Locks::new(),
             verdicts: Arc::new(Verdicts::default()),
+            penalties: Arc::new(Penalties::new()),
+            complaints: Complaints::default(),
         })
     }
 
@@ -201,6 +220,7 @@ impl Front {
                 front: Arc::clone(&self),
                 name: bound.name,
                 tls: bound.tls,
+                proxies: bound.proxies,
                 shutdown: shutdown.clone(),
                 sessions: JoinSet::new(),
             };
@@ -210,6 +230,45 @@ impl Front {
             report_panic(ended);
         }
     }
+
+    /// Lets a client in, or tells it why not.
+    fn admit(&self, stream: &TcpStream, peer: &Peer) -> Option<Pass> {
+        match self.door.admit(peer.client.ip()) {
+            Ok(pass) => Some(pass),
+            Err(crowded) => {
+                self.turn_away(stream, peer, &crowded, CROWDED);
+                None
+            }
+        }
+    }
+
+    /// With words to the client, where it can hear them, and some of the time to
+    /// the operator.
+    fn turn_away(&self, stream: &TcpStream, peer: &Peer, why: &dyn fmt::Display, words: &[u8]) {
+        if let Some(left_out) = self.complaints.line() {
+            let Peer {
+                listener, client, ..
+            } = peer;
+            warn!(%listener, %client, left_out, "{why}");
+        }
+        if peer.tls != ListenerTls::Implicit {
+            // Fresh as it is, the socket has room for a line.
+            let _ = stream.try_write(words);
+        }
+    }
+
+    /// What a session shares with others, its place among those without a login
+    /// included.
+    fn shared(&self, shutdown: Signal) -> Shared {
+        Shared {
+            serving: (self.serving)(),
+            locks: self.locks.clone(),
+            verdicts: Arc::clone(&self.verdicts),
+            penalties: Arc::clone(&self.penalties),
+            shutdown,
+            place: self.waiting.enter(),
+        }
+    }
 }
 
 /// One listener at work.
@@ -217,6 +276,7 @@ struct Accepting {
     front: Arc<Front>,
     name: Arc<str>,
     tls: ListenerTls,
+    proxies: Arc<[IpNet]>,
     shutdown: Signal,
     sessions: JoinSet<()>,
 }
@@ -254,37 +314,88 @@ impl Accepting {
     }
 
     fn take_in(&mut self, stream: TcpStream, client: SocketAddr) {
+        let peer = Peer {
+            listener: Arc::clone(&self.name),
+            client: canonical(client),
+            server_name: None,
+            tls: self.tls,
+        };
         let Ok(permit) = Arc::clone(&self.front.connections).try_acquire_owned() else {
-            warn!(listener = %self.name, %client, "too many connections");
-            if self.tls != ListenerTls::Implicit {
-                // Fresh as it is, the socket has room for a line.
-                let _ = stream.try_write(FULL);
-            }
+            self.front
+                .turn_away(&stream, &peer, &"too many connections", FULL);
             return;
         };
         // Answers are written whole; to wait for more would only delay them.
         if let Err(error) = SockRef::from(&stream).set_tcp_nodelay(true) {
-            debug!(listener = %self.name, %client, %error, "TCP_NODELAY");
+            debug!(listener = %self.name, client = %peer.client, %error, "TCP_NODELAY");
         }
-        let peer = Peer {
-            listener: Arc::clone(&self.name),
-            client,
-            tls: self.tls,
-        };
-        let shared = Shared {
-            serving: (self.front.serving)(),
-            locks: self.front.locks.clone(),
-            verdicts: Arc::clone(&self.front.verdicts),
+        let client = peer.client.ip();
+        let arrival = Arrival {
+            front: Arc::clone(&self.front),
+            stream,
+            peer,
             shutdown: self.shutdown.clone(),
-            place: self.front.waiting.enter(),
+            permit,
         };
-        self.sessions.spawn(session(stream, peer, shared, permit));
+        if self.proxies.iter().any(|proxy| proxy.contains(&client)) {
+            self.sessions.spawn(arrival.through_proxy());
+        } else if let Some(pass) = arrival.admitted() {
+            self.sessions.spawn(arrival.serve(pass));
+        }
     }
 }
 
-async fn session(stream: TcpStream, peer: Peer, shared: Shared, permit: OwnedSemaphorePermit) {
-    serve(stream, peer, shared).await;
-    drop(permit);
+/// A connection that has its permit and is not served yet.
+struct Arrival {
+    front: Arc<Front>,
+    stream: TcpStream,
+    peer: Peer,
+    shutdown: Signal,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Arrival {
+    fn admitted(&self) -> Option<Pass> {
+        self.front.admit(&self.stream, &self.peer)
+    }
+
+    /// Learns first who the client is. Until then the connection counts for
+    /// nobody and has no place among those without a login: the proxy is known,
+    /// and its time is short.
+    async fn through_proxy(mut self) {
+        let shutdown = self.shutdown.clone();
+        let header = tokio::select! {
+            biased;
+            () = shutdown.draining() => return,
+            header = door::header(&mut self.stream, self.front.proxy_timeout) => header,
+        };
+        let (listener, proxy) = (Arc::clone(&self.peer.listener), self.peer.client);
+        match header {
+            Ok(header) => {
+                self.peer.client = header.client.map_or(proxy, canonical);
+                self.peer.server_name = header.server_name;
+                debug!(%listener, %proxy, client = %self.peer.client, "through a proxy");
+            }
+            Err(error @ NoHeader::Nothing) => {
+                debug!(%listener, %proxy, %error, "a proxy's connection was not served");
+                return;
+            }
+            Err(error) => {
+                warn!(%listener, %proxy, %error, "a proxy's connection was not served");
+                return;
+            }
+        }
+        if let Some(pass) = self.admitted() {
+            self.serve(pass).await;
+        }
+    }
+
+    /// Holds the permit and the pass until the connection is gone.
+    async fn serve(self, pass: Pass) {
+        let shared = self.front.shared(self.shutdown);
+        serve(self.stream, self.peer, shared).await;
+        drop((pass, self.permit));
+    }
 }
 
 /// The next one may do better at once: accept(2) hands out what happened to a

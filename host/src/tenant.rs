@@ -16,6 +16,7 @@ use tokio_rustls::rustls;
 use crate::backend::{Authenticator, Filter, Selector, Store};
 use crate::config::{self, PlaintextLogin, TenantLimits};
 use crate::names::ServerNames;
+use crate::penalty::Growth;
 
 /// What new sessions are served with. A session keeps the one it began with.
 pub struct Serving {
@@ -41,7 +42,7 @@ pub struct SessionSettings {
     /// For the client to take one more octet.
     pub write_timeout: Duration,
     /// From PASS to the answer that the login failed.
-    pub failure_delay: Duration,
+    pub failure_delay: Growth,
 }
 
 impl SessionSettings {
@@ -66,7 +67,11 @@ impl SessionSettings {
             autologout: limits.autologout,
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.write_timeout,
-            failure_delay: limits.failure_delay,
+            failure_delay: Growth {
+                first: limits.failure_delay,
+                longest: limits.longest_failure_delay,
+                decay: limits.failure_decay,
+            },
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use restante::config::{Listener, ListenerTls, ServerLimits};
 use restante::listener::{Bound, Front};
+use restante::penalty::Growth;
 use restante::shutdown;
 use restante::tenant::{Serving, SessionSettings, Tenants};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -25,7 +26,11 @@ fn settings() -> SessionSettings {
         autologout: second,
         handshake_timeout: second,
         write_timeout: second,
-        failure_delay: second,
+        failure_delay: Growth {
+            first: second,
+            longest: second,
+            decay: second,
+        },
     }
 }
 
@@ -49,6 +54,7 @@ async fn the_listener_survives_running_out_of_descriptors() {
         name: "l".into(),
         address: ([127, 0, 0, 1], 0).into(),
         tls: ListenerTls::Off,
+        proxy_protocol_from: Vec::new(),
     };
     let bound = Bound::all(&[listener]).unwrap();
     let address = bound[0].address();

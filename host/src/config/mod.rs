@@ -11,6 +11,7 @@ mod check;
 mod disk;
 mod problem;
 mod read;
+mod read_listener;
 mod read_plugin;
 mod read_tenant;
 mod section;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 pub use problem::{Place, Problem, Problems};
 
 use crate::template::Template;
@@ -51,6 +53,14 @@ impl Config {
             let limits = &of.limits;
             (limits.connections, limits.unauthenticated, limits.instances)
         };
+        let of_clients = |of: &Server| {
+            let limits = &of.limits;
+            (
+                limits.connections_per_address,
+                limits.connections_per_network,
+                limits.proxy_timeout,
+            )
+        };
         [
             ("[listener]", self.listeners != next.listeners),
             ("[server] state-dir", old.state_dir != new.state_dir),
@@ -58,6 +68,10 @@ impl Config {
             (
                 "[server.limits] connections, unauthenticated or instances",
                 limits(old) != limits(new),
+            ),
+            (
+                "[server.limits] connections-per-address, connections-per-network or proxy-timeout",
+                of_clients(old) != of_clients(new),
             ),
         ]
         .into_iter()
@@ -152,10 +166,16 @@ pub enum LogFormat {
 pub struct ServerLimits {
     /// Open connections on all listeners together.
     pub connections: usize,
+    /// Open connections of one client address.
+    pub connections_per_address: usize,
+    /// Open connections of one client network.
+    pub connections_per_network: usize,
     /// How many of them may be not logged in; never more than `connections`.
     pub unauthenticated: usize,
     /// Live plugin instances.
     pub instances: u32,
+    /// From accept to the end of a PROXY header.
+    pub proxy_timeout: Duration,
     /// From accept to login.
     pub login_timeout: Duration,
     /// The autologout timer: at least ten minutes (RFC 1939 section 3).
@@ -172,8 +192,12 @@ pub struct ServerLimits {
     pub bad_commands_after_login: u32,
     /// Failed logins of one connection; then it is closed.
     pub login_failures: u32,
-    /// How long a failed login waits for its answer.
+    /// How long the first failed login of an address waits for its answer.
     pub failure_delay: Duration,
+    /// What that grows to with more of them; never less than `failure_delay`.
+    pub longest_failure_delay: Duration,
+    /// How long a failed login counts.
+    pub failure_decay: Duration,
     /// What SIGTERM gives the sessions that are running.
     pub shutdown_grace: Duration,
 }
@@ -182,8 +206,11 @@ impl Default for ServerLimits {
     fn default() -> Self {
         ServerLimits {
             connections: 10_000,
+            connections_per_address: 50,
+            connections_per_network: 200,
             unauthenticated: 1000,
             instances: 1000,
+            proxy_timeout: Duration::from_secs(3),
             login_timeout: Duration::from_secs(3 * 60),
             autologout: Duration::from_secs(10 * 60),
             handshake_timeout: Duration::from_secs(30),
@@ -193,6 +220,8 @@ impl Default for ServerLimits {
             bad_commands_after_login: 20,
             login_failures: 3,
             failure_delay: Duration::from_secs(2),
+            longest_failure_delay: Duration::from_secs(15),
+            failure_decay: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
         }
     }
@@ -208,6 +237,9 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Whether and how TLS begins.
     pub tls: ListenerTls,
+    /// Where connections come from that begin with a PROXY header, and no others
+    /// do.
+    pub proxy_protocol_from: Vec<IpNet>,
 }
 
 /// Whether and how TLS begins on a listener. Where it does, the server or some

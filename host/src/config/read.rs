@@ -1,5 +1,5 @@
-//! From the sections of the file to the types of [`super`]: `[server]` and
-//! `[listener.NAME]`. Plugins and tenants have files of their own.
+//! From the sections of the file to the types of [`super`]: `[server]`.
+//! Listeners, plugins and tenants have files of their own.
 //!
 //! A reader takes every key and finishes its section before it gives up on
 //! anything, so that one problem never hides another.
@@ -16,12 +16,11 @@ use tracing_subscriber::EnvFilter;
 use super::check::{self, Claims};
 use super::disk::{Look, Wanted};
 use super::problem::{Lines, Problem, Problems, quoted};
+use super::read_listener::listener;
 use super::read_plugin::plugin;
 use super::read_tenant::tenant;
 use super::section::{Located, Report, Section, Value};
-use super::{
-    Config, Listener, ListenerTls, Log, LogFormat, MOST_INSTANCES, Pem, Server, ServerLimits,
-};
+use super::{Config, Log, LogFormat, MOST_INSTANCES, Pem, Server, ServerLimits, units};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -295,6 +294,12 @@ fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
         limits.connections = connections as usize;
         limits.unauthenticated = limits.unauthenticated.min(limits.connections);
     }
+    if let Some(number) = count("connections-per-address", 1..=MOST) {
+        limits.connections_per_address = number as usize;
+    }
+    if let Some(number) = count("connections-per-network", 1..=MOST) {
+        limits.connections_per_network = number as usize;
+    }
     set(
         &mut limits.instances,
         count("instances", 1..=MOST_INSTANCES),
@@ -324,6 +329,8 @@ fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
 
     let mut duration =
         |key, range: RangeInclusive<Duration>, reason| section.take(key)?.duration(range, reason);
+    let proxy_timeout = duration("proxy-timeout", SECOND..=60 * SECOND, "");
+    set(&mut limits.proxy_timeout, proxy_timeout);
     set(
         &mut limits.login_timeout,
         duration("login-timeout", SECOND..=DAY, ""),
@@ -339,8 +346,9 @@ fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
         &mut limits.write_timeout,
         duration("write-timeout", SECOND..=DAY, ""),
     );
-    let failure_delay = duration("failure-delay", Duration::ZERO..=60 * SECOND, "");
-    set(&mut limits.failure_delay, failure_delay);
+    failure_delays(&mut section, &mut limits);
+    let mut duration =
+        |key, range: RangeInclusive<Duration>, reason| section.take(key)?.duration(range, reason);
     set(
         &mut limits.shutdown_grace,
         duration("shutdown-grace", Duration::ZERO..=DAY, ""),
@@ -354,47 +362,7 @@ fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
     limits
 }
 
-fn listener(
-    name: &Located<String>,
-    mut section: Section<'_, '_>,
-    claims: &mut Claims,
-) -> Option<Listener> {
-    let address = section
-        .require("address", "address = \"[::]:110\"")
-        .and_then(|value| address(&value, "[::]:110"));
-    if let Some(address) = &address {
-        claims
-            .addresses
-            .push((address.clone(), section.name.clone()));
-    }
-    let kinds = [
-        ("off", ListenerTls::Off),
-        ("starttls", ListenerTls::StartTls),
-        ("implicit", ListenerTls::Implicit),
-    ];
-    let tls = section
-        .require("tls", "tls = \"implicit\" (or \"starttls\", or \"off\")")
-        .and_then(|value| {
-            let at = value.at;
-            let tls = value.choice(&kinds)?;
-            if tls != ListenerTls::Off {
-                claims.tls.push(Located {
-                    value: section.name.clone(),
-                    at,
-                });
-            }
-            Some(tls)
-        });
-    claims.listeners += 1;
-    section.finish();
-    Some(Listener {
-        name: name.value.clone(),
-        address: address?.value,
-        tls: tls?,
-    })
-}
-
-fn address(value: &Value<'_, '_>, example: &str) -> Option<Located<SocketAddr>> {
+pub(super) fn address(value: &Value<'_, '_>, example: &str) -> Option<Located<SocketAddr>> {
     let text = value.string("an address and a port, in quotes")?;
     match text.value.parse() {
         Ok(address) => Some(Located {
@@ -408,6 +376,33 @@ fn address(value: &Value<'_, '_>, example: &str) -> Option<Located<SocketAddr>> 
             ),
         ),
     }
+}
+
+/// What a failed login costs.
+fn failure_delays(section: &mut Section<'_, '_>, limits: &mut ServerLimits) {
+    let range = Duration::ZERO..=60 * SECOND;
+    let mut duration =
+        |key, range: RangeInclusive<Duration>| section.take(key)?.duration(range, "");
+    if let Some(first) = duration("failure-delay", range.clone()) {
+        limits.failure_delay = first;
+        limits.longest_failure_delay = limits.longest_failure_delay.max(first);
+    }
+    set(
+        &mut limits.failure_decay,
+        duration("failure-decay", SECOND..=DAY),
+    );
+    let longest = section.take("longest-failure-delay").and_then(|value| {
+        let longest = value.duration(range, "")?;
+        if longest < limits.failure_delay {
+            let first = units::show_duration(limits.failure_delay);
+            return value.bad(
+                format_args!("is less than `failure-delay` ({first})"),
+                "write at least as much",
+            );
+        }
+        Some(longest)
+    });
+    set(&mut limits.longest_failure_delay, longest);
 }
 
 /// A domain name in ASCII (RFC 1123 section 2.1; underscores are let through,

@@ -49,6 +49,7 @@ fn the_least_takes_every_default() {
             name: "l".into(),
             address: "127.0.0.1:1110".parse().unwrap(),
             tls: ListenerTls::Off,
+            proxy_protocol_from: vec![],
         }]
     );
     assert_eq!(
@@ -183,7 +184,7 @@ fn values_become_types() {
 connections = 500
 autologout = "1h"
 line = "1MiB"
-failure-delay = "0s"
+failure-delay = "20s"
 [server.log]
 format = "json"
 filter = "warn,restante::plugin=trace"
@@ -215,7 +216,9 @@ log-lines = 0
     assert_eq!((limits.connections, limits.unauthenticated), (500, 500));
     assert_eq!(limits.autologout, Duration::from_secs(3600));
     assert_eq!(limits.line, 1 << 20);
-    assert_eq!(limits.failure_delay, Duration::ZERO);
+    // What grows does not begin beyond its end.
+    assert_eq!(limits.failure_delay, Duration::from_secs(20));
+    assert_eq!(limits.longest_failure_delay, limits.failure_delay);
     assert_eq!(config.server.log.format, LogFormat::Json);
     assert_eq!(config.server.log.filter, "warn,restante::plugin=trace");
     let plugin = &config.plugins[0];
@@ -313,4 +316,33 @@ fn odd_but_allowed_is_a_warning() {
           this version reads it and does not act on it"
         ]
     );
+}
+
+#[test]
+fn proxies() {
+    let listener = |from: &str| {
+        let text = format!(
+            "[listener.l]\naddress = '[::]:110'\ntls = 'off'\nproxy-protocol-from = [{from}]\n"
+        );
+        [&text, PLUGIN, TENANT].concat()
+    };
+    let config = good(&listener(
+        "'10.0.0.0/8', '192.0.2.1', '::1', '2001:db8::/32', 'fe80::/10'",
+    ));
+    let from = &config.listeners[0].proxy_protocol_from;
+    let shown: Vec<String> = from.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "10.0.0.0/8",
+            "192.0.2.1/32",
+            "::1/128",
+            "2001:db8::/32",
+            "fe80::/10"
+        ]
+    );
+    assert_eq!(config.warnings, []);
+    let everybody = good(&listener("'0.0.0.0/0', '::/0'")).warnings;
+    assert_eq!(everybody.len(), 2, "{everybody:?}");
+    assert!(everybody[0].what.contains("lets everybody say"));
 }

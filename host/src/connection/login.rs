@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use restante_pop3::{FailedLogin, Login, Maildrop, Refusal, ResponseCode};
+use restante_pop3::{Cause, FailedLogin, Login, Maildrop, Refusal, ResponseCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
@@ -14,6 +15,7 @@ use super::refusal::{login_failed, refusal_for};
 use super::{Driver, End};
 use crate::backend::{Account, Connection, Credentials, Denial, Failure};
 use crate::lock::{Guard, Locks};
+use crate::penalty::Fingerprint;
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
 use crate::view::{OpenMaildrop, Verdicts, View};
 
@@ -33,6 +35,15 @@ pub(super) struct Open {
 struct Refused {
     refusal: Refusal,
     why: Why,
+}
+
+/// What was refused, as the address that it came from is charged for it.
+#[derive(Clone, Copy)]
+enum Guess {
+    /// Something was shown and was wrong; with its fingerprint, if it has one.
+    Tried(Option<Fingerprint>),
+    /// Nobody looked whether it is right.
+    Untried,
 }
 
 enum Why {
@@ -92,8 +103,13 @@ where
             }
             Err(refused) => refused,
         };
-        let Credentials::Password { user, .. } = &credentials;
-        self.refuse_login(user, &refused.why, &refused.refusal, started)
+        let Credentials::Password { user, secret, .. } = credentials;
+        let guess = match refused.why {
+            Why::InTheClear => Guess::Untried,
+            _ => Guess::Tried(Some(self.penalties.fingerprint(&user, secret.expose()))),
+        };
+        drop(secret);
+        self.refuse_login(&user, &refused.why, &refused.refusal, guess, started)
             .await?;
         Ok(None)
     }
@@ -101,10 +117,16 @@ where
     /// A login that failed before anybody was asked.
     pub(super) async fn login_failed(&mut self, failed: &FailedLogin) -> Result<(), End> {
         let started = Instant::now();
+        let guess = match failed.cause {
+            // There is no password to know it again by.
+            Cause::Proof => Guess::Tried(None),
+            _ => Guess::Untried,
+        };
         self.refuse_login(
             failed.user.as_deref().unwrap_or_default(),
             &failed.cause,
             &login_failed(),
+            guess,
             started,
         )
         .await
@@ -115,17 +137,30 @@ where
         user: &str,
         why: &impl fmt::Display,
         refusal: &Refusal,
+        guess: Guess,
         started: Instant,
     ) -> Result<(), End> {
         info!(user = ?Name(user), %why, "login failed");
         if refusal.code() == Some(ResponseCode::Auth) {
+            let delay = self.failure_delay(guess);
             // Counted from PASS on: how long it took to find out is not to be
             // seen, whether it was a user, a password or a tenant that was wrong.
+            // And seen through: who hangs up holds the place of another guess.
             self.wire.flush().await?;
-            sleep_until(started + self.serving.settings.failure_delay).await;
+            sleep_until(started + delay).await;
         }
         self.session.refuse(refusal, self.wire.out());
         Ok(())
+    }
+
+    /// How long the answer waits; counts what was a guess.
+    fn failure_delay(&self, guess: Guess) -> Duration {
+        let client = self.peer.client.ip();
+        let growth = &self.serving.settings.failure_delay;
+        match guess {
+            Guess::Tried(fingerprint) => self.penalties.failed(client, fingerprint, growth),
+            Guess::Untried => self.penalties.delay(client, growth),
+        }
     }
 }
 
@@ -145,7 +180,9 @@ impl<'a> Attempt<'a> {
         credentials: &Credentials,
     ) -> Result<(Open, Account, &'a Arc<Tenant>), Refused> {
         let Credentials::Password { user, .. } = credentials;
-        let server_name = self.tls.and_then(|tls| tls.server_name.as_deref());
+        // A proxy that names one had the client's own handshake.
+        let asked_here = self.tls.and_then(|tls| tls.server_name.as_deref());
+        let server_name = self.peer.server_name.as_deref().or(asked_here);
         let tenant = self
             .serving
             .tenants

@@ -1,9 +1,9 @@
 //! A client that says lines and insists on what it hears.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) struct Client<S> {
     stream: BufReader<S>,
@@ -12,6 +12,17 @@ pub(crate) struct Client<S> {
 impl Client<TcpStream> {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Client::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// From this address, one of 127.0.0.0/8.
+    pub(crate) async fn connect_from(from: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((IpAddr::from(from), 0).into()).unwrap();
+        Client::new(socket.connect(address).await.unwrap())
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.stream.get_ref().local_addr().unwrap()
     }
 }
 
@@ -31,6 +42,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
         self.stream.write_all(octets.as_ref()).await.unwrap();
         self.stream.flush().await.unwrap();
+    }
+
+    /// Whether somebody is there to take it.
+    pub(crate) async fn try_send(&mut self, octets: &[u8]) -> bool {
+        self.stream.write_all(octets).await.is_ok()
     }
 
     /// One line without its CRLF.
@@ -119,6 +135,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).await.unwrap();
+        rest
+    }
+
+    /// What comes before the end of the stream, be it orderly or not.
+    pub(crate) async fn whatever(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest).await;
         rest
     }
 

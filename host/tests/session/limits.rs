@@ -221,6 +221,7 @@ async fn a_port_in_use_is_an_error_before_anything_starts() {
         name: name.into(),
         address,
         tls: ListenerTls::Off,
+        proxy_protocol_from: Vec::new(),
     };
     let free = ([127, 0, 0, 1], 0).into();
     let elsewhere = ([192, 0, 2, 1], 0).into();

@@ -2,15 +2,18 @@
 //! nothing secret.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use restante::config::ListenerTls;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::world::Plan;
 
+/// What is logged on this thread.
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Captured {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
@@ -31,15 +34,34 @@ impl<'a> MakeWriter<'a> for Captured {
     }
 }
 
+impl Captured {
+    /// Everything from here on, until the guard is dropped.
+    pub(crate) fn begin() -> (Captured, DefaultGuard) {
+        // Where there is one subscriber alone, the thread that comes first to a
+        // line decides with its own whether anybody wants it.
+        static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+        OTHERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
+        let captured = Captured::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(captured.clone())
+            .finish();
+        (captured, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_in_the_log() {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(captured.clone())
-        .finish();
-    let _capturing = tracing::subscriber::set_default(subscriber);
+    let (captured, _capturing) = Captured::begin();
 
     let world = Plan::new().mail(&[("one", "a\n"), ("two", "b\n")]).begin();
     let (mut client, session) = world.pipe(ListenerTls::Off);
@@ -56,7 +78,7 @@ async fn a_session_in_the_log() {
     client.ok("QUIT").await;
     session.await.unwrap();
 
-    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let log = captured.text();
     assert!(!log.contains("hunter2") && !log.contains("secret"), "{log}");
     assert!(!log.contains('\u{202e}'), "{log}");
     let infos: Vec<&str> = log

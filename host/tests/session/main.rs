@@ -7,11 +7,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod crowds;
 mod dialogues;
 mod ends;
 mod limits;
 mod logs;
+mod penalties;
 mod policy;
+mod proxies;
 mod retrieval;
 mod timers;
 mod tls;

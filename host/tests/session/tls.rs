@@ -17,7 +17,11 @@ use crate::world::{Plan, World};
 
 const MAIL: [(&str, &str); 1] = [("one", "Subject: one\n\nover TLS\n")];
 
-async fn handshake<S>(world: &World, stream: S, alpn: &[&[u8]]) -> io::Result<TlsStream<S>>
+pub(crate) async fn handshake<S>(
+    world: &World,
+    stream: S,
+    alpn: &[&[u8]],
+) -> io::Result<TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -16,6 +16,7 @@ use restante::connection::{End, Peer, Shared, serve};
 use restante::listener::{Bound, Front};
 use restante::lock::Locks;
 use restante::memory::{Mail, Memory};
+use restante::penalty::Penalties;
 use restante::shutdown::{self, Signal, Trigger};
 use restante::tenant::{Serving, SessionCount, SessionSettings, Tenant, Tenants};
 use restante::tls::SelfSigned;
@@ -134,6 +135,7 @@ impl Plan {
             own: self.own,
             locks: Locks::new(),
             verdicts: Arc::new(Verdicts::default()),
+            penalties: Arc::new(Penalties::new()),
             room: WaitingRoom::new(1000),
             trigger,
             signal,
@@ -149,6 +151,7 @@ pub(crate) struct World {
     pub(crate) own: Option<SelfSigned>,
     pub(crate) locks: Locks,
     pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) penalties: Arc<Penalties>,
     pub(crate) room: Arc<WaitingRoom>,
     pub(crate) trigger: Trigger,
     pub(crate) signal: Signal,
@@ -161,20 +164,33 @@ impl World {
         (Client::new(near), self.session(far, tls))
     }
 
+    /// A session in the clear over a pipe, of a client at this address.
+    pub(crate) fn pipe_from(&self, client: [u8; 4]) -> (Client<DuplexStream>, JoinHandle<End>) {
+        let (near, far) = duplex(PIPE_OCTETS);
+        let peer = Peer {
+            client: (client, 40_000).into(),
+            ..peer(ListenerTls::Off)
+        };
+        (Client::new(near), self.session_of(far, peer))
+    }
+
     /// The server's side of a connection.
     pub(crate) fn session<S>(&self, stream: S, tls: ListenerTls) -> JoinHandle<End>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = Peer {
-            listener: "pipe".into(),
-            client: SocketAddr::from(FAR),
-            tls,
-        };
+        self.session_of(stream, peer(tls))
+    }
+
+    fn session_of<S>(&self, stream: S, peer: Peer) -> JoinHandle<End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let shared = Shared {
             serving: Arc::clone(&self.serving),
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
+            penalties: Arc::clone(&self.penalties),
             shutdown: self.signal.clone(),
             place: self.room.enter(),
         };
@@ -190,10 +206,20 @@ impl World {
 
     /// A listener on loopback, and what ends when all its connections have.
     pub(crate) fn listen(&self, tls: ListenerTls) -> (SocketAddr, JoinHandle<()>) {
+        self.listen_behind(&[], tls)
+    }
+
+    /// The same, with proxies at these addresses.
+    pub(crate) fn listen_behind(
+        &self,
+        proxies: &[&str],
+        tls: ListenerTls,
+    ) -> (SocketAddr, JoinHandle<()>) {
         let listener = Listener {
             name: "l".into(),
             address: ([127, 0, 0, 1], 0).into(),
             tls,
+            proxy_protocol_from: proxies.iter().map(|one| one.parse().unwrap()).collect(),
         };
         let bound = Bound::all(&[listener]).unwrap();
         let address = bound[0].address();
@@ -209,6 +235,15 @@ impl World {
     pub(crate) fn left(&self) -> Vec<String> {
         let mail = self.memory.mail(MAILDROP);
         mail.into_iter().map(|mail| mail.unique_id).collect()
+    }
+}
+
+fn peer(tls: ListenerTls) -> Peer {
+    Peer {
+        listener: "pipe".into(),
+        client: SocketAddr::from(FAR),
+        server_name: None,
+        tls,
     }
 }
 

@@ -95,7 +95,30 @@ fn each_problem_has_its_place_and_its_mend() {
                 "6:19: `unauthenticated` in [server.limits] is 10001, more than `connections` (10000)\n  write at most as many",
             ],
         ),
+        (
+            "[server.limits]\nconnections-per-address = 0\nproxy-timeout = '2m'\nfailure-delay = '5s'\nlongest-failure-delay = '4s'\nfailure-decay = '0s'\nconnections-per-netwrk = 1\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "2:27: `connections-per-address` in [server.limits] is `0`\n  write a whole number from 1 to 10000000",
+                "3:17: `proxy-timeout` in [server.limits] is 2m\n  write at least \"1s\" and at most \"1m\"",
+                "5:25: `longest-failure-delay` in [server.limits] is less than `failure-delay` (5s)\n  write at least as much",
+                "6:17: `failure-decay` in [server.limits] is 0ms\n  write at least \"1s\" and at most \"1d\"",
+                "7:1: unknown key `connections-per-netwrk` in [server.limits]\n  did you mean `connections-per-network`?",
+            ],
+        ),
         // Listeners and certificates.
+        (
+            "[listener.a]\naddress = '127.0.0.1:1'\ntls = 'off'\nproxy-protocol-from = ['10.0.0.1/8', '10.0.0.0/33', 'proxy.example', 5, '::ffff:10.0.0.0/104', '']\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "4:24: `10.0.0.1/8` in `proxy-protocol-from` in [listener.a] is no network\n  write \"10.0.0.1\" or \"10.0.0.0/8\"",
+                "4:38: `10.0.0.0/33` in `proxy-protocol-from` in [listener.a] is no network\n  write addresses and networks: [\"10.0.0.0/8\", \"::1\"]",
+                "4:53: `proxy.example` in `proxy-protocol-from` in [listener.a] is no network\n  write addresses and networks: [\"10.0.0.0/8\", \"::1\"]",
+                "4:70: an entry of `proxy-protocol-from` in [listener.a] is an integer\n  write a string",
+                "4:73: `::ffff:10.0.0.0/104` in `proxy-protocol-from` in [listener.a] is no network\n  write it as IPv4: \"10.0.0.0/8\"",
+                "4:96: `` in `proxy-protocol-from` in [listener.a] is no network\n  write addresses and networks: [\"10.0.0.0/8\", \"::1\"]",
+            ],
+        ),
         (
             "",
             &[PLUGIN, TENANT],
