@@ -14,8 +14,8 @@ use std::path::Path;
 /// Opens `path` for reading below `dir` if the whole way to it is cached. None:
 /// it may take waiting, or the system cannot tell.
 ///
-/// Never leads out of `dir`, nor through magic links of /proc; does not wait
-/// for the other end of a FIFO.
+/// Never leads out of `dir` or to another file system, nor through magic links
+/// of /proc; does not wait for the other end of a FIFO.
 ///
 /// # Errors
 /// As the system has them: what is cached may also be that there is no such file.
@@ -23,12 +23,20 @@ use std::path::Path;
 pub fn open(dir: impl AsFd, path: impl AsRef<Path>) -> Option<io::Result<File>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
     use rustix::io::Errno;
+    if !linux::is_known_local(&dir) {
+        return None;
+    }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let resolve = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let resolve = ResolveFlags::CACHED
+        | ResolveFlags::BENEATH
+        | ResolveFlags::NO_XDEV
+        | ResolveFlags::NO_MAGICLINKS;
     match openat2(dir, path.as_ref(), flags, Mode::empty(), resolve) {
         Ok(file) => Some(Ok(file.into())),
-        // Not cached; not to be told (an old kernel, a sandbox).
-        Err(Errno::AGAIN | Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::INTR) => None,
+        // Not cached; elsewhere; not to be told (an old kernel, a sandbox).
+        Err(
+            Errno::AGAIN | Errno::XDEV | Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::INTR,
+        ) => None,
         Err(error) => Some(Err(error.into())),
     }
 }
@@ -39,19 +47,94 @@ pub fn open(_dir: impl AsFd, _path: impl AsRef<Path>) -> Option<io::Result<File>
     None
 }
 
-/// Whether everything on the way to `path` is cached, so that opening it takes
-/// no waiting.
+/// Whether everything on the way to `path` is cached and it lies on a local file
+/// system, so that opening it takes no waiting.
 #[cfg(target_os = "linux")]
 pub fn knows(path: &Path) -> bool {
     use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).is_ok()
+    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED)
+        .is_ok_and(|found| linux::is_known_local(&found))
 }
 
 /// Other systems cannot tell.
 #[cfg(not(target_os = "linux"))]
 pub fn knows(_path: &Path) -> bool {
     false
+}
+
+/// Remembers what kind of file system `dir` is on, for [`open`] and [`knows`].
+/// Asks it, which may take waiting: for the blocking pool.
+pub fn learn(dir: impl AsFd) {
+    #[cfg(target_os = "linux")]
+    linux::learn(&dir);
+    #[cfg(not(target_os = "linux"))]
+    let _ = dir;
+}
+
+/// Which file systems answer without anybody else: on the others even what is
+/// cached may be asked for anew, of a server far away or of another process.
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::collections::HashMap;
+    use std::os::fd::AsFd;
+    use std::sync::{PoisonError, RwLock};
+
+    use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
+
+    /// Magic numbers of statfs(2): ext2 to ext4, XFS, Btrfs, bcachefs, F2FS, ZFS,
+    /// tmpfs, ramfs, overlayfs.
+    const LOCAL: [u64; 9] = [
+        0xEF53,
+        0x5846_5342,
+        0x9123_683E,
+        0xCA45_1A4E,
+        0xF2F5_2010,
+        0x2FC1_2FC1,
+        0x0102_1994,
+        0x8584_58F6,
+        0x794C_7630,
+    ];
+
+    /// File systems that are remembered; a machine has few.
+    const KNOWN: usize = 1024;
+
+    /// Device number → whether its file system is local. One that is unmounted
+    /// stays in it: a number is seldom used again, and then mostly alike.
+    static DEVICES: RwLock<Option<HashMap<(u32, u32), bool>>> = RwLock::new(None);
+
+    pub(super) fn is_known_local(dir: &impl AsFd) -> bool {
+        let devices = DEVICES.read().unwrap_or_else(PoisonError::into_inner);
+        device(dir).is_some_and(|device| {
+            let known = devices.as_ref().and_then(|devices| devices.get(&device));
+            known == Some(&true)
+        })
+    }
+
+    pub(super) fn learn(dir: &impl AsFd) {
+        let Some(device) = device(dir) else { return };
+        let known = |devices: &Option<HashMap<_, _>>| {
+            let devices = devices.as_ref();
+            devices.is_some_and(|devices| devices.contains_key(&device))
+        };
+        if known(&DEVICES.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let Ok(about) = fstatfs(dir) else { return };
+        let kind = u64::try_from(about.f_type).unwrap_or(0) & 0xFFFF_FFFF;
+        let mut devices = DEVICES.write().unwrap_or_else(PoisonError::into_inner);
+        let devices = devices.get_or_insert_default();
+        if devices.len() < KNOWN {
+            devices.insert(device, LOCAL.contains(&kind));
+        }
+    }
+
+    /// What the kernel has at hand: no file system is asked.
+    fn device(dir: &impl AsFd) -> Option<(u32, u32)> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let about = statx(dir, c"", flags, StatxFlags::empty()).ok()?;
+        Some((about.stx_dev_major, about.stx_dev_minor))
+    }
 }
 
 /// Reads at `offset` if that takes no waiting. None: it does, or this file's
@@ -86,6 +169,7 @@ mod tests {
         std::fs::write(root.path().join("file"), b"0123456789").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("out")).unwrap();
         let dir = File::open(root.path()).unwrap();
+        learn(&dir);
         // Where the system cannot tell (an old kernel, another system) all of
         // it is None, and there is nothing to test.
         let Some(file) = open(&dir, "file") else {

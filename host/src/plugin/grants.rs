@@ -47,7 +47,11 @@ pub(super) fn maildrop_path(
 pub(super) fn open_maildrop(path: &Path, create: bool) -> io::Result<Option<Arc<Dir>>> {
     match Dir::open_ambient_dir(path, ambient_authority()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened.map(|dir| Some(Arc::new(dir))),
+        Err(error) => return Err(error),
+        Ok(dir) => {
+            cached::learn(&dir);
+            return Ok(Some(Arc::new(dir)));
+        }
     }
     if !create {
         return Ok(None);
@@ -85,6 +89,7 @@ pub(super) fn preopen(
         wasi.preopened_dir(&directory.host, &directory.guest, permissions)
             .map_err(|error| error.context(format!("granted directory {:?}", directory.host)))?;
         let dir = Dir::open_ambient_dir(&directory.host, ambient_authority())?;
+        cached::learn(&dir);
         granted.push((directory.guest.as_str().into(), Arc::new(dir)));
     }
     if let Some(path) = maildrop {
