@@ -34,8 +34,8 @@ const HANDLES: usize = 10_000;
 const RESOURCES: usize = 1_000;
 /// Octets of randomness in one call.
 const RANDOM: u64 = 64 << 10;
-/// Frames of a guest's backtrace that are logged.
-const FRAMES: usize = 12;
+/// Frames of a guest's backtrace that are logged: a panic's own are a dozen.
+const FRAMES: usize = 24;
 
 /// A guest call, as a future that borrows the store.
 pub(super) type Call<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> + Send + 'a>>;

@@ -77,6 +77,9 @@ impl Voice {
 
     fn line(&mut self, channel: Channel, line: &[u8]) {
         let text = clean(line);
+        if text.is_empty() {
+            return;
+        }
         match channel {
             Channel::Stdout => self.say(Level::Info, "stdout", &text),
             Channel::Stderr => {
