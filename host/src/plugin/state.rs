@@ -102,6 +102,16 @@ impl Limits {
     }
 }
 
+/// Takes what something grows by out of a bound. False: that would go over it.
+fn grow(used: &mut usize, most: usize, current: usize, desired: usize) -> bool {
+    let grown = used.saturating_add(desired.saturating_sub(current));
+    let fits = grown <= most;
+    if fits {
+        *used = grown;
+    }
+    fits
+}
+
 impl ResourceLimiter for Limits {
     fn memory_growing(
         &mut self,
@@ -109,15 +119,11 @@ impl ResourceLimiter for Limits {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self
-            .memory_used
-            .saturating_add(desired.saturating_sub(current));
-        if used > self.memory {
+        let fits = grow(&mut self.memory_used, self.memory, current, desired);
+        if !fits {
             self.reached = Some("memory limit reached");
-            return Ok(false);
         }
-        self.memory_used = used;
-        Ok(true)
+        Ok(fits)
     }
 
     fn table_growing(
@@ -126,15 +132,11 @@ impl ResourceLimiter for Limits {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self
-            .elements_used
-            .saturating_add(desired.saturating_sub(current));
-        if used > TABLE_ELEMENTS {
+        let fits = grow(&mut self.elements_used, TABLE_ELEMENTS, current, desired);
+        if !fits {
             self.reached = Some("table limit reached");
-            return Ok(false);
         }
-        self.elements_used = used;
-        Ok(true)
+        Ok(fits)
     }
 
     fn instances(&self) -> usize {
