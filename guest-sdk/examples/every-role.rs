@@ -1,6 +1,7 @@
 //! Every role in one component, each in its shortest form: what a plugin of
 //! one's own can start from.
 
+use restante_guest::accepts::{Accepts, Kinds};
 use restante_guest::admission::{self, Admission};
 use restante_guest::filter;
 use restante_guest::prelude::*;
@@ -24,8 +25,14 @@ impl Authenticator for Plugin {
     }
 }
 
+impl Accepts for Plugin {
+    fn accepts() -> Kinds {
+        Kinds::PASSWORD | Kinds::SCRAM_SHA256
+    }
+}
+
 impl Scram for Plugin {
-    fn lookup(_: Connection, _: String, _: Hash) -> Result<Keys, Denial> {
+    fn lookup(_: Connection, _: String, _: Option<String>, _: Hash) -> Result<Keys, Denial> {
         Err(Failure::temporary("the keys cannot be read").into())
     }
 }
@@ -99,6 +106,7 @@ impl Validate for Plugin {
 export! {
     admission: Plugin,
     authenticator: Plugin,
+    accepts: Plugin,
     scram: Plugin,
     store: Greetings,
     selector: Plugin,

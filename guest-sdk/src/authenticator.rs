@@ -6,6 +6,7 @@ use crate::bindings::authenticator::exports::restante::plugin::authenticator as 
 use crate::types::{Account, Connection, Secret};
 
 pub use crate::types::Denial;
+pub use raw::DigestAlgorithm;
 
 /// Decides who the client is.
 pub trait Authenticator {
@@ -30,13 +31,15 @@ pub enum Credentials {
         /// The password.
         secret: Secret,
     },
-    /// APOP (RFC 1939 section 7).
+    /// APOP (RFC 1939 section 7), CRAM-MD5 (RFC 2195).
     Digest {
-        /// The name of the maildrop.
+        /// The authentication identity.
         user: String,
-        /// The timestamp of the greeting, angle brackets included.
+        /// How it was made.
+        algorithm: DigestAlgorithm,
+        /// What the host had asked, angle brackets included.
         challenge: String,
-        /// Lower-case hex of MD5(challenge + shared secret).
+        /// Lower-case hex.
         response: String,
     },
     /// OAUTHBEARER (RFC 7628) or XOAUTH2.
@@ -80,6 +83,7 @@ impl From<raw::Credentials> for Credentials {
             },
             raw::Credentials::Digest(digest) => Credentials::Digest {
                 user: digest.user,
+                algorithm: digest.algorithm,
                 challenge: digest.challenge,
                 response: digest.response,
             },

@@ -62,6 +62,12 @@ role! {
 }
 
 role! {
+    /// `accepts`, beside an authenticator.
+    accepts, "restante:plugin/accepts-plugin", "accepts",
+    derives [Clone, Copy, PartialEq, Eq]
+}
+
+role! {
     /// Role `scram`.
     scram, "restante:plugin/scram-plugin", "scram"
 }

@@ -15,6 +15,7 @@
 //! |---|---|---|
 //! | `admission` | [`Admission`](admission::Admission) | may this client talk to us |
 //! | `authenticator` | [`Authenticator`](authenticator::Authenticator) | who it is |
+//! | `accepts` | [`Accepts`](accepts::Accepts) | which credentials an authenticator judges, if not passwords alone |
 //! | `scram` | [`Scram`](scram::Scram) | the keys for SCRAM, beside an authenticator |
 //! | `store` | [`Maildrop`](store::Maildrop) | which messages there are, and what they hold |
 //! | `selector` | [`Selector`](selector::Selector) | which part of the maildrop a login sees |
@@ -36,6 +37,7 @@
 #[doc(hidden)]
 pub mod bindings;
 
+pub mod accepts;
 pub mod admission;
 pub mod authenticator;
 pub mod files;
@@ -80,6 +82,9 @@ macro_rules! __export_role {
     (authenticator, $type:ty) => {
         $crate::__export_adapter!(authenticator, __export_authenticator_plugin_impl, $type);
     };
+    (accepts, $type:ty) => {
+        $crate::__export_adapter!(accepts, __export_accepts_plugin_impl, $type);
+    };
     (scram, $type:ty) => {
         $crate::__export_adapter!(scram, __export_scram_plugin_impl, $type);
     };
@@ -102,7 +107,7 @@ macro_rules! __export_role {
         ::core::compile_error!(::core::concat!(
             "there is no role `",
             ::core::stringify!($role),
-            "`: authenticator, scram, store, filter, selector, admission, settings"
+            "`: authenticator, accepts, scram, store, filter, selector, admission, settings"
         ));
     };
 }

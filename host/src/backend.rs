@@ -8,11 +8,12 @@
 use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
+use std::ops::BitOr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use restante_pop3::{Listing, Secret};
+use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
 
 /// What the host knows of a client before anyone is authenticated.
 #[derive(Debug, Clone)]
@@ -38,8 +39,28 @@ pub struct Tls {
     pub cipher: String,
     /// The name the client asked for (SNI).
     pub server_name: Option<String>,
-    /// The client's certificate, DER, verified.
-    pub client_certificate: Option<Vec<u8>>,
+    /// The client's certificate.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// A client's certificate, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// DER.
+    pub der: Vec<u8>,
+    /// The tenant whose authorities stand behind it: to no other does it mean
+    /// anything.
+    pub tenant: String,
+}
+
+impl Tls {
+    /// The same as this tenant may know it.
+    pub fn seen_by(&self, tenant: &str) -> Tls {
+        let mut seen = self.clone();
+        seen.client_certificate
+            .take_if(|certificate| certificate.tenant != tenant);
+        seen
+    }
 }
 
 /// What a client shows to prove who it is.
@@ -54,6 +75,106 @@ pub enum Credentials {
         /// The password.
         secret: Secret,
     },
+    /// APOP (RFC 1939 section 7), CRAM-MD5 (RFC 2195).
+    Digest {
+        /// The authentication identity.
+        user: String,
+        /// How it was made.
+        algorithm: DigestAlgorithm,
+        /// What the session had asked, angle brackets included.
+        challenge: String,
+        /// Lower-case hexadecimal.
+        response: String,
+    },
+    /// OAUTHBEARER (RFC 7628), XOAUTH2.
+    Bearer {
+        /// As the client gave it; it may leave it out.
+        user: Option<String>,
+        /// The access token.
+        token: Secret,
+    },
+    /// EXTERNAL (RFC 4422 appendix A): the certificate of the connection, which
+    /// was verified for this tenant.
+    Certificate {
+        /// The identity to act as, if the client asks for one.
+        acting_as: Option<String>,
+        /// DER.
+        der: Vec<u8>,
+    },
+}
+
+impl Credentials {
+    /// The name that the client gave itself, where it did.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Credentials::Password { user, .. } | Credentials::Digest { user, .. } => Some(user),
+            Credentials::Bearer { user, .. } => user.as_deref(),
+            Credentials::Certificate { acting_as, .. } => acting_as.as_deref(),
+        }
+    }
+}
+
+/// Which kinds of credentials an authenticator can judge. Clients are offered what
+/// follows from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Accepts {
+    /// USER and PASS, PLAIN, LOGIN.
+    pub password: bool,
+    /// APOP, CRAM-MD5.
+    pub digest: bool,
+    /// OAUTHBEARER, XOAUTH2.
+    pub bearer: bool,
+    /// EXTERNAL.
+    pub certificate: bool,
+    /// SCRAM-SHA-1.
+    pub scram_sha1: bool,
+    /// SCRAM-SHA-256.
+    pub scram_sha256: bool,
+}
+
+impl Accepts {
+    /// Passwords alone.
+    pub const PASSWORD: Accepts = Accepts {
+        password: true,
+        digest: false,
+        bearer: false,
+        certificate: false,
+        scram_sha1: false,
+        scram_sha256: false,
+    };
+
+    /// Whether credentials of this kind are judged.
+    pub fn takes(self, credentials: &Credentials) -> bool {
+        match credentials {
+            Credentials::Password { .. } => self.password,
+            Credentials::Digest { .. } => self.digest,
+            Credentials::Bearer { .. } => self.bearer,
+            Credentials::Certificate { .. } => self.certificate,
+        }
+    }
+
+    /// Whether keys are looked up for this hash.
+    pub fn scram(self, hash: ScramHash) -> bool {
+        match hash {
+            ScramHash::Sha1 => self.scram_sha1,
+            ScramHash::Sha256 => self.scram_sha256,
+        }
+    }
+}
+
+impl BitOr for Accepts {
+    type Output = Accepts;
+
+    fn bitor(self, other: Accepts) -> Accepts {
+        Accepts {
+            password: self.password | other.password,
+            digest: self.digest | other.digest,
+            bearer: self.bearer | other.bearer,
+            certificate: self.certificate | other.certificate,
+            scram_sha1: self.scram_sha1 | other.scram_sha1,
+            scram_sha256: self.scram_sha256 | other.scram_sha256,
+        }
+    }
 }
 
 /// Who logged in, as an authenticator decided it.
@@ -116,12 +237,46 @@ impl fmt::Display for Failure {
 /// Role: decide who the client is.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
-    /// Asked once for each login.
+    /// What it can judge: the same for as long as it lives.
+    fn accepts(&self) -> Accepts;
+
+    /// Asked once for each login with something that it [`Accepts`].
     async fn authenticate(
         &self,
         connection: &Arc<Connection>,
         credentials: &Credentials,
     ) -> Result<Account, Denial>;
+
+    /// The keys of a user for SCRAM, and the account to log in once the exchange
+    /// succeeded. With `acting_as` the user wants to act as somebody else; no
+    /// account: that is not allowed.
+    async fn scram_keys(
+        &self,
+        _connection: &Arc<Connection>,
+        _user: &str,
+        _acting_as: Option<&str>,
+        _hash: ScramHash,
+    ) -> Result<(ScramKeys, Option<Account>), Denial> {
+        Err(Denial::Unknown)
+    }
+}
+
+/// Whether a client may talk to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// At once.
+    Yes,
+    /// After so many milliseconds.
+    Delayed(u32),
+    /// No, with these words.
+    No(String),
+}
+
+/// Role: may this client talk to us at all?
+#[async_trait]
+pub trait Admission: Send + Sync {
+    /// Asked before the greeting, and again when TLS is up.
+    async fn admit(&self, connection: &Arc<Connection>) -> Result<Admitted, Failure>;
 }
 
 /// Role: keep the mail.

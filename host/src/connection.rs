@@ -11,6 +11,7 @@
 //! While an action runs nothing is read: what the client sends meanwhile waits
 //! in the kernel, and so does the client.
 
+mod admission;
 mod login;
 mod refusal;
 mod retrieve;
@@ -25,7 +26,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use restante_pop3::{
-    Action, Channel, Close, Mechanism, MessageNumber, Session, State, Step, Summary,
+    Action, Channel, ChannelBinding, Close, Mechanism, MessageNumber, Session, State, Step,
+    Summary, Timestamp,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -41,7 +43,7 @@ use crate::tenant::Serving;
 use crate::view::Verdicts;
 use crate::waiting::Place;
 
-use login::Open;
+use login::{Open, Proving};
 use refusal::refusal_for;
 pub use wire::INPUT_OCTETS;
 use wire::Wire;
@@ -168,8 +170,14 @@ struct Driver<S> {
     penalties: Arc<Penalties>,
     shutdown: Signal,
     tls: Option<Tls>,
+    /// What `-PLUS` mechanisms can be bound to.
+    binding: Option<ChannelBinding>,
     wire: Wire<S>,
     session: Session,
+    /// The tenant whose admissions let the client in on the channel as it is.
+    admitted: Option<String>,
+    /// Whose keys the SCRAM exchange that is running goes by.
+    proving: Option<Proving>,
     /// How many commands there were when the autologout timer was set, and when
     /// it rings.
     autologout: Option<(u64, Instant)>,
@@ -182,8 +190,7 @@ where
     fn new(stream: S, id: String, peer: Peer, shared: Shared) -> (Self, Place) {
         let settings = &shared.serving.settings;
         let wire = Wire::new(stream, settings.write_timeout);
-        let channel = channel(&peer, &shared.serving, false);
-        let session = Session::new(Arc::clone(&settings.protocol), channel);
+        let session = Session::new(Arc::clone(&settings.protocol), Channel::default());
         let driver = Driver {
             id,
             peer,
@@ -193,8 +200,11 @@ where
             penalties: shared.penalties,
             shutdown: shared.shutdown,
             tls: None,
+            binding: None,
             wire,
             session,
+            admitted: None,
+            proving: None,
             autologout: None,
         };
         (driver, shared.place)
@@ -240,11 +250,18 @@ where
     async fn authorization(&mut self) -> Result<Open, End> {
         if self.peer.tls == ListenerTls::Implicit {
             self.handshake().await?;
-            let protocol = Arc::clone(&self.serving.settings.protocol);
-            let channel = channel(&self.peer, &self.serving, true);
-            self.session = Session::new(protocol, channel);
         }
-        self.session.greet(self.wire.out());
+        let channel = self.channel();
+        let timestamp = self.timestamp(&channel);
+        let protocol = Arc::clone(&self.serving.settings.protocol);
+        let session = Session::new(protocol, channel);
+        self.session = match timestamp {
+            Some(timestamp) => session.with_timestamp(timestamp),
+            None => session,
+        };
+        if self.is_admitted().await? {
+            self.session.greet(self.wire.out());
+        }
         loop {
             match self.next_action(None).await? {
                 Action::Login(login) => {
@@ -254,8 +271,12 @@ where
                 }
                 Action::LoginFailed(failed) => self.login_failed(&failed).await?,
                 Action::StartTls => self.start_tls().await?,
-                Action::ScramKeys { .. } => {
-                    unreachable!("SCRAM is not among the mechanisms that are offered")
+                Action::ScramKeys {
+                    user,
+                    acting_as,
+                    hash,
+                } => {
+                    self.scram_keys(&user, acting_as.as_deref(), hash).await?;
                 }
                 Action::Retrieve { .. } | Action::Update { .. } => {
                     unreachable!("the session retrieves and removes after login only")
@@ -350,18 +371,60 @@ where
             info!(octets = injected, "octets behind STLS thrown away");
         }
         self.handshake().await?;
-        let channel = channel(&self.peer, &self.serving, true);
+        let channel = self.channel();
         self.session.tls_started(channel);
-        Ok(())
+        self.is_admitted().await.map(|_| ())
     }
 
     async fn handshake(&mut self) -> Result<(), End> {
         let config = self.serving.tls.clone().ok_or(End::NoCertificate)?;
         let time = self.serving.settings.handshake_timeout;
-        let tls = self.wire.start_tls(config, time).await?;
+        let (tls, binding) = self.wire.start_tls(config, time).await?;
         debug!(version = tls.version, cipher = tls.cipher, "TLS is up");
         self.tls = Some(tls);
+        self.binding = binding;
         Ok(())
+    }
+
+    /// What the session is spoken over now.
+    fn channel(&self) -> Channel {
+        let tls = self.tls.is_some();
+        let offer = self.serving.tenants.offer(self.server_name());
+        let certificate = self
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.client_certificate.as_ref());
+        Channel {
+            tls,
+            starttls: self.peer.tls == ListenerTls::StartTls && self.serving.tls.is_some(),
+            plaintext_login: offer.password(tls, self.peer.client.ip()),
+            mechanisms: offer
+                .mechanisms
+                .iter()
+                .filter(|mechanism| *mechanism != Mechanism::External || certificate.is_some())
+                .collect(),
+            apop: offer.apop,
+            binding: self.binding.clone(),
+        }
+    }
+
+    /// The name that the client asked for. A proxy that names one had the client's
+    /// own handshake.
+    fn server_name(&self) -> Option<&str> {
+        let asked_here = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+        self.peer.server_name.as_deref().or(asked_here)
+    }
+
+    /// What APOP and CRAM-MD5 make their challenges of, where they are offered.
+    fn timestamp(&self, channel: &Channel) -> Option<Timestamp> {
+        if !channel.apop && !channel.mechanisms.contains(Mechanism::CramMd5) {
+            return None;
+        }
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).ok()?;
+        let random = u128::from_ne_bytes(random);
+        let unique = format!("{}.{random:032x}", self.id);
+        Timestamp::new(&unique, &self.serving.settings.hostname).ok()
     }
 
     /// The UPDATE state (RFC 1939 section 6). The maildrop is let go of before
@@ -386,17 +449,6 @@ where
             }
         }
         Ok(())
-    }
-}
-
-fn channel(peer: &Peer, serving: &Serving, tls: bool) -> Channel {
-    Channel {
-        tls,
-        starttls: peer.tls == ListenerTls::StartTls && serving.tls.is_some(),
-        plaintext_login: serving.tenants.allow_password(tls, peer.client.ip()),
-        // What every authenticator answers: it is shown a password.
-        mechanisms: [Mechanism::Plain, Mechanism::Login].into_iter().collect(),
-        ..Channel::default()
     }
 }
 

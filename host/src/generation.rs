@@ -10,6 +10,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::backend::{Accepts, Authenticator};
 use crate::config::{self, Config, Place, Problem, Problems};
 use crate::plugin::{MissingRole, Plugin, Runtime};
 use crate::tenant::{Serving, SessionCount, SessionSettings, Tenant, Tenants};
@@ -34,11 +35,13 @@ pub fn swap(current: &Current, next: Serving) {
 
 /// Builds a generation, or says everything that is in the way of it. Compiles
 /// components where they are new: seconds, on the blocking pool. Tenants that
-/// were in `previous` keep their count of sessions.
+/// were in `previous` keep their count of sessions. `decoy_secret` as
+/// [`Decoy::new`](restante_pop3::Decoy::new) wants it.
 pub async fn build(
     config: &Config,
     file: &Path,
     runtime: &Arc<Runtime>,
+    decoy_secret: [u8; 32],
     previous: Option<&Serving>,
 ) -> Result<Serving, Problems> {
     let mut builder = Builder {
@@ -48,7 +51,6 @@ pub async fn build(
     let plugins = builder.plugins(config, runtime).await;
     let mut tenants = Tenants::new();
     for tenant in &config.tenants {
-        builder.validate(config, tenant, &plugins).await;
         let sessions = previous
             .and_then(|previous| {
                 let same = |old: &&Arc<Tenant>| old.name == tenant.name;
@@ -69,14 +71,14 @@ pub async fn build(
         Ok(Serving {
             tenants,
             tls,
-            settings: SessionSettings::new(&config.server),
+            settings: SessionSettings::new(&config.server, decoy_secret),
         })
     } else {
         Err(Problems(builder.problems))
     }
 }
 
-type Plugins = BTreeMap<String, Arc<Plugin>>;
+type Plugins = BTreeMap<String, (Arc<Plugin>, Accepts)>;
 
 struct Builder {
     file: PathBuf,
@@ -100,7 +102,10 @@ impl Builder {
             let made = tokio::task::spawn_blocking(move || task_runtime.plugin(&task_plugin)).await;
             match made {
                 Ok(Ok(plugin)) => {
-                    plugins.insert(wanted.name.clone(), plugin);
+                    if let Some(user) = config.tenants.iter().find(|one| one.uses(&wanted.name)) {
+                        let accepts = self.ask(wanted, user, &plugin).await;
+                        plugins.insert(wanted.name.clone(), (plugin, accepts));
+                    }
                 }
                 Ok(Err(error)) => self.problem(
                     Some(wanted.place),
@@ -120,33 +125,38 @@ impl Builder {
         plugins
     }
 
-    /// Lets the tenant's plugins look over their own settings.
-    async fn validate(&mut self, config: &Config, tenant: &config::Tenant, plugins: &Plugins) {
-        for wanted in &config.plugins {
-            let (Some(plugin), true) = (plugins.get(&wanted.name), tenant.uses(&wanted.name))
-            else {
-                continue;
-            };
-            match plugin.validate(&tenant.name).await {
-                Ok(lines) => {
-                    for line in lines {
-                        self.problem(
-                            Some(wanted.place),
-                            format!("[plugin.{}.settings] {line}", wanted.name),
-                            None,
-                        );
-                    }
+    /// Lets a plugin look over its settings, and say what it judges. Its answers
+    /// hold for every tenant; `user` is one of them.
+    async fn ask(
+        &mut self,
+        wanted: &config::Plugin,
+        user: &config::Tenant,
+        plugin: &Arc<Plugin>,
+    ) -> Accepts {
+        match plugin.validate(&user.name).await {
+            Ok(lines) => {
+                for line in lines {
+                    self.problem(
+                        Some(wanted.place),
+                        format!("[plugin.{}.settings] {line}", wanted.name),
+                        None,
+                    );
                 }
-                Err(_) => self.problem(
-                    Some(wanted.place),
-                    format!(
-                        "[plugin.{}] fails when it looks over its settings",
-                        wanted.name
-                    ),
-                    Some("the log line above says why"),
-                ),
             }
+            Err(_) => self.failed(wanted, "looks over its settings"),
         }
+        plugin.accepts(&user.name).await.unwrap_or_else(|_| {
+            self.failed(wanted, "says which credentials it accepts");
+            Accepts::default()
+        })
+    }
+
+    fn failed(&mut self, wanted: &config::Plugin, when: &str) {
+        self.problem(
+            Some(wanted.place),
+            format!("[plugin.{}] fails when it {when}", wanted.name),
+            Some("the log line above says why"),
+        );
     }
 
     fn tenant(
@@ -159,22 +169,52 @@ impl Builder {
             tenant,
             &tenant.authenticators,
             plugins,
-            Plugin::authenticator,
+            |(plugin, accepts)| plugin.authenticator(*accepts),
         );
         let stores = std::slice::from_ref(&tenant.store);
-        let store = self.roles(tenant, stores, plugins, Plugin::store).pop();
-        let selectors = self.roles(tenant, &tenant.selectors, plugins, Plugin::selector);
-        let filters = self.roles(tenant, &tenant.filters, plugins, Plugin::filter);
+        let store = self
+            .roles(tenant, stores, plugins, |(plugin, _)| plugin.store())
+            .pop();
+        let selectors = self.roles(tenant, &tenant.selectors, plugins, |(plugin, _)| {
+            plugin.selector()
+        });
+        let filters = self.roles(tenant, &tenant.filters, plugins, |(plugin, _)| {
+            plugin.filter()
+        });
+        let admissions = self.roles(tenant, &tenant.admissions, plugins, |(plugin, _)| {
+            plugin.admission()
+        });
+        self.digests(tenant, &authenticators);
         Some(Tenant {
             name: tenant.name.clone(),
             authenticators,
             store: store?,
             selectors,
             filters,
+            admissions,
+            apop: tenant.apop,
+            cram_md5: tenant.cram_md5,
             plaintext_login: tenant.plaintext_login,
             limits: tenant.limits.clone(),
             sessions,
         })
+    }
+
+    /// What is turned on and nobody can answer for.
+    fn digests(&mut self, tenant: &config::Tenant, authenticators: &[Arc<dyn Authenticator>]) {
+        let able = authenticators.iter().any(|one| one.accepts().digest);
+        for (on, key) in [(tenant.apop, "apop"), (tenant.cram_md5, "cram-md5")] {
+            if on && !able && authenticators.len() == tenant.authenticators.len() {
+                self.problem(
+                    Some(tenant.place),
+                    format!(
+                        "[tenant.{}] `{key}` is on, and none of its authenticators judges digests",
+                        tenant.name
+                    ),
+                    Some("name one that keeps passwords in the clear, or remove the key"),
+                );
+            }
+        }
     }
 
     /// The named plugins in a role. One that could not be made was reported
@@ -184,7 +224,7 @@ impl Builder {
         tenant: &config::Tenant,
         names: &[String],
         plugins: &Plugins,
-        role: impl Fn(&Arc<Plugin>) -> Result<R, MissingRole>,
+        role: impl Fn(&(Arc<Plugin>, Accepts)) -> Result<R, MissingRole>,
     ) -> Vec<R> {
         let mut found = Vec::with_capacity(names.len());
         for name in names {

@@ -11,6 +11,7 @@ pub mod cached;
 pub mod config;
 pub mod connection;
 pub mod content;
+pub mod decoy;
 pub mod door;
 pub mod generation;
 pub mod listener;

@@ -12,8 +12,8 @@ use subtle::ConstantTimeEq;
 use tracing::warn;
 
 use crate::backend::{
-    Account, Authenticator, Connection, Content, Credentials, Denial, Entries, Failure, Maildrop,
-    Store,
+    Accepts, Account, Authenticator, Connection, Content, Credentials, Denial, Entries, Failure,
+    Maildrop, Store,
 };
 
 /// One message, as it is kept.
@@ -83,6 +83,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[async_trait]
 impl Authenticator for Memory {
+    fn accepts(&self) -> Accepts {
+        Accepts::PASSWORD
+    }
+
     async fn authenticate(
         &self,
         _connection: &Arc<Connection>,
@@ -92,7 +96,10 @@ impl Authenticator for Memory {
             user,
             acting_as,
             secret,
-        } = credentials;
+        } = credentials
+        else {
+            return Err(Denial::Unknown);
+        };
         let users = lock(&self.users);
         let user = users.get(user).ok_or(Denial::Unknown)?;
         let right = user.password.as_bytes().ct_eq(secret.expose().as_bytes());

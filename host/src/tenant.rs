@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use restante_pop3::Language;
+use restante_pop3::{Decoy, Language, Mechanism, Mechanisms};
 use tokio_rustls::rustls;
 
-use crate::backend::{Authenticator, Filter, Selector, Store};
+use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use crate::config::{self, PlaintextLogin, TenantLimits};
 use crate::names::ServerNames;
 use crate::penalty::Growth;
+
+/// Octets of a SCRAM salt, as nearly everybody makes them.
+const SCRAM_SALT_OCTETS: usize = 16;
 
 /// What new sessions are served with. A session keeps the one it began with.
 pub struct Serving {
@@ -43,11 +46,13 @@ pub struct SessionSettings {
     pub write_timeout: Duration,
     /// From PASS to the answer that the login failed.
     pub failure_delay: Growth,
+    /// The server's name, as APOP and CRAM-MD5 put it in their challenges.
+    pub hostname: Arc<str>,
 }
 
 impl SessionSettings {
-    /// As the configuration has them.
-    pub fn new(server: &config::Server) -> Self {
+    /// As the configuration has them; `decoy_secret` is [`Decoy::new`]'s.
+    pub fn new(server: &config::Server, decoy_secret: [u8; 32]) -> Self {
         let limits = &server.limits;
         let mut protocol = restante_pop3::Settings {
             greeting: format!("{} POP3 server ready", server.hostname),
@@ -55,6 +60,11 @@ impl SessionSettings {
                 .implementation
                 .then(|| concat!("restante-", env!("CARGO_PKG_VERSION")).to_owned()),
             language: Some(Language::English),
+            decoy: Some(Decoy::new(
+                decoy_secret,
+                server.scram_iterations,
+                SCRAM_SALT_OCTETS,
+            )),
             ..restante_pop3::Settings::default()
         };
         protocol.limits.line_octets = limits.line;
@@ -72,6 +82,7 @@ impl SessionSettings {
                 longest: limits.longest_failure_delay,
                 decay: limits.failure_decay,
             },
+            hostname: server.hostname.as_str().into(),
         }
     }
 }
@@ -82,6 +93,8 @@ pub struct Tenant {
     pub name: String,
     /// Asked in this order; the first that knows the user decides.
     pub authenticators: Vec<Arc<dyn Authenticator>>,
+    /// Asked in this order whether a client may talk to us; each has to let it.
+    pub admissions: Vec<Arc<dyn Admission>>,
     /// Where the mail is.
     pub store: Arc<dyn Store>,
     /// Each sees the store's whole listing; what any of them hides is hidden.
@@ -90,6 +103,10 @@ pub struct Tenant {
     pub filters: Vec<Arc<dyn Filter>>,
     /// Where a password may travel in the clear.
     pub plaintext_login: PlaintextLogin,
+    /// APOP is offered, if an authenticator judges digests.
+    pub apop: bool,
+    /// CRAM-MD5 is offered, likewise.
+    pub cram_md5: bool,
     /// Its share of the server.
     pub limits: TenantLimits,
     /// How many sessions it has. Hand the old generation's count to the new one,
@@ -98,6 +115,28 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// One that has what it needs, and of the rest what a configuration without a
+    /// word of it has.
+    pub fn new(
+        name: &str,
+        authenticators: Vec<Arc<dyn Authenticator>>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        Tenant {
+            name: name.into(),
+            authenticators,
+            admissions: Vec::new(),
+            store,
+            selectors: Vec::new(),
+            filters: Vec::new(),
+            plaintext_login: PlaintextLogin::Loopback,
+            apop: false,
+            cram_md5: false,
+            limits: TenantLimits::default(),
+            sessions: SessionCount::default(),
+        }
+    }
+
     /// May a password of this tenant's users come over a connection like this?
     pub fn allows_password(&self, tls: bool, client: IpAddr) -> bool {
         tls || match self.plaintext_login {
@@ -105,6 +144,13 @@ impl Tenant {
             PlaintextLogin::Never => false,
             PlaintextLogin::Loopback => client.to_canonical().is_loopback(),
         }
+    }
+
+    /// What somebody of its authenticators can judge.
+    fn accepts(&self) -> Accepts {
+        let all = self.authenticators.iter();
+        all.map(|one| one.accepts())
+            .fold(Accepts::default(), |all, one| all | one)
     }
 
     /// A place for one more session, until the permit is dropped.
@@ -201,6 +247,60 @@ pub struct Tenants {
     by_server_name: ServerNames<Arc<Tenant>>,
     by_domain: HashMap<String, Arc<Tenant>>,
     default: Option<Arc<Tenant>>,
+    /// Of all tenants together.
+    offer: Offer,
+}
+
+/// What clients are offered to log in with, as far as the tenants go; what the
+/// channel allows of it, the session decides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Offer {
+    /// Every mechanism that somebody can answer for.
+    pub mechanisms: Mechanisms,
+    /// APOP.
+    pub apop: bool,
+    /// USER and PASS over TLS, from this machine in the clear, from anywhere in
+    /// the clear.
+    password: [bool; 3],
+}
+
+impl Offer {
+    fn of(tenant: &Tenant) -> Self {
+        let accepts = tenant.accepts();
+        let mechanisms = Mechanism::ALL
+            .into_iter()
+            .filter(|mechanism| match mechanism {
+                Mechanism::Plain | Mechanism::Login => accepts.password,
+                Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => accepts.scram_sha1,
+                Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => accepts.scram_sha256,
+                Mechanism::External => accepts.certificate,
+                Mechanism::OAuthBearer | Mechanism::XOAuth2 => accepts.bearer,
+                Mechanism::CramMd5 => accepts.digest && tenant.cram_md5,
+            })
+            .collect();
+        let loopback = tenant.plaintext_login != PlaintextLogin::Never;
+        let always = tenant.plaintext_login == PlaintextLogin::Always;
+        Offer {
+            mechanisms,
+            apop: accepts.digest && tenant.apop,
+            password: [true, loopback, always].map(|allowed| allowed && accepts.password),
+        }
+    }
+
+    /// Whether a password may come over a connection like this.
+    pub fn password(&self, tls: bool, client: IpAddr) -> bool {
+        let [over_tls, from_here, from_anywhere] = self.password;
+        (tls && over_tls) || from_anywhere || (from_here && client.to_canonical().is_loopback())
+    }
+
+    fn with(self, other: Offer) -> Offer {
+        let mechanisms = self.mechanisms.iter().chain(other.mechanisms.iter());
+        Offer {
+            mechanisms: mechanisms.collect(),
+            apop: self.apop | other.apop,
+            password: std::array::from_fn(|at| self.password[at] | other.password[at]),
+        }
+    }
 }
 
 impl Tenants {
@@ -228,6 +328,7 @@ impl Tenants {
         if default {
             self.default = Some(Arc::clone(&tenant));
         }
+        self.offer = self.offer.with(Offer::of(&tenant));
         self.all.push(tenant);
     }
 
@@ -240,8 +341,7 @@ impl Tenants {
     /// wildcard for one label), else of the domain of the user name, else the
     /// default one.
     pub fn choose(&self, server_name: Option<&str>, user: &str) -> Option<&Arc<Tenant>> {
-        server_name
-            .and_then(|name| self.by_server_name.find(name))
+        self.of_server_name(server_name)
             .or_else(|| {
                 let (_, domain) = user.rsplit_once('@')?;
                 self.by_domain.get(&domain.to_lowercase())
@@ -249,13 +349,17 @@ impl Tenants {
             .or(self.default.as_ref())
     }
 
-    /// May somebody's password come over a connection like this? What the
-    /// greeting and CAPA go by, before it is known whose user the client is.
-    pub fn allow_password(&self, tls: bool, client: IpAddr) -> bool {
-        tls || self
-            .all
-            .iter()
-            .any(|tenant| tenant.allows_password(tls, client))
+    /// The tenant that a server name alone leads to.
+    fn of_server_name(&self, server_name: Option<&str>) -> Option<&Arc<Tenant>> {
+        server_name.and_then(|name| self.by_server_name.find(name))
+    }
+
+    /// What the greeting and CAPA go by: the policy of the server name's tenant;
+    /// without one, whatever some tenant offers, since it is not known yet whose
+    /// user the client is.
+    pub fn offer(&self, server_name: Option<&str>) -> Offer {
+        let tenant = self.of_server_name(server_name);
+        tenant.map_or(self.offer, |tenant| Offer::of(tenant))
     }
 }
 
@@ -266,18 +370,14 @@ mod tests {
 
     fn tenant(name: &str, plaintext_login: PlaintextLogin, sessions: usize) -> Arc<Tenant> {
         let memory = Arc::new(Memory::new());
+        let authenticators = vec![Arc::clone(&memory) as Arc<dyn Authenticator>];
         Arc::new(Tenant {
-            name: name.into(),
-            authenticators: vec![Arc::clone(&memory) as Arc<dyn Authenticator>],
-            store: memory,
-            selectors: Vec::new(),
-            filters: Vec::new(),
             plaintext_login,
             limits: TenantLimits {
                 sessions,
                 sessions_per_user: 2,
             },
-            sessions: SessionCount::default(),
+            ..Tenant::new(name, authenticators, memory)
         })
     }
 
@@ -362,9 +462,16 @@ mod tests {
             (PlaintextLogin::Always, [true, true, true, true]),
         ] {
             let tenant = tenant("a", policy, 1);
-            let clear = [far, near, mapped, v6].map(|client| tenant.allows_password(false, client));
+            let clients = [far, near, mapped, v6];
+            let clear = clients.map(|client| tenant.allows_password(false, client));
             assert_eq!(clear, expected);
             assert!(tenant.allows_password(true, far));
+            let offer = Offer::of(&tenant);
+            assert_eq!(
+                clients.map(|client| offer.password(false, client)),
+                expected
+            );
+            assert!(offer.password(true, far));
         }
     }
 

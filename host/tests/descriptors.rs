@@ -31,6 +31,7 @@ fn settings() -> SessionSettings {
             longest: second,
             decay: second,
         },
+        hostname: "test.example".into(),
     }
 }
 

@@ -32,6 +32,10 @@ pub enum Action {
     ScramKeys {
         /// The authentication identity, prepared with SASLprep.
         user: String,
+        /// The identity to act as, likewise, where it differs. The keys are the
+        /// user's all the same; whether it is allowed is for the answer to
+        /// [`Login::Proved`].
+        acting_as: Option<String>,
         /// For which hash function.
         hash: ScramHash,
     },
@@ -139,6 +143,8 @@ pub enum Close {
     BadCommands,
     /// Too many failed logins.
     LoginFailures,
+    /// The driver did not let the client in.
+    TurnedAway,
 }
 
 impl fmt::Display for Close {
@@ -148,6 +154,7 @@ impl fmt::Display for Close {
             Close::UpdateFailed => "update failed",
             Close::BadCommands => "too many bad commands",
             Close::LoginFailures => "too many failed logins",
+            Close::TurnedAway => "turned away",
         })
     }
 }

@@ -96,6 +96,22 @@ impl Session {
         reply::greeting(out, &self.settings.greeting, timestamp);
     }
 
+    /// Ends the session before anybody is logged in, with these words: instead of
+    /// the greeting (RFC 1939 section 3 knows a negative one from practice only,
+    /// and every client understands it), or of the next answer.
+    ///
+    /// # Panics
+    /// In TRANSACTION or UPDATE, and while an [`Action`] waits for its answer.
+    pub fn turn_away(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
+        match self.take_phase() {
+            Phase::Authorization { .. } => {
+                refused(out, self.voice, refusal);
+                self.phase = Phase::Over(State::Authorization, Close::TurnedAway);
+            }
+            phase => phase.unasked("turn_away()"),
+        }
+    }
+
     /// Takes octets off the front of `input` and answers into `out`, until the
     /// driver has to do something.
     ///

@@ -177,8 +177,13 @@ fn scram_asks_for_keys_and_tells_why_it_failed() {
     let input = format!("AUTH SCRAM-SHA-256 {first}\r\nSTAT\r\n");
     let mut rest = input.as_bytes();
     match session.step(&mut rest, &mut Vec::new()) {
-        Step::Act(Action::ScramKeys { user, hash }) => {
+        Step::Act(Action::ScramKeys {
+            user,
+            acting_as,
+            hash,
+        }) => {
             assert_eq!((user.as_str(), hash), ("mrose", ScramHash::Sha256));
+            assert_eq!(acting_as, None);
         }
         step => panic!("{step:?}"),
     }
@@ -305,7 +310,7 @@ impl Driver {
                 self.logins.push(format!("{failed:?}"));
                 self.session.refuse(&refusal, &mut self.out);
             }
-            Action::ScramKeys { user, hash } => {
+            Action::ScramKeys { user, hash, .. } => {
                 let keys = ScramKeys::new(
                     hash,
                     &[1; 64],

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use restante::config::{Config, Log, LogFormat, Problem, Problems};
-use restante::generation;
 use restante::listener::{Bound, Front};
 use restante::plugin::Runtime;
 use restante::shutdown;
+use restante::{decoy, generation};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -104,6 +104,7 @@ pub(super) async fn run(
 pub(super) struct Generations {
     file: PathBuf,
     runtime: Arc<Runtime>,
+    decoy_secret: [u8; 32],
     current: generation::Current,
 }
 
@@ -112,12 +113,15 @@ impl Generations {
     pub(super) async fn first(config: &Config, file: &Path) -> anyhow::Result<Self> {
         let limits = &config.server.limits;
         let runtime = Runtime::new(limits.instances, &config.server.state_dir)?;
-        let serving = generation::build(config, file, &runtime, None)
+        let decoy_secret =
+            decoy::secret(&config.server.state_dir).context("the system's randomness")?;
+        let serving = generation::build(config, file, &runtime, decoy_secret, None)
             .await
             .map_err(|problems| refused(file, &problems))?;
         Ok(Self {
             file: file.to_owned(),
             runtime,
+            decoy_secret,
             current: generation::Current::new(RwLock::new(Arc::new(serving))),
         })
     }
@@ -128,9 +132,12 @@ impl Generations {
         let started = Instant::now();
         let old = generation::current(&self.current);
         let built = match Config::load(&self.file) {
-            Ok(next) => generation::build(&next, &self.file, &self.runtime, Some(&old))
-                .await
-                .map(|serving| (next, serving)),
+            Ok(next) => {
+                let secret = self.decoy_secret;
+                generation::build(&next, &self.file, &self.runtime, secret, Some(&old))
+                    .await
+                    .map(|serving| (next, serving))
+            }
             Err(problems) => Err(problems),
         };
         let (next, serving) = match built {

@@ -117,6 +117,9 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).
     pub implementation: bool,
+    /// The iteration count that SCRAM shows of users whom nobody knows (RFC 5802
+    /// section 5.1): what the users' own keys have.
+    pub scram_iterations: u32,
     /// `[server.log]`
     pub log: Log,
     /// `[server.limits]`
@@ -378,8 +381,14 @@ pub struct Tenant {
     pub selectors: Vec<String>,
     /// Plugins that say what is seen of each message.
     pub filters: Vec<String>,
+    /// Plugins that say whether a client may talk to us; each has to let it.
+    pub admissions: Vec<String>,
     /// Where a password may come in the clear.
     pub plaintext_login: PlaintextLogin,
+    /// Whether APOP is offered (RFC 1939 section 7).
+    pub apop: bool,
+    /// Whether CRAM-MD5 is offered (RFC 2195).
+    pub cram_md5: bool,
     /// `[tenant.NAME.limits]`
     pub limits: TenantLimits,
 }
@@ -407,7 +416,12 @@ pub struct TenantLimits {
 impl Tenant {
     /// Whether any of its roles is that plugin's.
     pub fn uses(&self, plugin: &str) -> bool {
-        let lists = [&self.authenticators, &self.selectors, &self.filters];
+        let lists = [
+            &self.authenticators,
+            &self.admissions,
+            &self.selectors,
+            &self.filters,
+        ];
         self.store == plugin || lists.into_iter().flatten().any(|name| name == plugin)
     }
 }

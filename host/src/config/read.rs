@@ -31,6 +31,10 @@ const LEAST_AUTOLOGOUT: Duration = Duration::from_secs(10 * 60);
 /// What a command line must be able to hold, in octets (RFC 2449 section 4).
 const LEAST_LINE: u64 = 255;
 
+/// What SCRAM users' keys are iterated at least (RFC 5802 section 5.1, RFC 7677
+/// section 4).
+const LEAST_SCRAM_ITERATIONS: u32 = 4096;
+
 /// The longest command line that can be asked for, in octets.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
@@ -209,6 +213,9 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let implementation = section
         .take("implementation")
         .and_then(|value| value.boolean());
+    let scram_iterations = section
+        .take("scram-iterations")
+        .and_then(|value| value.count(LEAST_SCRAM_ITERATIONS..=MOST));
     let log = log(section.section("log"));
     let limits = server_limits(section.section("limits"));
     section.finish();
@@ -218,6 +225,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         certificate,
         admin,
         implementation: implementation.unwrap_or(true),
+        scram_iterations: scram_iterations.unwrap_or(LEAST_SCRAM_ITERATIONS),
         log,
         limits,
     }

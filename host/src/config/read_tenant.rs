@@ -46,6 +46,10 @@ pub(super) fn tenant(
         .take("filters")
         .and_then(|value| plugins(&value))
         .unwrap_or_default();
+    let admissions = section
+        .take("admissions")
+        .and_then(|value| plugins(&value))
+        .unwrap_or_default();
     let plaintext = [
         ("loopback", PlaintextLogin::Loopback),
         ("always", PlaintextLogin::Always),
@@ -54,12 +58,18 @@ pub(super) fn tenant(
     let plaintext_login = section
         .take("plaintext-login")
         .and_then(|value| value.choice(&plaintext));
+    let mut switch = |key| section.take(key).and_then(|value| value.boolean());
+    let apop = switch("apop").unwrap_or(false);
+    let cram_md5 = switch("cram-md5").unwrap_or(false);
     let limits = tenant_limits(section.section("limits"));
 
     let uses = authenticators.iter().flatten().chain(&store);
-    claims
-        .uses
-        .extend(uses.chain(&selectors).chain(&filters).cloned());
+    claims.uses.extend(
+        uses.chain(&admissions)
+            .chain(&selectors)
+            .chain(&filters)
+            .cloned(),
+    );
     claims.tenants.push(TenantClaims {
         name: name.clone(),
         domains: domains.clone(),
@@ -79,7 +89,10 @@ pub(super) fn tenant(
         store: store?.value,
         selectors: values(selectors),
         filters: values(filters),
+        admissions: values(admissions),
         plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
+        apop,
+        cram_md5,
         limits,
     })
 }

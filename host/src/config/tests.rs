@@ -77,7 +77,10 @@ fn the_least_takes_every_default() {
             store: "p".into(),
             selectors: vec![],
             filters: vec![],
+            admissions: vec![],
             plaintext_login: PlaintextLogin::Loopback,
+            apop: false,
+            cram_md5: false,
             limits: TenantLimits::default(),
         }]
     );

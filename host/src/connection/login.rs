@@ -5,15 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_pop3::{Cause, FailedLogin, Login, Maildrop, Refusal, ResponseCode};
+use restante_pop3::{
+    Cause, FailedLogin, Login, Maildrop, Refusal, ResponseCode, ScramHash, ScramKeys, ScramNonce,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, End};
-use crate::backend::{Account, Connection, Credentials, Denial, Failure};
+use crate::backend::{Account, Authenticator, Connection, Credentials, Denial, Failure};
 use crate::lock::{Guard, Locks};
 use crate::penalty::Fingerprint;
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
@@ -27,8 +29,18 @@ const LOGGED_CHARACTERS: usize = 128;
 pub(super) struct Open {
     pub(super) maildrop: OpenMaildrop,
     pub(super) view: View,
+    tenant: Arc<Tenant>,
     _lock: Guard,
     _permits: (SessionPermit, UserPermit),
+}
+
+/// What is known of a SCRAM exchange that is running: its user has yet to prove
+/// anything.
+pub(super) struct Proving {
+    tenant: Arc<Tenant>,
+    connection: Arc<Connection>,
+    /// None: the user may not act as whom it wants to act.
+    account: Option<Account>,
 }
 
 /// Why a login is refused: what the client hears, what the log says.
@@ -48,6 +60,7 @@ enum Guess {
 
 enum Why {
     NoTenant,
+    NotAdmitted,
     InTheClear,
     TooManySessions,
     TooManyOfThisUser,
@@ -57,6 +70,9 @@ enum Why {
     Failed(Failure),
 }
 
+/// A tenant's answer to a login.
+type Answer = Result<(Open, Account), Refused>;
+
 impl<S> Driver<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -64,59 +80,123 @@ where
     /// None: refused, and the session goes on.
     pub(super) async fn log_in(&mut self, login: Login) -> Result<Option<Open>, End> {
         let started = Instant::now();
-        let Login::Password {
-            user,
-            acting_as,
-            secret,
-        } = login
-        else {
-            unreachable!("no other mechanism is offered");
+        let server_name = match &login {
+            // What RFC 7628 section 3.1 has the host's name for: whose token it is.
+            Login::Bearer { host, .. } => self.server_name().or(host.as_deref()),
+            _ => self.server_name(),
         };
-        let attempt = Attempt {
-            session: &self.id,
-            peer: &self.peer,
-            serving: &self.serving,
-            locks: &self.locks,
-            verdicts: &self.verdicts,
-            tls: self.tls.as_ref(),
+        let server_name = server_name.map(str::to_owned);
+        let credentials = match self.shown(login) {
+            Shown::Credentials(credentials) => credentials,
+            Shown::Proof(user) => return self.log_in_proved(&user, started).await,
         };
-        let credentials = Credentials::Password {
-            user,
-            acting_as,
-            secret,
+        let user = credentials.user().unwrap_or_default();
+        let serving = Arc::clone(&self.serving);
+        let answer = match serving.tenants.choose(server_name.as_deref(), user) {
+            Some(tenant) => self.ask(tenant, &credentials).await?,
+            None => Err(Refused::credentials(Why::NoTenant)),
         };
-        let opened = self.wire.flush_while(attempt.open(&credentials)).await?;
-        let refused = match opened {
-            Ok((open, account, tenant)) => {
-                let listing = open.view.listing();
-                info!(
-                    tenant = tenant.name,
-                    user = ?Name(&account.user),
-                    tls = self.tls.as_ref().map_or("", |tls| &tls.version),
-                    messages = listing.len(),
-                    octets = listing.total_octets(),
-                    "login"
-                );
-                let maildrop = Maildrop::new(Arc::clone(listing));
-                self.session.logged_in(maildrop, self.wire.out());
-                return Ok(Some(open));
+        match answer {
+            Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
+            Err(refused) => {
+                let guess = self.guess(&refused.why, &credentials);
+                let user = user.to_owned();
+                drop(credentials);
+                self.refuse_login(&user, &refused.why, &refused.refusal, guess, started)
+                    .await?;
+                Ok(None)
             }
-            Err(refused) => refused,
+        }
+    }
+
+    /// Looks up what SCRAM needs to know of a user. Nobody learns here whether
+    /// there is one.
+    pub(super) async fn scram_keys(
+        &mut self,
+        user: &str,
+        acting_as: Option<&str>,
+        hash: ScramHash,
+    ) -> Result<(), End> {
+        self.proving = None;
+        let serving = Arc::clone(&self.serving);
+        let found = match serving.tenants.choose(self.server_name(), user) {
+            Some(tenant) => self.look_up(tenant, user, acting_as, hash).await?,
+            None => Err(Refused::credentials(Why::NoTenant)),
         };
-        let Credentials::Password { user, secret, .. } = credentials;
-        let guess = match refused.why {
-            Why::InTheClear => Guess::Untried,
-            _ => Guess::Tried(Some(self.penalties.fingerprint(&user, secret.expose()))),
+        let keys = found.map_err(|refused| {
+            // Those without keys go on with a decoy, and are told at the end.
+            debug!(user = ?Name(user), why = %refused.why, "no SCRAM keys");
+            refused.refusal
+        });
+        let mut random = [0; 18];
+        let keys = match getrandom::fill(&mut random) {
+            Ok(()) => keys,
+            Err(error) => {
+                error!(%error, "the system has no randomness");
+                Err(refusal_for(&Failure::internal()))
+            }
         };
-        drop(secret);
-        self.refuse_login(&user, &refused.why, &refused.refusal, guess, started)
-            .await?;
-        Ok(None)
+        let nonce = ScramNonce::from_random(random);
+        self.session.scram_keys(keys, &nonce, self.wire.out());
+        Ok(())
+    }
+
+    async fn look_up(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        user: &str,
+        acting_as: Option<&str>,
+        hash: ScramHash,
+    ) -> Result<Result<ScramKeys, Refused>, End> {
+        if let Err(refusal) = self.admit(tenant).await? {
+            return Ok(Err(Refused::not_admitted(refusal)));
+        }
+        let connection = self.connection(tenant);
+        let asking = scram_keys(tenant, &connection, user, acting_as, hash);
+        let found = self.wire.flush_while(asking).await?;
+        Ok(found.map(|(keys, account)| {
+            self.proving = Some(Proving {
+                tenant: Arc::clone(tenant),
+                connection,
+                account,
+            });
+            keys
+        }))
+    }
+
+    /// The user has proved to know the password behind the keys that were looked
+    /// up last.
+    async fn log_in_proved(&mut self, user: &str, started: Instant) -> Result<Option<Open>, End> {
+        let proving = self.proving.take().expect("keys come before their proof");
+        let answer = match proving.account {
+            Some(account) => {
+                let tenant = proving.tenant;
+                let (connection, locks, verdicts) =
+                    (proving.connection, self.locks.clone(), &self.verdicts);
+                let opening = async {
+                    let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
+                    open(&tenant, &connection, account, permit, &locks, verdicts).await
+                };
+                self.wire.flush_while(opening).await?
+            }
+            None => Err(Refused::credentials(Why::Rejected)),
+        };
+        match answer {
+            Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
+            Err(refused) => {
+                // The password was right: this is no guess at one.
+                let (why, refusal) = (&refused.why, &refused.refusal);
+                self.refuse_login(user, why, refusal, Guess::Untried, started)
+                    .await?;
+                Ok(None)
+            }
+        }
     }
 
     /// A login that failed before anybody was asked.
     pub(super) async fn login_failed(&mut self, failed: &FailedLogin) -> Result<(), End> {
         let started = Instant::now();
+        self.proving = None;
         let guess = match failed.cause {
             // There is no password to know it again by.
             Cause::Proof => Guess::Tried(None),
@@ -130,6 +210,44 @@ where
             started,
         )
         .await
+    }
+
+    /// What the tenant says.
+    async fn ask(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        credentials: &Credentials,
+    ) -> Result<Answer, End> {
+        if let Err(refusal) = self.admit(tenant).await? {
+            return Ok(Err(Refused::not_admitted(refusal)));
+        }
+        let plaintext = matches!(credentials, Credentials::Password { .. });
+        if plaintext && !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) {
+            return Ok(Err(Refused::in_the_clear()));
+        }
+        let connection = self.connection(tenant);
+        let (locks, verdicts) = (self.locks.clone(), Arc::clone(&self.verdicts));
+        let asking = async {
+            let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
+            let account = authenticate(tenant, &connection, credentials).await?;
+            open(tenant, &connection, account, permit, &locks, &verdicts).await
+        };
+        self.wire.flush_while(asking).await
+    }
+
+    fn logged_in(&mut self, open: Open, account: &Account) -> Open {
+        let listing = open.view.listing();
+        info!(
+            tenant = open.tenant.name,
+            user = ?Name(&account.user),
+            tls = self.tls.as_ref().map_or("", |tls| &tls.version),
+            messages = listing.len(),
+            octets = listing.total_octets(),
+            "login"
+        );
+        let maildrop = Maildrop::new(Arc::clone(listing));
+        self.session.logged_in(maildrop, self.wire.out());
+        open
     }
 
     async fn refuse_login(
@@ -162,62 +280,98 @@ where
             Guess::Untried => self.penalties.delay(client, growth),
         }
     }
-}
 
-/// One login, as far as it has to know the connection.
-struct Attempt<'a> {
-    session: &'a str,
-    peer: &'a super::Peer,
-    serving: &'a super::Serving,
-    locks: &'a Locks,
-    verdicts: &'a Verdicts,
-    tls: Option<&'a super::Tls>,
-}
-
-impl<'a> Attempt<'a> {
-    async fn open(
-        self,
-        credentials: &Credentials,
-    ) -> Result<(Open, Account, &'a Arc<Tenant>), Refused> {
-        let Credentials::Password { user, .. } = credentials;
-        // A proxy that names one had the client's own handshake.
-        let asked_here = self.tls.and_then(|tls| tls.server_name.as_deref());
-        let server_name = self.peer.server_name.as_deref().or(asked_here);
-        let tenant = self
-            .serving
-            .tenants
-            .choose(server_name, user)
-            .ok_or_else(|| Refused::credentials(Why::NoTenant))?;
-        if !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) {
-            return Err(Refused::in_the_clear());
+    /// What a refused login was, as far as guessing goes. The same password or
+    /// token again is no other guess.
+    fn guess(&self, why: &Why, credentials: &Credentials) -> Guess {
+        if matches!(why, Why::InTheClear | Why::NotAdmitted) {
+            return Guess::Untried;
         }
-        let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
-        let connection = Arc::new(Connection {
-            session: self.session.to_owned(),
-            tenant: tenant.name.clone(),
-            listener: self.peer.listener.to_string(),
-            client: self.peer.client,
-            tls: self.tls.cloned(),
-        });
-        let account = authenticate(tenant, &connection, credentials).await?;
-        debug!(user = ?Name(&account.user), maildrop = ?Name(&account.maildrop), "authenticated");
-
-        let users = tenant
-            .user_permit(&account.user)
-            .ok_or_else(Refused::too_many_of_this_user)?;
-        let key = tenant.store.lock_key(&connection, &account).await?;
-        let lock = self.locks.try_lock(&key).ok_or_else(Refused::in_use)?;
-        let maildrop = tenant.store.open(&connection, &account).await?;
-        let maildrop = Arc::new(Mutex::new(maildrop));
-        let view = View::new(tenant, &connection, &account, &maildrop, self.verdicts).await;
-        let open = Open {
-            maildrop,
-            view: view?,
-            _lock: lock,
-            _permits: (permit, users),
+        let user = credentials.user().unwrap_or_default();
+        let secret = match credentials {
+            Credentials::Password { secret, .. } | Credentials::Bearer { token: secret, .. } => {
+                secret.expose()
+            }
+            // Made of a challenge that is never given twice.
+            Credentials::Digest { .. } => return Guess::Tried(None),
+            // It was verified: there is nothing to guess.
+            Credentials::Certificate { .. } => return Guess::Untried,
         };
-        Ok((open, account, tenant))
+        Guess::Tried(Some(self.penalties.fingerprint(user, secret)))
     }
+
+    /// What the client shows, in the backend's terms.
+    fn shown(&self, login: Login) -> Shown {
+        Shown::Credentials(match login {
+            Login::Password {
+                user,
+                acting_as,
+                secret,
+            } => Credentials::Password {
+                user,
+                acting_as,
+                secret,
+            },
+            Login::Digest {
+                user,
+                algorithm,
+                challenge,
+                response,
+            } => Credentials::Digest {
+                user,
+                algorithm,
+                challenge,
+                response,
+            },
+            Login::Bearer { user, token, .. } => Credentials::Bearer { user, token },
+            Login::Certificate { acting_as } => {
+                let tls = self.tls.as_ref();
+                let certificate = tls.and_then(|tls| tls.client_certificate.as_ref());
+                Credentials::Certificate {
+                    acting_as,
+                    der: certificate
+                        .expect("EXTERNAL is offered with a certificate only")
+                        .der
+                        .clone(),
+                }
+            }
+            Login::Proved { user, .. } => return Shown::Proof(user),
+        })
+    }
+}
+
+enum Shown {
+    Credentials(Credentials),
+    /// Of knowing this user's password.
+    Proof(String),
+}
+
+/// The account's maildrop, locked and open.
+async fn open(
+    tenant: &Arc<Tenant>,
+    connection: &Arc<Connection>,
+    account: Account,
+    permit: SessionPermit,
+    locks: &Locks,
+    verdicts: &Verdicts,
+) -> Answer {
+    debug!(user = ?Name(&account.user), maildrop = ?Name(&account.maildrop), "authenticated");
+    let users = tenant
+        .user_permit(&account.user)
+        .ok_or_else(Refused::too_many_of_this_user)?;
+    let key = tenant.store.lock_key(connection, &account).await?;
+    let lock = locks.try_lock(&key).ok_or_else(Refused::in_use)?;
+    let maildrop = tenant.store.open(connection, &account).await?;
+    let maildrop = Arc::new(Mutex::new(maildrop));
+    let view = View::new(tenant, connection, &account, &maildrop, verdicts).await?;
+    let open = Open {
+        maildrop,
+        view,
+        tenant: Arc::clone(tenant),
+        _lock: lock,
+        _permits: (permit, users),
+    };
+    Ok((open, account))
 }
 
 /// The first authenticator that knows the user decides.
@@ -226,12 +380,38 @@ async fn authenticate(
     connection: &Arc<Connection>,
     credentials: &Credentials,
 ) -> Result<Account, Refused> {
-    for authenticator in &tenant.authenticators {
+    if let Credentials::Certificate { .. } = credentials {
+        let tls = connection.tls.as_ref();
+        let known = tls.is_some_and(|tls| tls.client_certificate.is_some());
+        if !known {
+            // Verified for another tenant: to this one it says nothing.
+            return Err(Refused::credentials(Why::Rejected));
+        }
+    }
+    let able = |one: &&Arc<dyn Authenticator>| one.accepts().takes(credentials);
+    for authenticator in tenant.authenticators.iter().filter(able) {
         match authenticator.authenticate(connection, credentials).await {
             Ok(account) => return Ok(account),
-            Err(Denial::Unknown) => {}
-            Err(Denial::Rejected) => return Err(Refused::credentials(Why::Rejected)),
-            Err(Denial::Failed(failure)) => return Err(failure.into()),
+            Err(denial) => Refused::unless_unknown(denial)?,
+        }
+    }
+    Err(Refused::credentials(Why::Unknown))
+}
+
+/// The keys of the first authenticator that knows the user.
+async fn scram_keys(
+    tenant: &Tenant,
+    connection: &Arc<Connection>,
+    user: &str,
+    acting_as: Option<&str>,
+    hash: ScramHash,
+) -> Result<(ScramKeys, Option<Account>), Refused> {
+    let able = |one: &&Arc<dyn Authenticator>| one.accepts().scram(hash);
+    for authenticator in tenant.authenticators.iter().filter(able) {
+        let looked_up = authenticator.scram_keys(connection, user, acting_as, hash);
+        match looked_up.await {
+            Ok(found) => return Ok(found),
+            Err(denial) => Refused::unless_unknown(denial)?,
         }
     }
     Err(Refused::credentials(Why::Unknown))
@@ -242,6 +422,22 @@ impl Refused {
         Refused {
             refusal: login_failed(),
             why,
+        }
+    }
+
+    /// Nothing, where the next authenticator may know more.
+    fn unless_unknown(denial: Denial) -> Result<(), Self> {
+        match denial {
+            Denial::Unknown => Ok(()),
+            Denial::Rejected => Err(Refused::credentials(Why::Rejected)),
+            Denial::Failed(failure) => Err(failure.into()),
+        }
+    }
+
+    fn not_admitted(refusal: Refusal) -> Self {
+        Refused {
+            refusal,
+            why: Why::NotAdmitted,
         }
     }
 
@@ -299,6 +495,7 @@ impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::NoTenant => out.write_str("no tenant has such users"),
+            Why::NotAdmitted => out.write_str("not admitted"),
             Why::InTheClear => out.write_str("plaintext login without TLS"),
             Why::TooManySessions => out.write_str("the tenant has too many sessions"),
             Why::TooManyOfThisUser => out.write_str("the user has too many sessions"),

@@ -20,7 +20,10 @@ pub(super) fn connection(connection: &Arc<Connection>) -> wit::Connection {
             version: tls.version.clone(),
             cipher: tls.cipher.clone(),
             server_name: tls.server_name.clone(),
-            client_certificate: tls.client_certificate.clone(),
+            client_certificate: tls
+                .client_certificate
+                .as_ref()
+                .map(|certificate| certificate.der.clone()),
         }),
     }
 }

@@ -4,6 +4,7 @@
 //! The only room that names wasmtime. It knows nothing of sockets or of POP3
 //! beyond the octet rules; the session loop knows nothing of it.
 
+mod admission;
 mod authenticator;
 mod bindings;
 mod builtin;
@@ -37,7 +38,7 @@ use wasmtime::Engine;
 pub use catalog::ComponentError;
 pub use roles::{Role, RoleError};
 
-use crate::backend::{Authenticator, Failure, Filter, Selector, Store};
+use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
 use crate::config::{self, Grants, PluginLimits};
 use catalog::{Catalog, Compiled};
 use instance::Instance;
@@ -121,12 +122,17 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// The plugin as an authenticator.
-    pub fn authenticator(self: &Arc<Self>) -> Result<Arc<dyn Authenticator>, MissingRole> {
+    /// The plugin as an authenticator, which judges what [`Plugin::accepts`] said.
+    pub fn authenticator(
+        self: &Arc<Self>,
+        accepts: Accepts,
+    ) -> Result<Arc<dyn Authenticator>, MissingRole> {
         match self.compiled.roles.authenticator.clone() {
             Some(functions) => Ok(Arc::new(authenticator::PluginAuthenticator {
                 plugin: self.clone(),
                 functions,
+                scram: self.compiled.roles.scram.clone(),
+                accepts,
             })),
             None => Err(self.missing(Role::Authenticator)),
         }
@@ -163,6 +169,49 @@ impl Plugin {
             })),
             None => Err(self.missing(Role::Selector)),
         }
+    }
+
+    /// The plugin as an admission.
+    pub fn admission(self: &Arc<Self>) -> Result<Arc<dyn Admission>, MissingRole> {
+        match self.compiled.roles.admission.clone() {
+            Some(functions) => Ok(Arc::new(admission::PluginAdmission {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Admission)),
+        }
+    }
+
+    /// Asks the plugin which kinds of credentials it judges. Without the interface
+    /// `accepts` it is passwords, and SCRAM where it has that; with it, SCRAM is
+    /// still only what the plugin has keys for.
+    pub async fn accepts(self: &Arc<Self>, tenant: &str) -> Result<Accepts, Failure> {
+        let roles = &self.compiled.roles;
+        let scram = roles.scram.is_some();
+        let Some(functions) = roles.accepts.clone() else {
+            return Ok(Accepts {
+                scram_sha1: scram,
+                scram_sha256: scram,
+                ..Accepts::PASSWORD
+            });
+        };
+        let mut instance = Instance::new(self, tenant, None).await?;
+        let kinds = instance
+            .call("accepts.accepts", |store, guest| {
+                Box::pin(async move {
+                    let functions = functions.load(&mut *store, guest)?;
+                    functions.call_accepts(store).await
+                })
+            })
+            .await?;
+        let accepts = Accepts::from(kinds);
+        if !scram && (accepts.scram_sha1 || accepts.scram_sha256) {
+            return Err(instance.lie(
+                "accepts.accepts",
+                "SCRAM, and the component does not export the interface scram",
+            ));
+        }
+        Ok(accepts)
     }
 
     /// Asks the plugin itself what is wrong with its settings; one line for

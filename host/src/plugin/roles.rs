@@ -4,7 +4,7 @@ use thiserror::Error;
 use wasmtime::component::InstancePre;
 
 use super::bindings::exports::restante::plugin::{
-    authenticator, filter, selector, settings, store,
+    accepts, admission, authenticator, filter, scram, selector, settings, store,
 };
 use super::state::State;
 
@@ -19,6 +19,8 @@ pub enum Role {
     Filter,
     /// Chooses the part of a maildrop that a login sees.
     Selector,
+    /// Decides whether a client may talk to us at all.
+    Admission,
 }
 
 impl Role {
@@ -29,13 +31,15 @@ impl Role {
             Role::Store => "store",
             Role::Filter => "filter",
             Role::Selector => "selector",
+            Role::Admission => "admission",
         }
     }
 }
 
 /// Interfaces of the contract that a component may export.
-const INTERFACES: [&str; 7] = [
+const INTERFACES: [&str; 8] = [
     "authenticator",
+    "accepts",
     "scram",
     "store",
     "filter",
@@ -44,12 +48,15 @@ const INTERFACES: [&str; 7] = [
     "settings",
 ];
 
+/// Those of them that are no role on their own.
+const BESIDE: [&str; 3] = ["accepts", "scram", "settings"];
+
 /// Why the exports of a component are of no use.
 #[derive(Debug, Error)]
 pub enum RoleError {
     /// Nothing of the contract is exported.
     #[error(
-        "it exports no role of restante:plugin@0.1 (authenticator, store, filter or selector); it exports {0}"
+        "it exports no role of restante:plugin@0.1 (authenticator, store, filter, selector or admission); it exports {0}"
     )]
     None(String),
     /// An interface of another version of the contract.
@@ -71,6 +78,9 @@ pub enum RoleError {
 pub(super) struct Roles {
     pub(super) pre: InstancePre<State>,
     pub(super) authenticator: Option<authenticator::GuestIndices>,
+    pub(super) accepts: Option<accepts::GuestIndices>,
+    pub(super) scram: Option<scram::GuestIndices>,
+    pub(super) admission: Option<admission::GuestIndices>,
     pub(super) store: Option<store::GuestIndices>,
     pub(super) filter: Option<filter::GuestIndices>,
     pub(super) selector: Option<selector::GuestIndices>,
@@ -96,7 +106,7 @@ impl Roles {
             }
             found.push(interface);
         }
-        if !found.iter().any(|interface| *interface != "settings") {
+        if !found.iter().any(|interface| !BESIDE.contains(interface)) {
             return Err(RoleError::None(match exports.len() {
                 0 => "nothing".into(),
                 _ => exports.join(", "),
@@ -104,6 +114,9 @@ impl Roles {
         }
         let mut roles = Roles {
             authenticator: None,
+            accepts: None,
+            scram: None,
+            admission: None,
             store: None,
             filter: None,
             selector: None,
@@ -120,6 +133,13 @@ impl Roles {
                 "authenticator" => {
                     roles.authenticator =
                         Some(authenticator::GuestIndices::new(pre).map_err(mismatch)?);
+                }
+                "accepts" => {
+                    roles.accepts = Some(accepts::GuestIndices::new(pre).map_err(mismatch)?);
+                }
+                "scram" => roles.scram = Some(scram::GuestIndices::new(pre).map_err(mismatch)?),
+                "admission" => {
+                    roles.admission = Some(admission::GuestIndices::new(pre).map_err(mismatch)?);
                 }
                 "store" => roles.store = Some(store::GuestIndices::new(pre).map_err(mismatch)?),
                 "filter" => roles.filter = Some(filter::GuestIndices::new(pre).map_err(mismatch)?),

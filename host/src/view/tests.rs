@@ -5,9 +5,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::backend::{Authenticator, Message, Store};
-use crate::config::{PlaintextLogin, TenantLimits};
 use crate::memory::{Mail, Memory};
-use crate::tenant::SessionCount;
 
 const MAILDROP: &str = "m";
 
@@ -116,15 +114,11 @@ struct World {
 impl World {
     fn new(selectors: Vec<Arc<dyn Selector>>, filters: Vec<Arc<dyn Filter>>) -> Self {
         let memory = memory();
+        let authenticators = vec![Arc::clone(&memory) as Arc<dyn Authenticator>];
         let tenant = Tenant {
-            name: "t".into(),
-            authenticators: vec![Arc::clone(&memory) as Arc<dyn Authenticator>],
-            store: Arc::clone(&memory) as Arc<dyn Store>,
             selectors,
             filters,
-            plaintext_login: PlaintextLogin::Never,
-            limits: TenantLimits::default(),
-            sessions: SessionCount::default(),
+            ..Tenant::new("t", authenticators, Arc::clone(&memory) as Arc<dyn Store>)
         };
         World {
             memory,

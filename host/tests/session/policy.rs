@@ -121,22 +121,17 @@ async fn no_password_in_the_clear_where_the_tenant_says_so() {
 #[tokio::test(start_paused = true)]
 async fn one_tenants_leave_is_not_anothers() {
     use restante::backend::Authenticator;
-    use restante::tenant::{SessionCount, Tenant};
+    use restante::tenant::Tenant;
     let mut plan = Plan::new();
     plan.domains = vec!["lax.example".into()];
     plan.default = false;
     plan.memory.add_user("u@lax.example", "secret", "l");
     plan.memory.add_user("u@strict.example", "secret", "s");
     let mut world = plan.begin();
+    let authenticators = vec![Arc::clone(&world.memory) as Arc<dyn Authenticator>];
     let strict = Tenant {
-        name: "strict".into(),
-        authenticators: vec![Arc::clone(&world.memory) as Arc<dyn Authenticator>],
-        store: Arc::new(world.doctored.clone()),
-        selectors: Vec::new(),
-        filters: Vec::new(),
         plaintext_login: PlaintextLogin::Never,
-        limits: restante::config::TenantLimits::default(),
-        sessions: SessionCount::default(),
+        ..Tenant::new("strict", authenticators, Arc::new(world.doctored.clone()))
     };
     let serving = Arc::get_mut(&mut world.serving).unwrap();
     let domains = ["strict.example".to_owned()];

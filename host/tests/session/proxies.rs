@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use restante::backend::{Account, Authenticator, Connection, Entries, Failure, Selector, Span};
-use restante::config::{ListenerTls, PlaintextLogin, TenantLimits};
-use restante::tenant::{SessionCount, Tenant};
+use restante::config::{ListenerTls, PlaintextLogin};
+use restante::tenant::Tenant;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -204,15 +204,10 @@ async fn many_silent_proxies_keep_nobody_out() {
 }
 
 fn with_a_tenant_of_its_own(mut world: World, server_name: &str) -> World {
+    let authenticators = vec![Arc::clone(&world.memory) as Arc<dyn Authenticator>];
     let strict = Tenant {
-        name: "strict".into(),
-        authenticators: vec![Arc::clone(&world.memory) as Arc<dyn Authenticator>],
-        store: Arc::new(world.doctored.clone()),
-        selectors: Vec::new(),
-        filters: Vec::new(),
         plaintext_login: PlaintextLogin::Never,
-        limits: TenantLimits::default(),
-        sessions: SessionCount::default(),
+        ..Tenant::new("strict", authenticators, Arc::new(world.doctored.clone()))
     };
     let serving = Arc::get_mut(&mut world.serving).unwrap();
     serving

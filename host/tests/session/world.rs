@@ -18,7 +18,7 @@ use restante::lock::Locks;
 use restante::memory::{Mail, Memory};
 use restante::penalty::Penalties;
 use restante::shutdown::{self, Signal, Trigger};
-use restante::tenant::{Serving, SessionCount, SessionSettings, Tenant, Tenants};
+use restante::tenant::{Serving, SessionSettings, Tenant, Tenants};
 use restante::tls::SelfSigned;
 use restante::view::Verdicts;
 use restante::waiting::WaitingRoom;
@@ -110,15 +110,13 @@ impl Plan {
         .server;
         server.hostname = "test.example".into();
         server.limits = self.limits.clone();
+        let authenticators = vec![Arc::clone(&self.memory) as Arc<dyn Authenticator>];
         let tenant = Tenant {
-            name: "t".into(),
-            authenticators: vec![Arc::clone(&self.memory) as Arc<dyn Authenticator>],
-            store: Arc::new(self.doctored.clone()),
             selectors: self.selectors,
             filters: self.filters,
             plaintext_login: self.plaintext_login,
             limits: self.tenant_limits,
-            sessions: SessionCount::default(),
+            ..Tenant::new("t", authenticators, Arc::new(self.doctored.clone()))
         };
         let mut tenants = Tenants::new();
         tenants.add(Arc::new(tenant), &self.domains, &[], self.default);
@@ -129,7 +127,7 @@ impl Plan {
             serving: Arc::new(Serving {
                 tenants,
                 tls: self.own.as_ref().map(|own| Arc::clone(&own.config)),
-                settings: SessionSettings::new(&server),
+                settings: SessionSettings::new(&server, [7; 32]),
             }),
             limits: self.limits,
             own: self.own,

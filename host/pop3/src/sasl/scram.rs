@@ -84,6 +84,10 @@ impl ClientFirst {
         &self.user
     }
 
+    pub(crate) fn acting_as(&self) -> Option<&str> {
+        self.acting_as.as_deref()
+    }
+
     /// Sends the `server-first-message`: nonce, salt, iteration count.
     ///
     /// # Panics

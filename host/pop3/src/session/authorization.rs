@@ -204,6 +204,7 @@ impl Session {
             Turn::ScramKeys(first) => {
                 let action = Action::ScramKeys {
                     user: first.user().to_owned(),
+                    acting_as: first.acting_as().map(str::to_owned),
                     hash: first.hash(),
                 };
                 (Phase::FetchingKeys(first), Some(action))

@@ -108,7 +108,7 @@ impl<'a> Replay<'a> {
                 self.causes.push(failed.cause.to_string());
                 self.session.refuse(&wrong(), &mut self.out);
             }
-            Action::ScramKeys { user, hash } => {
+            Action::ScramKeys { user, hash, .. } => {
                 let keys = match &self.dialogue.at_scram {
                     Some(refusal) => Err(refusal.clone()),
                     None => {

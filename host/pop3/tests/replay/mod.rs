@@ -263,6 +263,7 @@ impl Dialogue {
             Some(Close::UpdateFailed) => "update-failed",
             Some(Close::BadCommands) => "bad-commands",
             Some(Close::LoginFailures) => "login-failures",
+            Some(Close::TurnedAway) => "turned-away",
         };
         if closed != self.ends {
             return Err(format!("ends with {closed} instead of {}", self.ends));

@@ -1,0 +1,93 @@
+//! Whether the client may talk to us at all: the admissions of its tenant.
+//!
+//! They are asked once the tenant is known: before the greeting and again when
+//! TLS is up, where server name or default say whose client it is; else at login.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use restante_pop3::{Refusal, ResponseCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
+use tracing::info;
+
+use super::refusal::refusal_for;
+use super::{Driver, End};
+use crate::backend::{Admitted, Connection};
+use crate::tenant::Tenant;
+
+/// The longest that an admission may let a client wait.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+impl<S> Driver<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    /// Asks on the channel as it is now. False: the session is over, and what the
+    /// client hears of it is written.
+    pub(super) async fn is_admitted(&mut self) -> Result<bool, End> {
+        self.admitted = None;
+        let serving = Arc::clone(&self.serving);
+        let Some(tenant) = serving.tenants.choose(self.server_name(), "") else {
+            return Ok(true);
+        };
+        match self.admit(tenant).await? {
+            Ok(()) => Ok(true),
+            Err(refusal) => {
+                self.session.turn_away(&refusal, self.wire.out());
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks the tenant's admissions, unless they let this client in already.
+    pub(super) async fn admit(&mut self, tenant: &Tenant) -> Result<Result<(), Refusal>, End> {
+        if tenant.admissions.is_empty() || self.admitted.as_ref() == Some(&tenant.name) {
+            return Ok(Ok(()));
+        }
+        let connection = self.connection(tenant);
+        let asked = self.wire.flush_while(ask(tenant, &connection)).await?;
+        let delay = match asked {
+            Ok(delay) => delay,
+            Err(refusal) => {
+                info!(tenant = tenant.name, why = refusal.text(), "not admitted");
+                return Ok(Err(refusal));
+            }
+        };
+        if !delay.is_zero() {
+            self.wire.flush().await?;
+            sleep(delay.min(LONGEST_DELAY)).await;
+        }
+        self.admitted = Some(tenant.name.clone());
+        Ok(Ok(()))
+    }
+
+    /// The connection as this tenant may know it.
+    pub(super) fn connection(&self, tenant: &Tenant) -> Arc<Connection> {
+        Arc::new(Connection {
+            session: self.id.clone(),
+            tenant: tenant.name.clone(),
+            listener: self.peer.listener.to_string(),
+            client: self.peer.client,
+            tls: self.tls.as_ref().map(|tls| tls.seen_by(&tenant.name)),
+        })
+    }
+}
+
+/// How long the client has to wait, or what it hears instead of being let in.
+async fn ask(tenant: &Tenant, connection: &Arc<Connection>) -> Result<Duration, Refusal> {
+    let mut longest = Duration::ZERO;
+    for admission in &tenant.admissions {
+        match admission.admit(connection).await {
+            Ok(Admitted::Yes) => {}
+            Ok(Admitted::Delayed(milliseconds)) => {
+                longest = longest.max(Duration::from_millis(milliseconds.into()));
+            }
+            Ok(Admitted::No(words)) => {
+                return Err(Refusal::new(Some(ResponseCode::SysPerm), &words));
+            }
+            Err(failure) => return Err(refusal_for(&failure)),
+        }
+    }
+    Ok(longest)
+}
