@@ -5,8 +5,8 @@
 //! [`crate::backend`]. It never learns what implements them.
 //!
 //! How a connection may end, and what that means for the mail: after QUIT in
-//! TRANSACTION exactly the marked messages are removed, before the answer. Every
-//! other end removes nothing.
+//! TRANSACTION exactly the marked messages are removed, and those that the tenant's
+//! EXPIRE policy lets go of, before the answer. Every other end removes nothing.
 //!
 //! While an action runs nothing is read: what the client sends meanwhile waits
 //! in the kernel, and so does the client.
@@ -295,8 +295,13 @@ where
                     body_lines,
                     utf8: _,
                 }) => {
-                    let open = open.as_ref().expect("open until UPDATE");
-                    Box::pin(self.retrieve(open, message, octets, body_lines)).await
+                    let open = open.as_mut().expect("open until UPDATE");
+                    let before = self.session.summary().retr;
+                    let done = Box::pin(self.retrieve(open, message, octets, body_lines)).await;
+                    if self.session.summary().retr > before {
+                        open.retrieved(message);
+                    }
+                    done
                 }
                 Ok(Action::Update { remove }) => Box::pin(self.update(open.take(), &remove)).await,
                 Ok(
@@ -377,9 +382,9 @@ where
     }
 
     async fn handshake(&mut self) -> Result<(), End> {
-        let config = self.serving.tls.clone().ok_or(End::NoCertificate)?;
+        let contexts = self.serving.tls.clone().ok_or(End::NoCertificate)?;
         let time = self.serving.settings.handshake_timeout;
-        let (tls, binding) = self.wire.start_tls(config, time).await?;
+        let (tls, binding) = self.wire.start_tls(&contexts, time).await?;
         debug!(version = tls.version, cipher = tls.cipher, "TLS is up");
         self.tls = Some(tls);
         self.binding = binding;
@@ -431,18 +436,27 @@ where
     /// the answer, so that whoever hears it can log in again at once.
     async fn update(&mut self, open: Option<Open>, remove: &[MessageNumber]) -> Result<(), End> {
         let mut removed = Ok(());
-        if let Some(open) = open
-            && !remove.is_empty()
-        {
-            let positions: Vec<usize> = remove
-                .iter()
-                .map(|message| open.view.store_position(message.position()))
-                .collect();
-            let removing = async { open.maildrop.lock().await.remove(&positions).await };
+        let mut expired = 0;
+        if let Some(open) = open {
+            let mut positions: Vec<usize> =
+                remove.iter().map(|message| message.position()).collect();
+            expired = open.add_expired(&mut positions);
+            for position in &mut positions {
+                *position = open.view.store_position(*position);
+            }
+            if expired > 0 {
+                info!(messages = expired, "expired messages are removed");
+            }
+            let removing = async {
+                match positions.is_empty() {
+                    true => Ok(()),
+                    false => open.maildrop.lock().await.remove(&positions).await,
+                }
+            };
             removed = self.wire.flush_while(removing).await?;
         }
         match removed {
-            Ok(()) => self.session.updated(self.wire.out()),
+            Ok(()) => self.session.updated_and_expired(expired, self.wire.out()),
             Err(failure) => {
                 info!(%failure, messages = remove.len(), "messages could not be removed");
                 self.session.refuse(&refusal_for(&failure), self.wire.out());

@@ -13,7 +13,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::backend::{Accepts, Authenticator};
 use crate::config::{self, Config, Place, Problem, Problems};
 use crate::plugin::{MissingRole, Plugin, Runtime};
-use crate::tenant::{Serving, SessionCount, SessionSettings, Tenant, Tenants};
+use crate::policy::Policy;
+use crate::tenant::{Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
 
 /// The generation that new sessions get.
@@ -35,7 +36,7 @@ pub fn swap(current: &Current, next: Serving) {
 
 /// Builds a generation, or says everything that is in the way of it. Compiles
 /// components where they are new: seconds, on the blocking pool. Tenants that
-/// were in `previous` keep their count of sessions. `decoy_secret` as
+/// were in `previous` keep their count of sessions and what they know of their users' logins. `decoy_secret` as
 /// [`Decoy::new`](restante_pop3::Decoy::new) wants it.
 pub async fn build(
     config: &Config,
@@ -51,13 +52,11 @@ pub async fn build(
     let plugins = builder.plugins(config, runtime).await;
     let mut tenants = Tenants::new();
     for tenant in &config.tenants {
-        let sessions = previous
-            .and_then(|previous| {
-                let same = |old: &&Arc<Tenant>| old.name == tenant.name;
-                Some(previous.tenants.iter().find(same)?.sessions.clone())
-            })
-            .unwrap_or_default();
-        if let Some(built) = builder.tenant(tenant, &plugins, sessions) {
+        if let Some(mut built) = builder.tenant(tenant, &plugins) {
+            if let Some(old) = previous.and_then(|previous| previous.tenants.named(&tenant.name)) {
+                built.sessions = old.sessions.clone();
+                built.last_logins = old.last_logins.clone();
+            }
             tenants.add(
                 Arc::new(built),
                 &tenant.domains,
@@ -71,7 +70,7 @@ pub async fn build(
         Ok(Serving {
             tenants,
             tls,
-            settings: SessionSettings::new(&config.server, decoy_secret),
+            settings: SessionSettings::new(&config.server, &config.tenants, decoy_secret),
         })
     } else {
         Err(Problems(builder.problems))
@@ -159,12 +158,7 @@ impl Builder {
         );
     }
 
-    fn tenant(
-        &mut self,
-        tenant: &config::Tenant,
-        plugins: &Plugins,
-        sessions: SessionCount,
-    ) -> Option<Tenant> {
+    fn tenant(&mut self, tenant: &config::Tenant, plugins: &Plugins) -> Option<Tenant> {
         let authenticators = self.roles(
             tenant,
             &tenant.authenticators,
@@ -186,17 +180,15 @@ impl Builder {
         });
         self.digests(tenant, &authenticators);
         Some(Tenant {
-            name: tenant.name.clone(),
-            authenticators,
-            store: store?,
             selectors,
             filters,
             admissions,
+            plaintext_login: tenant.plaintext_login,
+            policy: Policy::new(tenant),
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
-            plaintext_login: tenant.plaintext_login,
             limits: tenant.limits.clone(),
-            sessions,
+            ..Tenant::new(&tenant.name, authenticators, store?)
         })
     }
 
@@ -241,8 +233,8 @@ impl Builder {
         found
     }
 
-    fn tls(&mut self, config: &Config) -> Option<Arc<tokio_rustls::rustls::ServerConfig>> {
-        match tls::server_config(config) {
+    fn tls(&mut self, config: &Config) -> Option<Arc<tls::Contexts>> {
+        match tls::contexts(config) {
             Ok(tls) => tls,
             Err(errors) => {
                 for error in errors {

@@ -21,6 +21,7 @@ pub mod names;
 pub mod passwords;
 pub mod penalty;
 pub mod plugin;
+pub mod policy;
 pub mod proxy;
 pub mod shutdown;
 pub mod template;

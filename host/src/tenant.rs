@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use restante_pop3::{Decoy, Language, Mechanism, Mechanisms};
-use tokio_rustls::rustls;
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use crate::config::{self, PlaintextLogin, TenantLimits};
 use crate::names::ServerNames;
 use crate::penalty::Growth;
+use crate::policy::{self, LastLogins, Policy};
+use crate::tls::Contexts;
 
 /// Octets of a SCRAM salt, as nearly everybody makes them.
 const SCRAM_SALT_OCTETS: usize = 16;
@@ -26,7 +27,7 @@ pub struct Serving {
     /// Everybody's policy.
     pub tenants: Tenants,
     /// For implicit TLS and STLS; None: there is no certificate.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<Contexts>>,
     /// What holds for every session.
     pub settings: SessionSettings,
 }
@@ -52,7 +53,12 @@ pub struct SessionSettings {
 
 impl SessionSettings {
     /// As the configuration has them; `decoy_secret` is [`Decoy::new`]'s.
-    pub fn new(server: &config::Server, decoy_secret: [u8; 32]) -> Self {
+    pub fn new(
+        server: &config::Server,
+        tenants: &[config::Tenant],
+        decoy_secret: [u8; 32],
+    ) -> Self {
+        let (expire, login_delay_seconds) = policy::announced(tenants);
         let limits = &server.limits;
         let mut protocol = restante_pop3::Settings {
             greeting: format!("{} POP3 server ready", server.hostname),
@@ -60,6 +66,8 @@ impl SessionSettings {
                 .implementation
                 .then(|| concat!("restante-", env!("CARGO_PKG_VERSION")).to_owned()),
             language: Some(Language::English),
+            expire,
+            login_delay_seconds,
             decoy: Some(Decoy::new(
                 decoy_secret,
                 server.scram_iterations,
@@ -103,6 +111,8 @@ pub struct Tenant {
     pub filters: Vec<Arc<dyn Filter>>,
     /// Where a password may travel in the clear.
     pub plaintext_login: PlaintextLogin,
+    /// EXPIRE and LOGIN-DELAY.
+    pub policy: Policy,
     /// APOP is offered, if an authenticator judges digests.
     pub apop: bool,
     /// CRAM-MD5 is offered, likewise.
@@ -112,6 +122,8 @@ pub struct Tenant {
     /// How many sessions it has. Hand the old generation's count to the new one,
     /// or a reload doubles what a tenant may use.
     pub sessions: SessionCount,
+    /// When its users logged in last; likewise.
+    pub last_logins: LastLogins,
 }
 
 impl Tenant {
@@ -130,10 +142,12 @@ impl Tenant {
             selectors: Vec::new(),
             filters: Vec::new(),
             plaintext_login: PlaintextLogin::Loopback,
+            policy: Policy::NONE,
             apop: false,
             cram_md5: false,
             limits: TenantLimits::default(),
             sessions: SessionCount::default(),
+            last_logins: LastLogins::default(),
         }
     }
 
@@ -243,7 +257,7 @@ impl Drop for UserPermit {
 /// The tenants and the names that lead to them. Names count in any case.
 #[derive(Default)]
 pub struct Tenants {
-    all: Vec<Arc<Tenant>>,
+    all: HashMap<String, Arc<Tenant>>,
     by_server_name: ServerNames<Arc<Tenant>>,
     by_domain: HashMap<String, Arc<Tenant>>,
     default: Option<Arc<Tenant>>,
@@ -329,12 +343,17 @@ impl Tenants {
             self.default = Some(Arc::clone(&tenant));
         }
         self.offer = self.offer.with(Offer::of(&tenant));
-        self.all.push(tenant);
+        self.all.insert(tenant.name.clone(), tenant);
     }
 
     /// Every tenant.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
-        self.all.iter()
+        self.all.values()
+    }
+
+    /// The one of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Tenant>> {
+        self.all.get(name)
     }
 
     /// Whose user this is: the tenant of the TLS server name (exact, then

@@ -1,24 +1,28 @@
-//! TLS: a certificate from files or made on the spot → what a listener and STLS
+//! TLS: certificates from files or made on the spot → what listeners and STLS
 //! shake hands with. Versions 1.2 and 1.3 (RFC 8996 forbids the older ones).
 //!
 //! Knows nothing of sessions or sockets.
 
+mod files;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::rustls;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoClientAuth, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, ServerConfig};
+use rustls::{RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
+
+pub use files::{FileProblem, TlsError};
 
 use crate::config::{Config, Pem};
 use crate::names::ServerNames;
@@ -27,110 +31,52 @@ use crate::names::ServerNames;
 /// only is refused: it took us for another server (ALPACA).
 pub const ALPN: &[u8] = b"pop3";
 
-/// Octets of a certificate or key file at most.
-const PEM_OCTETS: u64 = 1024 * 1024;
-
 /// TLS 1.2 sessions that are remembered for clients without tickets.
 const REMEMBERED_SESSIONS: usize = 1024;
 
 /// Names of the certificate that is made on the spot.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// Why there is no TLS.
-#[derive(Debug)]
-pub enum TlsError {
-    /// A file cannot be used as it is.
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: FileProblem,
-    },
-    /// The key is not the certificate's.
-    Mismatch {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-    },
-    /// The cryptographic library said no.
-    Crypto(String),
+/// What listeners and STLS shake hands with. One for all tenants, but for those
+/// that ask for client certificates: each of these has its own, and tickets of
+/// its own, so that nobody resumes at one what was verified for another.
+pub struct Contexts {
+    by_name: ServerNames<Arc<Context>>,
+    default: Arc<Context>,
 }
 
-/// What is wrong with a PEM file.
-#[derive(Debug)]
-pub enum FileProblem {
-    /// The system does not hand it out.
-    Unreadable(io::Error),
-    /// It is a directory.
-    Directory,
-    /// It is too large to be what it should be.
-    TooLarge,
-    /// It is not PEM.
-    NotPem(String),
-    /// It has no CERTIFICATE section.
-    NoCertificate,
-    /// It has no PRIVATE KEY section.
-    NoKey,
-    /// The first certificate cannot be understood.
-    BadCertificate(String),
-    /// The key cannot be understood.
-    BadKey(String),
+/// How to shake hands with clients that ask for a certain name.
+pub struct Context {
+    /// Certificates, versions, ALPN, tickets.
+    pub config: Arc<ServerConfig>,
+    /// The tenant whose authorities client certificates are verified against;
+    /// None: clients are not asked for one.
+    pub asks_for: Option<String>,
 }
 
-impl fmt::Display for TlsError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TlsError::File { path, what } => write!(out, "{}: {what}", path.display()),
-            TlsError::Mismatch { certificate, key } => write!(
-                out,
-                "{}: this is not the private key of the first certificate in {}",
-                key.display(),
-                certificate.display()
-            ),
-            TlsError::Crypto(what) => write!(out, "TLS cannot be set up: {what}"),
+impl Contexts {
+    /// The context of the server name that the client asks for.
+    pub fn find(&self, server_name: Option<&str>) -> &Arc<Context> {
+        server_name
+            .and_then(|name| self.by_name.find(name))
+            .unwrap_or(&self.default)
+    }
+
+    fn shared(config: Arc<ServerConfig>) -> Self {
+        let asks_for = None;
+        Contexts {
+            by_name: ServerNames::default(),
+            default: Arc::new(Context { config, asks_for }),
         }
     }
 }
 
-impl std::error::Error for TlsError {}
-
-impl fmt::Display for FileProblem {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FileProblem::Unreadable(error) => write!(out, "cannot be read: {error}"),
-            FileProblem::Directory => write!(out, "is a directory, a PEM file is wanted"),
-            FileProblem::TooLarge => {
-                write!(
-                    out,
-                    "is larger than {PEM_OCTETS} octets, this is no PEM file"
-                )
-            }
-            FileProblem::NotPem(what) => write!(out, "is not a PEM file: {what}"),
-            FileProblem::NoCertificate => {
-                write!(
-                    out,
-                    "holds no certificate (no line -----BEGIN CERTIFICATE-----)"
-                )
-            }
-            FileProblem::NoKey => write!(
-                out,
-                "holds no private key without a passphrase (no line -----BEGIN PRIVATE KEY-----)"
-            ),
-            FileProblem::BadCertificate(what) => {
-                write!(out, "its first certificate cannot be used: {what}")
-            }
-            FileProblem::BadKey(what) => write!(out, "its private key cannot be used: {what}"),
-        }
-    }
-}
-
-/// What listeners and STLS shake hands with; None: the configuration names no
+/// What the configuration's listeners shake hands with; None: it names no
 /// certificate.
 ///
 /// # Errors
 /// Everything that is wrong with the files.
-pub fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, Vec<TlsError>> {
+pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>> {
     let mut loaded = HashMap::new();
     let mut certificates = Certificates::default();
     let mut errors = Vec::new();
@@ -138,7 +84,7 @@ pub fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, Vec<T
         // Tenants may share a certificate; its problems are told once.
         let known = loaded.entry((pem.certificate.clone(), pem.key.clone()));
         known
-            .or_insert_with(|| load(pem).map_err(|more| errors.extend(more)).ok())
+            .or_insert_with(|| files::load(pem).map_err(|more| errors.extend(more)).ok())
             .clone()
     };
     if let Some(pem) = &config.server.certificate {
@@ -155,15 +101,57 @@ pub fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, Vec<T
             certificates.default = Some(certified);
         }
     }
-    if !errors.is_empty() {
-        return Err(errors);
+    let certificates = Arc::new(certificates);
+    let shared = server_config(&certificates, Arc::new(NoClientAuth));
+    let mut contexts = match shared {
+        Ok(config) => Some(Contexts::shared(config)),
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    };
+    for tenant in &config.tenants {
+        let Some(path) = &tenant.client_authorities else {
+            continue;
+        };
+        match asking(&tenant.name, path, &certificates) {
+            Ok(context) => {
+                let Some(contexts) = &mut contexts else {
+                    continue;
+                };
+                for name in &tenant.server_names {
+                    contexts.by_name.insert(name, Arc::clone(&context));
+                }
+                if tenant.default {
+                    contexts.default = context;
+                }
+            }
+            Err(error) => errors.push(error),
+        }
     }
-    if loaded.is_empty() {
-        return Ok(None);
+    match contexts {
+        Some(contexts) if errors.is_empty() => Ok((!loaded.is_empty()).then(|| Arc::new(contexts))),
+        _ => Err(errors),
     }
-    with_certificates(certificates)
-        .map(Some)
-        .map_err(|error| vec![error])
+}
+
+/// How to shake hands for a tenant with authorities of its own. A client may show
+/// no certificate, but none that they do not stand behind.
+fn asking(
+    tenant: &str,
+    authorities: &Path,
+    certificates: &Arc<Certificates>,
+) -> Result<Arc<Context>, TlsError> {
+    let roots: Arc<RootCertStore> = Arc::new(files::authorities(authorities)?);
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TlsError::Crypto(error.to_string()))?;
+    Ok(Arc::new(Context {
+        config: server_config(certificates, verifier)?,
+        asks_for: Some(tenant.to_owned()),
+    }))
 }
 
 /// Certificates by the name that a client asks for (SNI, RFC 6066 section 3).
@@ -185,43 +173,10 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// Reads a certificate chain and its key.
-fn load(pem: &Pem) -> Result<Arc<CertifiedKey>, Vec<TlsError>> {
-    match (load_chain(&pem.certificate), load_key(&pem.key)) {
-        (Ok(chain), Ok(key)) => certified(chain, key, pem)
-            .map(Arc::new)
-            .map_err(|error| vec![error]),
-        (chain, key) => Err(chain.err().into_iter().chain(key.err()).collect()),
-    }
-}
-
-fn certified(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    pem: &Pem,
-) -> Result<CertifiedKey, TlsError> {
-    let signing = aws_lc_rs::default_provider()
-        .key_provider
-        .load_private_key(key)
-        .map_err(|error| problem(&pem.key, FileProblem::BadKey(error.to_string())))?;
-    let certified = CertifiedKey::new(chain, signing);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::Mismatch {
-            certificate: pem.certificate.clone(),
-            key: pem.key.clone(),
-        }),
-        Err(error) => {
-            let what = FileProblem::BadCertificate(error.to_string());
-            Err(problem(&pem.certificate, what))
-        }
-    }
-}
-
 /// A certificate that was made on the spot, for this machine's loopback names.
 pub struct SelfSigned {
     /// What to shake hands with.
-    pub config: Arc<ServerConfig>,
+    pub contexts: Arc<Contexts>,
     /// The certificate, for clients to trust.
     pub certificate_pem: String,
     /// Its private key.
@@ -242,23 +197,29 @@ pub fn self_signed() -> Result<SelfSigned, TlsError> {
         .load_private_key(key.into())
         .map_err(|error| crypto(&error))?;
     let chain = vec![made.cert.der().clone()];
+    let certificates = Arc::new(Certificates {
+        default: Some(Arc::new(CertifiedKey::new(chain, signing))),
+        ..Certificates::default()
+    });
+    let config = server_config(&certificates, Arc::new(NoClientAuth))?;
     Ok(SelfSigned {
-        config: with_certificates(Certificates {
-            default: Some(Arc::new(CertifiedKey::new(chain, signing))),
-            ..Certificates::default()
-        })?,
+        contexts: Arc::new(Contexts::shared(config)),
         certificate_pem: made.cert.pem(),
         key_pem: Zeroizing::new(made.signing_key.serialize_pem()),
     })
 }
 
-fn with_certificates(certificates: Certificates) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_config(
+    certificates: &Arc<Certificates>,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let crypto = |error: rustls::Error| TlsError::Crypto(error.to_string());
+    let resolver = Arc::clone(certificates);
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(crypto)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(certificates));
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(resolver);
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(crypto)?;
     config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
@@ -267,131 +228,26 @@ fn with_certificates(certificates: Certificates) -> Result<Arc<ServerConfig>, Tl
     Ok(Arc::new(config))
 }
 
-fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let octets = read(path)?;
-    let chain = CertificateDer::pem_slice_iter(&octets)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| problem(path, FileProblem::NotPem(error.to_string())))?;
-    if chain.is_empty() {
-        return Err(problem(path, FileProblem::NoCertificate));
-    }
-    Ok(chain)
-}
-
-fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    use rustls::pki_types::pem::Error;
-    let octets = Zeroizing::new(read(path)?);
-    PrivateKeyDer::from_pem_slice(&octets).map_err(|error| match error {
-        Error::NoItemsFound => problem(path, FileProblem::NoKey),
-        error => problem(path, FileProblem::NotPem(error.to_string())),
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |error| problem(path, FileProblem::Unreadable(error));
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
-        return Err(problem(path, FileProblem::Directory));
-    }
-    let mut octets = Vec::new();
-    file.take(PEM_OCTETS + 1)
-        .read_to_end(&mut octets)
-        .map_err(unreadable)?;
-    if octets.len() as u64 > PEM_OCTETS {
-        return Err(problem(path, FileProblem::TooLarge));
-    }
-    Ok(octets)
-}
-
-fn problem(path: &Path, what: FileProblem) -> TlsError {
-    TlsError::File {
-        path: path.to_owned(),
-        what,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
 
-    fn pair() -> (String, String) {
-        let made = rcgen::generate_simple_self_signed(OWN_NAMES.map(String::from))
-            .expect("a certificate can be made");
-        (made.cert.pem(), made.signing_key.serialize_pem())
-    }
-
-    /// What `load` says of these two files, without their folder.
-    fn said(certificate: &str, key: &str) -> Result<(), String> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let at = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            match text {
-                "missing" => {}
-                "directory" => fs::create_dir(&path).expect("a new folder"),
-                text => fs::write(&path, text).expect("a new file"),
-            }
-            path
-        };
-        let pem = Pem {
-            certificate: at("chain.pem", certificate),
-            key: at("key.pem", key),
-        };
-        let folder = format!("{}/", folder.path().display());
-        load(&pem).map(|_| ()).map_err(|errors| {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            errors.join("\n").replace(&folder, "")
-        })
-    }
-
-    #[test]
-    fn a_chain_and_its_key() {
-        let (certificate, key) = pair();
-        assert_eq!(said(&certificate, &key), Ok(()));
-        let both = format!("{key}{certificate}");
-        assert_eq!(said(&both, &both), Ok(()));
-    }
-
-    #[test]
-    fn every_mistake_has_its_words() {
-        let (certificate, key) = pair();
-        let (_, other) = pair();
-        let of = |certificate: &str, key: &str| said(certificate, key).expect_err("a mistake");
-        assert!(of("missing", &key).starts_with("chain.pem: cannot be read: No such file"));
-        assert!(of(&certificate, "missing").starts_with("key.pem: cannot be read: No such file"));
-        assert_eq!(
-            of("directory", &key),
-            "chain.pem: is a directory, a PEM file is wanted"
-        );
-        assert_eq!(
-            of(&certificate, "directory"),
-            "key.pem: is a directory, a PEM file is wanted"
-        );
-        assert!(of(&key, &key).starts_with("chain.pem: holds no certificate"));
-        assert!(of("", &key).starts_with("chain.pem: holds no certificate"));
-        assert!(of(&certificate, &certificate).starts_with("key.pem: holds no private key"));
-        assert_eq!(
-            of(&certificate, &other),
-            "key.pem: this is not the private key of the first certificate in chain.pem"
-        );
-        let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(of(damaged, &key).starts_with("chain.pem: its first certificate cannot be used"));
-        let damaged = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-        assert!(of(&certificate, damaged).starts_with("key.pem: its private key cannot be used"));
-        assert_eq!(
-            of("directory", "directory"),
-            "chain.pem: is a directory, a PEM file is wanted\nkey.pem: is a directory, a PEM file is wanted"
-        );
-        let large = "x".repeat(PEM_OCTETS as usize + 1);
-        assert!(of(&large, &key).contains("is larger than"));
-    }
-
     #[test]
     fn made_on_the_spot() {
         let made = self_signed().expect("a certificate can be made");
-        assert_eq!(said(&made.certificate_pem, &made.key_pem), Ok(()));
-        assert_eq!(made.config.alpn_protocols, [ALPN]);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pem = Pem {
+            certificate: folder.path().join("certificate.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        fs::write(&pem.certificate, &made.certificate_pem).expect("a new file");
+        fs::write(&pem.key, made.key_pem.as_bytes()).expect("a new file");
+        assert!(files::load(&pem).is_ok());
+        let context = made.contexts.find(Some("localhost"));
+        assert_eq!(context.config.alpn_protocols, [ALPN]);
+        assert_eq!(context.asks_for, None);
     }
 
     /// The certificate that a client is shown who asks for `name`, from a
@@ -411,11 +267,12 @@ mod tests {
             tenant("wild", "['*.acme.example']"),
         );
         let config = Config::parse(&text, Path::new("test.toml"), folder).expect("in order");
-        let server = server_config(&config).expect("in order").expect("TLS");
+        let contexts = contexts(&config).expect("in order").expect("TLS");
+        let server = Arc::clone(&contexts.find(Some(name)).config);
         let mut server = rustls::ServerConnection::new(server).expect("a server");
         let mut roots = rustls::RootCertStore::empty();
         for file in ["exact.pem", "wild.pem", "server.pem"] {
-            for certificate in load_chain(&folder.join(file)).expect("a chain") {
+            for certificate in files::load_chain(&folder.join(file)).expect("a chain") {
                 roots.add(certificate).expect("a root");
             }
         }

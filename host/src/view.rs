@@ -43,6 +43,7 @@ pub struct View {
     positions: Option<Vec<u32>>,
     /// By visible position.
     annotations: HashMap<usize, Vec<u8>>,
+    entries: Arc<Entries>,
 }
 
 impl View {
@@ -95,6 +96,12 @@ impl View {
             Some(positions) => positions[visible] as usize,
             None => visible,
         }
+    }
+
+    /// When the message at this visible position came: seconds since the Unix
+    /// epoch; 0: not known.
+    pub fn received(&self, visible: usize) -> u64 {
+        self.entries.received[self.store_position(visible)]
     }
 
     /// The header fields that go in front of the message at this visible
@@ -215,6 +222,7 @@ impl Draft {
                 listing: Arc::clone(stored),
                 positions: None,
                 annotations: HashMap::new(),
+                entries: self.entries,
             });
         }
         // A listing has no more messages than a u32 counts.
@@ -242,6 +250,7 @@ impl Draft {
             listing: Arc::new(listing),
             positions: Some(positions),
             annotations,
+            entries: self.entries,
         })
     }
 }

@@ -288,8 +288,18 @@ impl Session {
     /// # Panics
     /// Without that question.
     pub fn updated(&mut self, out: &mut Vec<u8>) {
+        self.updated_and_expired(0, out);
+    }
+
+    /// The same, where the maildrop's policy removed so many unmarked messages
+    /// besides (EXPIRE, RFC 2449 section 6.7).
+    ///
+    /// # Panics
+    /// Without that question.
+    pub fn updated_and_expired(&mut self, expired: usize, out: &mut Vec<u8>) {
         match self.take_phase() {
             Phase::Updating { left } => {
+                let left = left.saturating_sub(expired);
                 positive(out, self.voice, Phrase::SignedOff(left));
                 self.phase = Phase::Over(State::Update, Close::Quit);
             }

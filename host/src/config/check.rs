@@ -56,6 +56,28 @@ pub(super) fn across(report: &Report<'_>, claims: &Claims, config: &mut Config) 
     names_claimed_once(report, claims, "domain", |tenant| &tenant.domains);
     names_claimed_once(report, claims, "server name", |tenant| &tenant.server_names);
     shared_maildrops(report, claims, config);
+    client_authorities(report, claims, config);
+}
+
+/// Client certificates are asked for by server name: without one nobody ever is.
+fn client_authorities(report: &Report<'_>, claims: &Claims, config: &Config) {
+    for tenant in &config.tenants {
+        let unreachable = tenant.server_names.is_empty() && !tenant.default;
+        let claim = claims
+            .tenants
+            .iter()
+            .find(|claim| claim.name.value == tenant.name);
+        if let (Some(_), true, Some(claim)) = (&tenant.client_authorities, unreachable, claim) {
+            report.problem(
+                claim.name.at,
+                format!(
+                    "`client-authorities` of {} are never used: it has no `server-names`",
+                    claim.title()
+                ),
+                "give it `server-names`: clients are asked for certificates by the name they ask for",
+            );
+        }
+    }
 }
 
 fn listeners(report: &Report<'_>, claims: &Claims) {

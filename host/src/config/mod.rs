@@ -25,6 +25,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use restante_pop3::Retention;
+
 use ipnet::IpNet;
 pub use problem::{Place, Problem, Problems};
 
@@ -102,6 +104,11 @@ impl Config {
     ) -> Result<Config, Problems> {
         read::config(text, name_for_messages, base_dir, disk::look)
     }
+}
+
+/// A duration as the configuration writes it: a whole number and its unit.
+pub fn duration(text: &str) -> Option<Duration> {
+    units::duration(text).ok()
 }
 
 /// `[server]`
@@ -373,6 +380,10 @@ pub struct Tenant {
     pub default: bool,
     /// Shown to clients that ask for one of `server_names`.
     pub certificate: Option<Pem>,
+    /// Authorities whose client certificates EXTERNAL goes by: a PEM file that
+    /// existed when the configuration was read. Without it clients are not asked
+    /// for one.
+    pub client_authorities: Option<PathBuf>,
     /// Plugins that know the users, asked in order; at least one.
     pub authenticators: Vec<String>,
     /// The plugin that keeps the mail.
@@ -385,6 +396,15 @@ pub struct Tenant {
     pub admissions: Vec<String>,
     /// Where a password may come in the clear.
     pub plaintext_login: PlaintextLogin,
+    /// How long messages stay at least (EXPIRE, RFC 2449 section 6.7). None:
+    /// nothing is said and nothing expires.
+    pub expire: Option<Retention>,
+    /// How soon a user may log in again (LOGIN-DELAY, RFC 2449 section 6.5); zero:
+    /// at once, and nothing is said.
+    pub login_delay: Duration,
+    /// Whether an account's attributes `expire` and `login-delay` may be milder
+    /// than these two.
+    pub policy_by_user: bool,
     /// Whether APOP is offered (RFC 1939 section 7).
     pub apop: bool,
     /// Whether CRAM-MD5 is offered (RFC 2195).

@@ -22,8 +22,8 @@ use super::read_tenant::tenant;
 use super::section::{Located, Report, Section, Value};
 use super::{Config, Log, LogFormat, MOST_INSTANCES, Pem, Server, ServerLimits, units};
 
-const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The least autologout timer (RFC 1939 section 3).
 const LEAST_AUTOLOGOUT: Duration = Duration::from_secs(10 * 60);

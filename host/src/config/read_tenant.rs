@@ -1,10 +1,17 @@
 //! `[tenant.NAME]`: from its section to [`Tenant`].
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use restante_pop3::Retention;
+
 use super::check::{Claims, TenantClaims};
+use super::disk::Wanted;
 use super::problem::quoted;
-use super::read::{MOST, is_domain, pem, set};
+use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
 use super::section::{Located, Section, Value};
 use super::{PlaintextLogin, Tenant, TenantLimits};
+use crate::policy;
 
 pub(super) fn tenant(
     name: &Located<String>,
@@ -23,6 +30,7 @@ pub(super) fn tenant(
         value.boolean().map(|value| Located { value, at })
     });
     let certificate = pem(&mut section, claims);
+    let client_authorities = client_authorities(&mut section);
     let authenticators = section
         .require(
             "authenticators",
@@ -58,9 +66,14 @@ pub(super) fn tenant(
     let plaintext_login = section
         .take("plaintext-login")
         .and_then(|value| value.choice(&plaintext));
+    let expire = section.take("expire").and_then(|value| retention(&value));
+    let login_delay = section
+        .take("login-delay")
+        .and_then(|value| value.duration(SECOND..=DAY, ""));
     let mut switch = |key| section.take(key).and_then(|value| value.boolean());
     let apop = switch("apop").unwrap_or(false);
     let cram_md5 = switch("cram-md5").unwrap_or(false);
+    let policy_by_user = switch("policy-by-user").unwrap_or(false);
     let limits = tenant_limits(section.section("limits"));
 
     let uses = authenticators.iter().flatten().chain(&store);
@@ -85,15 +98,38 @@ pub(super) fn tenant(
         server_names: values(server_names),
         default: default.is_some_and(|default| default.value),
         certificate,
+        client_authorities,
         authenticators: values(authenticators?),
         store: store?.value,
         selectors: values(selectors),
         filters: values(filters),
         admissions: values(admissions),
         plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
+        expire,
+        login_delay: login_delay.unwrap_or(Duration::ZERO),
+        policy_by_user,
         apop,
         cram_md5,
         limits,
+    })
+}
+
+fn client_authorities(section: &mut Section<'_, '_>) -> Option<PathBuf> {
+    let path = section.take("client-authorities")?.path()?;
+    let report = section.report;
+    report
+        .check_path("client-authorities", &path, Wanted::File)
+        .then_some(path.value)
+}
+
+/// "never", or days as a duration.
+fn retention(value: &Value<'_, '_>) -> Option<Retention> {
+    let text = value.string("\"never\", or days such as \"30d\"")?;
+    policy::retention(&text.value).or_else(|| {
+        value.bad(
+            format_args!("is {}", quoted(&text.value)),
+            "write \"never\", or whole days such as \"30d\" (\"0d\": no message that was retrieved stays)",
+        )
     })
 }
 

@@ -1,12 +1,14 @@
 //! From a password to an open maildrop: tenant, authenticators, lock, store,
 //! view. Whatever fails on the way refuses the login; nothing lets it through.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use restante_pop3::{
-    Cause, FailedLogin, Login, Maildrop, Refusal, ResponseCode, ScramHash, ScramKeys, ScramNonce,
+    Cause, FailedLogin, Login, Maildrop, MessageNumber, Refusal, ResponseCode, Retention,
+    ScramHash, ScramKeys, ScramNonce,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
@@ -18,6 +20,7 @@ use super::{Driver, End};
 use crate::backend::{Account, Authenticator, Connection, Credentials, Denial, Failure};
 use crate::lock::{Guard, Locks};
 use crate::penalty::Fingerprint;
+use crate::policy::{OfUser, whole_seconds};
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
 use crate::view::{OpenMaildrop, Verdicts, View};
 
@@ -30,8 +33,39 @@ pub(super) struct Open {
     pub(super) maildrop: OpenMaildrop,
     pub(super) view: View,
     tenant: Arc<Tenant>,
+    policy: OfUser,
+    /// Visible positions, where the policy asks for them.
+    retrieved: HashSet<usize>,
     _lock: Guard,
     _permits: (SessionPermit, UserPermit),
+}
+
+impl Open {
+    /// The client has had the whole message.
+    pub(super) fn retrieved(&mut self, message: MessageNumber) {
+        if self.policy.expire == Some(Retention::Days(0)) {
+            self.retrieved.insert(message.position());
+        }
+    }
+
+    /// Adds what the tenant's policy lets go of to the visible positions that the
+    /// client wants removed, and says how many these are.
+    pub(super) fn add_expired(&self, remove: &mut Vec<usize>) -> usize {
+        let marked = remove.len();
+        if matches!(self.policy.expire, None | Some(Retention::Never)) {
+            return 0;
+        }
+        let messages = self.view.listing().len();
+        let expired = (0..messages).filter(|position| {
+            let retrieved = self.retrieved.contains(position);
+            let received = self.view.received(*position);
+            remove.binary_search(position).is_err() && self.policy.expires(received, retrieved)
+        });
+        let expired: Vec<usize> = expired.collect();
+        remove.extend(expired);
+        remove.sort_unstable();
+        remove.len() - marked
+    }
 }
 
 /// What is known of a SCRAM exchange that is running: its user has yet to prove
@@ -246,6 +280,18 @@ where
             "login"
         );
         let maildrop = Maildrop::new(Arc::clone(listing));
+        let OfUser {
+            expire,
+            login_delay,
+        } = open.policy;
+        open.tenant.last_logins.note(&account.user, login_delay);
+        // Said after login is what was said before it, in this user's terms.
+        let announced = &self.serving.settings.protocol;
+        let expire = announced.expire.map(|_| expire.unwrap_or(Retention::Never));
+        let login_delay = announced
+            .login_delay_seconds
+            .map(|_| whole_seconds(login_delay));
+        self.session.policy(expire, login_delay);
         self.session.logged_in(maildrop, self.wire.out());
         open
     }
@@ -356,6 +402,10 @@ async fn open(
     verdicts: &Verdicts,
 ) -> Answer {
     debug!(user = ?Name(&account.user), maildrop = ?Name(&account.maildrop), "authenticated");
+    let policy = tenant.policy.of(&account);
+    if let Some(wait) = tenant.last_logins.wait(&account.user) {
+        return Err(Failure::LoginDelay(whole_seconds(wait)).into());
+    }
     let users = tenant
         .user_permit(&account.user)
         .ok_or_else(Refused::too_many_of_this_user)?;
@@ -368,6 +418,8 @@ async fn open(
         maildrop,
         view,
         tenant: Arc::clone(tenant),
+        policy,
+        retrieved: HashSet::new(),
         _lock: lock,
         _permits: (permit, users),
     };

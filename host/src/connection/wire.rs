@@ -12,12 +12,14 @@ use std::time::Duration;
 use restante_pop3::{ChannelBinding, Close, Session, Step};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{ProtocolVersion, ServerConfig};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::ProtocolVersion;
+use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::End;
-use crate::backend::Tls;
+use crate::backend::{ClientCertificate, Tls};
+use crate::tls::{self, Contexts};
 
 /// Octets that are taken from a client at a time, before they are all dealt with.
 pub const INPUT_OCTETS: usize = 4096;
@@ -170,18 +172,23 @@ where
     /// Shakes hands, as the server.
     pub(super) async fn start_tls(
         &mut self,
-        config: Arc<ServerConfig>,
+        contexts: &Contexts,
         time: Duration,
     ) -> Result<(Tls, Option<ChannelBinding>), End> {
         let Socket::Clear(stream) = mem::replace(&mut self.socket, Socket::Gone) else {
             unreachable!("the session starts TLS in the clear only");
         };
-        let accepting = Box::pin(TlsAcceptor::from(config).accept(stream));
-        let stream = timeout(time, accepting)
+        let accepting = Box::pin(async {
+            let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            let context = contexts.find(start.client_hello().server_name());
+            let stream = start.into_stream(Arc::clone(&context.config)).await?;
+            Ok((stream, context))
+        });
+        let (stream, context) = timeout(time, accepting)
             .await
             .map_err(|_| End::HandshakeTimeout)?
             .map_err(End::Handshake)?;
-        let (tls, binding) = (describe(&stream), binding(&stream));
+        let (tls, binding) = (describe(&stream, context), binding(&stream));
         self.socket = Socket::Tls(Box::new(stream));
         Ok((tls, binding))
     }
@@ -221,7 +228,7 @@ fn gone_or(error: io::Error) -> End {
     }
 }
 
-fn describe<S>(stream: &TlsStream<S>) -> Tls {
+fn describe<S>(stream: &TlsStream<S>, context: &tls::Context) -> Tls {
     let (_, connection) = stream.get_ref();
     let version = match connection.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -241,7 +248,13 @@ fn describe<S>(stream: &TlsStream<S>) -> Tls {
         version: version.to_owned(),
         cipher,
         server_name: connection.server_name().map(str::to_owned),
-        client_certificate: None,
+        client_certificate: context.asks_for.as_ref().and_then(|tenant| {
+            let certificates = connection.peer_certificates()?;
+            Some(ClientCertificate {
+                der: certificates.first()?.to_vec(),
+                tenant: tenant.clone(),
+            })
+        }),
     }
 }
 

@@ -15,6 +15,7 @@ mod logs;
 mod penalties;
 mod policy;
 mod proxies;
+mod retention;
 mod retrieval;
 mod timers;
 mod tls;

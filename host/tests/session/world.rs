@@ -17,6 +17,7 @@ use restante::listener::{Bound, Front};
 use restante::lock::Locks;
 use restante::memory::{Mail, Memory};
 use restante::penalty::Penalties;
+use restante::policy::Policy;
 use restante::shutdown::{self, Signal, Trigger};
 use restante::tenant::{Serving, SessionSettings, Tenant, Tenants};
 use restante::tls::SelfSigned;
@@ -50,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) domains: Vec<String>,
     pub(crate) default: bool,
     pub(crate) own: Option<SelfSigned>,
+    /// More lines for `[tenant.t]` of the configuration, where policy comes from.
+    pub(crate) tenant_lines: &'static str,
 }
 
 impl Plan {
@@ -72,6 +75,7 @@ impl Plan {
             domains: Vec::new(),
             default: true,
             own: None,
+            tenant_lines: "",
         }
     }
 
@@ -84,9 +88,14 @@ impl Plan {
     }
 
     pub(crate) fn deliver(&self, unique_id: &str, content: &[u8]) {
+        self.deliver_at(unique_id, content, 0);
+    }
+
+    /// The same, received at that time: seconds since the Unix epoch.
+    pub(crate) fn deliver_at(&self, unique_id: &str, content: &[u8], received: u64) {
         let mail = Mail {
             unique_id: unique_id.into(),
-            received: 0,
+            received,
             content: content.into(),
         };
         self.memory.deliver(MAILDROP, mail);
@@ -99,15 +108,19 @@ impl Plan {
     }
 
     pub(crate) fn begin(self) -> World {
-        let mut server = restante::config::Config::parse(
+        let text = format!(
             "[listener.l]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
              [plugin.p]\ncomponent = \"builtin:p\"\n\
-             [tenant.t]\nauthenticators = [\"p\"]\nstore = \"p\"\n",
+             [tenant.t]\nauthenticators = [\"p\"]\nstore = \"p\"\n{}",
+            self.tenant_lines
+        );
+        let config = restante::config::Config::parse(
+            &text,
             std::path::Path::new("test.toml"),
             std::path::Path::new("/"),
         )
-        .unwrap()
-        .server;
+        .unwrap();
+        let mut server = config.server;
         server.hostname = "test.example".into();
         server.limits = self.limits.clone();
         let authenticators = vec![Arc::clone(&self.memory) as Arc<dyn Authenticator>];
@@ -115,6 +128,7 @@ impl Plan {
             selectors: self.selectors,
             filters: self.filters,
             plaintext_login: self.plaintext_login,
+            policy: Policy::new(&config.tenants[0]),
             limits: self.tenant_limits,
             ..Tenant::new("t", authenticators, Arc::new(self.doctored.clone()))
         };
@@ -126,8 +140,8 @@ impl Plan {
             doctored: self.doctored,
             serving: Arc::new(Serving {
                 tenants,
-                tls: self.own.as_ref().map(|own| Arc::clone(&own.config)),
-                settings: SessionSettings::new(&server, [7; 32]),
+                tls: self.own.as_ref().map(|own| Arc::clone(&own.contexts)),
+                settings: SessionSettings::new(&server, &config.tenants, [7; 32]),
             }),
             limits: self.limits,
             own: self.own,
