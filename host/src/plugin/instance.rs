@@ -14,11 +14,12 @@ use std::sync::{Arc, Mutex};
 use cap_std::fs::Dir;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use tracing::error;
+use tracing::{debug, error};
 use wasmtime::component::{Instance as GuestInstance, ResourceTable};
 use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
+use super::breaker::Pass;
 use super::catalog::chain;
 use super::grants::Granted;
 use super::output::{Output, Voice};
@@ -43,6 +44,7 @@ pub(super) type Call<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> +
 /// An instance with a session's own grants.
 pub(super) struct Instance {
     whose: Whose,
+    pass: Pass,
     /// None after a failure: the instance must not be used again.
     live: Option<Live>,
 }
@@ -71,6 +73,7 @@ impl Instance {
             plugin: plugin.clone(),
             tenant: tenant.into(),
         };
+        let mut pass = whose.pass()?;
         let permit = whose.permit().await?;
         let mut store = whose.store(maildrop).await.map_err(|error| {
             error!(
@@ -84,14 +87,21 @@ impl Instance {
         match timeout(plugin.limits.wall_time, pre.instantiate_async(&mut store)).await {
             Ok(Ok(guest)) => Ok(Self {
                 whose,
+                pass,
                 live: Some(Live {
                     store,
                     guest,
                     _permit: permit,
                 }),
             }),
-            Ok(Err(error)) => Err(whose.report("instantiate", &store, Some(&error))),
-            Err(_) => Err(whose.report("instantiate", &store, None)),
+            Ok(Err(error)) => {
+                pass.failed();
+                Err(whose.report("instantiate", &store, Some(&error)))
+            }
+            Err(_) => {
+                pass.failed();
+                Err(whose.report("instantiate", &store, None))
+            }
         }
     }
 
@@ -116,10 +126,17 @@ impl Instance {
         match done {
             Ok(Ok(value)) => {
                 self.live = Some(live);
+                self.pass.used();
                 Ok(value)
             }
-            Ok(Err(error)) => Err(self.whose.report(name, &live.store, Some(&error))),
-            Err(_) => Err(self.whose.report(name, &live.store, None)),
+            Ok(Err(error)) => {
+                self.pass.failed();
+                Err(self.whose.report(name, &live.store, Some(&error)))
+            }
+            Err(_) => {
+                self.pass.failed();
+                Err(self.whose.report(name, &live.store, None))
+            }
         }
     }
 
@@ -132,6 +149,7 @@ impl Instance {
             "plugin call failed"
         );
         self.live = None;
+        self.pass.failed();
         Failure::internal()
     }
 
@@ -154,6 +172,14 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
 }
 
 impl Whose {
+    /// Leave of the breaker.
+    fn pass(&self) -> Result<Pass, Failure> {
+        self.plugin.breaker.pass(&self.tenant).ok_or_else(|| {
+            debug!(plugin = %self.plugin.name, tenant = %self.tenant, "the plugin rests");
+            Failure::Temporary("temporarily out of service, try again later".into())
+        })
+    }
+
     /// A place in the pool. Waits while all are taken, as long as a call may take.
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
         let free = self.plugin.runtime.permits.clone().acquire_owned();

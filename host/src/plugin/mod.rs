@@ -7,6 +7,7 @@
 mod admission;
 mod authenticator;
 mod bindings;
+mod breaker;
 mod builtin;
 mod catalog;
 mod config_store;
@@ -40,6 +41,7 @@ pub use roles::{Role, RoleError};
 
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
 use crate::config::{self, Grants, PluginLimits};
+use breaker::Breaker;
 use catalog::{Catalog, Compiled};
 use instance::Instance;
 use listings::Listings;
@@ -99,6 +101,7 @@ impl Runtime {
             grants: plugin.grants.clone(),
             limits: plugin.limits.clone(),
             compiled,
+            breaker: Breaker::new(plugin.name.as_str().into()),
             runtime: self.clone(),
         }))
     }
@@ -118,6 +121,7 @@ pub struct Plugin {
     grants: Grants,
     limits: PluginLimits,
     compiled: Arc<Compiled>,
+    breaker: Arc<Breaker>,
     runtime: Arc<Runtime>,
 }
 
