@@ -40,6 +40,8 @@ pub struct Session {
     voice: Voice,
     /// The greeting showed the timestamp.
     apop_announced: bool,
+    /// The USER right before an AUTH, which an AUTH that fails leaves as it was.
+    user_before_auth: Option<String>,
     /// CRAM-MD5 exchanges begun.
     cram_exchanges: u32,
     /// What the driver said of the user who logs in.
@@ -72,6 +74,7 @@ impl Session {
             phase: Phase::Authorization { user: None },
             voice: Voice::default(),
             apop_announced: false,
+            user_before_auth: None,
             cram_exchanges: 0,
             policy: Policy::default(),
             commands: 0,
@@ -466,7 +469,7 @@ impl Session {
                 return Phase::Over(State::Authorization, Close::LoginFailures);
             }
         }
-        Phase::Authorization { user: None }
+        self.as_before_auth()
     }
 }
 
