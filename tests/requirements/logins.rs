@@ -86,6 +86,25 @@ fn both_forms_of_auth_over_tls() {
     server.stop();
 }
 
+/// CVE-2019-3814: with her own password she is herself, and nobody else.
+#[test]
+fn nobody_acts_as_another_without_the_right_to() {
+    let mut site = site();
+    site.user("bob", "secret of bob");
+    site.maildir("bob");
+    let server = site.start();
+    let mut client = Way::Implicit.connect(&site, &server);
+    let as_bob = base64(format!("bob\0ada\0{PASSWORD}").as_bytes());
+    let refused = client.refused(&format!("AUTH PLAIN {as_bob}"));
+    assert!(refused.starts_with("[AUTH] "), "{refused}");
+    client.refused("STAT");
+    let as_herself = base64(format!("ada\0ada\0{PASSWORD}").as_bytes());
+    client.accepted(&format!("AUTH PLAIN {as_herself}"));
+    assert_eq!(client.stat().0, 1);
+    client.quit();
+    server.stop();
+}
+
 /// Every password is a value: nothing on its way expands, quotes or cuts it.
 #[test]
 fn log_in_with_every_awkward_password() {
