@@ -101,6 +101,42 @@ fn capabilities_in_each_state_over_each_connection() {
     }
 }
 
+/// RFC 2449 sections 6.5 and 6.7: before a login the strictest of all tenants,
+/// with USER behind it; after it the user's own.
+#[test]
+fn policies_are_the_strictest_before_a_login_and_the_users_own_after_it() {
+    let mut site = Site::new();
+    let mut tenants = Vec::new();
+    for (name, expire, delay) in [("strict", "30d", "5m"), ("mild", "never", "1m")] {
+        site.user(&format!("ada@{name}.example"), PASSWORD);
+        let mut tenant = site.tenants[0].clone();
+        tenant.name = name.to_owned();
+        tenant.lines.push_str(&format!(
+            "domains = [\"{name}.example\"]\nexpire = {expire:?}\nlogin-delay = {delay:?}\n"
+        ));
+        tenants.push(tenant);
+    }
+    site.tenants = tenants;
+    let server = site.start();
+    let said = |lines: Vec<String>| -> Vec<String> {
+        let policy = |line: &String| line.starts_with("EXPIRE") || line.starts_with("LOGIN-DELAY");
+        lines.into_iter().filter(policy).collect()
+    };
+    for (user, expected) in [
+        ("ada@strict.example", ["EXPIRE 30", "LOGIN-DELAY 300"]),
+        ("ada@mild.example", ["EXPIRE NEVER", "LOGIN-DELAY 60"]),
+    ] {
+        let mut client = Way::Clear.connect(&site, &server);
+        let before = said(client.lines("CAPA"));
+        assert_eq!(before, ["EXPIRE 30 USER", "LOGIN-DELAY 300 USER"]);
+        let status = client.authenticate(user, PASSWORD);
+        assert!(status.ok, "{user}: {status:?}");
+        assert_eq!(said(client.lines("CAPA")), expected, "{user}");
+        client.quit();
+    }
+    server.stop();
+}
+
 #[test]
 fn bare_auth_lists_what_capa_announces() {
     let site = with_plaintext_login("never");
