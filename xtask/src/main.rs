@@ -10,6 +10,7 @@ mod apt;
 mod build;
 mod cargo;
 mod check;
+mod conformance;
 mod debian;
 mod demo;
 mod step;
@@ -35,6 +36,7 @@ Usage: cargo xtask COMMAND
   plugins        build only the components (and those that tests need)
   test [ARGS]    build everything, run every test and count them;
                    ARGS go to `cargo test`: a FILTER, -p CRATE, -- --nocapture, …
+  conformance    run every test, and write docs/conformance.md
   check          formatting and clippy, for the host and for the plugins
   help           this text
 
@@ -72,7 +74,7 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
         }
         ("demo", _) => demo::run(&Workspace::open()?, &rest)?,
         ("test", _) => test::run(&Workspace::open()?, &rest)?,
-        ("build" | "plugins" | "check", [first, ..]) => {
+        ("build" | "plugins" | "check" | "conformance", [first, ..]) => {
             return Ok(usage(&format!(
                 "`{name}` takes no argument, and there is \"{}\"",
                 first.to_string_lossy()
@@ -80,6 +82,7 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
         }
         ("build", []) => build::run(&Workspace::open()?)?,
         ("plugins", []) => build::run_plugins(&Workspace::open()?)?,
+        ("conformance", []) => test::conformance(&Workspace::open()?)?,
         ("check", []) => check::run(&Workspace::open()?)?,
         _ => return Ok(usage(&format!("there is no command \"{name}\""))),
     };

@@ -275,6 +275,7 @@ where
             tenant = open.tenant.name,
             user = ?Name(&account.user),
             tls = self.tls.as_ref().map_or("", |tls| &tls.version),
+            cipher = self.tls.as_ref().map_or("", |tls| &tls.cipher),
             messages = listing.len(),
             octets = listing.total_octets(),
             "login"
