@@ -13,7 +13,7 @@ use std::time::Duration;
 use restante_pop3::{Decoy, Language, Mechanism, Mechanisms};
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
-use crate::config::{self, PlaintextLogin, TenantLimits};
+use crate::config::{self, PlaintextLogin, TenantLimits, Utf8};
 use crate::names::ServerNames;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
@@ -45,6 +45,8 @@ pub struct SessionSettings {
     pub handshake_timeout: Duration,
     /// For the client to take one more octet.
     pub write_timeout: Duration,
+    /// What a client gets that has not said UTF8.
+    pub utf8: Utf8,
     /// From PASS to the answer that the login failed.
     pub failure_delay: Growth,
     /// The server's name, as APOP and CRAM-MD5 put it in their challenges.
@@ -65,6 +67,7 @@ impl SessionSettings {
             implementation: server
                 .implementation
                 .then(|| concat!("restante-", env!("CARGO_PKG_VERSION")).to_owned()),
+            utf8: server.utf8 != Utf8::Off,
             language: Some(Language::English),
             expire,
             login_delay_seconds,
@@ -85,6 +88,7 @@ impl SessionSettings {
             autologout: limits.autologout,
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.write_timeout,
+            utf8: server.utf8,
             failure_delay: Growth {
                 first: limits.failure_delay,
                 longest: limits.longest_failure_delay,

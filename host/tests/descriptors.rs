@@ -7,7 +7,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante::config::{Listener, ListenerTls, ServerLimits};
+use restante::config::{Listener, ListenerTls, ServerLimits, Utf8};
 use restante::listener::{Bound, Front};
 use restante::penalty::Growth;
 use restante::shutdown;
@@ -27,6 +27,7 @@ fn settings() -> SessionSettings {
         autologout: second,
         handshake_timeout: second,
         write_timeout: second,
+        utf8: Utf8::Off,
         failure_delay: Growth {
             first: second,
             longest: second,

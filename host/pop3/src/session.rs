@@ -237,6 +237,18 @@ impl Session {
         self.phase = phase;
     }
 
+    /// What will be sent is a surrogate of so many octets, as far as that is known
+    /// beforehand: said in place of the listing's by [`Session::retrieving`].
+    ///
+    /// # Panics
+    /// Without [`Action::Retrieve`] before it.
+    pub fn surrogate(&mut self, octets: u64) {
+        match &mut self.phase {
+            Phase::Retrieving(_, retrieval) => retrieval.octets = octets,
+            _ => self.take_phase().unasked("surrogate()"),
+        }
+    }
+
     /// Answers [`Action::Retrieve`]: the octets are at hand. What follows into
     /// `out` is the message through [`Stuffing`](crate::Stuffing), then
     /// [`Session::retrieved`]. Should the message break off, the driver closes

@@ -127,10 +127,26 @@ pub struct Server {
     /// The iteration count that SCRAM shows of users whom nobody knows (RFC 5802
     /// section 5.1): what the users' own keys have.
     pub scram_iterations: u32,
+    /// What a client gets that has not said UTF8.
+    pub utf8: Utf8,
     /// `[server.log]`
     pub log: Log,
     /// `[server.limits]`
     pub limits: ServerLimits,
+}
+
+/// What becomes of a message with octets beyond ASCII in a header, for a client
+/// that has not said UTF8 (RFC 6856 sections 2.1 and 5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Utf8 {
+    /// A surrogate is sent in its place (RFC 6858).
+    #[default]
+    Surrogate,
+    /// It is refused, if what is read before the answer shows the need; else a
+    /// surrogate is sent.
+    Refuse,
+    /// It is sent as it is, and UTF8 is not offered.
+    Off,
 }
 
 /// A certificate chain and its private key, both files in PEM form that

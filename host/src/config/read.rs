@@ -20,7 +20,7 @@ use super::read_listener::listener;
 use super::read_plugin::plugin;
 use super::read_tenant::tenant;
 use super::section::{Located, Report, Section, Value};
-use super::{Config, Log, LogFormat, MOST_INSTANCES, Pem, Server, ServerLimits, units};
+use super::{Config, Log, LogFormat, MOST_INSTANCES, Pem, Server, ServerLimits, Utf8, units};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -216,6 +216,14 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let scram_iterations = section
         .take("scram-iterations")
         .and_then(|value| value.count(LEAST_SCRAM_ITERATIONS..=MOST));
+    let policies = [
+        ("surrogate", Utf8::Surrogate),
+        ("refuse", Utf8::Refuse),
+        ("off", Utf8::Off),
+    ];
+    let utf8 = section
+        .take("utf8")
+        .and_then(|value| value.choice(&policies));
     let log = log(section.section("log"));
     let limits = server_limits(section.section("limits"));
     section.finish();
@@ -226,6 +234,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         admin,
         implementation: implementation.unwrap_or(true),
         scram_iterations: scram_iterations.unwrap_or(LEAST_SCRAM_ITERATIONS),
+        utf8: utf8.unwrap_or_default(),
         log,
         limits,
     }

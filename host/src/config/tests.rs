@@ -40,6 +40,7 @@ fn the_least_takes_every_default() {
     assert_eq!(config.server.state_dir, Path::new("/var/lib/restante"));
     assert!(!config.server.hostname.is_empty());
     assert!(config.server.implementation);
+    assert_eq!(config.server.utf8, Utf8::Surrogate);
     assert_eq!(config.server.certificate, None);
     assert_eq!(config.server.log, Log::default());
     assert_eq!(config.server.limits, ServerLimits::default());
@@ -89,6 +90,23 @@ fn the_least_takes_every_default() {
         }]
     );
     assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn utf8_is_one_of_three() {
+    for (text, utf8) in [
+        ("surrogate", Utf8::Surrogate),
+        ("refuse", Utf8::Refuse),
+        ("off", Utf8::Off),
+    ] {
+        let server = format!("[server]\nutf8 = \"{text}\"\n");
+        let config = good(&[&server, LISTENER, PLUGIN, TENANT].concat());
+        assert_eq!(config.server.utf8, utf8);
+    }
+    assert_eq!(
+        said(&["[server]\nutf8 = \"raw\"\n", LISTENER, PLUGIN, TENANT].concat()),
+        ["restante.toml:2:8: `utf8` is `raw`\n  write one of \"surrogate\", \"refuse\", \"off\""]
+    );
 }
 
 /// The example of the project's design, but for one plugin that it names and

@@ -43,7 +43,7 @@ impl Screener for Marker {
     }
 }
 
-fn filtered() -> Plan {
+pub(crate) fn filtered() -> Plan {
     let mut plan = Plan::new();
     plan.filters.push(Arc::new(Marker));
     plan

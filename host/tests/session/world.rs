@@ -11,7 +11,7 @@ use restante::backend::{
     Account, Authenticator, Connection, Content, Entries, Failure, Filter, Maildrop, Selector,
     Store,
 };
-use restante::config::{Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits};
+use restante::config::{Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits, Utf8};
 use restante::connection::{End, Peer, Shared, serve};
 use restante::listener::{Bound, Front};
 use restante::lock::Locks;
@@ -48,6 +48,7 @@ pub(crate) struct Plan {
     pub(crate) plaintext_login: PlaintextLogin,
     pub(crate) tenant_limits: TenantLimits,
     pub(crate) limits: ServerLimits,
+    pub(crate) utf8: Utf8,
     pub(crate) domains: Vec<String>,
     pub(crate) default: bool,
     pub(crate) own: Option<SelfSigned>,
@@ -72,6 +73,7 @@ impl Plan {
                 failure_delay: FAILURE_DELAY,
                 ..ServerLimits::default()
             },
+            utf8: Utf8::default(),
             domains: Vec::new(),
             default: true,
             own: None,
@@ -124,6 +126,7 @@ impl Plan {
         server.hostname = "test.example".into();
         server.limits = self.limits.clone();
         let authenticators = vec![Arc::clone(&self.memory) as Arc<dyn Authenticator>];
+        server.utf8 = self.utf8;
         let tenant = Tenant {
             selectors: self.selectors,
             filters: self.filters,
