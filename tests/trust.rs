@@ -1,0 +1,1 @@
+//! Whose components are let in.
