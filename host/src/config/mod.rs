@@ -57,6 +57,7 @@ impl Config {
             let limits = &of.limits;
             (limits.connections, limits.unauthenticated, limits.instances)
         };
+        let of_compiler = |of: &Server| (of.limits.compile_time, of.limits.compile_memory);
         let of_clients = |of: &Server| {
             let limits = &of.limits;
             (
@@ -76,6 +77,10 @@ impl Config {
             (
                 "[server.limits] connections-per-address, connections-per-network or proxy-timeout",
                 of_clients(old) != of_clients(new),
+            ),
+            (
+                "[server.limits] compile-time or compile-memory",
+                of_compiler(old) != of_compiler(new),
             ),
         ]
         .into_iter()
