@@ -258,3 +258,72 @@ fn confine(seconds: u64, memory: u64) -> io::Result<()> {
 fn compile(octets: &[u8]) -> wasmtime::Result<Vec<u8>> {
     engine::compiler()?.precompile_component(octets)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: CompileLimits = CompileLimits {
+        time: Duration::from_secs(2),
+        memory: 256 << 20,
+    };
+
+    fn said(raw: i32, words: &str) -> String {
+        let end = ExitStatus::from_raw(raw);
+        judge(end, vec![], words.as_bytes(), LIMITS)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn each_end_has_its_words() {
+        use rustix::process::Signal;
+        let code = judge(ExitStatus::from_raw(0), vec![7], b"", LIMITS).unwrap();
+        assert_eq!(code, [7]);
+        assert_eq!(
+            said(1 << 8, "unknown type\n"),
+            "it is not a valid component: unknown type"
+        );
+        for raw in [
+            Signal::XCPU.as_raw(),
+            Signal::KILL.as_raw(),
+            i32::from(OUT_OF_PATIENCE) << 8,
+        ] {
+            assert!(said(raw, "").contains("2 s of CPU time"));
+        }
+        let abort = Signal::ABORT.as_raw();
+        let memory = said(abort, "memory allocation of 134217728 bytes failed\n");
+        assert!(memory.contains("256 MiB of memory"), "{memory}");
+        let overflow = said(abort, "\nthread 'main' has overflowed its stack\nfatal");
+        assert!(
+            overflow.contains("overflowed its stack fatal"),
+            "{overflow}"
+        );
+        let crash = said(Signal::SEGV.as_raw(), "");
+        assert!(crash.contains("the compiler failed (signal: 11"), "{crash}");
+    }
+
+    #[test]
+    fn a_compiler_that_is_not_there() {
+        let compiler = Compiler::Process {
+            program: "/nonexistent/restante".into(),
+            limits: LIMITS,
+        };
+        let error = compiler
+            .compile(&engine::compiler().unwrap(), b"")
+            .unwrap_err();
+        assert!(matches!(error, CompileError::Start(_)), "{error}");
+    }
+
+    #[test]
+    fn a_compiler_that_does_not_listen() {
+        // It reads nothing and says nothing; more goes in than a pipe holds.
+        let compiler = Compiler::Process {
+            program: "/bin/true".into(),
+            limits: LIMITS,
+        };
+        let octets = vec![0; 1 << 20];
+        let code = compiler.compile(&engine::compiler().unwrap(), &octets);
+        assert_eq!(code.unwrap(), [0; 0]);
+    }
+}
