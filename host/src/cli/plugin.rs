@@ -212,7 +212,7 @@ impl Report<'_> {
         text.push_str("imports\n");
         for Import { interface, need } in &of.imports {
             let _ = writeln!(text, "  {:<44} {}", interface.name, need.words());
-            if matches!(need, Need::Refused | Need::Absent) {
+            if *need == Need::Absent {
                 let _ = writeln!(text, "    {}", interface.functions.join(", "));
             }
         }
