@@ -2,6 +2,7 @@
 //! stderr. 2: the arguments are not those of a command.
 
 mod demo;
+mod plugin;
 mod serve;
 
 use std::io::{IsTerminal, Read};
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use restante::plugin::{COMPILE_COMMAND, serve_compiler};
 use zeroize::Zeroizing;
 
 /// Longest password that is read, in octets.
@@ -50,6 +52,19 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         maildrop: Option<PathBuf>,
     },
+    /// Look at components before they are put to work
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
+    },
+    /// Compile a component from stdin to stdout, within limits; the server runs this itself
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileComponent {
+        /// CPU time, in seconds
+        seconds: u64,
+        /// Memory, in octets
+        memory: u64,
+    },
     /// Read a password from the terminal or stdin and print its hash for a passwd-file
     HashPassword,
 }
@@ -64,6 +79,10 @@ pub(crate) fn run() -> ExitCode {
             listen_tls,
             maildrop,
         } => demo::demo(listen, listen_tls, maildrop.as_deref()),
+        Command::Plugin { command } => plugin::run(command),
+        Command::CompileComponent { seconds, memory } => {
+            return ExitCode::from(serve_compiler(seconds, memory));
+        }
         Command::HashPassword => hash_password(),
     };
     match done {

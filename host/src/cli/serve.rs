@@ -5,9 +5,9 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use restante::config::{Config, Log, LogFormat, Problem, Problems};
+use restante::config::{Config, Log, LogFormat, Problem, Problems, ServerLimits};
 use restante::listener::{Bound, Front};
-use restante::plugin::Runtime;
+use restante::plugin::{CompileLimits, Compiler, Runtime};
 use restante::shutdown;
 use restante::{decoy, generation};
 use tokio::signal::unix::{SignalKind, signal};
@@ -112,7 +112,7 @@ impl Generations {
     /// Compiles and checks all that the configuration names.
     pub(super) async fn first(config: &Config, file: &Path) -> anyhow::Result<Self> {
         let limits = &config.server.limits;
-        let runtime = Runtime::new(limits.instances, &config.server.state_dir)?;
+        let runtime = Runtime::new(limits.instances, &config.server.state_dir, compiler(limits))?;
         let decoy_secret =
             decoy::secret(&config.server.state_dir).context("the system's randomness")?;
         let serving = generation::build(config, file, &runtime, decoy_secret, None)
@@ -168,6 +168,22 @@ impl Generations {
         );
         *config = next;
     }
+}
+
+/// This program once more; in this process where the system does not say what
+/// program it is.
+fn compiler(limits: &ServerLimits) -> Compiler {
+    let limits = CompileLimits {
+        time: limits.compile_time,
+        memory: limits.compile_memory,
+    };
+    Compiler::this_program(limits).unwrap_or_else(|error| {
+        warn!(
+            %error,
+            "the server cannot start itself as a compiler: components are compiled in its own process, without limits on time and memory"
+        );
+        Compiler::Here
+    })
 }
 
 /// A second signal: sessions end now, and nothing that they marked is deleted.

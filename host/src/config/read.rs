@@ -18,6 +18,7 @@ use super::disk::{Look, Wanted};
 use super::problem::{Lines, Problem, Problems, quoted};
 use super::read_listener::listener;
 use super::read_plugin::plugin;
+use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{Located, Report, Section, Value};
 use super::{Config, Log, LogFormat, MOST_INSTANCES, Pem, Server, ServerLimits, Utf8, units};
@@ -37,6 +38,12 @@ const LEAST_SCRAM_ITERATIONS: u32 = 4096;
 
 /// The longest command line that can be asked for, in octets.
 const LONGEST_LINE: u64 = 1024 * 1024;
+
+/// What the compiler needs for the smallest of components, in octets, with room.
+const LEAST_COMPILE_MEMORY: u64 = 256 * 1024 * 1024;
+
+/// The most memory that a compilation can be given, in octets.
+const MOST_COMPILE_MEMORY: u64 = 1 << 40;
 
 /// Counts have an end, in any key.
 pub(super) const MOST: u32 = 10_000_000;
@@ -224,6 +231,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let utf8 = section
         .take("utf8")
         .and_then(|value| value.choice(&policies));
+    let signing = signing(&mut section);
     let log = log(section.section("log"));
     let limits = server_limits(section.section("limits"));
     section.finish();
@@ -232,6 +240,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         state_dir: state_dir.value,
         certificate,
         admin,
+        signing,
         implementation: implementation.unwrap_or(true),
         scram_iterations: scram_iterations.unwrap_or(LEAST_SCRAM_ITERATIONS),
         utf8: utf8.unwrap_or_default(),
@@ -370,6 +379,14 @@ fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
         &mut limits.shutdown_grace,
         duration("shutdown-grace", Duration::ZERO..=DAY, ""),
     );
+    let compile_time = section
+        .take("compile-time")
+        .and_then(|value| value.duration(SECOND..=3600 * SECOND, ""));
+    set(&mut limits.compile_time, compile_time);
+    let compile_memory = section
+        .take("compile-memory")
+        .and_then(|value| value.size(LEAST_COMPILE_MEMORY..=MOST_COMPILE_MEMORY, ""));
+    set(&mut limits.compile_memory, compile_memory);
     let line = section
         .take("line")
         .and_then(|value| value.size(LEAST_LINE..=LONGEST_LINE, " (RFC 2449 section 4)"))

@@ -9,6 +9,7 @@ use super::check::{Claims, TenantClaims};
 use super::disk::Wanted;
 use super::problem::quoted;
 use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
+use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{PlaintextLogin, Tenant, TenantLimits};
 use crate::policy;
@@ -74,6 +75,7 @@ pub(super) fn tenant(
     let apop = switch("apop").unwrap_or(false);
     let cram_md5 = switch("cram-md5").unwrap_or(false);
     let policy_by_user = switch("policy-by-user").unwrap_or(false);
+    let signing = signing(&mut section);
     let limits = tenant_limits(section.section("limits"));
 
     let uses = authenticators.iter().flatten().chain(&store);
@@ -99,6 +101,7 @@ pub(super) fn tenant(
         default: default.is_some_and(|default| default.value),
         certificate,
         client_authorities,
+        signing,
         authenticators: values(authenticators?),
         store: store?.value,
         selectors: values(selectors),

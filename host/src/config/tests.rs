@@ -60,6 +60,8 @@ fn the_least_takes_every_default() {
             name: "p".into(),
             component: ComponentSource::Builtin("p".into()),
             sha256: None,
+            signing: Signing::default(),
+            demands: vec![Demand::default()],
             settings: vec![],
             grants: Grants::default(),
             limits: PluginLimits::default(),
@@ -75,6 +77,7 @@ fn the_least_takes_every_default() {
             default: true,
             certificate: None,
             client_authorities: None,
+            signing: Signing::default(),
             authenticators: vec!["p".into()],
             store: "p".into(),
             selectors: vec![],
@@ -370,4 +373,79 @@ fn proxies() {
     let everybody = good(&listener("'0.0.0.0/0', '::/0'")).warnings;
     assert_eq!(everybody.len(), 2, "{everybody:?}");
     assert!(everybody[0].what.contains("lets everybody say"));
+}
+
+#[test]
+fn whose_signatures_count() {
+    const VENDOR: &str = "RWTN9ZieJZV14nzJE6AJlBO8AmSFSL2L5D3e9Sas5xFDp+oENUqH5a5L";
+    const OTHER: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    // Server, plugin, tenant: lines of each; then the ids that count, and
+    // whether there must be a signature.
+    let demands = |server: &str, plugin: &str, tenant: &str| {
+        let text = format!(
+            "[server]\n{server}\n{LISTENER}[plugin.p]\ncomponent = './p.wasm'\n{plugin}\n{TENANT}{tenant}\n"
+        );
+        let config = good(&text);
+        let demands = &config.plugins[0].demands;
+        assert_eq!(
+            demands,
+            &[config.demand(&config.plugins[0], Some(&config.tenants[0]))]
+        );
+        let ids: Vec<String> = demands[0]
+            .keys
+            .iter()
+            .map(|key| key.id().to_string())
+            .collect();
+        (ids.join(" "), demands[0].required)
+    };
+    let keys = |key: &str| format!("signature-keys = ['{key}', '{key}']");
+    let (vendor, other) = ("E27595259E98F5CD", "E7620F1842B4E81F");
+    let optional = |lines: String| format!("{lines}\nsigned = 'optional'");
+    assert_eq!(demands("", "", ""), (String::new(), false));
+    assert_eq!(demands(&keys(VENDOR), "", ""), (vendor.into(), true));
+    assert_eq!(demands("", "", &keys(VENDOR)), (vendor.into(), true));
+    assert_eq!(
+        demands(&keys(VENDOR), "", &keys(OTHER)),
+        (format!("{vendor} {other}"), true)
+    );
+    assert_eq!(
+        demands(&keys(VENDOR), &keys(OTHER), &keys(VENDOR)),
+        (other.into(), true)
+    );
+    assert_eq!(
+        demands(&optional(keys(VENDOR)), "", ""),
+        (vendor.into(), false)
+    );
+    // Required anywhere is required.
+    assert_eq!(
+        demands(&optional(keys(VENDOR)), "", "signed = 'required'"),
+        (vendor.into(), true)
+    );
+    assert_eq!(
+        demands(&keys(VENDOR), "signed = 'optional'", "signed = 'optional'"),
+        (vendor.into(), true)
+    );
+    // What is inside needs none; nobody's signature is no signature.
+    let config = good(&format!(
+        "[server]\n{}\n{LISTENER}{PLUGIN}{TENANT}",
+        keys(VENDOR)
+    ));
+    assert_eq!(config.plugins[0].demands, [Demand::default()]);
+    let hopeless =
+        format!("[plugin.p]\ncomponent = './p.wasm'\nsigned = 'required'\n{LISTENER}{TENANT}");
+    assert_eq!(
+        said(&hopeless),
+        [
+            "restante.toml:1:9: the component of [plugin.p] must be signed, and nobody's signature counts\n  \
+          add signature-keys = [\"RW…\"] to [server], to its tenant or to the plugin"
+        ]
+    );
+    let path = format!("[server]\nsignature-keys = ['minisign.pub']\n{LISTENER}{PLUGIN}{TENANT}");
+    assert_eq!(
+        said(&path),
+        [
+            "restante.toml:2:19: `minisign.pub` in `signature-keys` of [server] is no minisign public key\n  \
+          write the second line of the minisign.pub, 56 characters that begin with RW"
+        ]
+    );
 }

@@ -10,12 +10,15 @@ mod bindings;
 mod breaker;
 mod builtin;
 mod catalog;
+mod compile;
 mod config_store;
 mod convert;
 mod engine;
 mod files;
 mod filter;
 mod grants;
+mod imports;
+mod inspect;
 mod instance;
 mod linker;
 mod listings;
@@ -27,6 +30,7 @@ mod roles;
 mod selector;
 mod state;
 mod store;
+mod trust;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,14 +41,21 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 pub use catalog::ComponentError;
+pub use compile::{
+    COMMAND as COMPILE_COMMAND, CompileError, CompileLimits, Compiler, serve as serve_compiler,
+};
+pub use imports::{Interface, Need};
+pub use inspect::{Difference, Differences, Import, Inspection, inspect};
 pub use roles::{Role, RoleError};
+pub use trust::{TrustError, read_signature, signature_path};
 
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
-use crate::config::{self, Grants, PluginLimits};
+use crate::config::{self, Demand, Grants, PluginLimits};
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
 use instance::Instance;
 use listings::Listings;
+use trust::Signed;
 
 /// Why the runtime cannot start.
 #[derive(Debug, Error)]
@@ -70,12 +81,16 @@ pub struct Runtime {
 
 impl Runtime {
     /// Starts the engine. `instances`: how many may live at once; `state_dir`:
-    /// where compiled components are kept.
-    pub fn new(instances: u32, state_dir: &Path) -> Result<Arc<Self>, RuntimeError> {
+    /// where compiled components are kept; `compiler`: who compiles them.
+    pub fn new(
+        instances: u32,
+        state_dir: &Path,
+        compiler: Compiler,
+    ) -> Result<Arc<Self>, RuntimeError> {
         let failed = |error: wasmtime::Error| RuntimeError(catalog::chain(&error));
         let instances = instances.clamp(1, config::MOST_INSTANCES);
         let engine = engine::engine(instances).map_err(failed)?;
-        let catalog = Catalog::new(engine.clone(), state_dir).map_err(failed)?;
+        let catalog = Catalog::new(engine.clone(), state_dir, compiler).map_err(failed)?;
         Ok(Arc::new(Self {
             engine,
             catalog,
@@ -90,9 +105,9 @@ impl Runtime {
         self: &Arc<Self>,
         plugin: &config::Plugin,
     ) -> Result<Arc<Plugin>, ComponentError> {
-        let compiled = self
-            .catalog
-            .load(&plugin.component, plugin.sha256.as_ref())?;
+        let (compiled, signed) =
+            self.catalog
+                .load(&plugin.component, plugin.sha256.as_ref(), &plugin.demands)?;
         Ok(Arc::new(Plugin {
             name: plugin.name.as_str().into(),
             source: catalog::describe(&plugin.component),
@@ -100,6 +115,7 @@ impl Runtime {
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
             limits: plugin.limits.clone(),
+            signed,
             compiled,
             breaker: Breaker::new(plugin.name.as_str().into()),
             runtime: self.clone(),
@@ -120,12 +136,24 @@ pub struct Plugin {
     settings: Arc<[(String, String)]>,
     grants: Grants,
     limits: PluginLimits,
+    signed: Signed,
     compiled: Arc<Compiled>,
     breaker: Arc<Breaker>,
     runtime: Arc<Runtime>,
 }
 
 impl Plugin {
+    /// Whether its component is signed as a tenant wants it.
+    pub fn trusted(&self, demand: &Demand) -> Result<(), TrustError> {
+        self.signed.satisfies(demand)
+    }
+
+    /// What its component asks for and was not granted, in words; it is let in
+    /// all the same, and each use is answered "not permitted".
+    pub fn ungranted(&self) -> Vec<String> {
+        imports::ungranted(&self.compiled.imports, &self.grants)
+    }
+
     /// The plugin as an authenticator, which judges what [`Plugin::accepts`] said.
     pub fn authenticator(
         self: &Arc<Self>,
