@@ -12,6 +12,7 @@ mod cargo;
 mod check;
 mod debian;
 mod demo;
+mod fuzz;
 mod step;
 mod tally;
 mod test;
@@ -36,6 +37,9 @@ Usage: cargo xtask COMMAND
   test [ARGS]    build everything, run every test and count them;
                    ARGS go to `cargo test`: a FILTER, -p CRATE, -- --nocapture, …
   check          formatting and clippy, for the host and for the plugins
+  fuzz [TARGET] [--seconds N] [--smoke]
+                 build the fuzz targets and run each for N seconds (600), or for
+                   12 from the seeds alone; needs a C++ compiler
   help           this text
 
 Exit status: 0 done, 1 something failed, 2 no such command or argument.
@@ -72,6 +76,10 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
         }
         ("demo", _) => demo::run(&Workspace::open()?, &rest)?,
         ("test", _) => test::run(&Workspace::open()?, &rest)?,
+        ("fuzz", _) => match fuzz::Plan::read(&rest) {
+            Ok(plan) => fuzz::run(&Workspace::open()?, &plan)?,
+            Err(problem) => return Ok(usage(&problem)),
+        },
         ("build" | "plugins" | "check", [first, ..]) => {
             return Ok(usage(&format!(
                 "`{name}` takes no argument, and there is \"{}\"",
