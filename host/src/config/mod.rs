@@ -114,6 +114,11 @@ pub fn duration(text: &str) -> Option<Duration> {
     units::duration(text).ok()
 }
 
+/// How long messages stay, as the configuration writes it: "never", or whole days.
+pub fn retention(text: &str) -> Option<Retention> {
+    units::retention(text)
+}
+
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {

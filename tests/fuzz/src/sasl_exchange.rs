@@ -245,8 +245,12 @@ impl Host for World {
                 }
             }
             Action::LoginFailed(_) => session.refuse(&refused, out),
-            Action::ScramKeys { user, hash } => {
-                prepared(&user);
+            Action::ScramKeys {
+                user,
+                acting_as,
+                hash,
+            } => {
+                names(Some(&user), acting_as.as_deref());
                 let known = USERS.iter().find(|(_, name, _)| *name == user);
                 let keys = match (known, choice >> 4) {
                     (_, 0x0f) => Err(Refusal::new(Some(ResponseCode::SysTemp), "")),

@@ -215,7 +215,7 @@ impl Host for World {
                 session.retrieved(sent);
             }
             Action::Update { .. } if choice & 0xc0 == 0xc0 => self.refuse(choice, session, out),
-            Action::Update { .. } => session.updated(out),
+            Action::Update { .. } => session.updated_and_expired((choice & 3).into(), out),
         }
     }
 }
