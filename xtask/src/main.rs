@@ -13,6 +13,7 @@ mod check;
 mod conformance;
 mod debian;
 mod demo;
+mod fuzz;
 mod step;
 mod tally;
 mod test;
@@ -38,6 +39,9 @@ Usage: cargo xtask COMMAND
                    ARGS go to `cargo test`: a FILTER, -p CRATE, -- --nocapture, …
   conformance    run every test, and write docs/conformance.md
   check          formatting and clippy, for the host and for the plugins
+  fuzz [TARGET] [--seconds N] [--smoke]
+                 build the fuzz targets and run each for N seconds (600), or for
+                   12 from the seeds alone; needs a C++ compiler
   help           this text
 
 Exit status: 0 done, 1 something failed, 2 no such command or argument.
@@ -74,6 +78,10 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
         }
         ("demo", _) => demo::run(&Workspace::open()?, &rest)?,
         ("test", _) => test::run(&Workspace::open()?, &rest)?,
+        ("fuzz", _) => match fuzz::Plan::read(&rest) {
+            Ok(plan) => fuzz::run(&Workspace::open()?, &plan)?,
+            Err(problem) => return Ok(usage(&problem)),
+        },
         ("build" | "plugins" | "check" | "conformance", [first, ..]) => {
             return Ok(usage(&format!(
                 "`{name}` takes no argument, and there is \"{}\"",

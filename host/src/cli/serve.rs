@@ -12,7 +12,6 @@ use restante::shutdown;
 use restante::{decoy, generation};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
 /// `restante serve`.
 pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
@@ -215,7 +214,7 @@ pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Log lines go to stderr; stdout is for what a command was asked for.
 pub(super) fn log(settings: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.filter).context("[server.log] filter")?;
+    let filter = Log::read_filter(&settings.filter).context("[server.log] filter")?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -29,6 +29,9 @@ use std::time::Duration;
 use restante_pop3::Retention;
 
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
 pub use problem::{Place, Problem, Problems};
 
 use crate::signature::PublicKey;
@@ -141,6 +144,11 @@ pub fn duration(text: &str) -> Option<Duration> {
     units::duration(text).ok()
 }
 
+/// How long messages stay, as the configuration writes it: "never", or whole days.
+pub fn retention(text: &str) -> Option<Retention> {
+    units::retention(text)
+}
+
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -199,6 +207,18 @@ pub struct Log {
     /// Which lines there are, in the syntax of tracing-subscriber's `EnvFilter`;
     /// it was tried when the configuration was read.
     pub filter: String,
+}
+
+impl Log {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read_filter(filter: &str) -> Result<EnvFilter, ParseError> {
+        // Values are compared as text: a pattern may take minutes and gigabytes
+        // before anything is compared with it.
+        EnvFilter::builder().with_regex(false).parse(filter)
+    }
 }
 
 impl Default for Log {

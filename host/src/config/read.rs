@@ -11,7 +11,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeTable;
-use tracing_subscriber::EnvFilter;
 
 use super::check::{self, Claims};
 use super::disk::{Look, Wanted};
@@ -300,7 +299,7 @@ fn log(mut section: Section<'_, '_>) -> Log {
     );
     let filter = section.take("filter").and_then(|value| {
         let filter = value.string("a filter, in quotes")?;
-        match EnvFilter::builder().parse(&filter.value) {
+        match Log::read_filter(&filter.value) {
             Ok(_) => Some(filter.value),
             Err(_) => value.bad(
                 format_args!("is {}, which is no filter", quoted(&filter.value)),

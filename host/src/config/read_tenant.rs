@@ -11,8 +11,7 @@ use super::problem::quoted;
 use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::{PlaintextLogin, Tenant, TenantLimits};
-use crate::policy;
+use super::{PlaintextLogin, Tenant, TenantLimits, units};
 
 pub(super) fn tenant(
     name: &Located<String>,
@@ -128,7 +127,7 @@ fn client_authorities(section: &mut Section<'_, '_>) -> Option<PathBuf> {
 /// "never", or days as a duration.
 fn retention(value: &Value<'_, '_>) -> Option<Retention> {
     let text = value.string("\"never\", or days such as \"30d\"")?;
-    policy::retention(&text.value).or_else(|| {
+    units::retention(&text.value).or_else(|| {
         value.bad(
             format_args!("is {}", quoted(&text.value)),
             "write \"never\", or whole days such as \"30d\" (\"0d\": no message that was retrieved stays)",

@@ -34,6 +34,18 @@ fn said(text: &str) -> Vec<String> {
     }
 }
 
+/// A pattern that is prepared to be matched takes what memory and time it wants:
+/// found by the fuzz target `config`.
+#[test]
+fn values_in_a_filter_are_no_patterns() {
+    let never_ends = format!("info,[{{a=.*x{}}}]", ".".repeat(30));
+    for filter in [&never_ends, "info,[{a=(}]"] {
+        let log = format!("[server.log]\nfilter = '{filter}'\n");
+        let config = good(&[&log, LISTENER, PLUGIN, TENANT].concat());
+        assert_eq!(config.server.log.filter, filter);
+    }
+}
+
 #[test]
 fn the_least_takes_every_default() {
     let config = good(&[LISTENER, PLUGIN, TENANT].concat());
