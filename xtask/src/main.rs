@@ -7,11 +7,13 @@
 //! target that rustup adds to the toolchain in use).
 
 mod apt;
+mod bench;
 mod build;
 mod cargo;
 mod check;
 mod debian;
 mod demo;
+mod dovecot;
 mod step;
 mod tally;
 mod test;
@@ -35,6 +37,8 @@ Usage: cargo xtask COMMAND
   plugins        build only the components (and those that tests need)
   test [ARGS]    build everything, run every test and count them;
                    ARGS go to `cargo test`: a FILTER, -p CRATE, -- --nocapture, …
+  bench [ARGS]   build everything and measure it beside a null server and Dovecot:
+                   --quick, --row NAME, --list, …
   check          formatting and clippy, for the host and for the plugins
   help           this text
 
@@ -71,6 +75,7 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
             Outcome::Done
         }
         ("demo", _) => demo::run(&Workspace::open()?, &rest)?,
+        ("bench", _) => bench::run(&Workspace::open()?, &rest)?,
         ("test", _) => test::run(&Workspace::open()?, &rest)?,
         ("build" | "plugins" | "check", [first, ..]) => {
             return Ok(usage(&format!(
