@@ -20,7 +20,7 @@ use crate::table::{Table, figure};
 const AT_A_TIME: usize = 32;
 
 /// Until servers have given back what idle sessions do not need.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_millis(3500);
 
 /// Sessions that come and go before anything is counted, so that pools and
 /// allocators have what they keep.
