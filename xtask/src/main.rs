@@ -7,6 +7,7 @@
 //! target that rustup adds to the toolchain in use).
 
 mod apt;
+mod bench;
 mod build;
 mod cargo;
 mod check;
@@ -14,6 +15,7 @@ mod conformance;
 mod debian;
 mod demo;
 mod fuzz;
+mod dovecot;
 mod step;
 mod tally;
 mod test;
@@ -38,6 +40,8 @@ Usage: cargo xtask COMMAND
   test [ARGS]    build everything, run every test and count them;
                    ARGS go to `cargo test`: a FILTER, -p CRATE, -- --nocapture, …
   conformance    run every test, and write docs/conformance.md
+  bench [ARGS]   build everything and measure it beside a null server and Dovecot:
+                   --quick, --row NAME, --list, …
   check          formatting and clippy, for the host and for the plugins
   fuzz [TARGET] [--seconds N] [--smoke]
                  build the fuzz targets and run each for N seconds (600), or for
@@ -77,6 +81,7 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
             Outcome::Done
         }
         ("demo", _) => demo::run(&Workspace::open()?, &rest)?,
+        ("bench", _) => bench::run(&Workspace::open()?, &rest)?,
         ("test", _) => test::run(&Workspace::open()?, &rest)?,
         ("fuzz", _) => match fuzz::Plan::read(&rest) {
             Ok(plan) => fuzz::run(&Workspace::open()?, &plan)?,
