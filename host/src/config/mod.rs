@@ -9,6 +9,7 @@
 
 mod check;
 mod disk;
+mod origin;
 mod problem;
 mod read;
 mod read_listener;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use restante_pop3::Retention;
 
 use ipnet::IpNet;
+pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
 
 use crate::template::Template;
@@ -127,10 +129,21 @@ pub struct Server {
     /// The iteration count that SCRAM shows of users whom nobody knows (RFC 5802
     /// section 5.1): what the users' own keys have.
     pub scram_iterations: u32,
+    /// What clients hear whose OAuth token is refused.
+    pub oauth: OAuth,
     /// `[server.log]`
     pub log: Log,
     /// `[server.limits]`
     pub limits: ServerLimits,
+}
+
+/// Where OAuth clients get a token that will do (RFC 7628 section 3.2.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OAuth {
+    /// The scopes to ask for, parted by blanks (RFC 6749 section 3.3).
+    pub scope: Option<String>,
+    /// URL of the issuer's OpenID configuration.
+    pub configuration: Option<String>,
 }
 
 /// A certificate chain and its private key, both files in PEM form that
@@ -326,6 +339,12 @@ pub struct Grants {
     pub maildrop: Option<Template>,
     /// Whether a maildrop directory that does not exist is made.
     pub create_maildrop: bool,
+    /// Where it may send HTTP requests.
+    pub http: Vec<HttpOrigin>,
+    /// Authorities that may have signed those servers' certificates, besides the
+    /// system's own: PEM, a file that could be opened when the configuration was
+    /// read.
+    pub http_authorities: Option<PathBuf>,
 }
 
 /// A directory a plugin may see.
@@ -350,6 +369,8 @@ pub struct PluginLimits {
     pub wall_time: Duration,
     /// Lines that one instance may log.
     pub log_lines: u32,
+    /// Octets of HTTP answers that one call from outside may receive.
+    pub http_octets: u64,
 }
 
 impl Default for PluginLimits {
@@ -359,6 +380,7 @@ impl Default for PluginLimits {
             cpu_time: Duration::from_secs(2),
             wall_time: Duration::from_secs(30),
             log_lines: 1000,
+            http_octets: 1024 * 1024,
         }
     }
 }

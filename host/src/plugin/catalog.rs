@@ -84,7 +84,7 @@ pub enum ComponentError {
     Invalid(String),
     /// It asks for what the host does not have, or was not told to give.
     #[error(
-        "it imports what nobody granted: {0}; restante gives wasi:cli, clocks, filesystem, io, random and sockets (0.2), wasi:config, wasi:logging and restante:plugin (0.1)"
+        "it imports what nobody granted: {0}; restante gives wasi:cli, clocks, filesystem, io, random, sockets and, where granted, http (0.2), wasi:config, wasi:logging and restante:plugin (0.1)"
     )]
     Import(String),
     /// Its exports.
@@ -97,6 +97,8 @@ pub(super) struct Compiled {
     /// SHA-256 of the component, hexadecimal.
     pub(super) digest: String,
     pub(super) roles: Roles,
+    /// Whether it sends HTTP requests.
+    pub(super) imports_http: bool,
 }
 
 /// All components of the process, each compiled once.
@@ -163,6 +165,7 @@ impl Catalog {
         let compiled = Arc::new(Compiled {
             digest: digest.clone(),
             roles,
+            imports_http: linker::imports_http(&component),
         });
         let mut known = self.known();
         known.retain(|_, compiled| compiled.strong_count() > 0);

@@ -16,6 +16,7 @@ mod engine;
 mod files;
 mod filter;
 mod grants;
+mod http;
 mod instance;
 mod linker;
 mod listings;
@@ -37,6 +38,7 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 pub use catalog::ComponentError;
+pub use http::ClientError;
 pub use roles::{Role, RoleError};
 
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
@@ -57,6 +59,22 @@ pub struct RuntimeError(String);
 pub struct MissingRole {
     role: Role,
     component: String,
+}
+
+/// Why a configured plugin cannot be put to work.
+#[derive(Debug, Error)]
+pub enum PluginError {
+    /// Its component.
+    #[error("component: {0}")]
+    Component(#[from] ComponentError),
+    /// It sends HTTP requests, and was not told where to.
+    #[error(
+        "component: it imports wasi:http, which is granted origin by origin: http = [\"https://idp.example.org\"] in its grants"
+    )]
+    HttpNotGranted,
+    /// What was granted to it.
+    #[error("grants: http: {0}")]
+    Http(#[from] ClientError),
 }
 
 /// One engine, the compiled components and the instances' places, for the
@@ -86,13 +104,14 @@ impl Runtime {
 
     /// Makes a configured plugin ready. May compile for seconds: not for the
     /// event loop.
-    pub fn plugin(
-        self: &Arc<Self>,
-        plugin: &config::Plugin,
-    ) -> Result<Arc<Plugin>, ComponentError> {
+    pub fn plugin(self: &Arc<Self>, plugin: &config::Plugin) -> Result<Arc<Plugin>, PluginError> {
         let compiled = self
             .catalog
             .load(&plugin.component, plugin.sha256.as_ref())?;
+        if compiled.imports_http && plugin.grants.http.is_empty() {
+            return Err(PluginError::HttpNotGranted);
+        }
+        let http = http::Client::new(&plugin.name, &plugin.grants)?;
         Ok(Arc::new(Plugin {
             name: plugin.name.as_str().into(),
             source: catalog::describe(&plugin.component),
@@ -100,6 +119,7 @@ impl Runtime {
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
             limits: plugin.limits.clone(),
+            http,
             compiled,
             breaker: Breaker::new(plugin.name.as_str().into()),
             runtime: self.clone(),
@@ -120,6 +140,8 @@ pub struct Plugin {
     settings: Arc<[(String, String)]>,
     grants: Grants,
     limits: PluginLimits,
+    /// None: it was granted no origin.
+    http: Option<Arc<http::Client>>,
     compiled: Arc<Compiled>,
     breaker: Arc<Breaker>,
     runtime: Arc<Runtime>,
