@@ -23,8 +23,9 @@
 //! | `settings` | [`Validate`](settings::Validate) | whether the settings make sense |
 //!
 //! What the host offers in return: [`settings`], [`log`], [`passwords`] and
-//! [`files`]; the rest of the world is `std` as far as the plugin was granted
-//! it: the clock always, files and sockets only by the operator's leave.
+//! [`files`]; with the feature `http`, `http` for the servers that the operator
+//! names. The rest of the world is `std` as far as the plugin was granted it: the
+//! clock always, files by the operator's leave, sockets never.
 //!
 //! A panic ends the session that it happened in and no other; its message
 //! stands in the host's log, beside the plugin's name.
@@ -43,6 +44,8 @@ pub mod authenticator;
 pub mod files;
 pub mod filter;
 pub mod header;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod log;
 pub mod passwords;
 pub mod scram;

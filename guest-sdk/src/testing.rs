@@ -9,9 +9,19 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::files::{Chunk, Entry, Kind, Status};
+#[cfg(feature = "http")]
+use crate::http;
 
 /// Most octets of one read, as of a host's.
 const READ_OCTETS: u32 = 1 << 20;
+
+#[cfg(feature = "http")]
+type Answer = Box<dyn FnMut(&http::Request) -> Result<http::Response, http::Error>>;
+
+#[cfg(feature = "http")]
+thread_local! {
+    static HTTP: RefCell<Option<Answer>> = const { RefCell::new(None) };
+}
 
 thread_local! {
     static SETTINGS: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
@@ -32,6 +42,23 @@ pub fn set_settings<K: Into<String>, V: Into<String>>(settings: impl IntoIterato
 pub fn set_maildrop(directory: &Path) {
     let directory: &'static Path = Box::leak(directory.into());
     MAILDROP.with(|cell| cell.replace(Some(directory)));
+}
+
+/// Answers the HTTP requests of this thread's plugin from now on.
+#[cfg(feature = "http")]
+pub fn set_http(
+    answer: impl FnMut(&http::Request) -> Result<http::Response, http::Error> + 'static,
+) {
+    HTTP.with(|cell| cell.replace(Some(Box::new(answer))));
+}
+
+/// Without a grant every request is denied.
+#[cfg(feature = "http")]
+pub(crate) fn answer(request: &http::Request) -> Result<http::Response, http::Error> {
+    HTTP.with(|cell| match cell.borrow_mut().as_mut() {
+        Some(answer) => answer(request),
+        None => Err(http::Error::Denied),
+    })
 }
 
 pub(crate) fn settings() -> Vec<(String, String)> {

@@ -116,7 +116,7 @@ impl Builder {
                 }
                 Ok(Err(error)) => self.problem(
                     Some(wanted.place),
-                    format!("[plugin.{}] component: {error}", wanted.name),
+                    format!("[plugin.{}] {error}", wanted.name),
                     None,
                 ),
                 Err(panic) => self.problem(

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use restante_pop3::{Decoy, Language, Mechanism, Mechanisms};
+use restante_pop3::{Decoy, Discovery, Language, Mechanism, Mechanisms};
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use crate::config::{self, PlaintextLogin, TenantLimits, Utf8};
@@ -76,6 +76,10 @@ impl SessionSettings {
                 server.scram_iterations,
                 SCRAM_SALT_OCTETS,
             )),
+            discovery: Discovery {
+                scope: server.oauth.scope.clone(),
+                openid_configuration: server.oauth.configuration.clone(),
+            },
             ..restante_pop3::Settings::default()
         };
         protocol.limits.line_octets = limits.line;

@@ -12,6 +12,7 @@
 )]
 
 mod certificate;
+mod idp;
 mod mail;
 mod maildir;
 mod pop3;
@@ -21,6 +22,7 @@ mod tls;
 mod tools;
 
 pub use certificate::{Certificate, private_key};
+pub use idp::{Answer, Asked, Idp};
 pub use mail::{corpus, long_line, own_messages, repository, ten_megabytes};
 pub use maildir::Maildir;
 pub use pop3::{Pop3, Status};

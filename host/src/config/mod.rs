@@ -9,6 +9,7 @@
 
 mod check;
 mod disk;
+mod origin;
 mod problem;
 mod read;
 mod read_listener;
@@ -32,6 +33,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
 
 use crate::signature::PublicKey;
@@ -169,6 +171,8 @@ pub struct Server {
     pub scram_iterations: u32,
     /// What a client gets that has not said UTF8.
     pub utf8: Utf8,
+    /// What clients hear whose OAuth token is refused.
+    pub oauth: OAuth,
     /// `[server.log]`
     pub log: Log,
     /// `[server.limits]`
@@ -187,6 +191,15 @@ pub enum Utf8 {
     Refuse,
     /// It is sent as it is, and UTF8 is not offered.
     Off,
+}
+
+/// Where OAuth clients get a token that will do (RFC 7628 section 3.2.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OAuth {
+    /// The scopes to ask for, parted by blanks (RFC 6749 section 3.3).
+    pub scope: Option<String>,
+    /// URL of the issuer's OpenID configuration.
+    pub configuration: Option<String>,
 }
 
 /// A certificate chain and its private key, both files in PEM form that
@@ -424,6 +437,12 @@ pub struct Grants {
     pub maildrop: Option<Template>,
     /// Whether a maildrop directory that does not exist is made.
     pub create_maildrop: bool,
+    /// Where it may send HTTP requests.
+    pub http: Vec<HttpOrigin>,
+    /// Authorities that may have signed those servers' certificates, besides the
+    /// system's own: PEM, a file that could be opened when the configuration was
+    /// read.
+    pub http_authorities: Option<PathBuf>,
 }
 
 /// A directory a plugin may see.
@@ -448,6 +467,8 @@ pub struct PluginLimits {
     pub wall_time: Duration,
     /// Lines that one instance may log.
     pub log_lines: u32,
+    /// Octets of HTTP answers that one call from outside may receive.
+    pub http_octets: u64,
 }
 
 impl Default for PluginLimits {
@@ -457,6 +478,7 @@ impl Default for PluginLimits {
             cpu_time: Duration::from_secs(2),
             wall_time: Duration::from_secs(30),
             log_lines: 1000,
+            http_octets: 1024 * 1024,
         }
     }
 }

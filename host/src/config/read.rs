@@ -20,7 +20,9 @@ use super::read_plugin::plugin;
 use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{Located, Report, Section, Value};
-use super::{Config, Log, LogFormat, MOST_INSTANCES, Pem, Server, ServerLimits, Utf8, units};
+use super::{
+    Config, Log, LogFormat, MOST_INSTANCES, OAuth, Pem, Server, ServerLimits, Utf8, units,
+};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,6 +45,11 @@ const LEAST_COMPILE_MEMORY: u64 = 256 * 1024 * 1024;
 
 /// The most memory that a compilation can be given, in octets.
 const MOST_COMPILE_MEMORY: u64 = 1 << 40;
+
+/// Octets of `oauth-scope` and of `oauth-configuration`: both fit the challenge
+/// that they go out in.
+const OAUTH_SCOPE: usize = 150;
+const OAUTH_URL: usize = 400;
 
 /// Counts have an end, in any key.
 pub(super) const MOST: u32 = 10_000_000;
@@ -231,6 +238,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         .take("utf8")
         .and_then(|value| value.choice(&policies));
     let signing = signing(&mut section);
+    let oauth = oauth(&mut section);
     let log = log(section.section("log"));
     let limits = server_limits(section.section("limits"));
     section.finish();
@@ -243,8 +251,51 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         implementation: implementation.unwrap_or(true),
         scram_iterations: scram_iterations.unwrap_or(LEAST_SCRAM_ITERATIONS),
         utf8: utf8.unwrap_or_default(),
+        oauth,
         log,
         limits,
+    }
+}
+
+/// `oauth-scope` and `oauth-configuration`.
+fn oauth(section: &mut Section<'_, '_>) -> OAuth {
+    let scope = section.take("oauth-scope").and_then(|value| {
+        let text = value.string("scopes with a blank between, in quotes")?.value;
+        // RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+        let token = |token: &str| {
+            !token.is_empty()
+                && (token.bytes())
+                    .all(|octet| octet.is_ascii_graphic() && !matches!(octet, b'"' | b'\\'))
+        };
+        if text.len() <= OAUTH_SCOPE && text.split(' ').all(token) {
+            return Some(text);
+        }
+        value.bad(
+            format_args!("is {}", quoted(&text)),
+            format!(
+                "write at most {OAUTH_SCOPE} octets of scopes with a blank between: \"openid email\""
+            ),
+        )
+    });
+    let configuration = section.take("oauth-configuration").and_then(|value| {
+        let text = value.string("a URL, in quotes")?.value;
+        let is_url = ["https://", "http://"].iter().any(|scheme| {
+            let rest = text.strip_prefix(scheme);
+            rest.is_some_and(|rest| !rest.is_empty())
+        });
+        if is_url && text.len() <= OAUTH_URL && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Some(text);
+        }
+        value.bad(
+            format_args!("is {}", quoted(&text)),
+            format!(
+                "write a URL of at most {OAUTH_URL} octets: \"https://idp.example.org/.well-known/openid-configuration\""
+            ),
+        )
+    });
+    OAuth {
+        scope,
+        configuration,
     }
 }
 

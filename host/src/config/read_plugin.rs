@@ -1,5 +1,6 @@
 //! `[plugin.NAME]`: from its section to [`Plugin`].
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -9,7 +10,9 @@ use super::problem::{quoted, suggest};
 use super::read::{MOST, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::{ComponentSource, DirectoryGrant, Grants, MOST_MEMORY, Plugin, PluginLimits};
+use super::{
+    ComponentSource, DirectoryGrant, Grants, HttpOrigin, MOST_MEMORY, Plugin, PluginLimits,
+};
 use crate::template::{Placeholder, Template, TemplateError};
 
 /// One page of linear memory, and all that 32 bits can address, in octets.
@@ -17,6 +20,13 @@ const LEAST_MEMORY: u64 = 64 * 1024;
 
 const LEAST_TIME: Duration = Duration::from_millis(1);
 const MOST_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// What HTTP answers may be limited to, in octets: a header fits, and no more
+/// than that does a plugin have memory for.
+const LEAST_HTTP: u64 = 1024;
+
+/// Origins that one plugin can be granted.
+const ORIGINS: usize = 100;
 
 /// The session's own directory in the guest.
 const MAILDROP: &str = "/maildrop";
@@ -191,12 +201,66 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
             "grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
         );
     }
+    let (http, http_authorities) = http(&mut section);
     section.finish();
     Grants {
         directories,
         maildrop,
         create_maildrop,
+        http,
+        http_authorities,
     }
+}
+
+/// `http` and `http-authorities`.
+fn http(section: &mut Section<'_, '_>) -> (Vec<HttpOrigin>, Option<PathBuf>) {
+    let mut origins: Vec<HttpOrigin> = Vec::new();
+    let http = section.take("http");
+    let entries = http
+        .as_ref()
+        .and_then(|value| value.array("an array of origins: [\"https://idp.example.org\"]"));
+    for entry in entries.into_iter().flatten() {
+        let Some(text) = entry.string("an origin, in quotes") else {
+            continue;
+        };
+        let Some(origin) = HttpOrigin::parse(&text.value) else {
+            entry.bad::<()>(
+                format_args!("is {}", quoted(&text.value)),
+                "write scheme, host and port, without a path: \"https://idp.example.org\" or \"http://127.0.0.1:8080\"",
+            );
+            continue;
+        };
+        if !origin.is_tls() && !origin.is_loopback() {
+            entry.report().warning(
+                entry.at,
+                format!("{} is {}, in the clear", entry.name, quoted(&text.value)),
+                "what is sent there can be read on the way, and the answers forged: write https",
+            );
+        }
+        if !origins.contains(&origin) {
+            origins.push(origin);
+        }
+    }
+    if let (Some(http), true) = (&http, origins.len() > ORIGINS) {
+        http.bad::<()>(
+            format_args!("has {} origins", origins.len()),
+            format!("write at most {ORIGINS}"),
+        );
+    }
+    let authorities = section.take("http-authorities").and_then(|value| {
+        if http.is_none() {
+            return value.bad(
+                "stands without `http`",
+                "grant the origins: http = [\"https://idp.example.org\"]",
+            );
+        }
+        let path = value.path()?;
+        value
+            .report()
+            .check_path("file of authorities", &path, Wanted::File)
+            .then_some(path.value)
+    });
+    (origins, authorities)
 }
 
 fn directory(mut section: Section<'_, '_>) -> Option<DirectoryGrant> {
@@ -301,6 +365,10 @@ fn limits(mut section: Section<'_, '_>) -> PluginLimits {
         .take("log-lines")
         .and_then(|value| value.count(0..=MOST));
     set(&mut limits.log_lines, log_lines);
+    let http_octets = section
+        .take("http-octets")
+        .and_then(|value| value.size(LEAST_HTTP..=MOST_MEMORY, ""));
+    set(&mut limits.http_octets, http_octets);
     section.finish();
     limits
 }

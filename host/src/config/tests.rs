@@ -244,8 +244,11 @@ none = []
 [plugin.p.grants]
 maildrop = "mail/{tenant}/{user}"
 directories = [{ host = "users", guest = "/" }, { host = "/w", guest = "/a/b", access = "read-write" }]
+http = ["HTTPS://IdP.example.org:443/", "http://127.0.0.1:8080", "https://idp.example.org"]
+http-authorities = "ca.pem"
 [plugin.p.limits]
 memory = "1GiB"
+http-octets = "64KiB"
 cpu-time = "500ms"
 log-lines = 0
 "#;
@@ -295,6 +298,16 @@ log-lines = 0
     let directories = &plugin.grants.directories;
     assert_eq!(directories[0].host, Path::new("/etc/restante/users"));
     assert_eq!((directories[0].write, directories[1].write), (false, true));
+    let origins: Vec<String> = plugin.grants.http.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        origins,
+        ["https://idp.example.org", "http://127.0.0.1:8080"]
+    );
+    assert_eq!(
+        plugin.grants.http_authorities.as_deref(),
+        Some(Path::new("/etc/restante/ca.pem"))
+    );
+    assert_eq!(plugin.limits.http_octets, 64 << 10);
     assert_eq!(plugin.limits.memory, 1 << 30);
     assert_eq!(plugin.limits.cpu_time, Duration::from_millis(500));
     assert_eq!(plugin.limits.log_lines, 0);
@@ -302,6 +315,75 @@ log-lines = 0
     assert_eq!(tenant.domains, ["acme.example"]);
     assert_eq!(tenant.server_names, ["*.acme.example"]);
     assert_eq!(tenant.plaintext_login, PlaintextLogin::Never);
+}
+
+#[test]
+fn what_oauth_clients_hear() {
+    let read =
+        |lines: &str| said(&[&format!("[server]\n{lines}"), LISTENER, PLUGIN, TENANT].concat());
+    let text = "oauth-scope = 'openid email'\noauth-configuration = 'https://idp.example.org/x'\n";
+    let config = good(&[&format!("[server]\n{text}"), LISTENER, PLUGIN, TENANT].concat());
+    assert_eq!(config.server.oauth.scope.as_deref(), Some("openid email"));
+    let url = config.server.oauth.configuration.as_deref();
+    assert_eq!(url, Some("https://idp.example.org/x"));
+    for bad in ["''", "' a'", "'a  b'", "'a\"b'", "\"a\\nb\"", "'\u{e4}'"] {
+        let problems = read(&format!("oauth-scope = {bad}\n"));
+        assert!(problems[0].contains("`oauth-scope`"), "{bad}: {problems:?}");
+    }
+    for bad in [
+        "''",
+        "'idp.example.org'",
+        "'https://'",
+        "'https://a b'",
+        "'file:///x'",
+    ] {
+        let problems = read(&format!("oauth-configuration = {bad}\n"));
+        assert!(
+            problems[0].contains("`oauth-configuration`"),
+            "{bad}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn http_is_granted_origin_by_origin() {
+    let read = |lines: &str| {
+        said(
+            &[
+                LISTENER,
+                PLUGIN,
+                &format!("[plugin.p.grants]\n{lines}\n"),
+                TENANT,
+            ]
+            .concat(),
+        )
+    };
+    for bad in [
+        "['idp.example.org']",
+        "['https://idp.example.org/realm']",
+        "['*']",
+        "[5]",
+    ] {
+        let problems = read(&format!("http = {bad}"));
+        assert!(
+            problems.len() == 1 && problems[0].contains("`http`"),
+            "{problems:?}"
+        );
+    }
+    let problems = read("http-authorities = 'ca.pem'");
+    assert!(
+        problems[0].contains("stands without `http`"),
+        "{problems:?}"
+    );
+    let clear = [
+        LISTENER,
+        PLUGIN,
+        "[plugin.p.grants]\nhttp = ['http://idp.example.org', 'http://localhost']\n",
+        TENANT,
+    ];
+    let warnings = good(&clear.concat()).warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].to_string().contains("in the clear"));
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub enum Need {
     Nothing,
     /// Nothing answers until a directory is granted.
     Directory,
+    /// The grant `http`: without it the component is refused.
+    Http,
     /// There is no grant for it: every use is answered "not permitted".
     Refused,
     /// The host does not have it: the component is refused.
@@ -47,6 +49,7 @@ impl Need {
         match self {
             Need::Nothing => "nothing to grant",
             Need::Directory => "files below the grants `directories` and `maildrop`",
+            Need::Http => "HTTP requests, to the origins of the grant `http`",
             Need::Refused => "no grant gives it: answered \"not permitted\"",
             Need::Absent => "not here: the component is refused",
         }
@@ -55,12 +58,13 @@ impl Need {
 
 /// What the host gives: package, version, and what stands behind it. A version
 /// without a hyphen stands for those that semver calls compatible.
-const GIVEN: [(&str, &str, Need); 9] = [
+const GIVEN: [(&str, &str, Need); 10] = [
     ("wasi:cli", "0.2.0", Need::Nothing),
     ("wasi:clocks", "0.2.0", Need::Nothing),
     ("wasi:io", "0.2.0", Need::Nothing),
     ("wasi:random", "0.2.0", Need::Nothing),
     ("wasi:filesystem", "0.2.0", Need::Directory),
+    ("wasi:http", "0.2.0", Need::Http),
     ("wasi:sockets", "0.2.0", Need::Refused),
     ("wasi:config", "0.2.0-rc.1", Need::Nothing),
     ("wasi:logging", "0.1.0-draft", Need::Nothing),
@@ -153,10 +157,6 @@ impl Interface {
                 "it imports {}, and this restante has no {interface} in {package}: take a newer restante",
                 self.name
             ),
-            None if package == "wasi:http" => format!(
-                "it imports {}, and no grant of this restante gives a plugin HTTP",
-                self.name
-            ),
             None => format!("it imports {}, which nobody can grant", self.name),
         }
     }
@@ -186,6 +186,11 @@ pub(super) fn missing(imports: &[Interface]) -> Option<String> {
         .map(Interface::absent)
         .collect();
     (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// Whether it sends HTTP requests. No standard library imports that on its own.
+pub(super) fn http(imports: &[Interface]) -> bool {
+    imports.iter().any(|import| import.need() == Need::Http)
 }
 
 /// What the component asks for and will not get, although it is let in. Nothing
@@ -251,7 +256,8 @@ mod tests {
             ("wasi:config/store@0.2.0-rc.1", Need::Nothing),
             ("wasi:config/store@0.2.0-rc.2", Need::Absent),
             ("wasi:cli/environment@0.3.0", Need::Absent),
-            ("wasi:http/outgoing-handler@0.2.0", Need::Absent),
+            ("wasi:http/outgoing-handler@0.2.0", Need::Http),
+            ("wasi:http/outgoing-handler@0.3.0", Need::Absent),
             ("restante:plugin/files@0.1.0", Need::Directory),
             ("restante:plugin/passwords@0.1.7", Need::Nothing),
             ("restante:plugin/passwords@0.2.0", Need::Absent),

@@ -22,6 +22,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 use super::breaker::Pass;
 use super::catalog::chain;
 use super::grants::Granted;
+use super::http::Http;
 use super::output::{Output, Voice};
 use super::state::{Limits, State};
 use super::{Plugin, grants};
@@ -165,8 +166,9 @@ impl Instance {
 }
 
 fn begin(store: &mut Store<State>, plugin: &Plugin) {
-    let cpu_time = plugin.limits.cpu_time;
-    store.data_mut().limits.begin_call(cpu_time);
+    let state = store.data_mut();
+    state.limits.begin_call(plugin.limits.cpu_time);
+    state.http.begin_call(&plugin.limits);
     store.set_epoch_deadline(1);
     store.set_hostcall_fuel(HOST_CALL);
 }
@@ -221,6 +223,7 @@ impl Whose {
                 wasi,
                 table,
                 limits: Limits::new(plugin.limits.memory),
+                http: Http::new(plugin.http.clone()),
                 settings: plugin.settings.clone(),
                 maildrop,
                 directories,
@@ -272,7 +275,7 @@ impl Whose {
 }
 
 /// What one instance sees of the world: its grants, its voice, the clocks and
-/// randomness. No environment, no arguments, no network.
+/// randomness. No environment, no arguments, no network but for [`Http`].
 struct World {
     wasi: WasiCtx,
     maildrop: Option<Arc<Dir>>,

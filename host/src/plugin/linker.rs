@@ -2,7 +2,8 @@
 //!
 //! WASI 0.2 is linked whole so that standard libraries start; what it leads to
 //! is decided by the instance's context, which holds the grants and nothing
-//! else (see [`super::instance`]).
+//! else (see [`super::instance`]). No standard library imports `wasi:http`: who
+//! does needs the grant (see [`super::http`]).
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
@@ -14,6 +15,7 @@ use super::state::State;
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasi::config::store::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     wasi::logging::logging::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     contract::types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;

@@ -17,6 +17,7 @@ mod engine;
 mod files;
 mod filter;
 mod grants;
+mod http;
 mod imports;
 mod inspect;
 mod instance;
@@ -44,6 +45,7 @@ pub use catalog::ComponentError;
 pub use compile::{
     COMMAND as COMPILE_COMMAND, CompileError, CompileLimits, Compiler, serve as serve_compiler,
 };
+pub use http::ClientError;
 pub use imports::{Interface, Need};
 pub use inspect::{Difference, Differences, Import, Inspection, inspect};
 pub use roles::{Role, RoleError};
@@ -68,6 +70,22 @@ pub struct RuntimeError(String);
 pub struct MissingRole {
     role: Role,
     component: String,
+}
+
+/// Why a configured plugin cannot be put to work.
+#[derive(Debug, Error)]
+pub enum PluginError {
+    /// Its component.
+    #[error("component: {0}")]
+    Component(#[from] ComponentError),
+    /// It sends HTTP requests, and was not told where to.
+    #[error(
+        "component: it imports wasi:http, which is granted origin by origin: http = [\"https://idp.example.org\"] in its grants"
+    )]
+    HttpNotGranted,
+    /// What was granted to it.
+    #[error("grants: http: {0}")]
+    Http(#[from] ClientError),
 }
 
 /// One engine, the compiled components and the instances' places, for the
@@ -101,13 +119,14 @@ impl Runtime {
 
     /// Makes a configured plugin ready. May compile for seconds: not for the
     /// event loop.
-    pub fn plugin(
-        self: &Arc<Self>,
-        plugin: &config::Plugin,
-    ) -> Result<Arc<Plugin>, ComponentError> {
+    pub fn plugin(self: &Arc<Self>, plugin: &config::Plugin) -> Result<Arc<Plugin>, PluginError> {
         let (compiled, signed) =
             self.catalog
                 .load(&plugin.component, plugin.sha256.as_ref(), &plugin.demands)?;
+        if imports::http(&compiled.imports) && plugin.grants.http.is_empty() {
+            return Err(PluginError::HttpNotGranted);
+        }
+        let http = http::Client::new(&plugin.name, &plugin.grants)?;
         Ok(Arc::new(Plugin {
             name: plugin.name.as_str().into(),
             source: catalog::describe(&plugin.component),
@@ -116,6 +135,7 @@ impl Runtime {
             grants: plugin.grants.clone(),
             limits: plugin.limits.clone(),
             signed,
+            http,
             compiled,
             breaker: Breaker::new(plugin.name.as_str().into()),
             runtime: self.clone(),
@@ -137,6 +157,8 @@ pub struct Plugin {
     grants: Grants,
     limits: PluginLimits,
     signed: Signed,
+    /// None: it was granted no origin.
+    http: Option<Arc<http::Client>>,
     compiled: Arc<Compiled>,
     breaker: Arc<Breaker>,
     runtime: Arc<Runtime>,

@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::grants::Granted;
+use super::http::Http;
 use super::output::Voice;
 
 /// Table elements that one instance may have in all.
@@ -21,6 +22,7 @@ pub(crate) struct State {
     pub(super) wasi: WasiCtx,
     pub(super) table: ResourceTable,
     pub(super) limits: Limits,
+    pub(super) http: Http,
     /// The plugin's settings, as wasi:config/store hands them out.
     pub(super) settings: Arc<[(String, String)]>,
     /// The session's maildrop directory, where the plugin has that grant and

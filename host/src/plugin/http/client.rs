@@ -1,0 +1,288 @@
+//! One plugin's HTTP client: its origins, its authorities, its idle connections.
+
+use std::collections::HashSet;
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::http::{Request, Response, Uri};
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{timeout, timeout_at};
+use tokio_rustls::rustls;
+use tower_service::Service;
+use tracing::warn;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::answer::Answer;
+use super::failure;
+use super::{Call, Patience};
+use crate::config::{Grants, HttpOrigin};
+
+/// Name look-up, TCP and TLS, at most.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection is kept that nobody uses.
+const IDLE: Duration = Duration::from_secs(30);
+/// Unused connections that are kept to one origin.
+const IDLE_CONNECTIONS: usize = 8;
+/// Octets of an answer's header.
+const HEADER: usize = 64 << 10;
+/// Fields in an answer's header.
+const FIELDS: usize = 100;
+/// Octets of a file of authorities: the world's take a fifth of that.
+const AUTHORITIES: u64 = 1 << 20;
+/// Origins that were asked for in vain and are remembered, so that each is logged
+/// once.
+const DENIED: usize = 16;
+
+/// Why a plugin that was granted `http` cannot have it.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The file of authorities.
+    #[error("cannot read {path:?}: {error}")]
+    Read {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It is something else.
+    #[error("{path:?} is no file of certificates in PEM form: {what}")]
+    NotAuthorities {
+        /// As configured.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Nobody's certificate could be verified.
+    #[error(
+        "the system has no certificate authorities: install its package of them (ca-certificates), or name some in `http-authorities`"
+    )]
+    NoAuthorities,
+    /// The cryptographic library said no.
+    #[error("no TLS: {0}")]
+    Tls(rustls::Error),
+}
+
+/// A plugin's HTTP client.
+pub(in crate::plugin) struct Client {
+    plugin: Arc<str>,
+    origins: Vec<HttpOrigin>,
+    pool: Pool<Connector, WasiBody>,
+    /// What was asked for without a grant.
+    denied: Mutex<HashSet<String>>,
+}
+
+impl Client {
+    /// None: the plugin was granted no origin. Reads files.
+    pub(in crate::plugin) fn new(
+        plugin: &str,
+        grants: &Grants,
+    ) -> Result<Option<Arc<Self>>, ClientError> {
+        if grants.http.is_empty() {
+            return Ok(None);
+        }
+        let roots = if grants.http.iter().any(HttpOrigin::is_tls) {
+            authorities(grants.http_authorities.as_deref())?
+        } else {
+            RootCertStore::empty()
+        };
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(ClientError::Tls)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_max_buf_size(HEADER)
+            .http1_max_headers(FIELDS)
+            .build(Connector(connector));
+        Ok(Some(Arc::new(Client {
+            plugin: plugin.into(),
+            origins: grants.http.clone(),
+            pool,
+            denied: Mutex::default(),
+        })))
+    }
+
+    /// The origin of a request, if it was granted. What was not is logged, each
+    /// origin once.
+    pub(super) fn granted(&self, uri: &Uri) -> Result<HttpOrigin, Error> {
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let host = uri.host().unwrap_or_default();
+        let origin = HttpOrigin::new(scheme, host, uri.port_u16());
+        if let Some(origin) = &origin
+            && self.origins.contains(origin)
+        {
+            return Ok(origin.clone());
+        }
+        let asked = match origin {
+            Some(origin) => origin.to_string(),
+            // A URI of the guest's own, which has no end of its own.
+            None => "no origin at all".to_owned(),
+        };
+        // A text is in it or not.
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        if denied.len() < DENIED && denied.insert(asked.clone()) {
+            warn!(
+                plugin = %self.plugin, origin = asked,
+                "an HTTP request was denied: if it is meant to be, name the origin in `http` of the plugin's grants"
+            );
+        }
+        Err(Error::HttpRequestDenied)
+    }
+
+    /// Sends a request to a granted origin; its answer's body keeps the `place`.
+    pub(super) fn send(
+        self: Arc<Self>,
+        origin: HttpOrigin,
+        request: Request<WasiBody>,
+        patience: Patience,
+        call: Call,
+        place: OwnedSemaphorePermit,
+    ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
+        async move {
+            let asked = timeout_at(patience.header, self.pool.request(request)).await;
+            let answer = match asked {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(error)) => {
+                    self.failed(&origin, &failure::words(&error));
+                    return Err(failure::of(&error));
+                }
+                Err(_) => {
+                    self.failed(&origin, "no answer in time");
+                    return Err(Error::HttpResponseTimeout);
+                }
+            };
+            let (header, body) = answer.into_parts();
+            let body = Answer::new(body, patience.between, call, place)?;
+            Ok(Response::from_parts(header, body.boxed_unsync()))
+        }
+    }
+
+    fn failed(&self, origin: &HttpOrigin, cause: &str) {
+        warn!(plugin = %self.plugin, %origin, cause, "an HTTP request failed");
+    }
+}
+
+/// The system's authorities, and those of the file.
+fn authorities(file: Option<&Path>) -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    for error in native.errors {
+        warn!(%error, "some of the system's certificate authorities cannot be read");
+    }
+    roots.add_parsable_certificates(native.certs);
+    if let Some(path) = file {
+        let not = |what: String| ClientError::NotAuthorities {
+            path: path.to_owned(),
+            what,
+        };
+        let pem = read(path).map_err(|error| ClientError::Read {
+            path: path.to_owned(),
+            error,
+        })?;
+        let mut found = 0;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| not(error.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| not(error.to_string()))?;
+            found += 1;
+        }
+        if found == 0 {
+            return Err(not("it holds none".into()));
+        }
+    }
+    if roots.is_empty() {
+        return Err(ClientError::NoAuthorities);
+    }
+    Ok(roots)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let size = std::fs::metadata(path)?.len();
+    if size > AUTHORITIES {
+        let what = format!("{size} octets; there may be {AUTHORITIES}");
+        return Err(io::Error::other(what));
+    }
+    std::fs::read(path)
+}
+
+/// TCP and TLS, within a time.
+#[derive(Clone)]
+struct Connector(HttpsConnector<HttpConnector>);
+
+impl Service<Uri> for Connector {
+    type Response = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+    type Error = Box<dyn StdError + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.0.call(uri);
+        Box::pin(async move {
+            match timeout(CONNECT, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_authorities_is_looked_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let grants = |path: &Path| Grants {
+            http: vec![HttpOrigin::new("https", "idp.example.org", None).unwrap()],
+            http_authorities: Some(path.to_owned()),
+            ..Grants::default()
+        };
+        let refused = |path: &Path| match Client::new("p", &grants(path)) {
+            Ok(_) => panic!("accepted"),
+            Err(error) => error.to_string(),
+        };
+        assert!(refused(&path).contains("cannot read"));
+        std::fs::write(&path, "no certificate").unwrap();
+        assert!(refused(&path).contains("it holds none"));
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        std::fs::write(&path, broken).unwrap();
+        assert!(refused(&path).contains("in PEM form"));
+        std::fs::write(&path, vec![b' '; 2 << 20]).unwrap();
+        assert!(refused(&path).contains("there may be"));
+    }
+}

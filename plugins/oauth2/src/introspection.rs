@@ -1,0 +1,86 @@
+//! Tokens that their issuer is asked about (RFC 7662).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use restante_guest::files;
+use restante_guest::http::Request;
+use restante_guest::types::Secret;
+
+use crate::Refusal;
+use crate::claims::{self, Claims, Presence};
+use crate::fetch;
+use crate::settings::{ClientAuth, ClientSecret, Introspection, Terms};
+
+/// Octets of a file with a secret.
+const SECRET_FILE: u32 = 4096;
+
+/// What the issuer says of a token, if it is a good one.
+pub(crate) fn claims(
+    token: &str,
+    server: &Introspection,
+    terms: &Terms,
+    now: u64,
+) -> Result<Claims, Refusal> {
+    let claims = fetch::json(&request(token, server)?)?;
+    // RFC 7662 section 2.2: nothing else counts of a token that is not active.
+    match claims.get("active").and_then(|active| active.as_bool()) {
+        Some(true) => {}
+        Some(false) => return Err(Refusal::Wrong("its issuer says that it is not active")),
+        None => {
+            let endpoint = &server.endpoint;
+            let why = format!("{endpoint} does not say whether the token is active");
+            return Err(Refusal::temporary(why));
+        }
+    }
+    claims::check(&claims, terms, Presence::Optional, now)?;
+    Ok(claims)
+}
+
+fn request(token: &str, server: &Introspection) -> Result<Request, Refusal> {
+    let secret = secret(&server.client_secret)?;
+    let (id, secret) = (form(&server.client_id), form(secret.expose()));
+    let mut body = format!("token={}&token_type_hint=access_token", form(token));
+    if server.client_auth == ClientAuth::Post {
+        body.push_str(&format!("&client_id={id}&client_secret={secret}"));
+    }
+    let request = Request::post(&server.endpoint, "application/x-www-form-urlencoded", body)
+        .header("accept", "application/json");
+    Ok(match server.client_auth {
+        // RFC 6749 section 2.3.1: encoded as in a form before it becomes Basic.
+        ClientAuth::Basic => {
+            let basic = STANDARD.encode(format!("{id}:{secret}"));
+            request.header("authorization", format!("Basic {basic}"))
+        }
+        ClientAuth::Post => request,
+    })
+}
+
+fn secret(secret: &ClientSecret) -> Result<Secret, Refusal> {
+    let path = match secret {
+        ClientSecret::Inline(secret) => return Ok(secret.clone()),
+        ClientSecret::File(path) => path,
+    };
+    let failed = |what: &str| Refusal::permanent(format!("client-secret-file: {path}: {what}"));
+    let file = files::read(path, 0, SECRET_FILE).map_err(|error| failed(&error))?;
+    let file = file.ok_or_else(|| failed("there is no such file"))?;
+    let text = String::from_utf8(file.octets).map_err(|_| failed("it is not UTF-8"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(failed("it is empty")),
+        secret => Ok(Secret::new(secret)),
+    }
+}
+
+/// application/x-www-form-urlencoded.
+fn form(text: &str) -> String {
+    let mut form = String::with_capacity(text.len());
+    for octet in text.bytes() {
+        match octet {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
+                form.push(octet.into());
+            }
+            b' ' => form.push('+'),
+            _ => form.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    form
+}
