@@ -30,6 +30,7 @@ mod store;
 use std::path::Path;
 use std::sync::Arc;
 
+use restante_pop3::Decoy;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -83,10 +84,12 @@ impl Runtime {
     }
 
     /// Makes a configured plugin ready. May compile for seconds: not for the
-    /// event loop.
+    /// event loop. `salts`: what SCRAM keys are made with that a plugin has none
+    /// of its own for.
     pub fn plugin(
         self: &Arc<Self>,
         plugin: &config::Plugin,
+        salts: &Decoy,
     ) -> Result<Arc<Plugin>, ComponentError> {
         let compiled = self
             .catalog
@@ -98,6 +101,7 @@ impl Runtime {
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
             limits: plugin.limits.clone(),
+            salts: salts.clone(),
             compiled,
             runtime: self.clone(),
         }))
@@ -117,6 +121,7 @@ pub struct Plugin {
     settings: Arc<[(String, String)]>,
     grants: Grants,
     limits: PluginLimits,
+    salts: Decoy,
     compiled: Arc<Compiled>,
     runtime: Arc<Runtime>,
 }

@@ -16,6 +16,7 @@ mod penalties;
 mod policy;
 mod proxies;
 mod retrieval;
+mod sasl;
 mod timers;
 mod tls;
 mod world;
