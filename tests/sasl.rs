@@ -29,11 +29,7 @@ const GSASL: Tool = Tool {
 };
 
 /// Listener, what our script and what mpop call its TLS.
-const CHANNELS: [(&str, &str); 3] = [
-    ("pop3", "off"),
-    ("stls", "starttls"),
-    ("pop3s", "implicit"),
-];
+const CHANNELS: [(&str, &str); 3] = [("pop3", "off"), ("stls", "starttls"), ("pop3s", "implicit")];
 
 const DIGESTS: &str = "apop = true\ncram-md5 = true\n";
 
@@ -268,7 +264,10 @@ fn gnu_sasl_binds_to_the_channel() {
 // ---- clients
 
 /// Collects one message with each method over each channel.
-fn collects(methods: &[&str], collect: impl Fn(&Site, &Server, (&str, &str), &str, &str) -> String) {
+fn collects(
+    methods: &[&str],
+    collect: impl Fn(&Site, &Server, (&str, &str), &str, &str) -> String,
+) {
     let users: Vec<String> = CHANNELS
         .iter()
         .flat_map(|(listener, _)| {
@@ -371,14 +370,31 @@ fn curl_logs_in_with_every_method() {
             &format!(
                 "user = \"{user}:{PASSWORD}\"\ncacert = {:?}\nlogin-options = \"AUTH={method}\"\n{}",
                 site.certificate.authority,
-                if channel.1 == "starttls" { "ssl-reqd\n" } else { "" }
+                if channel.1 == "starttls" {
+                    "ssl-reqd\n"
+                } else {
+                    ""
+                }
             ),
         );
-        let scheme = if channel.1 == "implicit" { "pop3s" } else { "pop3" };
+        let scheme = if channel.1 == "implicit" {
+            "pop3s"
+        } else {
+            "pop3"
+        };
         let mut curl = Command::new("curl");
-        curl.args(["--disable", "--ipv4", "--silent", "--show-error", "--config"])
-            .arg(config)
-            .arg(format!("{scheme}://localhost:{}/1", port(server, channel.0)));
+        curl.args([
+            "--disable",
+            "--ipv4",
+            "--silent",
+            "--show-error",
+            "--config",
+        ])
+        .arg(config)
+        .arg(format!(
+            "{scheme}://localhost:{}/1",
+            port(server, channel.0)
+        ));
         run(&mut curl, site.path()).stdout
     });
 }
@@ -393,38 +409,45 @@ fn fetchmail_logs_in_with_digests() {
     if !require("fetchmail", &[&tool]) {
         return;
     }
-    collects(&["apop", "cram-md5"], |site, server, channel, method, user| {
-        let got = site.path().join(format!("got-{user}"));
-        let tls = format!(
-            "sslproto \"tls1.2+\" sslcertck sslcertfile {:?}",
-            site.certificate.authority
-        );
-        let config = secret_file(
-            site,
-            "fetchmailrc",
-            &format!(
-                "set no bouncemail\nset no spambounce\nset postmaster \"root\"\n\
+    collects(
+        &["apop", "cram-md5"],
+        |site, server, channel, method, user| {
+            let got = site.path().join(format!("got-{user}"));
+            let tls = format!(
+                "sslproto \"tls1.2+\" sslcertck sslcertfile {:?}",
+                site.certificate.authority
+            );
+            let config = secret_file(
+                site,
+                "fetchmailrc",
+                &format!(
+                    "set no bouncemail\nset no spambounce\nset postmaster \"root\"\n\
                  poll localhost protocol {} service {} timeout 120 {}\n\
                  user \"{user}\" password \"{PASSWORD}\" {} mda \"cat > {}\" no rewrite stripcr\n",
-                if method == "apop" { "apop" } else { "pop3" },
-                port(server, channel.0),
-                if method == "apop" { "" } else { "auth cram-md5" },
-                match channel.1 {
-                    "off" => "sslproto \"\"".to_owned(),
-                    "starttls" => tls,
-                    _ => format!("ssl {tls}"),
-                },
-                got.display(),
-            ),
-        );
-        let mut fetchmail = Command::new("fetchmail");
-        fetchmail
-            .args(["--nosyslog", "--invisible", "--fetchmailrc"])
-            .arg(config)
-            .env("FETCHMAILHOME", site.path());
-        run(&mut fetchmail, site.path());
-        fs::read_to_string(got).unwrap()
-    });
+                    if method == "apop" { "apop" } else { "pop3" },
+                    port(server, channel.0),
+                    if method == "apop" {
+                        ""
+                    } else {
+                        "auth cram-md5"
+                    },
+                    match channel.1 {
+                        "off" => "sslproto \"\"".to_owned(),
+                        "starttls" => tls,
+                        _ => format!("ssl {tls}"),
+                    },
+                    got.display(),
+                ),
+            );
+            let mut fetchmail = Command::new("fetchmail");
+            fetchmail
+                .args(["--nosyslog", "--invisible", "--fetchmailrc"])
+                .arg(config)
+                .env("FETCHMAILHOME", site.path());
+            run(&mut fetchmail, site.path());
+            fs::read_to_string(got).unwrap()
+        },
+    );
 }
 
 #[test]
@@ -484,7 +507,10 @@ fn offered(site: &Site, server: &Server) -> ([String; 3], bool) {
     let digest = "0".repeat(32);
     let apop = client.refused(&format!("APOP ada {digest}"));
     let stls = openssl("stls", &["-starttls", "pop3"]);
-    ([clear, stls, openssl("pop3s", &[])], apop.starts_with("[AUTH]"))
+    (
+        [clear, stls, openssl("pop3s", &[])],
+        apop.starts_with("[AUTH]"),
+    )
 }
 
 fn sasl_of<'a>(mut lines: impl Iterator<Item = &'a str>) -> String {
@@ -556,7 +582,11 @@ fn digests_without_a_password_in_the_clear_are_refused_at_start() {
     let mut site = site(&["ada:$6$saltsalt$x"]);
     site.tenants[0].lines.push_str("apop = true\n");
     let config = site.write_config(&site.config());
-    let finished = run_to_end(Command::new(binary()).args(["check", "--config"]).arg(config));
+    let finished = run_to_end(
+        Command::new(binary())
+            .args(["check", "--config"])
+            .arg(config),
+    );
     assert_eq!(finished.code, Some(1), "{finished:#?}");
     assert!(finished.stderr.contains("`apop`"), "{finished:#?}");
 }
@@ -582,7 +612,14 @@ fn scram_does_not_tell_who_exists() {
     let keys = hashed(&site, "x", &["scram-sha-256", "scram-sha-1"]);
     let passwd = format!("ada:{{PLAIN}}{PASSWORD}\nbob:{keys}\nlocked:!{keys}\n");
     fs::write(site.path().join("users/passwd"), passwd).unwrap();
-    let users = ["ada", "bob", "locked", "nobody", "ADA", "nobody@elsewhere.example"];
+    let users = [
+        "ada",
+        "bob",
+        "locked",
+        "nobody",
+        "ADA",
+        "nobody@elsewhere.example",
+    ];
     let ask = |server: &Server| -> Vec<String> {
         let ask = |mechanism| users.map(|user| salt(server, mechanism, user));
         [ask("SCRAM-SHA-256"), ask("SCRAM-SHA-1")].concat()
@@ -596,13 +633,21 @@ fn scram_does_not_tell_who_exists() {
     server.stop();
     for (at, one) in first.iter().enumerate() {
         // 16 octets in base64.
-        assert_eq!(one.len(), "s=QUJDREVGR0hJSktMTU5PUA==,i=4096".len(), "{one}");
+        assert_eq!(
+            one.len(),
+            "s=QUJDREVGR0hJSktMTU5PUA==,i=4096".len(),
+            "{one}"
+        );
         assert!(one.starts_with("s=") && one.ends_with("==,i=4096"), "{one}");
         assert!(!first[..at].contains(one), "one salt for two: {first:?}");
     }
     // Nobody can tell a user's salt who knows but his name.
     let other = Site::new();
-    fs::copy(site.path().join("users/passwd"), other.path().join("users/passwd")).unwrap();
+    fs::copy(
+        site.path().join("users/passwd"),
+        other.path().join("users/passwd"),
+    )
+    .unwrap();
     let mut other = other;
     other.state = other.path().join("state");
     let server = other.start();

@@ -149,9 +149,8 @@ impl Authenticator for Memory {
                 challenge,
                 response,
             } => {
-                let right = |password: &str| {
-                    same(&digest(*algorithm, challenge, password), response)
-                };
+                let right =
+                    |password: &str| same(&digest(*algorithm, challenge, password), response);
                 self.with_password(user, None, right)
             }
             Credentials::Bearer { user, token } => {
@@ -215,11 +214,7 @@ impl Memory {
 }
 
 /// The account of a user, or of another whom it may act as.
-fn acts(
-    users: &HashMap<String, User>,
-    user: &User,
-    acting_as: Option<&str>,
-) -> Option<Account> {
+fn acts(users: &HashMap<String, User>, user: &User, acting_as: Option<&str>) -> Option<Account> {
     match acting_as {
         Some(other) if other != user.account.user => {
             let may = user.others.iter().any(|one| one == other);

@@ -24,8 +24,8 @@ mod scram;
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use password_hash::PasswordVerifier;
+use password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use restante_pop3::{Preparation, ScramHash, Unprepared, saslprep};
 use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};

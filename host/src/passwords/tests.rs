@@ -168,7 +168,10 @@ fn a_changed_digest_matches_no_more() {
 #[test]
 fn a_new_hash_is_salted_and_verifies() {
     for (scheme, begin) in [
-        (Scheme::Argon2id, "{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$"),
+        (
+            Scheme::Argon2id,
+            "{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$",
+        ),
         (Scheme::Scrypt, "{SCRYPT}$scrypt$ln=17,r=8,p=1$"),
         (Scheme::Bcrypt, "{BLF-CRYPT}$2y$12$"),
         (Scheme::Sha512Crypt, "{SHA512-CRYPT}$6$rounds=100000$"),
@@ -215,8 +218,14 @@ fn a_scheme_hashes_no_secret_that_it_would_cut() {
 /// The salt of RFC 5802 section 5 and of RFC 7677 section 3, and keys of the
 /// password "pencil" that GNU SASL's `gsasl --mkpasswd` made with them.
 const SCRAM_KEYS: [(ScramHash, &str); 2] = [
-    (ScramHash::Sha1, "{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE="),
-    (ScramHash::Sha256, "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="),
+    (
+        ScramHash::Sha1,
+        "{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
+    ),
+    (
+        ScramHash::Sha256,
+        "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+    ),
 ];
 
 #[test]

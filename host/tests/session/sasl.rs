@@ -189,12 +189,7 @@ async fn sasl_line<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Client<S>) ->
 #[tokio::test(start_paused = true)]
 async fn what_is_judged_is_offered() {
     for (accepts, apop, clear, tls) in [
-        (
-            Accepts::PASSWORD,
-            false,
-            "PLAIN LOGIN",
-            "PLAIN LOGIN",
-        ),
+        (Accepts::PASSWORD, false, "PLAIN LOGIN", "PLAIN LOGIN"),
         (
             ALL,
             true,
@@ -300,13 +295,17 @@ async fn scram_is_bound_to_its_channel() {
         assert!(done.starts_with("-ERR [AUTH]"), "{done}");
         // TLS 1.3 has no such binding.
         scram.header = "p=tls-unique,,".into();
-        client.err(&format!("AUTH {mechanism} {}", scram.first()), "[AUTH]").await;
+        client
+            .err(&format!("AUTH {mechanism} {}", scram.first()), "[AUTH]")
+            .await;
     }
     // "y": the client could have, and saw no -PLUS (RFC 5802 section 6).
     let (mut client, ..) = connect().await;
     let mut scram = Scram::new("SCRAM-SHA-256", "u", "secret");
     scram.header = "y,,".into();
-    client.err(&format!("AUTH SCRAM-SHA-256 {}", scram.first()), "[AUTH]").await;
+    client
+        .err(&format!("AUTH SCRAM-SHA-256 {}", scram.first()), "[AUTH]")
+        .await;
     // "n": it could not.
     scram.header = "n,,".into();
     assert!(scram.log_in(&mut client).await.starts_with("+OK"));
@@ -505,8 +504,14 @@ async fn digests_are_refused_for_tenants_that_have_not_turned_them_on() {
         let mut client = connected(&world).await;
         let asked = challenge(&client.ask("AUTH CRAM-MD5").await);
         let digest = hex(&hmac::<Hmac<Md5>>(b"secret", asked.as_bytes()));
-        let reply = client.ask(&STANDARD.encode(format!("{user} {digest}"))).await;
-        assert_eq!(reply.starts_with("+OK") || reply.contains("[IN-USE]"), may, "{reply}");
+        let reply = client
+            .ask(&STANDARD.encode(format!("{user} {digest}")))
+            .await;
+        assert_eq!(
+            reply.starts_with("+OK") || reply.contains("[IN-USE]"),
+            may,
+            "{reply}"
+        );
         assert_eq!(reply.contains("[AUTH]"), !may, "{reply}");
     }
     // Nobody looked whether they were right.
@@ -528,7 +533,10 @@ async fn a_bearer_who_is_refused_hears_why_in_json() {
     };
     // RFC 7628 section 3.2.3: the client answers with a dummy, and then it fails.
     let json = challenge(&client.ask(&token("no-token")).await);
-    assert!(json.starts_with('{') && json.contains("\"status\":"), "{json}");
+    assert!(
+        json.starts_with('{') && json.contains("\"status\":"),
+        "{json}"
+    );
     client.err("AQ==", "[AUTH]").await;
     let xoauth2 = STANDARD.encode("user=v\u{1}auth=Bearer a-token\u{1}\u{1}");
     let json = challenge(&client.ask(&format!("AUTH XOAUTH2 {xoauth2}")).await);

@@ -144,7 +144,10 @@ mod tests {
                 format!("file: line 11: {unknown}"),
             ]
         );
-        assert_eq!(tried, ["$6$one", "{PLAIN}two", "{MD9}five", "{MD9}seven", "$5$m"]);
+        assert_eq!(
+            tried,
+            ["$6$one", "{PLAIN}two", "{MD9}five", "{MD9}seven", "$5$m"]
+        );
     }
 
     #[test]

@@ -379,7 +379,11 @@ mod tests {
             ("a:!\nb:\n", None, None),
             ("a:{plain}1\nb:{CLEAR}2\n", Some("{plain}1"), Some("1")),
             ("a:{PLAIN}1\nb:*\nc:$6$x\nd:$5$y", Some("$6$x"), Some("1")),
-            ("c:$6$x|$5$y\nb:!{PLAIN}1\nd:{PLAIN}2", Some("$6$x"), Some("2")),
+            (
+                "c:$6$x|$5$y\nb:!{PLAIN}1\nd:{PLAIN}2",
+                Some("$6$x"),
+                Some("2"),
+            ),
             ("a:{PBKDF2-SHA256}1$\n", Some("{PBKDF2-SHA256}1$"), None),
         ] {
             assert_eq!(stand_in(StandIn::Hash, file).as_deref(), hash, "{file}");
