@@ -146,7 +146,7 @@ fn by_user(tenant: &config::Tenant) -> bool {
 /// Rounded up: what is said is never sooner than what is meant.
 pub fn whole_seconds(duration: Duration) -> u32 {
     let more = u64::from(duration.subsec_nanos() > 0);
-    u32::try_from(duration.as_secs() + more).unwrap_or(u32::MAX)
+    u32::try_from(duration.as_secs().saturating_add(more)).unwrap_or(u32::MAX)
 }
 
 /// When the users of a tenant logged in last, as long as it matters. Clones share

@@ -22,7 +22,7 @@ struct Offer {
 impl Offer {
     fn lines(self) -> Vec<&'static str> {
         let Offer { user, sasl, stls } = self;
-        let some = [user, sasl, "LANG", stls, IMPLEMENTATION];
+        let some = [user, sasl, "UTF8 USER", "LANG", stls, IMPLEMENTATION];
         let all = ALWAYS.into_iter().chain(some);
         all.filter(|line| !line.is_empty()).collect()
     }
