@@ -411,7 +411,7 @@ where
             starttls: self.peer.tls == ListenerTls::StartTls && self.serving.tls.is_some(),
             plaintext_login: offer.password(tls, self.peer.client.ip()),
             mechanisms: offer
-                .mechanisms
+                .mechanisms()
                 .iter()
                 .filter(|mechanism| *mechanism != Mechanism::External || certificate.is_some())
                 .collect(),

@@ -10,13 +10,14 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use restante_pop3::Decoy;
 use tracing::warn;
 
 use crate::backend::{Accepts, Authenticator};
 use crate::config::{self, Config, Place, Problem, Problems};
 use crate::plugin::{MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
-use crate::tenant::{Serving, SessionSettings, Tenant, Tenants};
+use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
 
 /// The generation that new sessions get.
@@ -51,7 +52,8 @@ pub async fn build(
         file: file.to_owned(),
         problems: Vec::new(),
     };
-    let plugins = builder.plugins(config, runtime).await;
+    let decoy = tenant::decoy(&config.server, decoy_secret);
+    let plugins = builder.plugins(config, runtime, &decoy).await;
     let mut tenants = Tenants::new();
     for tenant in &config.tenants {
         let trusted = builder.trusted(config, tenant, &plugins);
@@ -73,7 +75,7 @@ pub async fn build(
         Ok(Serving {
             tenants,
             tls,
-            settings: SessionSettings::new(&config.server, &config.tenants, decoy_secret),
+            settings: SessionSettings::new(&config.server, &config.tenants, decoy),
         })
     } else {
         Err(Problems(builder.problems))
@@ -97,12 +99,14 @@ impl Builder {
         });
     }
 
-    async fn plugins(&mut self, config: &Config, runtime: &Arc<Runtime>) -> Plugins {
+    async fn plugins(&mut self, config: &Config, runtime: &Arc<Runtime>, decoy: &Decoy) -> Plugins {
         let mut plugins = Plugins::new();
         let file = self.file.clone();
         for wanted in &config.plugins {
             let (task_runtime, task_plugin) = (runtime.clone(), wanted.clone());
-            let made = tokio::task::spawn_blocking(move || task_runtime.plugin(&task_plugin)).await;
+            let task_decoy = decoy.clone();
+            let making = move || task_runtime.plugin(&task_plugin, &task_decoy);
+            let made = tokio::task::spawn_blocking(making).await;
             match made {
                 Ok(Ok(plugin)) => {
                     for words in plugin.ungranted() {

@@ -205,6 +205,14 @@ impl Pop3 {
         self.stream.socket().try_clone().unwrap()
     }
 
+    /// Takes one line, whatever it is: a challenge of SASL is no status line.
+    pub fn line(&mut self) -> String {
+        let line = self.octet_line();
+        let line = line.unwrap_or_else(|| panic!("the server closed instead of answering"));
+        let line = String::from_utf8(line).unwrap();
+        line.strip_suffix("\r\n").unwrap().to_owned()
+    }
+
     /// Takes one status line.
     pub fn status(&mut self) -> Status {
         self.status_if_open()

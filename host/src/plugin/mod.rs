@@ -36,6 +36,7 @@ mod trust;
 use std::path::Path;
 use std::sync::Arc;
 
+use restante_pop3::Decoy;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -118,8 +119,13 @@ impl Runtime {
     }
 
     /// Makes a configured plugin ready. May compile for seconds: not for the
-    /// event loop.
-    pub fn plugin(self: &Arc<Self>, plugin: &config::Plugin) -> Result<Arc<Plugin>, PluginError> {
+    /// event loop. `salts`: what SCRAM keys are made with that a plugin has none
+    /// of its own for.
+    pub fn plugin(
+        self: &Arc<Self>,
+        plugin: &config::Plugin,
+        salts: &Decoy,
+    ) -> Result<Arc<Plugin>, PluginError> {
         let (compiled, signed) =
             self.catalog
                 .load(&plugin.component, plugin.sha256.as_ref(), &plugin.demands)?;
@@ -136,6 +142,7 @@ impl Runtime {
             limits: plugin.limits.clone(),
             signed,
             http,
+            salts: salts.clone(),
             compiled,
             breaker: Breaker::new(plugin.name.as_str().into()),
             runtime: self.clone(),
@@ -159,6 +166,7 @@ pub struct Plugin {
     signed: Signed,
     /// None: it was granted no origin.
     http: Option<Arc<http::Client>>,
+    salts: Decoy,
     compiled: Arc<Compiled>,
     breaker: Arc<Breaker>,
     runtime: Arc<Runtime>,
