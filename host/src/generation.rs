@@ -104,10 +104,9 @@ impl Builder {
         let file = self.file.clone();
         for wanted in &config.plugins {
             let (task_runtime, task_plugin) = (runtime.clone(), wanted.clone());
-            let salts = decoy.clone();
-            let made =
-                tokio::task::spawn_blocking(move || task_runtime.plugin(&task_plugin, &salts))
-                    .await;
+            let task_decoy = decoy.clone();
+            let making = move || task_runtime.plugin(&task_plugin, &task_decoy);
+            let made = tokio::task::spawn_blocking(making).await;
             match made {
                 Ok(Ok(plugin)) => {
                     for words in plugin.ungranted() {
