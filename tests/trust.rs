@@ -217,24 +217,6 @@ fn reload_to_a_changed_component_changes_nothing() {
 // ---- imports
 
 #[test]
-fn http_without_a_grant_is_refused_in_words() {
-    let (site, component) = store_in_a_file();
-    let text = "(component
-           (import \"wasi:http/outgoing-handler@0.2.0\" (instance (export \"handle\" (func))))
-           (instance $i)
-           (export \"restante:plugin/store@0.1.0\" (instance $i)))";
-    fs::write(&component, wat::parse_str(text).unwrap()).unwrap();
-    refused(
-        &site,
-        &[
-            "[plugin.mail]",
-            "wasi:http/outgoing-handler@0.2.0",
-            "no grant",
-        ],
-    );
-}
-
-#[test]
 fn files_without_a_grant_are_warned_of() {
     let (mut site, _) = store_in_a_file();
     told(&check(&site), 0, &[]);
@@ -473,7 +455,7 @@ fn compile_bombs_are_refused_and_nobody_notices() {
             "CPU time",
             "compile-time",
         ]);
-        assert!(took < Duration::from_secs(30), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(60), "{name}: {took:?}");
         assert!(
             longest < Duration::from_secs(2),
             "{name}: RETR took {longest:?}"
