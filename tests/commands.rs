@@ -170,6 +170,85 @@ fn printed_hash_opens_a_maildrop() {
 }
 
 #[test]
+fn every_scheme_opens_a_maildrop() {
+    const PASSWORD: &str = "p\u{e4}ssword";
+    let site = Site::new();
+    let input = site.path().join("password");
+    fs::write(&input, format!("{PASSWORD}\n")).unwrap();
+    let hash = |arguments: &[&str]| {
+        let finished = run_to_end(
+            Command::new(binary())
+                .arg("hash-password")
+                .args(arguments)
+                .stdin(File::open(&input).unwrap()),
+        );
+        assert_eq!(finished.code, Some(0), "{finished:#?}");
+        finished.stdout.strip_suffix('\n').unwrap().to_owned()
+    };
+    let mut lines = String::new();
+    let mut users = Vec::new();
+    for (arguments, begin) in [
+        (&["--scheme", "argon2id"][..], "{ARGON2ID}$argon2id$"),
+        (&["--scheme", "scrypt"], "{SCRYPT}$scrypt$"),
+        (&["--scheme", "bcrypt"], "{BLF-CRYPT}$2y$"),
+        (&["--scheme", "sha512-crypt"], "{SHA512-CRYPT}$6$"),
+        (&["--scheme", "scram-sha-256"], "{SCRAM-SHA-256}4096,"),
+        (
+            &["--scheme", "scram-sha-1", "--iterations", "10000"],
+            "{SCRAM-SHA-1}10000,",
+        ),
+        (
+            &["--scheme", "bcrypt", "--scheme", "scram-sha-256"],
+            "{BLF-CRYPT}$2y$",
+        ),
+    ] {
+        let hash = hash(arguments);
+        assert!(hash.starts_with(begin), "{hash}");
+        let both = hash.contains("|{SCRAM-SHA-256}4096,");
+        assert_eq!(both, arguments.len() == 4 && arguments[2] == "--scheme");
+        let user = format!("user-{}", users.len());
+        lines += &format!("{user}:{hash}\n");
+        users.push(user);
+    }
+    fs::write(site.path().join("users/passwd"), lines).unwrap();
+    let server = site.start();
+    for user in users {
+        Pop3::login(server.pop3(), &user, PASSWORD).quit();
+        let mut client = Pop3::connect(server.pop3());
+        let wrong = client.authenticate(&user, "password");
+        assert!(!wrong.ok && wrong.text.starts_with("[AUTH] "), "{wrong:?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn what_cannot_be_hashed_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("password");
+    fs::write(&input, "x".repeat(73)).unwrap();
+    for (arguments, code, words) in [
+        (&["--scheme", "md5"][..], 2, "scram-sha-256"),
+        (&["--iterations", "4095"], 2, "4096"),
+        (&["--scheme", "bcrypt"], 1, "72 octets"),
+        (
+            &["--scheme", "scram-sha-1", "--iterations", "4000001"],
+            1,
+            "4000000 iterations",
+        ),
+    ] {
+        let finished = run_to_end(
+            Command::new(binary())
+                .arg("hash-password")
+                .args(arguments)
+                .stdin(File::open(&input).unwrap()),
+        );
+        assert_eq!(finished.code, Some(code), "{finished:#?}");
+        assert_eq!(finished.stdout, "");
+        assert!(finished.stderr.contains(words), "{finished:#?}");
+    }
+}
+
+#[test]
 fn no_password_is_no_hash() {
     let directory = tempfile::tempdir().unwrap();
     let input = directory.path().join("nothing");

@@ -133,6 +133,8 @@ fn same(what: &str, got: &[u8], wanted: &[u8]) {
 fn served(deliver: impl Fn(&mut Maildir, usize, &[u8])) {
     let mut site = Site::new();
     site.user("ada", "secret of ada");
+    // As it is stored; tests/surrogates.rs has the rest.
+    site.server = "utf8 = \"off\"\n".to_owned();
     let mut maildir = site.maildir("ada");
     let mut names = Vec::new();
     for (position, (name, octets)) in all_messages().into_iter().enumerate() {

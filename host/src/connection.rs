@@ -45,6 +45,7 @@ use crate::waiting::Place;
 
 use login::{Open, Proving};
 use refusal::refusal_for;
+use retrieve::Wanted;
 pub use wire::INPUT_OCTETS;
 use wire::Wire;
 
@@ -293,11 +294,17 @@ where
                     message,
                     octets,
                     body_lines,
-                    utf8: _,
+                    utf8,
                 }) => {
                     let open = open.as_mut().expect("open until UPDATE");
                     let before = self.session.summary().retr;
-                    let done = Box::pin(self.retrieve(open, message, octets, body_lines)).await;
+                    let wanted = Wanted {
+                        message,
+                        octets,
+                        body_lines,
+                        utf8,
+                    };
+                    let done = Box::pin(self.retrieve(open, wanted)).await;
                     if self.session.summary().retr > before {
                         open.retrieved(message);
                     }
@@ -404,7 +411,7 @@ where
             starttls: self.peer.tls == ListenerTls::StartTls && self.serving.tls.is_some(),
             plaintext_login: offer.password(tls, self.peer.client.ip()),
             mechanisms: offer
-                .mechanisms
+                .mechanisms()
                 .iter()
                 .filter(|mechanism| *mechanism != Mechanism::External || certificate.is_some())
                 .collect(),

@@ -5,16 +5,19 @@
 //! and it lives on until its last session ends. Together with `main` the only
 //! room that names [`crate::plugin`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use restante_pop3::Decoy;
+use tracing::warn;
 
 use crate::backend::{Accepts, Authenticator};
 use crate::config::{self, Config, Place, Problem, Problems};
 use crate::plugin::{MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
-use crate::tenant::{Serving, SessionSettings, Tenant, Tenants};
+use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
 
 /// The generation that new sessions get.
@@ -49,10 +52,12 @@ pub async fn build(
         file: file.to_owned(),
         problems: Vec::new(),
     };
-    let plugins = builder.plugins(config, runtime).await;
+    let decoy = tenant::decoy(&config.server, decoy_secret);
+    let plugins = builder.plugins(config, runtime, &decoy).await;
     let mut tenants = Tenants::new();
     for tenant in &config.tenants {
-        if let Some(mut built) = builder.tenant(tenant, &plugins) {
+        let trusted = builder.trusted(config, tenant, &plugins);
+        if let Some(mut built) = builder.tenant(tenant, &trusted) {
             if let Some(old) = previous.and_then(|previous| previous.tenants.named(&tenant.name)) {
                 built.sessions = old.sessions.clone();
                 built.last_logins = old.last_logins.clone();
@@ -70,7 +75,7 @@ pub async fn build(
         Ok(Serving {
             tenants,
             tls,
-            settings: SessionSettings::new(&config.server, &config.tenants, decoy_secret),
+            settings: SessionSettings::new(&config.server, &config.tenants, decoy),
         })
     } else {
         Err(Problems(builder.problems))
@@ -94,13 +99,20 @@ impl Builder {
         });
     }
 
-    async fn plugins(&mut self, config: &Config, runtime: &Arc<Runtime>) -> Plugins {
+    async fn plugins(&mut self, config: &Config, runtime: &Arc<Runtime>, decoy: &Decoy) -> Plugins {
         let mut plugins = Plugins::new();
+        let file = self.file.clone();
         for wanted in &config.plugins {
             let (task_runtime, task_plugin) = (runtime.clone(), wanted.clone());
-            let made = tokio::task::spawn_blocking(move || task_runtime.plugin(&task_plugin)).await;
+            let task_decoy = decoy.clone();
+            let making = move || task_runtime.plugin(&task_plugin, &task_decoy);
+            let made = tokio::task::spawn_blocking(making).await;
             match made {
                 Ok(Ok(plugin)) => {
+                    for words in plugin.ungranted() {
+                        let (file, line) = (file.display(), wanted.place.line);
+                        warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);
+                    }
                     if let Some(user) = config.tenants.iter().find(|one| one.uses(&wanted.name)) {
                         let accepts = self.ask(wanted, user, &plugin).await;
                         plugins.insert(wanted.name.clone(), (plugin, accepts));
@@ -156,6 +168,29 @@ impl Builder {
             format!("[plugin.{}] fails when it {when}", wanted.name),
             Some("the log line above says why"),
         );
+    }
+
+    /// Those of the tenant's plugins that are signed as it wants them.
+    fn trusted(&mut self, config: &Config, tenant: &config::Tenant, plugins: &Plugins) -> Plugins {
+        let mut trusted = Plugins::new();
+        for wanted in tenant.plugins().collect::<BTreeSet<_>>() {
+            let Some((plugin, accepts)) = plugins.get(wanted) else {
+                continue;
+            };
+            let section = config.plugins.iter().find(|plugin| plugin.name == wanted);
+            let demand = section.map(|plugin| config.demand(plugin, Some(tenant)));
+            match plugin.trusted(&demand.unwrap_or_default()) {
+                Ok(()) => {
+                    trusted.insert(wanted.to_owned(), (plugin.clone(), *accepts));
+                }
+                Err(error) => self.problem(
+                    Some(tenant.place),
+                    format!("[tenant.{}] plugin `{wanted}`: {error}", tenant.name),
+                    None,
+                ),
+            }
+        }
+        trusted
     }
 
     fn tenant(&mut self, tenant: &config::Tenant, plugins: &Plugins) -> Option<Tenant> {

@@ -24,6 +24,7 @@ pub mod plugin;
 pub mod policy;
 pub mod proxy;
 pub mod shutdown;
+pub mod signature;
 pub mod template;
 pub mod tenant;
 pub mod tls;

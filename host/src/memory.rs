@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use restante_pop3::{Listing, Measure};
+use hmac::{Hmac, KeyInit, Mac};
+use md5::{Digest, Md5};
+use restante_pop3::{DigestAlgorithm, Listing, Measure, ScramHash, ScramKeys};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tracing::warn;
 
@@ -15,6 +18,11 @@ use crate::backend::{
     Accepts, Account, Authenticator, Connection, Content, Credentials, Denial, Entries, Failure,
     Maildrop, Store,
 };
+use crate::passwords::ScramSecret;
+
+/// Of every user's SCRAM keys.
+const SCRAM_ITERATIONS: u32 = 4096;
+const SCRAM_SALT_OCTETS: usize = 16;
 
 /// One message, as it is kept.
 #[derive(Debug, Clone)]
@@ -28,21 +36,42 @@ pub struct Mail {
 }
 
 /// Users and their mail.
-#[derive(Default)]
 pub struct Memory {
+    accepts: Mutex<Accepts>,
     users: Mutex<HashMap<String, User>>,
+    /// Whose each is.
+    tokens: Mutex<HashMap<String, String>>,
     maildrops: Arc<Mutex<HashMap<String, Vec<Mail>>>>,
 }
 
 struct User {
     password: String,
     account: Account,
+    /// Others that this user may act as.
+    others: Vec<String>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory::new()
+    }
 }
 
 impl Memory {
     /// Nobody and nothing.
     pub fn new() -> Self {
-        Self::default()
+        Memory {
+            accepts: Mutex::new(Accepts::PASSWORD),
+            users: Mutex::default(),
+            tokens: Mutex::default(),
+            maildrops: Arc::default(),
+        }
+    }
+
+    /// Judges these kinds of credentials, and not passwords alone. To be said before
+    /// it is put to work.
+    pub fn accept(&self, accepts: Accepts) {
+        *lock(&self.accepts) = accepts;
     }
 
     /// Adds a user, or replaces the one of this name.
@@ -55,8 +84,21 @@ impl Memory {
         let user = User {
             password: password.into(),
             account,
+            others: Vec::new(),
         };
         lock(&self.users).insert(name.into(), user);
+    }
+
+    /// A user who is there may act as another one.
+    pub fn let_act_as(&self, name: &str, other: &str) {
+        if let Some(user) = lock(&self.users).get_mut(name) {
+            user.others.push(other.into());
+        }
+    }
+
+    /// Adds an access token of a user.
+    pub fn add_token(&self, token: &str, name: &str) {
+        lock(&self.tokens).insert(token.into(), name.into());
     }
 
     /// Delivers a message behind those that are there.
@@ -84,7 +126,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[async_trait]
 impl Authenticator for Memory {
     fn accepts(&self) -> Accepts {
-        Accepts::PASSWORD
+        *lock(&self.accepts)
     }
 
     async fn authenticate(
@@ -92,27 +134,112 @@ impl Authenticator for Memory {
         _connection: &Arc<Connection>,
         credentials: &Credentials,
     ) -> Result<Account, Denial> {
-        let Credentials::Password {
-            user,
-            acting_as,
-            secret,
-        } = credentials
-        else {
-            return Err(Denial::Unknown);
-        };
-        let users = lock(&self.users);
-        let user = users.get(user).ok_or(Denial::Unknown)?;
-        let right = user.password.as_bytes().ct_eq(secret.expose().as_bytes());
-        // Nobody may act for anybody else here.
-        let myself = acting_as
-            .as_ref()
-            .is_none_or(|other| *other == user.account.user);
-        if bool::from(right) && myself {
-            Ok(user.account.clone())
-        } else {
-            Err(Denial::Rejected)
+        match credentials {
+            Credentials::Password {
+                user,
+                acting_as,
+                secret,
+            } => {
+                let right = |password: &str| same(password, secret.expose());
+                self.with_password(user, acting_as.as_deref(), right)
+            }
+            Credentials::Digest {
+                user,
+                algorithm,
+                challenge,
+                response,
+            } => {
+                let right =
+                    |password: &str| same(&digest(*algorithm, challenge, password), response);
+                self.with_password(user, None, right)
+            }
+            Credentials::Bearer { user, token } => {
+                let name = lock(&self.tokens).get(token.expose()).cloned();
+                let name = name.ok_or(Denial::Rejected)?;
+                if user.as_ref().is_some_and(|user| *user != name) {
+                    return Err(Denial::Rejected);
+                }
+                let users = lock(&self.users);
+                users
+                    .get(&name)
+                    .map(|user| user.account.clone())
+                    .ok_or(Denial::Rejected)
+            }
+            Credentials::Certificate { .. } => Err(Denial::Unknown),
         }
     }
+
+    async fn scram_keys(
+        &self,
+        _connection: &Arc<Connection>,
+        user: &str,
+        acting_as: Option<&str>,
+        hash: ScramHash,
+    ) -> Result<(ScramKeys, Option<Account>), Denial> {
+        let (password, account) = {
+            let users = lock(&self.users);
+            let known = users.get(user).ok_or(Denial::Unknown)?;
+            (known.password.clone(), acts(&users, known, acting_as))
+        };
+        // There is nothing here that a salt could keep from anybody.
+        let salt = &Sha256::digest(user)[..SCRAM_SALT_OCTETS];
+        let keys = ScramSecret::derive(hash, &password, salt, SCRAM_ITERATIONS)
+            .map_err(|_| Denial::Failed(Failure::internal()))?;
+        let keys = ScramKeys::new(
+            hash,
+            salt,
+            SCRAM_ITERATIONS,
+            &keys.stored_key,
+            &keys.server_key,
+        );
+        let keys = keys.map_err(|_| Denial::Failed(Failure::internal()))?;
+        Ok((keys, account))
+    }
+}
+
+impl Memory {
+    fn with_password(
+        &self,
+        user: &str,
+        acting_as: Option<&str>,
+        right: impl FnOnce(&str) -> bool,
+    ) -> Result<Account, Denial> {
+        let users = lock(&self.users);
+        let user = users.get(user).ok_or(Denial::Unknown)?;
+        if !right(&user.password) {
+            return Err(Denial::Rejected);
+        }
+        acts(&users, user, acting_as).ok_or(Denial::Rejected)
+    }
+}
+
+/// The account of a user, or of another whom it may act as.
+fn acts(users: &HashMap<String, User>, user: &User, acting_as: Option<&str>) -> Option<Account> {
+    match acting_as {
+        Some(other) if other != user.account.user => {
+            let may = user.others.iter().any(|one| one == other);
+            let other = users.get(other).filter(|_| may)?;
+            Some(other.account.clone())
+        }
+        _ => Some(user.account.clone()),
+    }
+}
+
+/// In lower-case hexadecimal.
+fn digest(algorithm: DigestAlgorithm, challenge: &str, password: &str) -> String {
+    let octets = match algorithm {
+        DigestAlgorithm::Md5 => Md5::digest(format!("{challenge}{password}")),
+        DigestAlgorithm::HmacMd5 => <Hmac<Md5> as KeyInit>::new_from_slice(password.as_bytes())
+            .expect("HMAC takes a key of any length")
+            .chain_update(challenge)
+            .finalize()
+            .into_bytes(),
+    };
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
 #[async_trait]

@@ -14,17 +14,25 @@
 //!   `{PBKDF2-SHA256}ITERATIONS$SALT$DIGEST`, both with `.` for `+`;
 //! - crypt(3) strings: bcrypt (`$2a$`, `$2b$`, `$2y$`), sha512-crypt (`$6$`),
 //!   sha256-crypt (`$5$`);
+//! - `{SCRAM-SHA-256}` and `{SCRAM-SHA-1}`, as Dovecot writes SCRAM's keys;
 //! - `{PLAIN}`, `{CLEAR}`, `{CLEARTEXT}`: the rest is the password itself. Without
 //!   one of these a string is never compared in the clear.
+
+mod make;
+mod scram;
 
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use password_hash::PasswordVerifier;
 use password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use password_hash::{PasswordHasher, PasswordVerifier};
+use restante_pop3::{Preparation, ScramHash, Unprepared, saslprep};
 use sha2::{Sha256, Sha512};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
+
+pub use make::{Scheme, hash};
+pub use scram::ScramSecret;
 
 /// The most that one hash may ask of this machine in one respect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,16 +88,13 @@ const SCRYPT_WORK: Limit = Limit::new("scrypt work (N × r × p)", 512 * MIB, "o
 const PBKDF2_WORK: Limit = Limit::new("pbkdf2 work (i × blocks)", 4_000_000, "iterations");
 /// Each step doubles the time; 15 is about two seconds, usual are 10 to 12.
 const BCRYPT_COST: Limit = Limit::new("bcrypt cost", 15, "doublings");
+/// 4096 is usual, and has to be: clients compute them too.
+const SCRAM_ITERATIONS: Limit = Limit::new("SCRAM iterations", 4_000_000, "iterations");
 /// Usual are 5,000 to 656,000; this is about a second with a short secret.
 const SHA_CRYPT_ROUNDS: Limit = Limit::new("sha-crypt rounds", 1_000_000, "rounds");
 /// Every round hashes the secret again, up to twice: a long secret must not turn
 /// allowed rounds into minutes. A million rounds still leave 128 octets.
 const SHA_CRYPT_WORK: Limit = Limit::new("sha-crypt rounds × secret", 128_000_000, "octets");
-
-/// What [`hash`] spends: OWASP's setting for argon2id.
-const NEW_MEMORY_KIB: u32 = 19 * 1024;
-const NEW_PASSES: u32 = 2;
-const NEW_LANES: u32 = 1;
 
 /// crypt(3) takes no more of a SHA-crypt salt, so no stored string has more.
 const SHA_CRYPT_SALT_OCTETS: usize = 16;
@@ -118,6 +123,12 @@ pub enum HashError {
     /// The secret to be hashed is empty.
     #[error("an empty secret is no secret")]
     EmptySecret,
+    /// The secret to be hashed has a NUL, which the scheme knows as its end.
+    #[error("the scheme takes no secret with a NUL in it")]
+    Nul,
+    /// The secret to be hashed is none that SASLprep (RFC 4013) allows to store.
+    #[error("SCRAM does not take this secret (RFC 4013): {0}")]
+    Unprepared(Unprepared),
     /// The machine: the memory that the hash needs is not there at the moment.
     #[error("not enough memory to compute the hash")]
     OutOfMemory,
@@ -173,6 +184,12 @@ const SCHEMES: [(&str, &[Form]); 11] = [
     ),
 ];
 
+/// The schemes whose rest is SCRAM's keys.
+const SCRAM: [(&str, ScramHash); 2] = [
+    ("SCRAM-SHA-256", ScramHash::Sha256),
+    ("SCRAM-SHA-1", ScramHash::Sha1),
+];
+
 /// The schemes whose rest is the password as it is.
 const IN_THE_CLEAR: [&str; 3] = ["PLAIN", "CLEAR", "CLEARTEXT"];
 
@@ -183,8 +200,9 @@ const IN_THE_CLEAR: [&str; 3] = ["PLAIN", "CLEAR", "CLEARTEXT"];
 /// everywhere, since the hashes that exist were made so.
 ///
 /// # Errors
-/// Everything of [`HashError`] but `EmptySecret` and `NoSalt`: the string is not
-/// understood or asks for too much, or the secret is too long.
+/// That the string is not understood or asks for too much, that the secret is too
+/// long, or that there is no memory: what else there is of [`HashError`] is for new
+/// hashes.
 pub fn verify(hash: &str, secret: &str) -> Result<bool, HashError> {
     HASH_LENGTH.admits(hash.len() as u128)?;
     SECRET_LENGTH.admits(secret.len() as u128)?;
@@ -194,6 +212,12 @@ pub fn verify(hash: &str, secret: &str) -> Result<bool, HashError> {
     let (scheme, body) = rest.split_once('}').ok_or(HashError::UnknownForm)?;
     if IN_THE_CLEAR.iter().any(|s| s.eq_ignore_ascii_case(scheme)) {
         return plain(body, secret);
+    }
+    if let Some((_, hash)) = SCRAM
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(scheme))
+    {
+        return scram::verify(*hash, body, secret);
     }
     let (_, announced) = SCHEMES
         .iter()
@@ -212,32 +236,6 @@ pub fn verify(hash: &str, secret: &str) -> Result<bool, HashError> {
             check(form, body, secret)
         }
     }
-}
-
-/// A new hash of `secret`: argon2id as a PHC string behind `{ARGON2ID}`, with a
-/// random salt, 19 MiB, two passes and one lane.
-///
-/// # Errors
-/// The secret is empty or too long, or the machine has no memory or no salt.
-pub fn hash(secret: &str) -> Result<String, HashError> {
-    SECRET_LENGTH.admits(secret.len() as u128)?;
-    if secret.is_empty() {
-        return Err(HashError::EmptySecret);
-    }
-    let params = Params::new(
-        NEW_MEMORY_KIB,
-        NEW_PASSES,
-        NEW_LANES,
-        Some(Params::DEFAULT_OUTPUT_LEN),
-    )
-    .expect("the settings for new hashes are within argon2's own limits");
-    let phc = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password(secret.as_bytes())
-        .map_err(|error| match error {
-            password_hash::Error::OutOfMemory => HashError::OutOfMemory,
-            _ => HashError::NoSalt,
-        })?;
-    Ok(format!("{{ARGON2ID}}{phc}"))
 }
 
 fn form_of(hash: &str) -> Result<Form, HashError> {
@@ -261,12 +259,28 @@ fn check(form: Form, hash: &str, secret: &str) -> Result<bool, HashError> {
     }
 }
 
-/// Both are laid into buffers of one length, so that not even their lengths show.
+/// As they are, or as SASLprep has them: SASL's mechanisms prepare what a client
+/// shows, and what is kept may not be prepared yet (RFC 4616 section 2).
 fn plain(password: &str, secret: &str) -> Result<bool, HashError> {
     // A line cut short must not become a mailbox without a password.
     if password.is_empty() {
         return Err(HashError::Malformed("{PLAIN}"));
     }
+    let prepared = |text| {
+        let prepared = saslprep(text, Preparation::Query).ok()?.into_owned();
+        let prepared = Zeroizing::new(prepared);
+        (prepared.len() <= SECRET_OCTETS).then_some(prepared)
+    };
+    let same_prepared = match (prepared(password), prepared(secret)) {
+        (Some(password), Some(secret)) => same(&password, &secret),
+        _ => Choice::from(0),
+    };
+    Ok((same(password, secret) | same_prepared).into())
+}
+
+/// Both, of at most [`SECRET_OCTETS`], are laid into buffers of one length, so that
+/// not even their lengths show.
+fn same(password: &str, secret: &str) -> Choice {
     let padded = |text: &str| {
         let mut buffer = Zeroizing::new([0; SECRET_OCTETS]);
         buffer[..text.len()].copy_from_slice(text.as_bytes());
@@ -274,7 +288,7 @@ fn plain(password: &str, secret: &str) -> Result<bool, HashError> {
     };
     let same_octets = padded(password)[..].ct_eq(&padded(secret)[..]);
     let same_length = password.len().ct_eq(&secret.len());
-    Ok((same_octets & same_length).into())
+    same_octets & same_length
 }
 
 fn argon2(algorithm: Algorithm, hash: &str, secret: &str) -> Result<bool, HashError> {

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use restante_pop3::{Decoy, Discovery, Language, Mechanism, Mechanisms};
+use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
-use crate::config::{self, PlaintextLogin, TenantLimits};
+use crate::config::{self, PlaintextLogin, TenantLimits, Utf8};
 use crate::names::ServerNames;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
@@ -21,6 +21,11 @@ use crate::tls::Contexts;
 
 /// Octets of a SCRAM salt, as nearly everybody makes them.
 const SCRAM_SALT_OCTETS: usize = 16;
+
+/// What SCRAM shows of users whom nobody knows; `secret` is [`Decoy::new`]'s.
+pub fn decoy(server: &config::Server, secret: [u8; 32]) -> Decoy {
+    Decoy::new(secret, server.scram_iterations, SCRAM_SALT_OCTETS)
+}
 
 /// What new sessions are served with. A session keeps the one it began with.
 pub struct Serving {
@@ -45,6 +50,8 @@ pub struct SessionSettings {
     pub handshake_timeout: Duration,
     /// For the client to take one more octet.
     pub write_timeout: Duration,
+    /// What a client gets that has not said UTF8.
+    pub utf8: Utf8,
     /// From PASS to the answer that the login failed.
     pub failure_delay: Growth,
     /// The server's name, as APOP and CRAM-MD5 put it in their challenges.
@@ -52,12 +59,8 @@ pub struct SessionSettings {
 }
 
 impl SessionSettings {
-    /// As the configuration has them; `decoy_secret` is [`Decoy::new`]'s.
-    pub fn new(
-        server: &config::Server,
-        tenants: &[config::Tenant],
-        decoy_secret: [u8; 32],
-    ) -> Self {
+    /// As the configuration has them; `decoy` as [`decoy`] makes it.
+    pub fn new(server: &config::Server, tenants: &[config::Tenant], decoy: Decoy) -> Self {
         let (expire, login_delay_seconds) = policy::announced(tenants);
         let limits = &server.limits;
         let mut protocol = restante_pop3::Settings {
@@ -65,14 +68,11 @@ impl SessionSettings {
             implementation: server
                 .implementation
                 .then(|| concat!("restante-", env!("CARGO_PKG_VERSION")).to_owned()),
+            utf8: server.utf8 != Utf8::Off,
             language: Some(Language::English),
             expire,
             login_delay_seconds,
-            decoy: Some(Decoy::new(
-                decoy_secret,
-                server.scram_iterations,
-                SCRAM_SALT_OCTETS,
-            )),
+            decoy: Some(decoy),
             discovery: Discovery {
                 scope: server.oauth.scope.clone(),
                 openid_configuration: server.oauth.configuration.clone(),
@@ -89,6 +89,7 @@ impl SessionSettings {
             autologout: limits.autologout,
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.write_timeout,
+            utf8: server.utf8,
             failure_delay: Growth {
                 first: limits.failure_delay,
                 longest: limits.longest_failure_delay,
@@ -161,6 +162,14 @@ impl Tenant {
             PlaintextLogin::Always => true,
             PlaintextLogin::Never => false,
             PlaintextLogin::Loopback => client.to_canonical().is_loopback(),
+        }
+    }
+
+    /// Did it turn on what makes such digests: APOP, CRAM-MD5?
+    pub fn allows_digest(&self, algorithm: DigestAlgorithm) -> bool {
+        match algorithm {
+            DigestAlgorithm::Md5 => self.apop,
+            DigestAlgorithm::HmacMd5 => self.cram_md5,
         }
     }
 
@@ -274,7 +283,10 @@ pub struct Tenants {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Offer {
     /// Every mechanism that somebody can answer for.
-    pub mechanisms: Mechanisms,
+    answered: Mechanisms,
+    /// SCRAM's, where somebody judges passwords and has no keys: clients like SCRAM
+    /// better, and would lock such users out.
+    withheld: Mechanisms,
     /// APOP.
     pub apop: bool,
     /// USER and PASS over TLS, from this machine in the clear, from anywhere in
@@ -285,7 +297,19 @@ pub struct Offer {
 impl Offer {
     fn of(tenant: &Tenant) -> Self {
         let accepts = tenant.accepts();
-        let mechanisms = Mechanism::ALL
+        let withheld = Mechanism::ALL
+            .into_iter()
+            .filter(|mechanism| {
+                let has_keys = |one: Accepts| match mechanism {
+                    Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => one.scram_sha1,
+                    Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => one.scram_sha256,
+                    _ => true,
+                };
+                let mut all = tenant.authenticators.iter().map(|one| one.accepts());
+                all.any(|one| one.password && !has_keys(one))
+            })
+            .collect();
+        let answered = Mechanism::ALL
             .into_iter()
             .filter(|mechanism| match mechanism {
                 Mechanism::Plain | Mechanism::Login => accepts.password,
@@ -299,10 +323,19 @@ impl Offer {
         let loopback = tenant.plaintext_login != PlaintextLogin::Never;
         let always = tenant.plaintext_login == PlaintextLogin::Always;
         Offer {
-            mechanisms,
+            answered,
+            withheld,
             apop: accepts.digest && tenant.apop,
             password: [true, loopback, always].map(|allowed| allowed && accepts.password),
         }
+    }
+
+    /// The mechanisms.
+    pub fn mechanisms(&self) -> Mechanisms {
+        self.answered
+            .iter()
+            .filter(|mechanism| !self.withheld.contains(*mechanism))
+            .collect()
     }
 
     /// Whether a password may come over a connection like this.
@@ -312,9 +345,10 @@ impl Offer {
     }
 
     fn with(self, other: Offer) -> Offer {
-        let mechanisms = self.mechanisms.iter().chain(other.mechanisms.iter());
+        let both = |one: Mechanisms, other: Mechanisms| one.iter().chain(other.iter()).collect();
         Offer {
-            mechanisms: mechanisms.collect(),
+            answered: both(self.answered, other.answered),
+            withheld: both(self.withheld, other.withheld),
             apop: self.apop | other.apop,
             password: std::array::from_fn(|at| self.password[at] | other.password[at]),
         }
@@ -496,6 +530,57 @@ mod tests {
             );
             assert!(offer.password(true, far));
         }
+    }
+
+    #[test]
+    fn scram_is_offered_where_it_locks_nobody_out() {
+        let password = Accepts::PASSWORD;
+        let sha256 = Accepts {
+            scram_sha256: true,
+            ..password
+        };
+        let both = Accepts {
+            scram_sha1: true,
+            ..sha256
+        };
+        let bearer = Accepts {
+            bearer: true,
+            ..Accepts::default()
+        };
+        let tenant = |name: &str, all: &[Accepts]| {
+            let authenticators = all.iter().map(|accepts| {
+                let memory = Memory::new();
+                memory.accept(*accepts);
+                Arc::new(memory) as Arc<dyn Authenticator>
+            });
+            Arc::new(Tenant::new(
+                name,
+                authenticators.collect(),
+                Arc::new(Memory::new()),
+            ))
+        };
+        let scram = |offer: Offer| {
+            let mechanisms = offer.mechanisms();
+            [Mechanism::ScramSha1, Mechanism::ScramSha256].map(|one| mechanisms.contains(one))
+        };
+        for (all, expected) in [
+            (&[password][..], [false, false]),
+            (&[sha256], [false, true]),
+            (&[both], [true, true]),
+            (&[both, sha256], [false, true]),
+            (&[both, password], [false, false]),
+            (&[both, bearer], [true, true]),
+        ] {
+            assert_eq!(scram(Offer::of(&tenant("t", all))), expected, "{all:?}");
+        }
+        let mut tenants = Tenants::new();
+        let names = |name: &str| [format!("pop.{name}.example")];
+        tenants.add(tenant("a", &[both]), &[], &names("a"), true);
+        assert_eq!(scram(tenants.offer(None)), [true, true]);
+        tenants.add(tenant("b", &[sha256]), &[], &names("b"), false);
+        assert_eq!(scram(tenants.offer(None)), [false, true]);
+        assert_eq!(scram(tenants.offer(Some("pop.a.example"))), [true, true]);
+        assert_eq!(scram(tenants.offer(Some("pop.b.example"))), [false, true]);
     }
 
     #[test]

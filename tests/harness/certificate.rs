@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// Files of a server certificate for `localhost` and 127.0.0.1.
+/// Files of a server certificate for `localhost`, 127.0.0.1 and whatever
+/// `*.names.example` stands for.
 #[derive(Debug)]
 pub struct Certificate {
     /// PEM of the certificate.
@@ -29,8 +30,8 @@ impl Certificate {
             CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
 
         let key = KeyPair::generate().unwrap();
-        let mut leaf =
-            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let names = ["localhost", "127.0.0.1", "*.names.example"];
+        let mut leaf = CertificateParams::new(names.map(str::to_owned)).unwrap();
         leaf.distinguished_name
             .push(DnType::CommonName, "localhost");
         let leaf = leaf.signed_by(&key, &authority).unwrap();

@@ -18,6 +18,7 @@ mod maildir;
 mod pop3;
 mod server;
 mod site;
+mod tls;
 mod tools;
 
 pub use certificate::{Certificate, private_key};
@@ -27,6 +28,7 @@ pub use maildir::Maildir;
 pub use pop3::{Pop3, Status};
 pub use server::{Finished, Process, Server, binary, run_to_end, test_guest};
 pub use site::{Listener, Plugin, Site, Tenant};
+pub use tls::Stream;
 pub use tools::{Tool, python, require};
 
 use std::time::{Duration, Instant};

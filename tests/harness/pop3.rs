@@ -4,7 +4,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use crate::PATIENCE;
+use crate::tls::Stream;
+use crate::{Certificate, PATIENCE};
 
 /// A status line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,30 +16,65 @@ pub struct Status {
     pub text: String,
 }
 
-/// One connection in the clear.
+/// One connection, in the clear or under TLS.
 #[derive(Debug)]
 pub struct Pop3 {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
     start: usize,
+    greeting: String,
 }
 
 impl Pop3 {
     /// Connects and takes the greeting, which must be positive.
     pub fn connect(address: SocketAddr) -> Pop3 {
+        let mut client = Pop3::silent(address);
+        client.greeted();
+        client
+    }
+
+    /// The same where TLS begins with the first octet.
+    pub fn connect_tls(address: SocketAddr, certificate: &Certificate) -> Pop3 {
+        let mut client = Pop3::silent(address);
+        client.stream = client.stream.under_tls("localhost", certificate);
+        client.greeted();
+        client
+    }
+
+    /// STLS, accepted, and then everything under TLS.
+    pub fn stls(mut self, certificate: &Certificate) -> Pop3 {
+        self.accepted("STLS");
+        assert!(
+            self.buffer[self.start..].is_empty(),
+            "octets in the clear behind the answer to STLS"
+        );
+        self.stream = self.stream.under_tls("localhost", certificate);
+        self
+    }
+
+    fn silent(address: SocketAddr) -> Pop3 {
         let stream = TcpStream::connect(address)
             .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut client = Pop3 {
-            stream,
+        Pop3 {
+            stream: Stream::Clear(stream),
             buffer: Vec::new(),
             start: 0,
-        };
-        let greeting = client.status();
+            greeting: String::new(),
+        }
+    }
+
+    fn greeted(&mut self) {
+        let greeting = self.status();
         assert!(greeting.ok, "greeting: {greeting:?}");
-        client
+        self.greeting = greeting.text;
+    }
+
+    /// The text of the greeting.
+    pub fn greeting(&self) -> &str {
+        &self.greeting
     }
 
     /// Connects and logs in with USER and PASS; both must be accepted.
@@ -151,7 +187,7 @@ impl Pop3 {
     /// The connection goes away without QUIT.
     pub fn drop_connection(self) {
         // Nobody listens any more when this fails: gone is gone.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.stream.socket().shutdown(Shutdown::Both);
     }
 
     /// Sends a line, without looking at answers.
@@ -164,9 +200,17 @@ impl Pop3 {
         self.stream.write_all(octets).unwrap();
     }
 
-    /// A second handle of the socket, to write from another thread.
+    /// A second handle of the socket, to write from another thread in the clear.
     pub fn writer(&self) -> TcpStream {
-        self.stream.try_clone().unwrap()
+        self.stream.socket().try_clone().unwrap()
+    }
+
+    /// Takes one line, whatever it is: a challenge of SASL is no status line.
+    pub fn line(&mut self) -> String {
+        let line = self.octet_line();
+        let line = line.unwrap_or_else(|| panic!("the server closed instead of answering"));
+        let line = String::from_utf8(line).unwrap();
+        line.strip_suffix("\r\n").unwrap().to_owned()
     }
 
     /// Takes one status line.
@@ -197,6 +241,17 @@ impl Pop3 {
             ok,
             text: rest.trim_start_matches(' ').to_owned(),
         })
+    }
+
+    /// Takes a challenge in the middle of AUTH: what follows `+` and its space
+    /// (RFC 5034 section 4).
+    pub fn challenge(&mut self) -> String {
+        let line = self.octet_line().expect("a challenge");
+        let line = String::from_utf8(line).unwrap();
+        line.strip_prefix("+ ")
+            .and_then(|line| line.strip_suffix("\r\n"))
+            .unwrap_or_else(|| panic!("no challenge: {line:?}"))
+            .to_owned()
     }
 
     /// Takes the lines of a multi-line answer, the terminating line included;

@@ -98,6 +98,11 @@ impl Workspace {
         command(&self.root)
     }
 
+    /// Another program that calls cargo, in the workspace's root.
+    pub(crate) fn tool(&self, program: &Path) -> Command {
+        in_root(Command::new(program), &self.root)
+    }
+
     /// The folder of the built components. That of the tests' is `test` below it.
     pub(crate) fn components(&self) -> PathBuf {
         match env::var_os(COMPONENTS_VARIABLE).filter(|folder| !folder.is_empty()) {
@@ -125,7 +130,13 @@ impl Workspace {
 }
 
 fn command(root: &Path) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    in_root(
+        Command::new(env::var_os("CARGO").unwrap_or("cargo".into())),
+        root,
+    )
+}
+
+fn in_root(mut command: Command, root: &Path) -> Command {
     command.current_dir(root);
     // What cargo told this program about itself would look to build scripts like
     // a change of theirs, and rebuild them whenever the two ways of calling cargo

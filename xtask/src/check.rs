@@ -6,14 +6,19 @@ use anyhow::Result;
 use crate::Outcome;
 use crate::build::{guest_cargo, packages};
 use crate::cargo::{self, Workspace};
+use crate::fuzz;
 use crate::step::Steps;
 use crate::wasm_target;
 
 /// Everything that can be said about the code without running it.
 pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
-    let mut steps = Steps::new(4);
+    let mut steps = Steps::new(5);
+    let fuzz_manifest = workspace.root.join("tests/fuzz/Cargo.toml");
     steps.run("formatting", || {
-        cargo::run(workspace.cargo().args(["fmt", "--all", "--", "--check"]))
+        cargo::run(workspace.cargo().args(["fmt", "--all", "--", "--check"]))?;
+        let mut fuzz = workspace.cargo();
+        fuzz.arg("fmt").arg("--manifest-path").arg(&fuzz_manifest);
+        cargo::run(fuzz.args(["--", "--check"]))
     })?;
     steps.run("clippy: the host, the tests, the commands", || {
         cargo::run(
@@ -32,6 +37,20 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
                 .args(packages(&guests))
                 .args(["--", "-D", "warnings"]),
         )
+    })?;
+    steps.run("clippy: the fuzz targets", || {
+        if !fuzz::has_cxx() {
+            eprintln!("    left out: there is no C++ compiler");
+            return Ok(());
+        }
+        let mut clippy = workspace.cargo();
+        clippy
+            .arg("clippy")
+            .arg("--manifest-path")
+            .arg(&fuzz_manifest);
+        let target = workspace.target.join("fuzz/check");
+        clippy.arg("--target-dir").arg(target);
+        cargo::run(clippy.args(["--all-targets", "--", "-D", "warnings"]))
     })?;
     Ok(Outcome::Done)
 }

@@ -7,11 +7,15 @@
 //! target that rustup adds to the toolchain in use).
 
 mod apt;
+mod bench;
 mod build;
 mod cargo;
 mod check;
+mod conformance;
 mod debian;
 mod demo;
+mod dovecot;
+mod fuzz;
 mod step;
 mod tally;
 mod test;
@@ -35,7 +39,13 @@ Usage: cargo xtask COMMAND
   plugins        build only the components (and those that tests need)
   test [ARGS]    build everything, run every test and count them;
                    ARGS go to `cargo test`: a FILTER, -p CRATE, -- --nocapture, …
+  conformance    run every test, and write docs/conformance.md
+  bench [ARGS]   build everything and measure it beside a null server and Dovecot:
+                   --quick, --row NAME, --list, …
   check          formatting and clippy, for the host and for the plugins
+  fuzz [TARGET] [--seconds N] [--smoke]
+                 build the fuzz targets and run each for N seconds (600), or for
+                   12 from the seeds alone; needs a C++ compiler
   help           this text
 
 Exit status: 0 done, 1 something failed, 2 no such command or argument.
@@ -71,8 +81,13 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
             Outcome::Done
         }
         ("demo", _) => demo::run(&Workspace::open()?, &rest)?,
+        ("bench", _) => bench::run(&Workspace::open()?, &rest)?,
         ("test", _) => test::run(&Workspace::open()?, &rest)?,
-        ("build" | "plugins" | "check", [first, ..]) => {
+        ("fuzz", _) => match fuzz::Plan::read(&rest) {
+            Ok(plan) => fuzz::run(&Workspace::open()?, &plan)?,
+            Err(problem) => return Ok(usage(&problem)),
+        },
+        ("build" | "plugins" | "check" | "conformance", [first, ..]) => {
             return Ok(usage(&format!(
                 "`{name}` takes no argument, and there is \"{}\"",
                 first.to_string_lossy()
@@ -80,6 +95,7 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
         }
         ("build", []) => build::run(&Workspace::open()?)?,
         ("plugins", []) => build::run_plugins(&Workspace::open()?)?,
+        ("conformance", []) => test::conformance(&Workspace::open()?)?,
         ("check", []) => check::run(&Workspace::open()?)?,
         _ => return Ok(usage(&format!("there is no command \"{name}\""))),
     };

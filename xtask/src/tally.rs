@@ -2,6 +2,20 @@
 //! tests" and ends with "test result: …"; what a failing test printed stands
 //! between the two and may look like either.
 
+use std::collections::BTreeMap;
+
+/// What became of one test, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    Passed,
+    Ignored,
+    Failed,
+}
+
+/// What each test came to, by the name that its program prints. Two programs may
+/// have tests of one name.
+pub(crate) type Verdicts = BTreeMap<String, Vec<Verdict>>;
+
 /// The sums over all test programs so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -19,6 +33,7 @@ pub(crate) struct Tally {
     running: Option<u64>,
     /// Programs that began and never came to a result: they crashed, or were killed.
     unfinished: u64,
+    verdicts: Verdicts,
 }
 
 impl Tally {
@@ -34,7 +49,15 @@ impl Tally {
             self.counts.failed += counts.failed;
             self.counts.skipped += counts.skipped;
             self.running = None;
+        } else if let (Some((name, verdict)), Some(_)) = (parse_verdict(line), self.running) {
+            let verdicts = self.verdicts.entry(name.to_owned()).or_default();
+            verdicts.push(verdict);
         }
+    }
+
+    /// What was said of each test so far.
+    pub(crate) fn verdicts(&self) -> &Verdicts {
+        &self.verdicts
     }
 
     /// The sums at the end, and how many test programs came to no result. Each of
@@ -82,6 +105,20 @@ fn parse_result(line: &str) -> Option<Counts> {
         failed: number("failed")?,
         skipped: number("ignored")?,
     })
+}
+
+/// "test tls::a_handshake_has_its_time ... ok", "test a - should panic ... FAILED",
+/// "test b ... ignored, it takes an hour".
+fn parse_verdict(line: &str) -> Option<(&str, Verdict)> {
+    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let verdict = match verdict {
+        "ok" => Verdict::Passed,
+        "FAILED" => Verdict::Failed,
+        _ if verdict.starts_with("ignored") => Verdict::Ignored,
+        _ => return None,
+    };
+    let name = name.strip_suffix(" - should panic").unwrap_or(name);
+    Some((name.trim_end(), verdict))
 }
 
 #[cfg(test)]
@@ -133,6 +170,30 @@ mod tests {
         let died = "running 5 tests\ntest a ... ok\n";
         assert_eq!(tally(&format!("{died}{OK}")), (counts(2, 1, 1), 1));
         assert_eq!(tally(&format!("{OK}{died}")), (counts(2, 1, 1), 1));
+    }
+
+    #[test]
+    fn each_test_has_its_verdict() {
+        use Verdict::{Failed, Ignored, Passed};
+        let text = "test early ... ok\nrunning 5 tests\ntest a::b ... ok\n\
+            test stls.txt     ... FAILED\ntest c - should panic ... ok\ntest d ... ignored, slow\n\
+            test e ... odd\n test f ... ok\n\
+            test result: ok. 3 passed; 1 failed; 1 ignored; 0 measured\ntest late ... ok\n\
+            running 1 test\ntest a::b ... FAILED\n";
+        let mut tally = Tally::default();
+        text.lines().for_each(|line| tally.line(line));
+        let verdicts: Vec<_> = tally
+            .verdicts()
+            .iter()
+            .map(|(name, verdicts)| (&**name, &**verdicts))
+            .collect();
+        let expected: [(&str, &[Verdict]); 4] = [
+            ("a::b", &[Passed, Failed]),
+            ("c", &[Passed]),
+            ("d", &[Ignored]),
+            ("stls.txt", &[Failed]),
+        ];
+        assert_eq!(verdicts, expected);
     }
 
     #[test]

@@ -10,22 +10,44 @@ use anyhow::{Context, Result};
 use crate::Outcome;
 use crate::build;
 use crate::cargo::Workspace;
+use crate::conformance::{self, Table};
 use crate::step::Steps;
 use crate::tally::Tally;
 use crate::wasm_target;
 
 /// Builds everything, runs the tests with these arguments to `cargo test`, and
-/// closes with a line that counts them.
+/// closes with a line that counts them. Only a run of everything can say whether
+/// docs/conformance.md holds.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<Outcome> {
+    let table = arguments.is_empty().then_some(Table::Check);
+    run_and_conclude(workspace, arguments, table)
+}
+
+/// Runs everything, and writes docs/conformance.md.
+pub(crate) fn conformance(workspace: &Workspace) -> Result<Outcome> {
+    run_and_conclude(workspace, &[], Some(Table::Write))
+}
+
+fn run_and_conclude(
+    workspace: &Workspace,
+    arguments: &[OsString],
+    table: Option<Table>,
+) -> Result<Outcome> {
     let mut steps = Steps::new(5);
     let target = steps.run("wasm target", || wasm_target::prepare(workspace))?;
     build::plugins(workspace, &target, &mut steps)?;
     build::test_guests(workspace, &target, &mut steps)?;
     let server = build::host(workspace, &mut steps)?;
-    let (status, tally) = steps.run("tests", || {
-        run_tests(&mut cargo_test(workspace, &server, arguments))
-    })?;
+    let mut cargo = cargo_test(workspace, &server, arguments);
+    if table == Some(Table::Write) {
+        // What is written is committed: nothing may be skipped for want of a tool.
+        cargo.env("CI", "true");
+    }
+    let (status, tally) = steps.run("tests", || run_tests(&mut cargo))?;
 
+    let conformance = table.map_or(Ok(()), |table| {
+        conformance::conclude(workspace, tally.verdicts(), table)
+    });
     let (counts, unfinished) = tally.finish();
     if unfinished > 0 {
         eprintln!("{unfinished} test programs ended without a result");
@@ -34,8 +56,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<Outco
     if !ran {
         eprintln!("no test ran");
     }
+    if let Err(error) = &conformance {
+        eprintln!("error: conformance: {error:#}");
+    }
     writeln!(io::stdout(), "{counts}").context("cannot write the result")?;
-    Ok(match status.success() && counts.failed == 0 && ran {
+    let passed = status.success() && counts.failed == 0 && ran && conformance.is_ok();
+    Ok(match passed {
         true => Outcome::Done,
         false => Outcome::Failed,
     })

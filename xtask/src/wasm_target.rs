@@ -86,7 +86,7 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<WasmTarget> {
 
 impl Toolchain {
     /// The compiler that cargo calls.
-    fn in_use() -> Result<Self> {
+    pub(crate) fn in_use() -> Result<Self> {
         let version = rustc_says(&["-vV"])?;
         let sysroot = rustc_says(&["--print", "sysroot"])?;
         Self::from_output(&version, &sysroot)

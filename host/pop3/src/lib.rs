@@ -44,6 +44,7 @@ mod secret;
 mod session;
 mod settings;
 mod stuffing;
+mod surrogate;
 mod wording;
 
 pub use action::{Action, Close, DigestAlgorithm, Login, State, Step, Summary};
@@ -58,4 +59,5 @@ pub use secret::Secret;
 pub use session::Session;
 pub use settings::{ByUser, Channel, ChannelBinding, Discovery, Limits, Retention, Settings};
 pub use stuffing::{LineEnds, Measure, Stuffing};
+pub use surrogate::Surrogate;
 pub use wording::Language;

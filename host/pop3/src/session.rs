@@ -40,6 +40,8 @@ pub struct Session {
     voice: Voice,
     /// The greeting showed the timestamp.
     apop_announced: bool,
+    /// The USER right before an AUTH, which an AUTH that fails leaves as it was.
+    user_before_auth: Option<String>,
     /// CRAM-MD5 exchanges begun.
     cram_exchanges: u32,
     /// What the driver said of the user who logs in.
@@ -72,6 +74,7 @@ impl Session {
             phase: Phase::Authorization { user: None },
             voice: Voice::default(),
             apop_announced: false,
+            user_before_auth: None,
             cram_exchanges: 0,
             policy: Policy::default(),
             commands: 0,
@@ -232,6 +235,18 @@ impl Session {
         };
         let (phase, _) = self.turn(first.challenge(keys, nonce), None, out);
         self.phase = phase;
+    }
+
+    /// What will be sent is a surrogate of so many octets, as far as that is known
+    /// beforehand: said in place of the listing's by [`Session::retrieving`].
+    ///
+    /// # Panics
+    /// Without [`Action::Retrieve`] before it.
+    pub fn surrogate(&mut self, octets: u64) {
+        match &mut self.phase {
+            Phase::Retrieving(_, retrieval) => retrieval.octets = octets,
+            _ => self.take_phase().unasked("surrogate()"),
+        }
     }
 
     /// Answers [`Action::Retrieve`]: the octets are at hand. What follows into
@@ -466,7 +481,7 @@ impl Session {
                 return Phase::Over(State::Authorization, Close::LoginFailures);
             }
         }
-        Phase::Authorization { user: None }
+        self.as_before_auth()
     }
 }
 

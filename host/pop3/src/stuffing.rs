@@ -109,6 +109,19 @@ impl Measure {
         }
     }
 
+    /// Behind an octet that is counted elsewhere.
+    pub(crate) fn after(octet: u8) -> Self {
+        Measure {
+            last: Last::of(octet),
+            octets: 0,
+        }
+    }
+
+    /// Octets so far, without the CRLF that may be lacking.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets
+    }
+
     /// Takes the next octets of the message.
     pub fn feed(&mut self, raw: &[u8]) {
         let Some((first, last)) = raw.first().zip(raw.last()) else {

@@ -1,16 +1,19 @@
 //! Replays `tests/dialogues/*.txt`, each turn by turn, whole, octet by octet, at
 //! every split in two and with the smallest output buffer: the very same octets
 //! must come out each time. How a dialogue is written: `dialogues/README.md`.
+//! Each is a test of its own, by its file's name: `cargo test NAME` takes it.
 
 mod replay;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
+use libtest_mimic::{Arguments, Trial};
 use replay::{Dialogue, Ending, Replay};
 
-#[test]
-fn every_dialogue_at_every_split() {
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues");
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("the dialogues are beside this test")
@@ -20,15 +23,20 @@ fn every_dialogue_at_every_split() {
     files.sort();
     assert!(files.len() >= 130, "only {} dialogues", files.len());
 
-    let failures: Vec<String> = files
-        .iter()
-        .filter_map(|path| {
-            let text = fs::read_to_string(path).expect("a dialogue is UTF-8");
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            check(&text).err().map(|why| format!("{name}: {why}"))
-        })
-        .collect();
-    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    let mut trials: Vec<Trial> = files.into_iter().map(trial).collect();
+    trials.push(Trial::test("a_wrong_dialogue_fails", || {
+        a_wrong_dialogue_fails();
+        Ok(())
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(path: PathBuf) -> Trial {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Trial::test(name.into_owned(), move || {
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        Ok(check(&text)?)
+    })
 }
 
 fn check(text: &str) -> Result<(), String> {
@@ -68,7 +76,6 @@ fn check(text: &str) -> Result<(), String> {
 }
 
 /// The harness itself: a dialogue that is wrong must fail.
-#[test]
 fn a_wrong_dialogue_fails() {
     let right = "about: x\nmail: id1 6 a\\nb\\n\nremoves: 1\nends: quit\n\nS: +OK …\nC: USER mrose\nS: +OK …\n\
                  C: PASS secret\nS: +OK …\nC: RETR 1\nS: +OK …\nS: a\nS: b\nS: .\nC: DELE 1\nS: +OK …\nC: QUIT\nS: +OK …\n";

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use restante::config::{Config, Log, LogFormat};
 use restante::listener::Bound;
-use restante::{passwords, tls};
+use restante::passwords::{self, Scheme};
+use restante::tls;
 
 use super::serve;
 
@@ -122,7 +123,9 @@ fn configuration(
 ) -> anyhow::Result<String> {
     let users = home.join("users");
     fs::create_dir(&users)?;
-    let line = format!("{USER}:{}\n", passwords::hash(password)?);
+    let hash = |scheme| passwords::hash(scheme, 4096, password);
+    let (argon2, scram) = (hash(Scheme::Argon2id)?, hash(Scheme::ScramSha256)?);
+    let line = format!("{USER}:{argon2}|{scram}\n");
     fs::write(users.join("passwd"), line)?;
     let (certificate, key) = (home.join("certificate.pem"), home.join("key.pem"));
     let own = tls::self_signed()?;

@@ -2,19 +2,16 @@
 //! stderr. 2: the arguments are not those of a command.
 
 mod demo;
+mod hash_password;
+mod plugin;
 mod serve;
 
-use std::io::{IsTerminal, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use zeroize::Zeroizing;
-
-/// Longest password that is read, in octets.
-const PASSWORD: u64 = 4096;
+use restante::plugin::{COMPILE_COMMAND, serve_compiler};
 
 /// A POP3 server whose policy is WebAssembly components.
 #[derive(Parser)]
@@ -50,8 +47,21 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         maildrop: Option<PathBuf>,
     },
+    /// Look at components before they are put to work
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
+    },
+    /// Compile a component from stdin to stdout, within limits; the server runs this itself
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileComponent {
+        /// CPU time, in seconds
+        seconds: u64,
+        /// Memory, in octets
+        memory: u64,
+    },
     /// Read a password from the terminal or stdin and print its hash for a passwd-file
-    HashPassword,
+    HashPassword(hash_password::Options),
 }
 
 /// Runs the command that the arguments name.
@@ -64,7 +74,11 @@ pub(crate) fn run() -> ExitCode {
             listen_tls,
             maildrop,
         } => demo::demo(listen, listen_tls, maildrop.as_deref()),
-        Command::HashPassword => hash_password(),
+        Command::Plugin { command } => plugin::run(command),
+        Command::CompileComponent { seconds, memory } => {
+            return ExitCode::from(serve_compiler(seconds, memory));
+        }
+        Command::HashPassword(options) => hash_password::hash_password(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,31 +87,4 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn hash_password() -> anyhow::Result<()> {
-    let password = Zeroizing::new(if std::io::stdin().is_terminal() {
-        let password = rpassword::prompt_password("Password: ")?;
-        let again = Zeroizing::new(rpassword::prompt_password("Once more: ")?);
-        if password != *again {
-            bail!("the two passwords differ; nothing was hashed");
-        }
-        password
-    } else {
-        let mut text = String::new();
-        std::io::stdin()
-            .take(PASSWORD + 1)
-            .read_to_string(&mut text)
-            .context("the password on stdin")?;
-        text.trim_end_matches(['\r', '\n']).to_owned()
-    });
-    if password.is_empty() {
-        bail!("the password is empty; type it, or give it on stdin");
-    }
-    let hash = restante::passwords::hash(&password)?;
-    #[allow(clippy::print_stdout, reason = "the command's result")]
-    {
-        println!("{hash}");
-    }
-    Ok(())
 }

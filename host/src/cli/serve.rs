@@ -5,14 +5,13 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use restante::config::{Config, Log, LogFormat, Problem, Problems};
+use restante::config::{Config, Log, LogFormat, Problem, Problems, ServerLimits};
 use restante::listener::{Bound, Front};
-use restante::plugin::Runtime;
+use restante::plugin::{CompileLimits, Compiler, Runtime};
 use restante::shutdown;
 use restante::{decoy, generation};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
 /// `restante serve`.
 pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
@@ -112,7 +111,7 @@ impl Generations {
     /// Compiles and checks all that the configuration names.
     pub(super) async fn first(config: &Config, file: &Path) -> anyhow::Result<Self> {
         let limits = &config.server.limits;
-        let runtime = Runtime::new(limits.instances, &config.server.state_dir)?;
+        let runtime = Runtime::new(limits.instances, &config.server.state_dir, compiler(limits))?;
         let decoy_secret =
             decoy::secret(&config.server.state_dir).context("the system's randomness")?;
         let serving = generation::build(config, file, &runtime, decoy_secret, None)
@@ -170,6 +169,22 @@ impl Generations {
     }
 }
 
+/// This program once more; in this process where the system does not say what
+/// program it is.
+fn compiler(limits: &ServerLimits) -> Compiler {
+    let limits = CompileLimits {
+        time: limits.compile_time,
+        memory: limits.compile_memory,
+    };
+    Compiler::this_program(limits).unwrap_or_else(|error| {
+        warn!(
+            %error,
+            "the server cannot start itself as a compiler: components are compiled in its own process, without limits on time and memory"
+        );
+        Compiler::Here
+    })
+}
+
 /// A second signal: sessions end now, and nothing that they marked is deleted.
 async fn hurry(
     trigger: &shutdown::Trigger,
@@ -199,7 +214,7 @@ pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Log lines go to stderr; stdout is for what a command was asked for.
 pub(super) fn log(settings: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.filter).context("[server.log] filter")?;
+    let filter = Log::read_filter(&settings.filter).context("[server.log] filter")?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use super::Config;
 use super::problem::{quoted, suggest};
 use super::section::{Located, Report};
+use super::{Config, Demand, Tenant};
 use crate::template::Placeholder;
 
 /// What the readers saw, with its places, whether or not the section it came
@@ -57,6 +57,7 @@ pub(super) fn across(report: &Report<'_>, claims: &Claims, config: &mut Config) 
     names_claimed_once(report, claims, "server name", |tenant| &tenant.server_names);
     shared_maildrops(report, claims, config);
     client_authorities(report, claims, config);
+    signatures(report, claims, config);
 }
 
 /// Client certificates are asked for by server name: without one nobody ever is.
@@ -230,6 +231,46 @@ fn names_claimed_once(
                 report.problem(name.at, what, "give it to one tenant");
             }
         }
+    }
+}
+
+/// Gives each plugin what its tenants demand of its signature. A demand that
+/// nobody's signature can meet is a problem.
+fn signatures(report: &Report<'_>, claims: &Claims, config: &mut Config) {
+    let mut users: HashMap<&str, Vec<&Tenant>> = HashMap::new();
+    for tenant in &config.tenants {
+        for name in tenant.plugins() {
+            users.entry(name).or_default().push(tenant);
+        }
+    }
+    let mut all = Vec::with_capacity(config.plugins.len());
+    for plugin in &config.plugins {
+        let mut demands = Vec::new();
+        for tenant in users.get(plugin.name.as_str()).into_iter().flatten() {
+            let demand = config.demand(plugin, Some(tenant));
+            if !demands.contains(&demand) {
+                demands.push(demand);
+            }
+        }
+        if demands.is_empty() {
+            demands.push(config.demand(plugin, None));
+        }
+        let hopeless = |demand: &Demand| demand.required && demand.keys.is_empty();
+        let place = claims.plugins.iter().find(|name| name.value == plugin.name);
+        if let (Some(place), true) = (place, demands.iter().any(hopeless)) {
+            report.problem(
+                place.at,
+                format!(
+                    "the component of [plugin.{}] must be signed, and nobody's signature counts",
+                    plugin.name
+                ),
+                "add signature-keys = [\"RW…\"] to [server], to its tenant or to the plugin",
+            );
+        }
+        all.push(demands);
+    }
+    for (plugin, demands) in config.plugins.iter_mut().zip(all) {
+        plugin.demands = demands;
     }
 }
 

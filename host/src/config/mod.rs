@@ -14,6 +14,7 @@ mod problem;
 mod read;
 mod read_listener;
 mod read_plugin;
+mod read_signing;
 mod read_tenant;
 mod section;
 mod units;
@@ -29,9 +30,13 @@ use std::time::Duration;
 use restante_pop3::Retention;
 
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
 pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
 
+use crate::signature::PublicKey;
 use crate::template::Template;
 
 /// Everything the host is told by its configuration file.
@@ -57,6 +62,7 @@ impl Config {
             let limits = &of.limits;
             (limits.connections, limits.unauthenticated, limits.instances)
         };
+        let of_compiler = |of: &Server| (of.limits.compile_time, of.limits.compile_memory);
         let of_clients = |of: &Server| {
             let limits = &of.limits;
             (
@@ -77,10 +83,37 @@ impl Config {
                 "[server.limits] connections-per-address, connections-per-network or proxy-timeout",
                 of_clients(old) != of_clients(new),
             ),
+            (
+                "[server.limits] compile-time or compile-memory",
+                of_compiler(old) != of_compiler(new),
+            ),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))
         .collect()
+    }
+
+    /// What this plugin's signature must be like where that tenant uses it; None:
+    /// where no tenant does. Keys of the plugin's own stand instead of the
+    /// tenant's and the server's; where one of the three requires a signature, it
+    /// is required. What is inside restante needs none.
+    pub fn demand(&self, plugin: &Plugin, tenant: Option<&Tenant>) -> Demand {
+        if matches!(plugin.component, ComponentSource::Builtin(_)) {
+            return Demand::default();
+        }
+        let tenant = tenant.map(|tenant| &tenant.signing);
+        let common = [Some(&self.server.signing), tenant];
+        let required =
+            plugin.signing.required || common.iter().flatten().any(|signing| signing.required);
+        let mut keys = plugin.signing.keys.clone();
+        if keys.is_empty() {
+            for key in common.iter().flatten().flat_map(|signing| &signing.keys) {
+                if !keys.contains(key) {
+                    keys.push(key.clone());
+                }
+            }
+        }
+        Demand { keys, required }
     }
 
     /// Reads and checks a file; relative paths in it start at its own folder.
@@ -113,6 +146,11 @@ pub fn duration(text: &str) -> Option<Duration> {
     units::duration(text).ok()
 }
 
+/// How long messages stay, as the configuration writes it: "never", or whole days.
+pub fn retention(text: &str) -> Option<Retention> {
+    units::retention(text)
+}
+
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -124,17 +162,35 @@ pub struct Server {
     pub certificate: Option<Pem>,
     /// Where health, metrics and the operator's commands are answered.
     pub admin: Option<SocketAddr>,
+    /// Whose components are let in, for every tenant.
+    pub signing: Signing,
     /// Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).
     pub implementation: bool,
     /// The iteration count that SCRAM shows of users whom nobody knows (RFC 5802
     /// section 5.1): what the users' own keys have.
     pub scram_iterations: u32,
+    /// What a client gets that has not said UTF8.
+    pub utf8: Utf8,
     /// What clients hear whose OAuth token is refused.
     pub oauth: OAuth,
     /// `[server.log]`
     pub log: Log,
     /// `[server.limits]`
     pub limits: ServerLimits,
+}
+
+/// What becomes of a message with octets beyond ASCII in a header, for a client
+/// that has not said UTF8 (RFC 6856 sections 2.1 and 5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Utf8 {
+    /// A surrogate is sent in its place (RFC 6858).
+    #[default]
+    Surrogate,
+    /// It is refused, if what is read before the answer shows the need; else a
+    /// surrogate is sent.
+    Refuse,
+    /// It is sent as it is, and UTF8 is not offered.
+    Off,
 }
 
 /// Where OAuth clients get a token that will do (RFC 7628 section 3.2.2).
@@ -164,6 +220,18 @@ pub struct Log {
     /// Which lines there are, in the syntax of tracing-subscriber's `EnvFilter`;
     /// it was tried when the configuration was read.
     pub filter: String,
+}
+
+impl Log {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read_filter(filter: &str) -> Result<EnvFilter, ParseError> {
+        // Values are compared as text: a pattern may take minutes and gigabytes
+        // before anything is compared with it.
+        EnvFilter::builder().with_regex(false).parse(filter)
+    }
 }
 
 impl Default for Log {
@@ -223,6 +291,10 @@ pub struct ServerLimits {
     pub failure_decay: Duration,
     /// What SIGTERM gives the sessions that are running.
     pub shutdown_grace: Duration,
+    /// CPU time for the compilation of one component, all threads together.
+    pub compile_time: Duration,
+    /// Octets of memory for the compilation of one component.
+    pub compile_memory: u64,
 }
 
 impl Default for ServerLimits {
@@ -246,6 +318,8 @@ impl Default for ServerLimits {
             longest_failure_delay: Duration::from_secs(15),
             failure_decay: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
+            compile_time: Duration::from_secs(2 * 60),
+            compile_memory: 4 << 30,
         }
     }
 }
@@ -288,6 +362,11 @@ pub struct Plugin {
     pub component: ComponentSource,
     /// SHA-256 of the component; anything else is refused.
     pub sha256: Option<[u8; 32]>,
+    /// Whose components are let in, for this plugin.
+    pub signing: Signing,
+    /// What the tenants that use it want of its signature, each demand once; the
+    /// server's where no tenant uses it. At least one.
+    pub demands: Vec<Demand>,
     /// Keys and values in the file's order, every value as text; a list is its
     /// elements with a line feed between them.
     pub settings: Vec<(String, String)>,
@@ -305,11 +384,30 @@ impl fmt::Debug for Plugin {
             .field("name", &self.name)
             .field("component", &self.component)
             .field("sha256", &self.sha256)
+            .field("signing", &self.signing)
             .field("settings", &keys)
             .field("grants", &self.grants)
             .field("limits", &self.limits)
             .finish()
     }
+}
+
+/// `signature-keys` and `signed` of one section.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signing {
+    /// Whose signatures count.
+    pub keys: Vec<PublicKey>,
+    /// Whether there must be one.
+    pub required: bool,
+}
+
+/// What a component's signature must be like for one tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Whose signatures count.
+    pub keys: Vec<PublicKey>,
+    /// Whether there must be one.
+    pub required: bool,
 }
 
 /// Most octets of linear memory that a plugin's `memory` can grant.
@@ -406,6 +504,8 @@ pub struct Tenant {
     /// existed when the configuration was read. Without it clients are not asked
     /// for one.
     pub client_authorities: Option<PathBuf>,
+    /// Whose components are let in, for this tenant.
+    pub signing: Signing,
     /// Plugins that know the users, asked in order; at least one.
     pub authenticators: Vec<String>,
     /// The plugin that keeps the mail.
@@ -458,13 +558,19 @@ pub struct TenantLimits {
 impl Tenant {
     /// Whether any of its roles is that plugin's.
     pub fn uses(&self, plugin: &str) -> bool {
+        self.plugins().any(|name| name == plugin)
+    }
+
+    /// The plugins of all its roles; one that has several comes several times.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
         let lists = [
             &self.authenticators,
             &self.admissions,
             &self.selectors,
             &self.filters,
         ];
-        self.store == plugin || lists.into_iter().flatten().any(|name| name == plugin)
+        let listed = lists.into_iter().flatten().map(String::as_str);
+        std::iter::once(self.store.as_str()).chain(listed)
     }
 }
 

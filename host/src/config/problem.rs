@@ -135,16 +135,21 @@ pub(super) fn quoted_path(path: &Path) -> String {
 pub(super) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     let word = plain(word);
+    let letters = word.chars().count();
+    // A third of the letters may differ; more is another word.
+    let near = |distance: usize, candidate: &str| distance * 3 <= candidate.chars().count().max(3);
     known
         .iter()
+        // So many differ at least. To say how many takes time and memory for every
+        // letter of one with every letter of the other.
+        .filter(|candidate| near(letters.abs_diff(candidate.chars().count()), candidate))
         .map(|candidate| {
             (
                 strsim::damerau_levenshtein(&word, &plain(candidate)),
                 *candidate,
             )
         })
-        // A third of the letters may differ; more is another word.
-        .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count().max(3))
+        .filter(|(distance, candidate)| near(*distance, candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -161,4 +166,35 @@ pub(super) fn suggest(word: &str, known: &[&str]) -> String {
 pub(super) fn list(words: &[&str]) -> String {
     let words: Vec<String> = words.iter().map(quoted).collect();
     words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_meant_when_a_third_of_it_differs_at_most() {
+        let known = ["certificate", "key", "autologout"];
+        for (word, meant) in [
+            ("certifcate", Some("certificate")),
+            ("Certificate", Some("certificate")),
+            ("certificates.pe", None),
+            ("certificatexxx", Some("certificate")),
+            ("ke", Some("key")),
+            ("keys", Some("key")),
+            ("k", None),
+            ("keyss", None),
+            ("auto_logout", Some("autologout")),
+            ("", None),
+        ] {
+            assert_eq!(closest(word, &known), meant, "{word}");
+        }
+    }
+
+    /// Letter by letter against "autologout" this took minutes and gigabytes.
+    #[test]
+    fn an_endless_word_is_not_compared_letter_by_letter() {
+        let endless = "x".repeat(16 * 1024 * 1024);
+        assert_eq!(closest(&endless, &["autologout"]), None);
+    }
 }

@@ -11,16 +11,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeTable;
-use tracing_subscriber::EnvFilter;
 
 use super::check::{self, Claims};
 use super::disk::{Look, Wanted};
 use super::problem::{Lines, Problem, Problems, quoted};
 use super::read_listener::listener;
 use super::read_plugin::plugin;
+use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{Located, Report, Section, Value};
-use super::{Config, Log, LogFormat, MOST_INSTANCES, OAuth, Pem, Server, ServerLimits, units};
+use super::{
+    Config, Log, LogFormat, MOST_INSTANCES, OAuth, Pem, Server, ServerLimits, Utf8, units,
+};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,6 +39,12 @@ const LEAST_SCRAM_ITERATIONS: u32 = 4096;
 
 /// The longest command line that can be asked for, in octets.
 const LONGEST_LINE: u64 = 1024 * 1024;
+
+/// What the compiler needs for the smallest of components, in octets, with room.
+const LEAST_COMPILE_MEMORY: u64 = 256 * 1024 * 1024;
+
+/// The most memory that a compilation can be given, in octets.
+const MOST_COMPILE_MEMORY: u64 = 1 << 40;
 
 /// Octets of `oauth-scope` and of `oauth-configuration`: both fit the challenge
 /// that they go out in.
@@ -221,6 +229,15 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let scram_iterations = section
         .take("scram-iterations")
         .and_then(|value| value.count(LEAST_SCRAM_ITERATIONS..=MOST));
+    let policies = [
+        ("surrogate", Utf8::Surrogate),
+        ("refuse", Utf8::Refuse),
+        ("off", Utf8::Off),
+    ];
+    let utf8 = section
+        .take("utf8")
+        .and_then(|value| value.choice(&policies));
+    let signing = signing(&mut section);
     let oauth = oauth(&mut section);
     let log = log(section.section("log"));
     let limits = server_limits(section.section("limits"));
@@ -230,8 +247,10 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         state_dir: state_dir.value,
         certificate,
         admin,
+        signing,
         implementation: implementation.unwrap_or(true),
         scram_iterations: scram_iterations.unwrap_or(LEAST_SCRAM_ITERATIONS),
+        utf8: utf8.unwrap_or_default(),
         oauth,
         log,
         limits,
@@ -331,7 +350,7 @@ fn log(mut section: Section<'_, '_>) -> Log {
     );
     let filter = section.take("filter").and_then(|value| {
         let filter = value.string("a filter, in quotes")?;
-        match EnvFilter::builder().parse(&filter.value) {
+        match Log::read_filter(&filter.value) {
             Ok(_) => Some(filter.value),
             Err(_) => value.bad(
                 format_args!("is {}, which is no filter", quoted(&filter.value)),
@@ -410,6 +429,14 @@ fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
         &mut limits.shutdown_grace,
         duration("shutdown-grace", Duration::ZERO..=DAY, ""),
     );
+    let compile_time = section
+        .take("compile-time")
+        .and_then(|value| value.duration(SECOND..=3600 * SECOND, ""));
+    set(&mut limits.compile_time, compile_time);
+    let compile_memory = section
+        .take("compile-memory")
+        .and_then(|value| value.size(LEAST_COMPILE_MEMORY..=MOST_COMPILE_MEMORY, ""));
+    set(&mut limits.compile_memory, compile_memory);
     let line = section
         .take("line")
         .and_then(|value| value.size(LEAST_LINE..=LONGEST_LINE, " (RFC 2449 section 4)"))

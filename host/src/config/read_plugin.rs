@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use super::disk::Wanted;
 use super::problem::{quoted, suggest};
 use super::read::{MOST, set};
+use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
     ComponentSource, DirectoryGrant, Grants, HttpOrigin, MOST_MEMORY, Plugin, PluginLimits,
@@ -37,6 +38,7 @@ pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Op
         .require("component", example)
         .and_then(|value| component(&value));
     let sha256 = section.take("sha256").and_then(|value| sha256(&value));
+    let signing = signing(&mut section);
     let settings = settings(section.section("settings"));
     let grants = grants(section.section("grants"));
     let limits = limits(section.section("limits"));
@@ -46,6 +48,9 @@ pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Op
         name: name.value.clone(),
         component: component?,
         sha256,
+        signing,
+        // `check` knows the tenants.
+        demands: Vec::new(),
         settings,
         grants,
         limits,

@@ -9,9 +9,9 @@ use super::check::{Claims, TenantClaims};
 use super::disk::Wanted;
 use super::problem::quoted;
 use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
+use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::{PlaintextLogin, Tenant, TenantLimits};
-use crate::policy;
+use super::{PlaintextLogin, Tenant, TenantLimits, units};
 
 pub(super) fn tenant(
     name: &Located<String>,
@@ -74,6 +74,7 @@ pub(super) fn tenant(
     let apop = switch("apop").unwrap_or(false);
     let cram_md5 = switch("cram-md5").unwrap_or(false);
     let policy_by_user = switch("policy-by-user").unwrap_or(false);
+    let signing = signing(&mut section);
     let limits = tenant_limits(section.section("limits"));
 
     let uses = authenticators.iter().flatten().chain(&store);
@@ -99,6 +100,7 @@ pub(super) fn tenant(
         default: default.is_some_and(|default| default.value),
         certificate,
         client_authorities,
+        signing,
         authenticators: values(authenticators?),
         store: store?.value,
         selectors: values(selectors),
@@ -125,7 +127,7 @@ fn client_authorities(section: &mut Section<'_, '_>) -> Option<PathBuf> {
 /// "never", or days as a duration.
 fn retention(value: &Value<'_, '_>) -> Option<Retention> {
     let text = value.string("\"never\", or days such as \"30d\"")?;
-    policy::retention(&text.value).or_else(|| {
+    units::retention(&text.value).or_else(|| {
         value.bad(
             format_args!("is {}", quoted(&text.value)),
             "write \"never\", or whole days such as \"30d\" (\"0d\": no message that was retrieved stays)",

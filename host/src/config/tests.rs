@@ -34,12 +34,25 @@ fn said(text: &str) -> Vec<String> {
     }
 }
 
+/// A pattern that is prepared to be matched takes what memory and time it wants:
+/// found by the fuzz target `config`.
+#[test]
+fn values_in_a_filter_are_no_patterns() {
+    let never_ends = format!("info,[{{a=.*x{}}}]", ".".repeat(30));
+    for filter in [&never_ends, "info,[{a=(}]"] {
+        let log = format!("[server.log]\nfilter = '{filter}'\n");
+        let config = good(&[&log, LISTENER, PLUGIN, TENANT].concat());
+        assert_eq!(config.server.log.filter, filter);
+    }
+}
+
 #[test]
 fn the_least_takes_every_default() {
     let config = good(&[LISTENER, PLUGIN, TENANT].concat());
     assert_eq!(config.server.state_dir, Path::new("/var/lib/restante"));
     assert!(!config.server.hostname.is_empty());
     assert!(config.server.implementation);
+    assert_eq!(config.server.utf8, Utf8::Surrogate);
     assert_eq!(config.server.certificate, None);
     assert_eq!(config.server.log, Log::default());
     assert_eq!(config.server.limits, ServerLimits::default());
@@ -59,6 +72,8 @@ fn the_least_takes_every_default() {
             name: "p".into(),
             component: ComponentSource::Builtin("p".into()),
             sha256: None,
+            signing: Signing::default(),
+            demands: vec![Demand::default()],
             settings: vec![],
             grants: Grants::default(),
             limits: PluginLimits::default(),
@@ -74,6 +89,7 @@ fn the_least_takes_every_default() {
             default: true,
             certificate: None,
             client_authorities: None,
+            signing: Signing::default(),
             authenticators: vec!["p".into()],
             store: "p".into(),
             selectors: vec![],
@@ -89,6 +105,23 @@ fn the_least_takes_every_default() {
         }]
     );
     assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn utf8_is_one_of_three() {
+    for (text, utf8) in [
+        ("surrogate", Utf8::Surrogate),
+        ("refuse", Utf8::Refuse),
+        ("off", Utf8::Off),
+    ] {
+        let server = format!("[server]\nutf8 = \"{text}\"\n");
+        let config = good(&[&server, LISTENER, PLUGIN, TENANT].concat());
+        assert_eq!(config.server.utf8, utf8);
+    }
+    assert_eq!(
+        said(&["[server]\nutf8 = \"raw\"\n", LISTENER, PLUGIN, TENANT].concat()),
+        ["restante.toml:2:8: `utf8` is `raw`\n  write one of \"surrogate\", \"refuse\", \"off\""]
+    );
 }
 
 /// The example of the project's design, but for one plugin that it names and
@@ -434,4 +467,79 @@ fn proxies() {
     let everybody = good(&listener("'0.0.0.0/0', '::/0'")).warnings;
     assert_eq!(everybody.len(), 2, "{everybody:?}");
     assert!(everybody[0].what.contains("lets everybody say"));
+}
+
+#[test]
+fn whose_signatures_count() {
+    const VENDOR: &str = "RWTN9ZieJZV14nzJE6AJlBO8AmSFSL2L5D3e9Sas5xFDp+oENUqH5a5L";
+    const OTHER: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    // Server, plugin, tenant: lines of each; then the ids that count, and
+    // whether there must be a signature.
+    let demands = |server: &str, plugin: &str, tenant: &str| {
+        let text = format!(
+            "[server]\n{server}\n{LISTENER}[plugin.p]\ncomponent = './p.wasm'\n{plugin}\n{TENANT}{tenant}\n"
+        );
+        let config = good(&text);
+        let demands = &config.plugins[0].demands;
+        assert_eq!(
+            demands,
+            &[config.demand(&config.plugins[0], Some(&config.tenants[0]))]
+        );
+        let ids: Vec<String> = demands[0]
+            .keys
+            .iter()
+            .map(|key| key.id().to_string())
+            .collect();
+        (ids.join(" "), demands[0].required)
+    };
+    let keys = |key: &str| format!("signature-keys = ['{key}', '{key}']");
+    let (vendor, other) = ("E27595259E98F5CD", "E7620F1842B4E81F");
+    let optional = |lines: String| format!("{lines}\nsigned = 'optional'");
+    assert_eq!(demands("", "", ""), (String::new(), false));
+    assert_eq!(demands(&keys(VENDOR), "", ""), (vendor.into(), true));
+    assert_eq!(demands("", "", &keys(VENDOR)), (vendor.into(), true));
+    assert_eq!(
+        demands(&keys(VENDOR), "", &keys(OTHER)),
+        (format!("{vendor} {other}"), true)
+    );
+    assert_eq!(
+        demands(&keys(VENDOR), &keys(OTHER), &keys(VENDOR)),
+        (other.into(), true)
+    );
+    assert_eq!(
+        demands(&optional(keys(VENDOR)), "", ""),
+        (vendor.into(), false)
+    );
+    // Required anywhere is required.
+    assert_eq!(
+        demands(&optional(keys(VENDOR)), "", "signed = 'required'"),
+        (vendor.into(), true)
+    );
+    assert_eq!(
+        demands(&keys(VENDOR), "signed = 'optional'", "signed = 'optional'"),
+        (vendor.into(), true)
+    );
+    // What is inside needs none; nobody's signature is no signature.
+    let config = good(&format!(
+        "[server]\n{}\n{LISTENER}{PLUGIN}{TENANT}",
+        keys(VENDOR)
+    ));
+    assert_eq!(config.plugins[0].demands, [Demand::default()]);
+    let hopeless =
+        format!("[plugin.p]\ncomponent = './p.wasm'\nsigned = 'required'\n{LISTENER}{TENANT}");
+    assert_eq!(
+        said(&hopeless),
+        [
+            "restante.toml:1:9: the component of [plugin.p] must be signed, and nobody's signature counts\n  \
+          add signature-keys = [\"RW…\"] to [server], to its tenant or to the plugin"
+        ]
+    );
+    let path = format!("[server]\nsignature-keys = ['minisign.pub']\n{LISTENER}{PLUGIN}{TENANT}");
+    assert_eq!(
+        said(&path),
+        [
+            "restante.toml:2:19: `minisign.pub` in `signature-keys` of [server] is no minisign public key\n  \
+          write the second line of the minisign.pub, 56 characters that begin with RW"
+        ]
+    );
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use restante_pop3::Retention;
+
 /// A value's text that is no duration or size, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadUnit {
@@ -58,6 +60,16 @@ pub(super) fn size(text: &str) -> Result<u64, BadUnit> {
             mend: "write a smaller one".into(),
         },
     })
+}
+
+/// "never", or whole days: "30d".
+pub(super) fn retention(text: &str) -> Option<Retention> {
+    if text == "never" {
+        return Some(Retention::Never);
+    }
+    let days = text.strip_suffix('d')?;
+    let digits = !days.is_empty() && days.bytes().all(|octet| octet.is_ascii_digit());
+    digits.then(|| days.parse().ok().map(Retention::Days))?
 }
 
 /// What is said of a bare number where a duration is wanted.
@@ -163,6 +175,24 @@ mod tests {
         );
         for text in ["18446744073709551616s", "18446744073709551615d"] {
             assert_eq!(duration(text).unwrap_err().what, "is too long a duration");
+        }
+    }
+
+    #[test]
+    fn days_and_never() {
+        for (text, expected) in [
+            ("never", Some(Retention::Never)),
+            ("0d", Some(Retention::Days(0))),
+            ("30d", Some(Retention::Days(30))),
+            ("30", None),
+            ("d", None),
+            ("+3d", None),
+            ("-1d", None),
+            ("3h", None),
+            ("99999999999d", None),
+            ("", None),
+        ] {
+            assert_eq!(retention(text), expected, "{text:?}");
         }
     }
 

@@ -96,6 +96,7 @@ enum Why {
     NoTenant,
     NotAdmitted,
     InTheClear,
+    TurnedOff,
     TooManySessions,
     TooManyOfThisUser,
     Unknown,
@@ -255,9 +256,17 @@ where
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
         }
-        let plaintext = matches!(credentials, Credentials::Password { .. });
-        if plaintext && !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) {
-            return Ok(Err(Refused::in_the_clear()));
+        match credentials {
+            Credentials::Password { .. }
+                if !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) =>
+            {
+                return Ok(Err(Refused::in_the_clear()));
+            }
+            // It may be another tenant's offer: whose user it is was not known then.
+            Credentials::Digest { algorithm, .. } if !tenant.allows_digest(*algorithm) => {
+                return Ok(Err(Refused::credentials(Why::TurnedOff)));
+            }
+            _ => {}
         }
         let connection = self.connection(tenant);
         let (locks, verdicts) = (self.locks.clone(), Arc::clone(&self.verdicts));
@@ -275,6 +284,7 @@ where
             tenant = open.tenant.name,
             user = ?Name(&account.user),
             tls = self.tls.as_ref().map_or("", |tls| &tls.version),
+            cipher = self.tls.as_ref().map_or("", |tls| &tls.cipher),
             messages = listing.len(),
             octets = listing.total_octets(),
             "login"
@@ -330,7 +340,7 @@ where
     /// What a refused login was, as far as guessing goes. The same password or
     /// token again is no other guess.
     fn guess(&self, why: &Why, credentials: &Credentials) -> Guess {
-        if matches!(why, Why::InTheClear | Why::NotAdmitted) {
+        if matches!(why, Why::InTheClear | Why::TurnedOff | Why::NotAdmitted) {
             return Guess::Untried;
         }
         let user = credentials.user().unwrap_or_default();
@@ -549,6 +559,7 @@ impl fmt::Display for Why {
             Why::NoTenant => out.write_str("no tenant has such users"),
             Why::NotAdmitted => out.write_str("not admitted"),
             Why::InTheClear => out.write_str("plaintext login without TLS"),
+            Why::TurnedOff => out.write_str("the tenant has not turned this digest on"),
             Why::TooManySessions => out.write_str("the tenant has too many sessions"),
             Why::TooManyOfThisUser => out.write_str("the user has too many sessions"),
             Why::Unknown => out.write_str("unknown user"),

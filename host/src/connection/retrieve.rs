@@ -3,8 +3,12 @@
 //! "+OK" is a promise of so many octets and a final dot. What can be checked
 //! before it is given is checked before; what turns out wrong afterwards ends
 //! the connection without the dot, so that a cut message never looks whole.
+//!
+//! A client that has not said UTF8 gets a surrogate where a header needs it (RFC
+//! 6856 section 2.1). Its octets are promised as far as the first chunk tells;
+//! RFC 6858 section 4 lets LIST say the stored message's.
 
-use restante_pop3::{Measure, MessageNumber, Stuffing};
+use restante_pop3::{Measure, MessageNumber, Refusal, ResponseCode, Stuffing, Surrogate};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::warn;
 
@@ -13,34 +17,77 @@ use super::refusal::refusal_for;
 use super::wire::OUTPUT_OCTETS;
 use super::{BrokenOff, Driver, End};
 use crate::backend::Failure;
+use crate::config::Utf8;
 use crate::content::Source;
+
+/// Which message, and how the client wants it.
+pub(super) struct Wanted {
+    pub(super) message: MessageNumber,
+    /// As the listing has them.
+    pub(super) octets: u64,
+    /// TOP's.
+    pub(super) body_lines: Option<u64>,
+    /// The client takes UTF-8 in headers.
+    pub(super) utf8: bool,
+}
 
 /// A message on its way.
 struct Sending {
     source: Source,
-    /// Read and not fed to `stuffing` yet.
+    /// Read, and through `surrogate`; not fed to `stuffing` yet.
     chunk: Vec<u8>,
+    /// None: it goes out as it is.
+    surrogate: Option<Surrogate>,
+    /// Octets that the surrogate of what filters added has more than the listing
+    /// knows of.
+    annotation_growth: i64,
     stuffing: Stuffing,
     /// As the listing has them.
     octets: u64,
+}
+
+impl Sending {
+    /// Makes the chunk that was read what goes out.
+    fn shown(&mut self) {
+        if let Some(surrogate) = &mut self.surrogate {
+            surrogate.feed(&mut self.chunk);
+            if self.source.ended() {
+                surrogate.finish(&mut self.chunk);
+            }
+        }
+    }
+
+    /// Octets that the client will have got, if nothing of what is to come needs
+    /// a surrogate.
+    fn promised(&self) -> u64 {
+        let growth = self.surrogate.as_ref().map_or(0, Surrogate::growth);
+        self.octets
+            .saturating_add_signed(growth.saturating_add(self.annotation_growth))
+    }
 }
 
 impl<S> Driver<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    pub(super) async fn retrieve(
-        &mut self,
-        open: &Open,
-        message: MessageNumber,
-        octets: u64,
-        body_lines: Option<u64>,
-    ) -> Result<(), End> {
+    pub(super) async fn retrieve(&mut self, open: &Open, wanted: Wanted) -> Result<(), End> {
+        let Wanted {
+            message,
+            octets,
+            body_lines,
+            utf8,
+        } = wanted;
         let position = message.position();
-        let annotation = open.view.annotation(position);
+        let mut annotation = open.view.annotation(position).to_vec();
         // The view added the one to the other.
         let stored_octets = octets.saturating_sub(annotation.len() as u64);
-        let begun = begin(open, position, stored_octets, body_lines.is_none());
+        let policy = match utf8 {
+            true => Utf8::Off,
+            false => self.serving.settings.utf8,
+        };
+        // A refusal needs all of what is looked at.
+        let filled = body_lines.is_none() || policy == Utf8::Refuse;
+        let begun = begin(open, position, stored_octets, filled);
         let (source, chunk) = match self.wire.flush_while(begun).await? {
             Ok(begun) => begun,
             Err(failure) => {
@@ -51,11 +98,28 @@ where
         let mut sending = Sending {
             source,
             chunk,
+            surrogate: (policy != Utf8::Off).then(Surrogate::new),
+            annotation_growth: 0,
             stuffing: Stuffing::new(body_lines),
             octets,
         };
+        sending.shown();
+        let is_needed = sending.surrogate.as_ref().is_some_and(Surrogate::is_needed);
+        if is_needed && policy == Utf8::Refuse {
+            self.session.refuse(&needs_utf8(), self.wire.out());
+            return Ok(());
+        }
+        if policy != Utf8::Off {
+            let mut surrogate = Surrogate::new();
+            surrogate.feed(&mut annotation);
+            surrogate.finish(&mut annotation);
+            sending.annotation_growth = surrogate.growth();
+        }
+        if sending.promised() != octets {
+            self.session.surrogate(sending.promised());
+        }
         self.session.retrieving(self.wire.out());
-        sending.stuffing.feed(annotation, self.wire.out());
+        sending.stuffing.feed(&annotation, self.wire.out());
         match self.send(sending).await? {
             Ok(sent) => {
                 self.session.retrieved(sent);
@@ -72,33 +136,34 @@ where
 
     /// Everything behind "+OK". Returns the octets sent.
     async fn send(&mut self, sending: Sending) -> Result<Result<u64, BrokenOff>, End> {
-        let Sending {
-            mut source,
-            mut chunk,
-            mut stuffing,
-            octets,
-        } = sending;
+        let mut sending = sending;
         loop {
-            stuffing.feed(&chunk, self.wire.out());
-            if stuffing.is_complete() || source.ended() || stuffing.octets() > octets {
+            sending.stuffing.feed(&sending.chunk, self.wire.out());
+            let stuffing = &sending.stuffing;
+            if stuffing.is_complete()
+                || sending.source.ended()
+                || stuffing.octets() > sending.promised()
+            {
                 break;
             }
             if self.wire.out().len() >= OUTPUT_OCTETS {
                 self.wire.flush().await?;
             }
-            let more = source.next(&mut chunk);
+            let more = sending.source.next(&mut sending.chunk);
             if let Err(error) = self.wire.flush_while(more).await? {
                 return Ok(Err(error.into()));
             }
+            sending.shown();
         }
-        let cut = stuffing.is_complete();
+        let promised = sending.promised();
+        let cut = sending.stuffing.is_complete();
         let out = self.wire.out();
         let without_end = out.len();
-        let actual = stuffing.finish(out);
-        if !cut && actual != octets {
+        let actual = sending.stuffing.finish(out);
+        if !cut && actual != promised {
             out.truncate(without_end);
             return Ok(Err(BrokenOff::Octets {
-                listed: octets,
+                listed: promised,
                 actual,
             }));
         }
@@ -112,7 +177,7 @@ async fn begin(
     open: &Open,
     position: usize,
     stored_octets: u64,
-    whole: bool,
+    filled: bool,
 ) -> Result<(Source, Vec<u8>), Failure> {
     let unique_id = open.view.listing().unique_id(position);
     let stored = open.view.store_position(position);
@@ -121,7 +186,7 @@ async fn begin(
     let length = source.length_left();
     let mut chunk = Vec::new();
     // TOP of a message that is pulled does not wait for more than it may need.
-    let read = if whole || length.is_some() {
+    let read = if filled || length.is_some() {
         source.fill(&mut chunk).await
     } else {
         source.next(&mut chunk).await
@@ -158,4 +223,9 @@ fn measured(octets: &[u8]) -> u64 {
     let mut measure = Measure::new();
     measure.feed(octets);
     measure.finish()
+}
+
+/// RFC 6856 section 5.
+fn needs_utf8() -> Refusal {
+    Refusal::new(Some(ResponseCode::Utf8), "message needs UTF8")
 }

@@ -1,5 +1,11 @@
 //! Against hashes that other programs made.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::Digest;
+
 use super::*;
 
 const ASCII: &str = "Maildrop secret 7";
@@ -18,6 +24,7 @@ const VECTORS: [(&str, &str); 7] = [
         {SHA256-CRYPT}$5$vOQ0rEXK.MRmsRt6$cn9Ja9d/RYdd03HasP4Xh62CTeKCPYWkSXKVtuT12D7
         {CRYPT}$2y$05$CvcIpQSwUBcN7.fsUTsGHuM/YzivCwn8/mKMpKb19Xyp3QsWCKfqO
         {PLAIN}Maildrop secret 7
+        {SCRAM-SHA-256}4096,ZONpHbx2PBmu7nGRqIOj1A==,2mywHaaSaHw3lRXvxoxpcQDbftef2yKZivyKOOwFlvE=,y9tEVu0a3WhPS4TrPSERLvH++UZeShq9XUBSxDDKPok=
         # openssl passwd
         $6$saltsalt$3ombyNV7ArTSfBosPJ/NC.FK24wzYasZ02gDra8q9m07ohzrIjwXPVDeqSsulSuBFcSo6Lf0bIgFH2gQwvRdi.
         $5$saltsalt$pFZZgufrxK584bNXPQYEsGx0U1N9P1wbqQakpkcXTU1
@@ -47,6 +54,7 @@ const VECTORS: [(&str, &str); 7] = [
         {SHA512-CRYPT}$6$rounds=12345$dESFDtn88hFMg/Jo$3bwNXR72oELd4utnm9hZOa0awJGDltsQ1M5N5kIinzZzlt1kJE7kBzJRenrBhk4P2ajecwyDW.3BisCbK03vA.
         {SHA256-CRYPT}$5$rounds=1000$xVHRSgDOoQmXSpNS$N.TV.U7avJnAQ0NusA.Fm.BdDokIVP6SLXv0kFPhYpA
         {BLF-CRYPT}$2y$04$5OP0w3S3nF6WaGT.CpfvTeaJT535WOla9NmUKOFq.jFBERPcCnL0y
+        {SCRAM-SHA-1}4096,HJCjWVp7mXm+DX9RG85Vpw==,jHf9Qdr0x6+svvNQ2S+tZhnOLoE=,Nm790LR8gXxhpZt+Dp6vn9gJ3gg=
         # htpasswd and mkpasswd
         $2a$05$mTH2kyM82ooDjukDRHmP1eSt.fPg5lG3uuHvgHdnBdEhypYe/UnPS
         # the argon2 command of the reference implementation
@@ -159,19 +167,179 @@ fn a_changed_digest_matches_no_more() {
 
 #[test]
 fn a_new_hash_is_salted_and_verifies() {
-    let (one, two) = (hash(UTF8).unwrap(), hash(UTF8).unwrap());
-    assert!(one.starts_with("{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$"));
-    assert_ne!(one, two);
-    assert_eq!(verify(&one, UTF8), Ok(true));
-    assert_eq!(verify(&one["{ARGON2ID}".len()..], UTF8), Ok(true));
-    assert_eq!(verify(&one, ASCII), Ok(false));
+    for (scheme, begin) in [
+        (
+            Scheme::Argon2id,
+            "{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$",
+        ),
+        (Scheme::Scrypt, "{SCRYPT}$scrypt$ln=17,r=8,p=1$"),
+        (Scheme::Bcrypt, "{BLF-CRYPT}$2y$12$"),
+        (Scheme::Sha512Crypt, "{SHA512-CRYPT}$6$rounds=100000$"),
+        (Scheme::ScramSha256, "{SCRAM-SHA-256}5000,"),
+        (Scheme::ScramSha1, "{SCRAM-SHA-1}5000,"),
+    ] {
+        let made = |secret: &str| hash(scheme, 5000, secret);
+        let (one, two) = (made(UTF8).unwrap(), made(UTF8).unwrap());
+        assert!(one.starts_with(begin), "{one}");
+        assert_ne!(one, two);
+        assert_eq!(verify(&one, UTF8), Ok(true), "{one}");
+        assert_eq!(verify(&one, ASCII), Ok(false), "{one}");
+        assert_eq!(made(""), Err(HashError::EmptySecret));
+        let too_long = "s".repeat(SECRET_OCTETS + 1);
+        assert_eq!(
+            made(&too_long),
+            Err(HashError::OverLimit(SECRET_LENGTH)),
+            "{scheme:?}"
+        );
+    }
+}
+
+#[test]
+fn a_scheme_hashes_no_secret_that_it_would_cut() {
+    let made = |scheme, secret: &str| hash(scheme, 4096, secret);
+    assert!(made(Scheme::Bcrypt, &"s".repeat(72)).is_ok());
+    let error = made(Scheme::Bcrypt, &"s".repeat(73)).unwrap_err();
+    assert!(error.to_string().contains("72 octets"), "{error}");
+    for scheme in [Scheme::Bcrypt, Scheme::Sha512Crypt] {
+        assert_eq!(made(scheme, "a\0b"), Err(HashError::Nul));
+    }
     let longest = "s".repeat(SECRET_OCTETS);
-    assert_eq!(verify(&hash(&longest).unwrap(), &longest), Ok(true));
+    let hash = made(Scheme::Argon2id, &longest).unwrap();
+    assert_eq!(verify(&hash, &longest), Ok(true));
+    // RFC 4013 section 2.5: stored strings have no unassigned code points.
+    for secret in ["a\u{7}", "\u{1f600}"] {
+        assert!(matches!(
+            made(Scheme::ScramSha256, secret),
+            Err(HashError::Unprepared(_))
+        ));
+    }
+}
+
+/// The salt of RFC 5802 section 5 and of RFC 7677 section 3, and keys of the
+/// password "pencil" that GNU SASL's `gsasl --mkpasswd` made with them.
+const SCRAM_KEYS: [(ScramHash, &str); 2] = [
+    (
+        ScramHash::Sha1,
+        "{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
+    ),
+    (
+        ScramHash::Sha256,
+        "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+    ),
+];
+
+#[test]
+fn scram_keys_are_checked_as_any_hash() {
+    for (_, hash) in SCRAM_KEYS {
+        assert_eq!(verify(hash, "pencil"), Ok(true), "{hash}");
+        assert_eq!(verify(hash, "Pencil"), Ok(false), "{hash}");
+        let lower = hash.replacen("SCRAM-SHA", "scram-sha", 1);
+        assert_eq!(verify(&lower, "pencil"), Ok(true));
+        // Either key says so.
+        let fields: Vec<&str> = hash.split(',').collect();
+        for at in [2, 3] {
+            let mut changed = fields.clone();
+            let other = format!("A{}", &fields[at][1..]);
+            changed[at] = &other;
+            assert_ne!(changed, fields);
+            assert_eq!(verify(&changed.join(","), "pencil"), Ok(false));
+        }
+    }
+    // RFC 4013: I <U+00AD SOFT HYPHEN> X is IX.
+    let ix = hash(Scheme::ScramSha1, 4096, "IX").unwrap();
+    assert_eq!(verify(&ix, "I\u{ad}X"), Ok(true));
+}
+
+#[test]
+fn broken_scram_keys_are_refused() {
+    let (_, good) = SCRAM_KEYS[1];
+    let (_, sha1) = SCRAM_KEYS[0];
+    let wrong_hash = sha1.replacen("SHA-1", "SHA-256", 1);
+    let fields: Vec<&str> = good.split(',').collect();
+    let with = |at: usize, field: &str| {
+        let mut fields = fields.clone();
+        fields[at] = field;
+        fields.join(",")
+    };
+    for broken in [
+        wrong_hash,
+        format!("{good},"),
+        format!("{good}\n"),
+        fields[..3].join(","),
+        with(0, "{SCRAM-SHA-256}0"),
+        with(0, "{SCRAM-SHA-256}04096"),
+        with(0, "{SCRAM-SHA-256}"),
+        with(0, "{SCRAM-SHA-256}4294967296"),
+        with(1, ""),
+        with(1, "%"),
+        with(1, &"QUJD".repeat(22)),
+        with(2, ""),
+        with(3, "AAAA"),
+    ] {
+        assert_eq!(
+            verify(&broken, "pencil"),
+            Err(HashError::Malformed("SCRAM")),
+            "{broken}"
+        );
+    }
     assert_eq!(
-        hash(&format!("{longest}s")),
-        Err(HashError::OverLimit(SECRET_LENGTH))
+        verify(&with(0, "{SCRAM-SHA-256}4000001"), "pencil"),
+        Err(HashError::OverLimit(SCRAM_ITERATIONS))
     );
-    assert_eq!(hash(""), Err(HashError::EmptySecret));
+}
+
+/// RFC 5802 section 5, RFC 7677 section 3: what the client proves there, and how
+/// the server answers.
+#[test]
+fn derived_keys_are_those_of_the_rfcs() {
+    let auth_message = |server_first: &str, nonce: &str| {
+        format!("n=user,r=CLIENT,{server_first},c=biws,r={nonce}")
+    };
+    for (hash, client_nonce, nonce, salt, proof, signature) in [
+        (
+            ScramHash::Sha1,
+            "fyko+d2lbbFgONRv9qkxdawL",
+            "fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j",
+            "QSXCR+Q6sek8bf92",
+            "v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+            "rmF9pqV8S7suAoZWja4dJRkFsKQ=",
+        ),
+        (
+            ScramHash::Sha256,
+            "rOprNGfwEbeRWgbNEkqO",
+            "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+            "W22ZaJ0SNY7soEsUEjb6gQ==",
+            "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+            "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
+        ),
+    ] {
+        let server_first = format!("r={nonce},s={salt},i=4096");
+        let message = auth_message(&server_first, nonce).replace("CLIENT", client_nonce);
+        let [salt, proof, signature] =
+            [salt, proof, signature].map(|base64| STANDARD.decode(base64).unwrap());
+        let keys = ScramSecret::derive(hash, "pencil", &salt, 4096).unwrap();
+        let hmac = |key: &[u8]| match hash {
+            ScramHash::Sha1 => mac::<Hmac<Sha1>>(key, &message),
+            ScramHash::Sha256 => mac::<Hmac<Sha256>>(key, &message),
+        };
+        assert_eq!(hmac(&keys.server_key), signature);
+        let client_key: Vec<u8> = hmac(&keys.stored_key)
+            .iter()
+            .zip(&proof)
+            .map(|(one, other)| one ^ other)
+            .collect();
+        let stored_key = match hash {
+            ScramHash::Sha1 => Sha1::digest(client_key).to_vec(),
+            ScramHash::Sha256 => Sha256::digest(client_key).to_vec(),
+        };
+        assert_eq!(stored_key, keys.stored_key);
+    }
+}
+
+fn mac<M: Mac + KeyInit>(key: &[u8], message: &str) -> Vec<u8> {
+    let mut mac = <M as KeyInit>::new_from_slice(key).unwrap();
+    mac.update(message.as_bytes());
+    mac.finalize().into_bytes().to_vec()
 }
 
 #[test]
@@ -241,6 +409,14 @@ fn only_what_is_marked_so_is_compared_in_the_clear() {
         assert_eq!(verify(&format!("{{PLAIN}}{password}"), password), Ok(true));
         assert_eq!(verify(&format!("{{PLAIN}}{password}"), ASCII), Ok(false));
     }
+    // U+00E9 is what SASLprep makes of e and U+0301; U+00AD disappears.
+    for kept in ["e\u{301}", "\u{e9}", "\u{ad}\u{e9}"] {
+        assert_eq!(verify(&format!("{{PLAIN}}{kept}"), "\u{e9}"), Ok(true));
+        assert_eq!(verify(&format!("{{PLAIN}}{kept}"), "e"), Ok(false));
+    }
+    // U+FDFA grows to 33 octets when it is prepared.
+    let long = "\u{fdfa}".repeat(300);
+    assert_eq!(verify(&format!("{{PLAIN}}{long}"), &long), Ok(true));
     // Padding must not make these equal.
     assert_eq!(verify("{PLAIN}a", "a\0"), Ok(false));
     assert_eq!(verify("{PLAIN}a\0", "a"), Ok(false));

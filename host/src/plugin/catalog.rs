@@ -2,10 +2,11 @@
 //! read, checked, compiled once for each digest, and kept in the state
 //! directory so that the next start does not compile at all.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,16 +15,20 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tracing::{info, warn};
 use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
+use super::compile::{CompileError, Compiler};
 use super::grants::make_private_dir;
+use super::imports::{self, Interface};
 use super::roles::{RoleError, Roles};
 use super::state::State;
+use super::trust::{self, Signed, TrustError};
 use super::{builtin, linker};
-use crate::config::ComponentSource;
+use crate::config::{ComponentSource, Demand};
 
 /// Largest component, in octets: an 18 MB Python component fits, with room.
-const COMPONENT: u64 = 64 << 20;
+pub(super) const COMPONENT: u64 = 64 << 20;
 
 /// Compiled code that was not used for so long is removed at a start.
 const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -39,15 +44,9 @@ pub enum ComponentError {
         /// What the system says.
         error: io::Error,
     },
-    /// A directory, a device, …
-    #[error("{0:?} is not a regular file")]
-    NotAFile(PathBuf),
     /// Over the size limit.
-    #[error("{octets} octets; a component may have {COMPONENT}")]
-    TooLarge {
-        /// Its size.
-        octets: u64,
-    },
+    #[error("it has more than the {COMPONENT} octets that a component may have")]
+    TooLarge,
     /// No such name among the embedded ones.
     #[error("this build of restante embeds no component {name:?}; {known}")]
     NoSuchBuiltin {
@@ -82,10 +81,14 @@ pub enum ComponentError {
     /// wasmtime refuses it.
     #[error("it is not a valid component: {0}")]
     Invalid(String),
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// Its signature.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// It asks for what the host does not have, or was not told to give.
-    #[error(
-        "it imports what nobody granted: {0}; restante gives wasi:cli, clocks, filesystem, io, random, sockets and, where granted, http (0.2), wasi:config, wasi:logging and restante:plugin (0.1)"
-    )]
+    #[error("{0}")]
     Import(String),
     /// Its exports.
     #[error(transparent)]
@@ -97,8 +100,7 @@ pub(super) struct Compiled {
     /// SHA-256 of the component, hexadecimal.
     pub(super) digest: String,
     pub(super) roles: Roles,
-    /// Whether it sends HTTP requests.
-    pub(super) imports_http: bool,
+    pub(super) imports: Vec<Interface>,
 }
 
 /// All components of the process, each compiled once.
@@ -107,12 +109,19 @@ pub(super) struct Catalog {
     linker: Linker<State>,
     /// Compiled code, written by this process's user alone. None: not kept.
     directory: Option<PathBuf>,
+    compiler: Compiler,
     /// By digest, for as long as a plugin of some generation uses it.
     compiled: Mutex<HashMap<String, Weak<Compiled>>>,
+    /// One compilation at a time: each may use all processors, and much memory.
+    compiling: Mutex<()>,
 }
 
 impl Catalog {
-    pub(super) fn new(engine: Engine, state_dir: &Path) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        engine: Engine,
+        state_dir: &Path,
+        compiler: Compiler,
+    ) -> wasmtime::Result<Self> {
         let linker = linker::linker(&engine)?;
         let directory = match private_directory(&state_dir.join("components")) {
             Ok(directory) => {
@@ -131,7 +140,9 @@ impl Catalog {
             engine,
             linker,
             directory,
+            compiler,
             compiled: Mutex::default(),
+            compiling: Mutex::default(),
         })
     }
 
@@ -141,7 +152,9 @@ impl Catalog {
         &self,
         source: &ComponentSource,
         pinned: Option<&[u8; 32]>,
-    ) -> Result<Arc<Compiled>, ComponentError> {
+        demands: &[Demand],
+    ) -> Result<(Arc<Compiled>, Signed), ComponentError> {
+        // Read once: what is checked below and what is compiled are the same.
         let octets = read(source)?;
         let digest = Sha256::digest(&octets);
         if let Some(pinned) = pinned
@@ -152,20 +165,40 @@ impl Catalog {
                 pinned: hex(pinned),
             });
         }
-        let digest = hex(&digest);
+        let signed = match source {
+            ComponentSource::Builtin(_) => Signed::Unasked,
+            ComponentSource::Path(path) => trust::look(path, &octets, demands),
+        };
+        signed.satisfies_any(demands)?;
+        let compiled = self.compiled(source, hex(&digest), &octets)?;
+        Ok((compiled, signed))
+    }
+
+    fn compiled(
+        &self,
+        source: &ComponentSource,
+        digest: String,
+        octets: &[u8],
+    ) -> Result<Arc<Compiled>, ComponentError> {
+        // Whoever waits for this will find what the one before has made.
+        let _one_at_a_time = self
+            .compiling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(compiled) = self.known().get(&digest).and_then(Weak::upgrade) {
             return Ok(compiled);
         }
-        let component = self.component(source, &digest, &octets)?;
-        let pre = self
-            .linker
-            .instantiate_pre(&component)
-            .map_err(|error| ComponentError::Import(import_error(&error)))?;
+        let component = self.component(source, &digest, octets)?;
+        let imports = imports_of(&self.engine, &component);
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
+            let words = imports::missing(&imports);
+            ComponentError::Import(words.unwrap_or_else(|| import_error(&error)))
+        })?;
         let roles = Roles::of(pre)?;
         let compiled = Arc::new(Compiled {
             digest: digest.clone(),
             roles,
-            imports_http: linker::imports_http(&component),
+            imports,
         });
         let mut known = self.known();
         known.retain(|_, compiled| compiled.strong_count() > 0);
@@ -199,10 +232,7 @@ impl Catalog {
         }
         let started = Instant::now();
         info!(component = %describe(source), octets = octets.len(), "compiling a component");
-        let machine_code = self
-            .engine
-            .precompile_component(octets)
-            .map_err(|error| ComponentError::Invalid(chain(&error)))?;
+        let machine_code = self.compiler.compile(&self.engine, octets)?;
         info!(
             component = %describe(source),
             milliseconds = started.elapsed().as_millis() as u64,
@@ -213,7 +243,8 @@ impl Catalog {
         {
             warn!(file = ?path, %error, "a compiled component could not be kept");
         }
-        // SAFETY: the octets come from this engine's own compiler, a line above.
+        // SAFETY: the octets come from this program's own compiler, some lines above;
+        // where it is another process, over a pipe that nobody else has.
         unsafe { Component::deserialize(&self.engine, &machine_code) }
             .map_err(|error| ComponentError::Invalid(chain(&error)))
     }
@@ -269,10 +300,11 @@ pub(super) fn describe(source: &ComponentSource) -> String {
     }
 }
 
-fn read(source: &ComponentSource) -> Result<Vec<u8>, ComponentError> {
+/// Reads a component, whatever it is.
+pub(super) fn read(source: &ComponentSource) -> Result<Cow<'static, [u8]>, ComponentError> {
     let path = match source {
         ComponentSource::Builtin(name) => {
-            return builtin::component(name).map(<[u8]>::to_vec).ok_or_else(|| {
+            return builtin::component(name).map(Cow::Borrowed).ok_or_else(|| {
                 ComponentError::NoSuchBuiltin {
                     name: name.clone(),
                     known: builtin::known(),
@@ -285,20 +317,47 @@ fn read(source: &ComponentSource) -> Result<Vec<u8>, ComponentError> {
         path: path.clone(),
         error,
     };
-    let about = fs::metadata(path).map_err(failed)?;
-    if !about.is_file() {
-        return Err(ComponentError::NotAFile(path.clone()));
+    let mut octets = Vec::new();
+    trust::open(path)
+        .and_then(|file| file.take(COMPONENT + 1).read_to_end(&mut octets))
+        .map_err(failed)?;
+    match octets.len() as u64 > COMPONENT {
+        true => Err(ComponentError::TooLarge),
+        false => Ok(Cow::Owned(octets)),
     }
-    if about.len() > COMPONENT {
-        return Err(ComponentError::TooLarge {
-            octets: about.len(),
-        });
+}
+
+/// What a component imports, as far as it uses it.
+fn imports_of(engine: &Engine, component: &Component) -> Vec<Interface> {
+    let mut imports = Vec::new();
+    for (name, item) in component.component_type().imports(engine) {
+        let mut interface = Interface {
+            name: name.to_owned(),
+            functions: Vec::new(),
+            resources: Vec::new(),
+        };
+        let mut add = |name: &str, item: ComponentItem| match item {
+            ComponentItem::ComponentFunc(_) => interface.functions.push(name.to_owned()),
+            ComponentItem::Resource(_) => interface.resources.push(name.to_owned()),
+            _ => {}
+        };
+        match item.ty {
+            ComponentItem::ComponentInstance(instance) => {
+                for (name, item) in instance.exports(engine) {
+                    add(name, item.ty);
+                }
+            }
+            item => add(name, item),
+        }
+        interface.functions.sort_unstable();
+        interface.resources.sort_unstable();
+        imports.push(interface);
     }
-    fs::read(path).map_err(failed)
+    imports
 }
 
 /// Tells a component from what is often taken for one.
-fn check_kind(octets: &[u8]) -> Result<(), ComponentError> {
+pub(super) fn check_kind(octets: &[u8]) -> Result<(), ComponentError> {
     if Engine::detect_precompiled(octets).is_some() {
         return Err(ComponentError::Precompiled);
     }

@@ -31,7 +31,8 @@ const TABLE_ELEMENTS: usize = 100_000;
 const INSTANCE_STATE: usize = 1 << 20;
 /// Makes the engine that every plugin of the process runs in.
 pub(super) fn engine(instances: u32) -> wasmtime::Result<Engine> {
-    let engine = Engine::new(&settings(instances))?;
+    let places = InstanceAllocationStrategy::Pooling(pool(instances));
+    let engine = Engine::new(settings().allocation_strategy(places))?;
     let weak = engine.weak();
     thread::Builder::new()
         .name("epoch".into())
@@ -46,9 +47,15 @@ pub(super) fn engine(instances: u32) -> wasmtime::Result<Engine> {
     Ok(engine)
 }
 
+/// Makes an engine that compiles what the other one runs, and runs nothing
+/// itself: it reserves no places for instances.
+pub(super) fn compiler() -> wasmtime::Result<Engine> {
+    Engine::new(&settings())
+}
+
 /// Settings that decide what a component can be, and how it is compiled. What
 /// no guest toolchain needs is off: each is a part that cannot go wrong.
-fn settings(instances: u32) -> Config {
+fn settings() -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)
@@ -62,8 +69,7 @@ fn settings(instances: u32) -> Config {
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(FIBER_STACK)
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
-        .memory_init_cow(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
+        .memory_init_cow(true);
     config
 }
 
@@ -88,4 +94,21 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .table_keep_resident(0)
         .pagemap_scan(Enabled::No);
     pool
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use super::*;
+
+    #[test]
+    fn the_compiler_compiles_for_the_engine() {
+        let hash = |engine: &Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(&engine(1).unwrap()), hash(&compiler().unwrap()));
+    }
 }

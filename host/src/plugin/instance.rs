@@ -228,6 +228,7 @@ impl Whose {
                 maildrop,
                 directories,
                 voice,
+                salts: plugin.salts.clone(),
             },
         );
         store.limiter(|state| &mut state.limits);

@@ -6,7 +6,7 @@
 //! does needs the grant (see [`super::http`]).
 
 use wasmtime::Engine;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::restante::plugin as contract;
 use super::bindings::wasi;
@@ -23,12 +23,4 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     contract::passwords::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     contract::maildrop::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
-}
-
-/// Whether a component sends HTTP requests.
-pub(super) fn imports_http(component: &Component) -> bool {
-    component
-        .component_type()
-        .imports(component.engine())
-        .any(|(name, _)| name.starts_with("wasi:http/"))
 }

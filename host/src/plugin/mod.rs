@@ -10,6 +10,7 @@ mod bindings;
 mod breaker;
 mod builtin;
 mod catalog;
+mod compile;
 mod config_store;
 mod convert;
 mod engine;
@@ -17,6 +18,8 @@ mod files;
 mod filter;
 mod grants;
 mod http;
+mod imports;
+mod inspect;
 mod instance;
 mod linker;
 mod listings;
@@ -28,25 +31,34 @@ mod roles;
 mod selector;
 mod state;
 mod store;
+mod trust;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use restante_pop3::Decoy;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 pub use catalog::ComponentError;
+pub use compile::{
+    COMMAND as COMPILE_COMMAND, CompileError, CompileLimits, Compiler, serve as serve_compiler,
+};
 pub use http::ClientError;
+pub use imports::{Interface, Need};
+pub use inspect::{Difference, Differences, Import, Inspection, inspect};
 pub use roles::{Role, RoleError};
+pub use trust::{TrustError, read_signature, signature_path};
 
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
-use crate::config::{self, Grants, PluginLimits};
+use crate::config::{self, Demand, Grants, PluginLimits};
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
 use instance::Instance;
 use listings::Listings;
+use trust::Signed;
 
 /// Why the runtime cannot start.
 #[derive(Debug, Error)]
@@ -88,12 +100,16 @@ pub struct Runtime {
 
 impl Runtime {
     /// Starts the engine. `instances`: how many may live at once; `state_dir`:
-    /// where compiled components are kept.
-    pub fn new(instances: u32, state_dir: &Path) -> Result<Arc<Self>, RuntimeError> {
+    /// where compiled components are kept; `compiler`: who compiles them.
+    pub fn new(
+        instances: u32,
+        state_dir: &Path,
+        compiler: Compiler,
+    ) -> Result<Arc<Self>, RuntimeError> {
         let failed = |error: wasmtime::Error| RuntimeError(catalog::chain(&error));
         let instances = instances.clamp(1, config::MOST_INSTANCES);
         let engine = engine::engine(instances).map_err(failed)?;
-        let catalog = Catalog::new(engine.clone(), state_dir).map_err(failed)?;
+        let catalog = Catalog::new(engine.clone(), state_dir, compiler).map_err(failed)?;
         Ok(Arc::new(Self {
             engine,
             catalog,
@@ -103,12 +119,17 @@ impl Runtime {
     }
 
     /// Makes a configured plugin ready. May compile for seconds: not for the
-    /// event loop.
-    pub fn plugin(self: &Arc<Self>, plugin: &config::Plugin) -> Result<Arc<Plugin>, PluginError> {
-        let compiled = self
-            .catalog
-            .load(&plugin.component, plugin.sha256.as_ref())?;
-        if compiled.imports_http && plugin.grants.http.is_empty() {
+    /// event loop. `salts`: what SCRAM keys are made with that a plugin has none
+    /// of its own for.
+    pub fn plugin(
+        self: &Arc<Self>,
+        plugin: &config::Plugin,
+        salts: &Decoy,
+    ) -> Result<Arc<Plugin>, PluginError> {
+        let (compiled, signed) =
+            self.catalog
+                .load(&plugin.component, plugin.sha256.as_ref(), &plugin.demands)?;
+        if imports::http(&compiled.imports) && plugin.grants.http.is_empty() {
             return Err(PluginError::HttpNotGranted);
         }
         let http = http::Client::new(&plugin.name, &plugin.grants)?;
@@ -119,7 +140,9 @@ impl Runtime {
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
             limits: plugin.limits.clone(),
+            signed,
             http,
+            salts: salts.clone(),
             compiled,
             breaker: Breaker::new(plugin.name.as_str().into()),
             runtime: self.clone(),
@@ -140,14 +163,27 @@ pub struct Plugin {
     settings: Arc<[(String, String)]>,
     grants: Grants,
     limits: PluginLimits,
+    signed: Signed,
     /// None: it was granted no origin.
     http: Option<Arc<http::Client>>,
+    salts: Decoy,
     compiled: Arc<Compiled>,
     breaker: Arc<Breaker>,
     runtime: Arc<Runtime>,
 }
 
 impl Plugin {
+    /// Whether its component is signed as a tenant wants it.
+    pub fn trusted(&self, demand: &Demand) -> Result<(), TrustError> {
+        self.signed.satisfies(demand)
+    }
+
+    /// What its component asks for and was not granted, in words; it is let in
+    /// all the same, and each use is answered "not permitted".
+    pub fn ungranted(&self) -> Vec<String> {
+        imports::ungranted(&self.compiled.imports, &self.grants)
+    }
+
     /// The plugin as an authenticator, which judges what [`Plugin::accepts`] said.
     pub fn authenticator(
         self: &Arc<Self>,

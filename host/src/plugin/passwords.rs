@@ -1,12 +1,15 @@
-//! `restante:plugin/passwords`: hashes checked natively, off the event loop.
+//! `restante:plugin/passwords`: hashes checked, and SCRAM keys made, natively and
+//! off the event loop.
 
 use std::sync::LazyLock;
 
+use restante_pop3::ScramHash;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::bindings::restante::plugin::passwords::Host;
+use super::bindings::restante::plugin::passwords as wit;
 use super::state::State;
+use crate::passwords::{self, HashError};
 
 /// Hashes being computed at once: they are meant to be slow, and more of them
 /// than there are processors only take memory.
@@ -14,16 +17,46 @@ static AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
 });
 
-impl Host for State {
+impl wit::Host for State {
     async fn verify(
         &mut self,
         hash: String,
         secret: String,
     ) -> wasmtime::Result<Result<bool, String>> {
         let secret = Zeroizing::new(secret);
-        let _turn = AT_ONCE.acquire().await?;
-        let verified =
-            tokio::task::spawn_blocking(move || crate::passwords::verify(&hash, &secret)).await?;
-        Ok(verified.map_err(|error| error.to_string()))
+        computed(move || passwords::verify(&hash, &secret)).await
     }
+
+    async fn derive_scram(
+        &mut self,
+        user: String,
+        secret: String,
+        hash: wit::ScramHash,
+    ) -> wasmtime::Result<Result<wit::ScramKeys, String>> {
+        let secret = Zeroizing::new(secret);
+        let hash = match hash {
+            wit::ScramHash::Sha1 => ScramHash::Sha1,
+            wit::ScramHash::Sha256 => ScramHash::Sha256,
+        };
+        let (salt, iterations) = (self.salts.salt(hash, &user), self.salts.iterations());
+        computed(move || {
+            let mut keys = passwords::ScramSecret::derive(hash, &secret, &salt, iterations)?;
+            Ok(wit::ScramKeys {
+                salt,
+                iterations,
+                stored_key: std::mem::take(&mut keys.stored_key),
+                server_key: std::mem::take(&mut keys.server_key),
+            })
+        })
+        .await
+    }
+}
+
+/// The result of something slow, in its turn.
+async fn computed<R: Send + 'static>(
+    compute: impl FnOnce() -> Result<R, HashError> + Send + 'static,
+) -> wasmtime::Result<Result<R, String>> {
+    let _turn = AT_ONCE.acquire().await?;
+    let computed = tokio::task::spawn_blocking(compute).await?;
+    Ok(computed.map_err(|error| error.to_string()))
 }

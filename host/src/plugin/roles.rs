@@ -6,6 +6,7 @@ use wasmtime::component::InstancePre;
 use super::bindings::exports::restante::plugin::{
     accepts, admission, authenticator, filter, scram, selector, settings, store,
 };
+use super::imports::{CONTRACT, CONTRACT_VERSION, age, compatible, parts};
 use super::state::State;
 
 /// What a component can be asked for. Its names are those of the contract.
@@ -60,10 +61,18 @@ pub enum RoleError {
     )]
     None(String),
     /// An interface of another version of the contract.
+    #[error("it exports {export}, this restante speaks {CONTRACT} {CONTRACT_VERSION}: {age}")]
+    Version {
+        /// As exported.
+        export: String,
+        /// Which of the two is older, and what to do.
+        age: &'static str,
+    },
+    /// An interface that the contract does not have in this version.
     #[error(
-        "it exports {0}, this restante speaks restante:plugin@0.1: rebuild it against the wit folder of this release, or take a newer restante"
+        "it exports {0}, which {CONTRACT} {CONTRACT_VERSION} does not have: take a newer restante, or build it against the wit folder of this one"
     )]
-    Version(String),
+    Unknown(String),
     /// An interface whose functions are not those of the contract.
     #[error("its export {interface} is not the contract's: {error}")]
     Mismatch {
@@ -72,6 +81,32 @@ pub enum RoleError {
         /// What wasmtime says.
         error: String,
     },
+}
+
+/// The contract's interfaces among a component's exports; at least one role.
+pub(super) fn names(exports: &[&str]) -> Result<Vec<&'static str>, RoleError> {
+    let mut found = Vec::new();
+    for export in exports {
+        let (package, interface, version) = parts(export);
+        if package != CONTRACT {
+            continue;
+        }
+        let known = INTERFACES.iter().find(|known| **known == interface);
+        if !compatible(version, CONTRACT_VERSION) {
+            return Err(RoleError::Version {
+                export: (*export).to_owned(),
+                age: age(version, CONTRACT_VERSION),
+            });
+        }
+        found.push(*known.ok_or_else(|| RoleError::Unknown((*export).to_owned()))?);
+    }
+    if !found.iter().any(|interface| !BESIDE.contains(interface)) {
+        return Err(RoleError::None(match exports.len() {
+            0 => "nothing".into(),
+            _ => exports.join(", "),
+        }));
+    }
+    Ok(found)
 }
 
 /// A component ready to be instantiated, with its roles' functions looked up.
@@ -89,29 +124,12 @@ pub(super) struct Roles {
 
 impl Roles {
     pub(super) fn of(pre: InstancePre<State>) -> Result<Self, RoleError> {
-        let exports: Vec<String> = pre
-            .component()
-            .component_type()
+        let component = pre.component().component_type();
+        let exports: Vec<&str> = component
             .exports(pre.engine())
-            .map(|(name, _)| name.to_owned())
+            .map(|(name, _)| name)
             .collect();
-        let mut found = Vec::new();
-        for export in &exports {
-            let Some(name) = export.strip_prefix("restante:plugin/") else {
-                continue;
-            };
-            let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-            if !INTERFACES.contains(&interface) || !version.starts_with("0.1.") {
-                return Err(RoleError::Version(export.clone()));
-            }
-            found.push(interface);
-        }
-        if !found.iter().any(|interface| !BESIDE.contains(interface)) {
-            return Err(RoleError::None(match exports.len() {
-                0 => "nothing".into(),
-                _ => exports.join(", "),
-            }));
-        }
+        let found = names(&exports)?;
         let mut roles = Roles {
             authenticator: None,
             accepts: None,

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
+use restante_pop3::Decoy;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -31,6 +32,8 @@ pub(crate) struct State {
     /// The plugin's other directories, under their paths in the guest.
     pub(super) directories: Arc<[Granted]>,
     pub(super) voice: Arc<Mutex<Voice>>,
+    /// Whose salts SCRAM keys have that are made of a password.
+    pub(super) salts: Decoy,
 }
 
 impl State {

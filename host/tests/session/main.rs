@@ -17,6 +17,8 @@ mod policy;
 mod proxies;
 mod retention;
 mod retrieval;
+mod sasl;
+mod surrogates;
 mod timers;
 mod tls;
 mod world;

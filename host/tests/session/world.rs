@@ -11,7 +11,7 @@ use restante::backend::{
     Account, Authenticator, Connection, Content, Entries, Failure, Filter, Maildrop, Selector,
     Store,
 };
-use restante::config::{Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits};
+use restante::config::{Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits, Utf8};
 use restante::connection::{End, Peer, Shared, serve};
 use restante::listener::{Bound, Front};
 use restante::lock::Locks;
@@ -19,7 +19,7 @@ use restante::memory::{Mail, Memory};
 use restante::penalty::Penalties;
 use restante::policy::Policy;
 use restante::shutdown::{self, Signal, Trigger};
-use restante::tenant::{Serving, SessionSettings, Tenant, Tenants};
+use restante::tenant::{Serving, SessionSettings, Tenant, Tenants, decoy};
 use restante::tls::SelfSigned;
 use restante::view::Verdicts;
 use restante::waiting::WaitingRoom;
@@ -46,8 +46,13 @@ pub(crate) struct Plan {
     pub(crate) filters: Vec<Arc<dyn Filter>>,
     pub(crate) selectors: Vec<Arc<dyn Selector>>,
     pub(crate) plaintext_login: PlaintextLogin,
+    pub(crate) apop: bool,
+    pub(crate) cram_md5: bool,
+    /// Of the same users, by the domain "other.example", without APOP and CRAM-MD5.
+    pub(crate) other: bool,
     pub(crate) tenant_limits: TenantLimits,
     pub(crate) limits: ServerLimits,
+    pub(crate) utf8: Utf8,
     pub(crate) domains: Vec<String>,
     pub(crate) default: bool,
     pub(crate) own: Option<SelfSigned>,
@@ -67,11 +72,15 @@ impl Plan {
             filters: Vec::new(),
             selectors: Vec::new(),
             plaintext_login: PlaintextLogin::Always,
+            apop: false,
+            cram_md5: false,
+            other: false,
             tenant_limits: TenantLimits::default(),
             limits: ServerLimits {
                 failure_delay: FAILURE_DELAY,
                 ..ServerLimits::default()
             },
+            utf8: Utf8::default(),
             domains: Vec::new(),
             default: true,
             own: None,
@@ -124,15 +133,23 @@ impl Plan {
         server.hostname = "test.example".into();
         server.limits = self.limits.clone();
         let authenticators = vec![Arc::clone(&self.memory) as Arc<dyn Authenticator>];
+        server.utf8 = self.utf8;
         let tenant = Tenant {
             selectors: self.selectors,
             filters: self.filters,
             plaintext_login: self.plaintext_login,
             policy: Policy::new(&config.tenants[0]),
+            apop: self.apop,
+            cram_md5: self.cram_md5,
             limits: self.tenant_limits,
-            ..Tenant::new("t", authenticators, Arc::new(self.doctored.clone()))
+            ..Tenant::new("t", authenticators.clone(), Arc::new(self.doctored.clone()))
         };
         let mut tenants = Tenants::new();
+        if self.other {
+            let other = Tenant::new("other", authenticators, Arc::new(self.doctored.clone()));
+            let domains = ["other.example".to_owned()];
+            tenants.add(Arc::new(other), &domains, &[], false);
+        }
         tenants.add(Arc::new(tenant), &self.domains, &[], self.default);
         let (trigger, signal) = shutdown::channel();
         World {
@@ -141,7 +158,7 @@ impl Plan {
             serving: Arc::new(Serving {
                 tenants,
                 tls: self.own.as_ref().map(|own| Arc::clone(&own.contexts)),
-                settings: SessionSettings::new(&server, &config.tenants, [7; 32]),
+                settings: SessionSettings::new(&server, &config.tenants, decoy(&server, [7; 32])),
             }),
             limits: self.limits,
             own: self.own,

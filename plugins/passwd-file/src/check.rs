@@ -83,16 +83,20 @@ struct Hashes<'a, 'b> {
 
 impl Hashes<'_, '_> {
     fn check(&mut self, entry: &Entry) -> Result<(), String> {
-        if entry.is_locked() {
+        if entry.hash.is_locked() {
             return Ok(());
         }
-        let kind = kind(&entry.hash)
+        entry.hash.parts().try_for_each(|hash| self.check_one(hash))
+    }
+
+    fn check_one(&mut self, hash: &str) -> Result<(), String> {
+        let kind = kind(hash)
             .ok_or("the hash has no known form (a password in the clear needs {PLAIN} in front)")?;
         if self.trials == 0 || self.known.contains(kind) {
             return Ok(());
         }
         self.trials -= 1;
-        (self.verify)(&entry.hash, "a secret for trial")?;
+        (self.verify)(hash, "a secret for trial")?;
         self.known.insert(kind.to_owned());
         Ok(())
     }
@@ -118,7 +122,7 @@ mod tests {
     #[test]
     fn every_line_that_is_wrong_is_named() {
         let text = "a:$6$one\nb:{PLAIN}two\na:$6$three\n# d\nnothing\ne:hash-of-e\n\
-            f:{MD9}five\ng:$6$six\nh:{MD9}seven\ni:!\nj:{open\n";
+            f:{MD9}five\ng:$6$six\nh:{MD9}seven\ni:!\nj:{open\nk:$6$l|$5$m\n";
         let mut tried = Vec::new();
         let problems = file(text.as_bytes(), Case::Exact, &mut |hash, _| {
             tried.push(hash.to_owned());
@@ -140,7 +144,10 @@ mod tests {
                 format!("file: line 11: {unknown}"),
             ]
         );
-        assert_eq!(tried, ["$6$one", "{PLAIN}two", "{MD9}five", "{MD9}seven"]);
+        assert_eq!(
+            tried,
+            ["$6$one", "{PLAIN}two", "{MD9}five", "{MD9}seven", "$5$m"]
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use restante_guest::log;
 use restante_guest::types::Account;
 
 use crate::Verify;
+use crate::hash::Field;
 
 /// Octets of the longest line that is read, its end included. A longer one is
 /// broken.
@@ -46,15 +47,15 @@ pub(crate) enum Line {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) user: String,
-    pub(crate) hash: String,
+    pub(crate) hash: Field,
     maildrop: String,
     attributes: Vec<(String, String)>,
 }
 
 impl Entry {
-    /// Whether the hash is one that no password has, by custom.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.hash.starts_with(['!', '*'])
+    /// Whether it may act as somebody whom it names: as itself only.
+    pub(crate) fn may_act_as(&self, other: Option<&str>, case: Case) -> bool {
+        other.is_none_or(|other| case.of(other) == self.user)
     }
 
     pub(crate) fn into_account(self) -> Account {
@@ -70,13 +71,22 @@ impl Entry {
 pub(crate) struct Search {
     /// The user's line and its number, from 1.
     pub(crate) found: Option<(usize, Line)>,
-    /// A hash that takes as long to verify as the user's own would: the first
-    /// of the file, if possible not one in the clear.
-    stand_in: Option<String>,
+    /// The first of the file of what was wanted.
+    pub(crate) stand_in: Option<String>,
+}
+
+/// What stands in for a user's own, so that nobody is answered sooner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StandIn {
+    /// A hash that takes as long to verify: if possible not one in the clear.
+    Hash,
+    /// A password in the clear, which SCRAM keys are made of.
+    Clear,
 }
 
 impl Search {
-    /// Verifies the secret for the time that it takes.
+    /// Verifies the secret against the hash that stands in, for the time that it
+    /// takes.
     pub(crate) fn waste_time(&self, secret: &str, verify: &mut Verify<'_>) {
         if let Some(hash) = &self.stand_in
             && let Err(problem) = verify(hash, secret)
@@ -87,13 +97,18 @@ impl Search {
 }
 
 /// Looks for a user, always as far as the end of the file.
-pub(crate) fn search(file: impl BufRead, user: &str, case: Case) -> io::Result<Search> {
+pub(crate) fn search(
+    file: impl BufRead,
+    user: &str,
+    case: Case,
+    stand_in: StandIn,
+) -> io::Result<Search> {
     let user = case.of(user);
     let mut found = None;
-    let mut stand_in = StandIn::default();
+    let mut stand_in = Casting::new(stand_in);
     each_line(file, |number, line| {
         let wanted = found.is_none() && is_about(line, &user, case);
-        let asked = !stand_in.is_settled();
+        let asked = stand_in.asks_for(line);
         if !wanted && !asked {
             return;
         }
@@ -115,29 +130,57 @@ pub(crate) fn search(file: impl BufRead, user: &str, case: Case) -> io::Result<S
     })
 }
 
-#[derive(Default)]
-struct StandIn {
+/// Looks for what stands in.
+struct Casting {
+    wanted: StandIn,
     hash: Option<String>,
     in_the_clear: bool,
     offers: usize,
 }
 
-impl StandIn {
-    fn is_settled(&self) -> bool {
-        self.hash.is_some() && (!self.in_the_clear || self.offers >= STAND_IN_LINES)
+impl Casting {
+    fn new(wanted: StandIn) -> Self {
+        Casting {
+            wanted,
+            hash: None,
+            in_the_clear: false,
+            offers: 0,
+        }
+    }
+
+    /// Whether this line is worth parsing.
+    fn asks_for(&self, line: &[u8]) -> bool {
+        match self.wanted {
+            StandIn::Hash => {
+                self.hash.is_none() || (self.in_the_clear && self.offers < STAND_IN_LINES)
+            }
+            StandIn::Clear => self.hash.is_none() && may_be_in_the_clear(line),
+        }
     }
 
     fn offer(&mut self, entry: &Entry) {
         self.offers += 1;
-        // "{PLAIN}", "{CLEAR}", "{CLEARTEXT}".
-        let scheme = entry.hash.get(..3).unwrap_or_default().to_ascii_uppercase();
-        let in_the_clear = scheme == "{PL" || scheme == "{CL";
-        if entry.is_locked() || (self.hash.is_some() && in_the_clear) {
+        let clear = entry.hash.clear();
+        if entry.hash.is_locked() {
             return;
         }
-        self.hash = Some(entry.hash.clone());
-        self.in_the_clear = in_the_clear;
+        match self.wanted {
+            StandIn::Clear => self.hash = self.hash.take().or(clear.map(str::to_owned)),
+            StandIn::Hash if self.hash.is_none() || clear.is_none() => {
+                self.hash = Some(entry.hash.for_passwords().to_owned());
+                self.in_the_clear = clear.is_some();
+            }
+            StandIn::Hash => {}
+        }
     }
+}
+
+/// "{PLAIN}", "{CLEAR}" and "{CLEARTEXT}" begin so, as few others do.
+fn may_be_in_the_clear(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|&octet| octet == b':') else {
+        return false;
+    };
+    matches!(line[colon + 1..], [b'{', b'P' | b'p' | b'C' | b'c', ..])
 }
 
 fn is_about(line: &[u8], user: &str, case: Case) -> bool {
@@ -218,11 +261,10 @@ fn entry(line: &[u8], case: Case) -> Result<Entry, &'static str> {
     if user.is_empty() {
         return Err("the user is missing");
     }
-    let hash = match parts.next() {
-        None => return Err("there is no \":\" behind the user"),
-        Some("") => return Err("the hash is missing"),
-        Some(hash) => hash.to_owned(),
-    };
+    let hash = parts
+        .next()
+        .ok_or("there is no \":\" behind the user")
+        .and_then(Field::parse)?;
     let maildrop = match parts.next() {
         None | Some("") => user.clone(),
         Some(maildrop) => maildrop.to_owned(),
@@ -326,21 +368,26 @@ mod tests {
     }
 
     #[test]
-    fn the_stand_in_is_the_first_real_hash() {
-        let stand_in = |file: &str| {
-            search(file.as_bytes(), "nobody", Case::Exact)
+    fn the_stand_in_is_the_first_that_serves() {
+        let stand_in = |wanted, file: &str| {
+            search(file.as_bytes(), "nobody", Case::Exact, wanted)
                 .unwrap()
                 .stand_in
         };
-        assert_eq!(stand_in("").as_deref(), None);
-        assert_eq!(stand_in("a:!\nb:\n").as_deref(), None);
-        assert_eq!(
-            stand_in("a:{plain}1\nb:{CLEAR}2\n").as_deref(),
-            Some("{plain}1")
-        );
-        assert_eq!(
-            stand_in("a:{PLAIN}1\nb:*\nc:$6$x\nd:$5$y").as_deref(),
-            Some("$6$x")
-        );
+        for (file, hash, clear) in [
+            ("", None, None),
+            ("a:!\nb:\n", None, None),
+            ("a:{plain}1\nb:{CLEAR}2\n", Some("{plain}1"), Some("1")),
+            ("a:{PLAIN}1\nb:*\nc:$6$x\nd:$5$y", Some("$6$x"), Some("1")),
+            (
+                "c:$6$x|$5$y\nb:!{PLAIN}1\nd:{PLAIN}2",
+                Some("$6$x"),
+                Some("2"),
+            ),
+            ("a:{PBKDF2-SHA256}1$\n", Some("{PBKDF2-SHA256}1$"), None),
+        ] {
+            assert_eq!(stand_in(StandIn::Hash, file).as_deref(), hash, "{file}");
+            assert_eq!(stand_in(StandIn::Clear, file).as_deref(), clear, "{file}");
+        }
     }
 }

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Blank lines and lines that begin with `#` are passed over. The hash is
-//! whatever [`passwords::verify`] takes; one that begins with `!` or `*` locks
-//! the user out. The maildrop is the user where it is left out or empty.
+//! whatever [`passwords::verify`] takes, or several of it with `|` between them, of
+//! which the first is what passwords are checked against; a field that begins with
+//! `!` or `*` locks the user out. The maildrop is the user where it is left out or empty.
 //! Attributes are parted by blanks and are handed on to store and filters. Of
 //! several lines for one user the first counts.
 //!
@@ -18,46 +19,107 @@
 //! The file is read anew for each login, from its first line to its last:
 //! nothing is kept, a change counts at once, and how long it takes says nothing
 //! about who is in it. For the same reason the secret of an unknown user is
-//! verified too, against the first hash of the file. What a login needs is asked
+//! verified too, against the first hash of the file.
+//!
+//! SCRAM is judged with the keys of `{SCRAM-SHA-256}` and `{SCRAM-SHA-1}`, or with
+//! keys that the host makes of a `{PLAIN}` password; APOP and CRAM-MD5 with `{PLAIN}`
+//! alone. What is offered is settled when the host loads its configuration. What a login needs is asked
 //! of the host through [`files`]: WASI would cost it a thread for each question.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod check;
+mod digest;
 mod file;
+mod hash;
+mod keys;
+mod offer;
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use restante_guest::accepts::{Accepts, Kinds};
 use restante_guest::files::Reader;
 use restante_guest::prelude::*;
+use restante_guest::scram::{Hash, Keys, Scram};
 
-use crate::file::{Case, Line, Search};
+use crate::digest::Response;
+use crate::file::{Case, Entry, Line, Search, StandIn};
+use crate::keys::Wanted;
 
 struct PasswdFile;
 
-restante_guest::export! { authenticator: PasswdFile, settings: PasswdFile }
+restante_guest::export! {
+    authenticator: PasswdFile,
+    accepts: PasswdFile,
+    scram: PasswdFile,
+    settings: PasswdFile,
+}
 
 /// Times that the file is read again because it changed meanwhile.
 const RETRIES: u32 = 3;
 
 impl Authenticator for PasswdFile {
     fn authenticate(_: Connection, credentials: Credentials) -> Result<Account, Denial> {
-        let Credentials::Password {
+        let settings = Settings::of_the_host()?;
+        match credentials {
+            Credentials::Password {
+                user,
+                acting_as,
+                secret,
+            } => {
+                let search = settings.search(&user, StandIn::Hash)?;
+                let attempt = Attempt { acting_as, secret };
+                decide(&settings, search, &attempt, &mut passwords::verify)
+            }
+            Credentials::Digest {
+                user,
+                algorithm,
+                challenge,
+                response,
+            } => {
+                let search = settings.search(&user, StandIn::Clear)?;
+                let response = Response {
+                    algorithm,
+                    challenge,
+                    digest: response,
+                };
+                decide_by_digest(&settings, search, &response)
+            }
+            Credentials::Bearer { .. } | Credentials::Certificate { .. } => Err(Denial::Unknown),
+        }
+    }
+}
+
+impl Accepts for PasswdFile {
+    fn accepts() -> Kinds {
+        let kinds = Settings::parse(settings::all()).map(|settings| {
+            let path = settings.path();
+            from_one_file(|| offer::kinds(Reader::open(&path)?, settings.case))
+        });
+        // What is wrong with the settings or the file, `validate` says.
+        match kinds {
+            Ok(Ok(kinds)) => kinds,
+            Ok(Err(_)) | Err(_) => Kinds::PASSWORD,
+        }
+    }
+}
+
+impl Scram for PasswdFile {
+    fn lookup(
+        _: Connection,
+        user: String,
+        acting_as: Option<String>,
+        hash: Hash,
+    ) -> Result<Keys, Denial> {
+        let settings = Settings::of_the_host()?;
+        let search = settings.search(&user, StandIn::Clear)?;
+        let wanted = Wanted {
             user,
             acting_as,
-            secret,
-        } = credentials
-        else {
-            return Err(Denial::Unknown);
+            hash,
         };
-        let settings = Settings::parse(settings::all()).map_err(|problems| {
-            log::error!("{}", problems.join("; "));
-            Failure::permanent("the user list is not set up")
-        })?;
-        let search = settings.search(&user)?;
-        let attempt = Attempt { acting_as, secret };
-        decide(&settings, search, &attempt, &mut passwords::verify)
+        keys::look_up(&settings, search, &wanted, &mut passwords::derive_scram)
     }
 }
 
@@ -83,6 +145,14 @@ struct Settings {
 }
 
 impl Settings {
+    /// As they are now.
+    fn of_the_host() -> Result<Settings, Failure> {
+        Settings::parse(settings::all()).map_err(|problems| {
+            log::error!("{}", problems.join("; "));
+            Failure::permanent("the user list is not set up")
+        })
+    }
+
     fn parse(all: Vec<(String, String)>) -> Result<Settings, Vec<String>> {
         let mut problems = Vec::new();
         let mut file = None;
@@ -112,9 +182,10 @@ impl Settings {
         Path::new("/").join(&self.file)
     }
 
-    fn search(&self, user: &str) -> Result<Search, Failure> {
+    fn search(&self, user: &str, stand_in: StandIn) -> Result<Search, Failure> {
         let path = self.path();
-        from_one_file(|| file::search(Reader::open(&path)?, user, self.case)).map_err(|error| {
+        let search = || file::search(Reader::open(&path)?, user, self.case, stand_in);
+        from_one_file(search).map_err(|error| {
             log::error!("{} cannot be read: {error}", self.file);
             Failure::temporary("the user list cannot be read")
         })
@@ -147,34 +218,56 @@ fn decide(
     attempt: &Attempt,
     verify: &mut Verify<'_>,
 ) -> Result<Account, Denial> {
-    let Some((number, line)) = search.found.take() else {
-        search.waste_time(attempt.secret.expose(), verify);
-        return Err(Denial::Unknown);
-    };
-    let entry = match line {
-        Line::Entry(entry) if entry.is_locked() => {
+    let (number, entry) = match usable(settings, search.found.take()) {
+        Ok(found) => found,
+        Err(denial) => {
             search.waste_time(attempt.secret.expose(), verify);
-            return Err(Denial::Rejected);
-        }
-        Line::Entry(entry) => entry,
-        Line::Broken(problem) => {
-            search.waste_time(attempt.secret.expose(), verify);
-            log::error!("{}: line {number}: {problem}", settings.file);
-            return Err(Failure::permanent("the account is not set up properly").into());
+            return Err(denial);
         }
     };
-    let verified = verify(&entry.hash, attempt.secret.expose()).map_err(|problem| {
+    let hash = entry.hash.for_passwords();
+    let verified = verify(hash, attempt.secret.expose()).map_err(|problem| {
         log::error!("{}: line {number}: {problem}", settings.file);
         Failure::permanent("the account is not set up properly")
     })?;
-    let acts_as_itself = attempt
-        .acting_as
-        .as_ref()
-        .is_none_or(|other| settings.case.of(other) == entry.user);
-    if verified && acts_as_itself {
+    if verified && entry.may_act_as(attempt.acting_as.as_deref(), settings.case) {
         Ok(entry.into_account())
     } else {
         Err(Denial::Rejected)
+    }
+}
+
+fn decide_by_digest(
+    settings: &Settings,
+    mut search: Search,
+    response: &Response,
+) -> Result<Account, Denial> {
+    let usable = usable(settings, search.found.take());
+    let password = match &usable {
+        Ok((_, entry)) => entry.hash.clear(),
+        Err(_) => None,
+    };
+    // Without a password there is one to compare with, and it is never right.
+    let stand_in = search.stand_in.as_deref().unwrap_or_default();
+    let right = response.is_made_with(password.unwrap_or(stand_in)) & password.is_some();
+    let (_, entry) = usable?;
+    if right {
+        Ok(entry.into_account())
+    } else {
+        Err(Denial::Rejected)
+    }
+}
+
+/// The user's entry and the number of its line, if anybody can log in with it.
+fn usable(settings: &Settings, found: Option<(usize, Line)>) -> Result<(usize, Entry), Denial> {
+    match found {
+        None => Err(Denial::Unknown),
+        Some((_, Line::Entry(entry))) if entry.hash.is_locked() => Err(Denial::Rejected),
+        Some((number, Line::Entry(entry))) => Ok((number, entry)),
+        Some((number, Line::Broken(problem))) => {
+            log::error!("{}: line {number}: {problem}", settings.file);
+            Err(Failure::permanent("the account is not set up properly").into())
+        }
     }
 }
 
@@ -200,7 +293,7 @@ mod tests {
             ("case".into(), case.into()),
         ])
         .unwrap();
-        let search = file::search(FILE.as_bytes(), user, settings.case).unwrap();
+        let search = file::search(FILE.as_bytes(), user, settings.case, StandIn::Hash).unwrap();
         let attempt = Attempt {
             acting_as: acting_as.map(str::to_owned),
             secret: Secret::new("sesame"),
@@ -302,7 +395,7 @@ mod tests {
             secret: Secret::new("sesame"),
         };
         for user in ["alice", "nobody"] {
-            let search = file::search(FILE.as_bytes(), user, settings.case).unwrap();
+            let search = file::search(FILE.as_bytes(), user, settings.case, StandIn::Hash).unwrap();
             let answer = decide(&settings, search, &attempt, &mut |_, _| {
                 Err("unknown".into())
             });
@@ -310,6 +403,40 @@ mod tests {
                 "alice" => assert!(matches!(answer, Err(Denial::Failed(_))), "{answer:?}"),
                 _ => assert!(matches!(answer, Err(Denial::Unknown)), "{answer:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn digests_are_for_passwords_in_the_clear() {
+        use restante_guest::authenticator::DigestAlgorithm;
+        // RFC 1939 section 7.
+        const FILE: &str = "tim:$6$x\nmrose:{PLAIN}tanstaaf:drop\nlocked:!{PLAIN}tanstaaf\n\
+            broken:{PLAIN}\n";
+        let settings = Settings::parse(vec![("file".into(), "/users/passwd".into())]).unwrap();
+        let decide = |user: &str, digest: &str| {
+            let search =
+                file::search(FILE.as_bytes(), user, settings.case, StandIn::Clear).unwrap();
+            let response = Response {
+                algorithm: DigestAlgorithm::Md5,
+                challenge: "<1896.697170952@dbc.mtview.ca.us>".into(),
+                digest: digest.into(),
+            };
+            decide_by_digest(&settings, search, &response)
+        };
+        let right = "c4c9334bac560ecc979e58001b3e22fb";
+        assert_eq!(decide("mrose", right).unwrap().maildrop, "drop");
+        let wrong = "c4c9334bac560ecc979e58001b3e22fc";
+        assert!(matches!(decide("mrose", wrong), Err(Denial::Rejected)));
+        assert!(matches!(decide("mrose", ""), Err(Denial::Rejected)));
+        // Not even with what stands in for them.
+        assert!(matches!(decide("nobody", right), Err(Denial::Unknown)));
+        assert!(matches!(decide("tim", right), Err(Denial::Rejected)));
+        assert!(matches!(decide("locked", right), Err(Denial::Rejected)));
+        // MD5 of the challenge alone.
+        let of_nothing = "6d7379174f7df9fb329480e5c47c1f1a";
+        for digest in [right, of_nothing] {
+            let broken = decide("broken", digest);
+            assert!(matches!(broken, Err(Denial::Failed(_))), "{broken:?}");
         }
     }
 
@@ -349,6 +476,9 @@ mod tests {
         assert!(PasswdFile::validate().unwrap_err()[0].starts_with("file: "));
         std::fs::write(&path, "bob:{PLAIN}builder\n").unwrap();
         assert_eq!(PasswdFile::validate(), Ok(()));
+        let scram = Kinds::SCRAM_SHA1 | Kinds::SCRAM_SHA256;
+        let kinds = Kinds::PASSWORD | Kinds::DIGEST | scram;
+        assert_eq!(PasswdFile::accepts(), kinds);
         assert_eq!(log_in("builder").unwrap(), Account::new("bob"));
         assert!(matches!(log_in("Builder"), Err(Denial::Rejected)));
         std::fs::write(&path, "bob:{PLAIN}changed\n").unwrap();

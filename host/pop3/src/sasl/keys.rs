@@ -177,23 +177,36 @@ impl Decoy {
         }
     }
 
+    /// The salt that this user would have: keys that are made of a password anew
+    /// each time have it too, and nobody can tell them from a decoy.
+    pub fn salt(&self, hash: ScramHash, user: &str) -> Vec<u8> {
+        let mut salt = self.derived(b"salt", hash, user);
+        salt.truncate(self.salt_octets);
+        salt
+    }
+
+    /// The iteration count that goes with it.
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
     /// The keys that this user would have.
     pub(crate) fn keys(&self, hash: ScramHash, user: &str) -> ScramKeys {
-        let derived = |what: &[u8]| {
-            let hash_octets = [hash.octets() as u8];
-            let parts = [what, &hash_octets, user.as_bytes()];
-            ScramHash::Sha256.hmac(&self.secret, &parts)
-        };
-        let mut salt = derived(b"salt");
-        salt.truncate(self.salt_octets);
+        let key = |what| Sensitive::copied(&self.derived(what, hash, user)[..hash.octets()]);
         ScramKeys {
             hash,
-            salt,
+            salt: self.salt(hash, user),
             iterations: self.iterations,
-            stored_key: Sensitive::copied(&derived(b"stored")[..hash.octets()]),
-            server_key: Sensitive::copied(&derived(b"server")[..hash.octets()]),
+            stored_key: key(b"stored"),
+            server_key: key(b"server"),
             decoy: true,
         }
+    }
+
+    fn derived(&self, what: &[u8], hash: ScramHash, user: &str) -> Vec<u8> {
+        let hash_octets = [hash.octets() as u8];
+        let parts = [what, &hash_octets, user.as_bytes()];
+        ScramHash::Sha256.hmac(&self.secret, &parts)
     }
 }
 

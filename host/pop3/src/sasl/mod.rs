@@ -99,7 +99,8 @@ pub(crate) enum Malformed {
     Cancelled,
 }
 
-/// A login that failed within its exchange, before anyone was asked to decide.
+/// A login that failed within its exchange, or by a PASS that is no password,
+/// before anyone was asked to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedLogin {
     /// As whom, where the exchange came so far.
@@ -120,7 +121,7 @@ pub enum Cause {
     /// The client did not see that channel binding is offered: somebody may have
     /// taken it out of the list (RFC 5802 section 6).
     Downgrade,
-    /// A name or a password that SASLprep refuses.
+    /// A name or a password that SASLprep refuses, or a PASS that is not UTF-8.
     Preparation,
 }
 

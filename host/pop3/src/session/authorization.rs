@@ -4,13 +4,16 @@ use super::{Phase, Session, Transition};
 use crate::action::{Action, Close, DigestAlgorithm, Login, State};
 use crate::command::{Auth, Command, LanguageRange, Syntax};
 use crate::reply::{languages, mechanisms, negative, positive, status};
-use crate::sasl::{self, Bearer, Exchange, Malformed, Mechanism, Stop, Terms, Turn};
+use crate::sasl::{
+    self, Bearer, Cause, Exchange, FailedLogin, Malformed, Mechanism, Stop, Terms, Turn,
+};
 use crate::secret::Sensitive;
 use crate::wording::{Language, Phrase};
 
 impl Session {
     /// RFC 1939 sections 4 and 7, RFC 2449 section 5, RFC 2595 section 4, RFC
-    /// 5034, RFC 6856. Every line but PASS forgets the USER before it.
+    /// 5034, RFC 6856. Every line but PASS forgets the USER before it, and so does
+    /// AUTH unless it fails.
     pub(super) fn authorization(
         &mut self,
         user: Option<String>,
@@ -20,6 +23,12 @@ impl Session {
         let anew = Phase::Authorization { user: None };
         let command = match command {
             Ok(command) => command,
+            // Nobody has such a password: a problem with the credentials, which
+            // the client has to hear as one (RFC 3206 section 6).
+            Err(Syntax::Password) if user.is_some() && self.channel.plaintext_login => {
+                let cause = Cause::Preparation;
+                return self.stopped(Stop::Failed(FailedLogin { user, cause }), out);
+            }
             Err(syntax) => return (self.bad(anew, Phrase::Syntax(syntax), out), None),
         };
         let phase = match command {
@@ -61,7 +70,10 @@ impl Session {
                 mechanisms(self.offered(), self.voice, out);
                 anew
             }
-            Command::Auth(Some(auth)) => return self.auth(auth, out),
+            Command::Auth(Some(auth)) => {
+                self.user_before_auth = user;
+                return self.auth(auth, out);
+            }
             Command::Utf8 if !self.settings.utf8 => self.bad(anew, Phrase::NotOffered, out),
             Command::Utf8 => {
                 self.voice.utf8 = true;
@@ -125,16 +137,23 @@ impl Session {
         stay
     }
 
+    /// RFC 5034 section 4: after an AUTH that failed, the session is "as if the
+    /// client had not issued the AUTH command".
+    pub(super) fn as_before_auth(&mut self) -> Phase {
+        Phase::Authorization {
+            user: self.user_before_auth.take(),
+        }
+    }
+
     /// RFC 5034 section 4.
     fn auth(&mut self, auth: Auth, out: &mut Vec<u8>) -> Transition {
-        let anew = Phase::Authorization { user: None };
         let Some(mechanism) = auth.mechanism else {
-            return (self.bad(anew, Phrase::UnknownMechanism, out), None);
+            return self.auth_is_bad(Phrase::UnknownMechanism, out);
         };
         let mut terms = self.terms();
         if !terms.offered.contains(mechanism) {
             let why = self.not_offered(mechanism);
-            return (self.bad(anew, why, out), None);
+            return self.auth_is_bad(why, out);
         }
         let initial = match auth.initial.transpose() {
             Ok(initial) => initial,
@@ -170,8 +189,7 @@ impl Session {
             _ => None,
         };
         let Some(line) = line else {
-            let anew = Phase::Authorization { user: None };
-            return (self.bad(anew, Phrase::Syntax(Syntax::TooLong), out), None);
+            return self.auth_is_bad(Phrase::Syntax(Syntax::TooLong), out);
         };
         let decoded = match line {
             b"*" => Err(Malformed::Cancelled),
@@ -216,12 +234,15 @@ impl Session {
     /// counts as a bad command, so that it cannot be done for ever.
     fn stopped(&mut self, stop: Stop, out: &mut Vec<u8>) -> Transition {
         match stop {
-            Stop::Malformed(malformed) => {
-                let anew = Phase::Authorization { user: None };
-                (self.bad(anew, Phrase::Malformed(malformed), out), None)
-            }
+            Stop::Malformed(malformed) => self.auth_is_bad(Phrase::Malformed(malformed), out),
             Stop::Failed(failed) => (Phase::LoginFailing, Some(Action::LoginFailed(failed))),
         }
+    }
+
+    /// An AUTH that fails as a bad command.
+    fn auth_is_bad(&mut self, why: Phrase, out: &mut Vec<u8>) -> Transition {
+        let before = self.as_before_auth();
+        (self.bad(before, why, out), None)
     }
 
     fn terms(&self) -> Terms<'_> {

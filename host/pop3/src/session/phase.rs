@@ -9,7 +9,8 @@ use crate::sasl::{Bearer, ClientFirst, Exchange};
 /// after what it is doing.
 pub(super) enum Phase {
     /// AUTHORIZATION. The user is there only if the line before was an accepted
-    /// USER: PASS has to follow "immediately" (RFC 1939 section 7).
+    /// USER, failed AUTHs not counted: PASS has to follow "immediately" (RFC 1939
+    /// section 7).
     Authorization {
         user: Option<String>,
     },

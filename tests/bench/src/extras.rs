@@ -1,0 +1,76 @@
+//! What does not fit a row: memory of idle sessions, start, reload, what a
+//! filter costs, authenticators in other languages, and how cost grows.
+
+mod growth;
+mod idle;
+mod policy;
+mod start;
+
+use anyhow::{Context, Result};
+
+use crate::Bench;
+use crate::table::Table;
+
+/// A table that is measured by itself.
+pub(crate) struct Extra {
+    pub(crate) name: &'static str,
+    in_quick: bool,
+    measure: fn(&Bench) -> Result<Option<Table>>,
+}
+
+/// In the order of the report.
+pub(crate) const EXTRAS: &[Extra] = &[
+    Extra {
+        name: "idle",
+        in_quick: true,
+        measure: idle::measure,
+    },
+    Extra {
+        name: "start",
+        in_quick: true,
+        measure: start::start_up,
+    },
+    Extra {
+        name: "reload",
+        in_quick: true,
+        measure: start::reload,
+    },
+    Extra {
+        name: "filter",
+        in_quick: true,
+        measure: policy::filter,
+    },
+    Extra {
+        name: "authenticators",
+        in_quick: true,
+        measure: policy::authenticators,
+    },
+    Extra {
+        name: "growth-messages",
+        in_quick: false,
+        measure: growth::messages,
+    },
+    Extra {
+        name: "growth-size",
+        in_quick: false,
+        measure: growth::size,
+    },
+    Extra {
+        name: "growth-tenants",
+        in_quick: false,
+        measure: growth::tenants,
+    },
+];
+
+/// Measures the tables that are wanted.
+pub(crate) fn measure(bench: &Bench) -> Result<Vec<Table>> {
+    let mut tables = Vec::new();
+    for extra in EXTRAS {
+        if bench.wants(extra.name, extra.in_quick) {
+            bench.say(extra.name);
+            let table = (extra.measure)(bench).with_context(|| extra.name.to_owned())?;
+            tables.extend(table);
+        }
+    }
+    Ok(tables)
+}

@@ -1,0 +1,40 @@
+//! Properties that must hold for any input at all: one function for each fuzz
+//! target, which panics where a property does not hold. docs/testing.md says how
+//! they are run.
+//!
+//! An input is octets, and what they mean is written where they are read
+//! ([`input`]): as little as possible stands between a seed and what is tested.
+
+mod config_text;
+mod driver;
+mod input;
+mod memory;
+mod proxy_header;
+mod replies;
+mod sasl_exchange;
+mod scram_client;
+mod session_octets;
+mod stuffed_message;
+
+// The host's own modules, compiled in as they are.
+#[path = "../../../host/src/config/mod.rs"]
+#[allow(dead_code, reason = "only its front door is used")]
+mod config;
+#[path = "../../../host/src/proxy/mod.rs"]
+mod proxy;
+#[path = "../../../host/src/template.rs"]
+#[allow(dead_code, reason = "the configuration only reads templates")]
+mod template;
+
+// The models that property tests of the protocol go by.
+#[path = "../../../host/pop3/tests/model/mod.rs"]
+#[allow(dead_code, reason = "commands come from the input")]
+mod model;
+#[path = "../../../host/pop3/tests/reference/mod.rs"]
+mod reference;
+
+pub use config_text::config;
+pub use proxy_header::proxy;
+pub use sasl_exchange::sasl;
+pub use session_octets::session;
+pub use stuffed_message::stuffing;
