@@ -377,7 +377,10 @@ fn rules_annotate_and_the_octets_count_it() {
         let mut client = ada(&server);
         let list = client.list();
         assert_eq!(list.len(), 3);
-        assert_eq!(client.stat().1, list.iter().map(|(_, octets)| octets).sum());
+        assert_eq!(
+            client.stat().1,
+            list.iter().map(|(_, octets)| octets).sum::<u64>()
+        );
         for (number, octets) in &list {
             assert_eq!(client.retr(*number).len() as u64, *octets, "LIST {number}");
         }

@@ -109,7 +109,9 @@ impl std::error::Error for Error {}
 pub fn send(request: &Request, most_octets: usize) -> Result<Response, Error> {
     let url = Url::parse(&request.url).ok_or(Error::Url)?;
     #[cfg(target_family = "wasm")]
-    return wasi::send(request, &url, most_octets);
+    {
+        wasi::send(request, &url, most_octets)
+    }
     #[cfg(not(target_family = "wasm"))]
     {
         let _ = url;

@@ -61,11 +61,10 @@ struct Call {
 impl Call {
     /// Takes octets out of what may still come. False: it is too much.
     fn take(&self, octets: u64) -> bool {
+        let less = |left: u64| left.checked_sub(octets);
         let taken = self
             .octets
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(octets)
-            });
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         taken.is_ok()
     }
 
@@ -128,7 +127,7 @@ impl WasiHttpHooks for Hooks {
             // The pool itself drives the connection.
             let driven: Box<dyn Future<Output = Result<(), Error>> + Send> =
                 Box::new(async { Ok(()) });
-            Ok((answer, driven))
+            Ok::<Sent, Error>((answer, driven))
         };
         Box::new(exchange.in_current_span())
     }

@@ -16,7 +16,7 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use thiserror::Error;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::rustls;
 use tower_service::Service;
@@ -45,6 +45,9 @@ const HEADER: usize = 64 << 10;
 const FIELDS: usize = 100;
 /// Octets of a file of authorities: the world's take a fifth of that.
 const AUTHORITIES: u64 = 1 << 20;
+/// Requests of all instances together that wait for an answer; more wait for their
+/// turn. Each may hold a thread that looks up a name.
+const AT_ONCE: usize = 64;
 /// Origins that were asked for in vain and are remembered, so that each is logged
 /// once.
 const DENIED: usize = 16;
@@ -83,6 +86,7 @@ pub(in crate::plugin) struct Client {
     plugin: Arc<str>,
     origins: Vec<HttpOrigin>,
     pool: Pool<Connector, WasiBody>,
+    turns: Semaphore,
     /// What was asked for without a grant.
     denied: Mutex<HashSet<String>>,
 }
@@ -126,6 +130,7 @@ impl Client {
             plugin: plugin.into(),
             origins: grants.http.clone(),
             pool,
+            turns: Semaphore::new(AT_ONCE),
             denied: Mutex::default(),
         })))
     }
@@ -167,7 +172,11 @@ impl Client {
         place: OwnedSemaphorePermit,
     ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
         async move {
-            let asked = timeout_at(patience.header, self.pool.request(request)).await;
+            let asking = async {
+                let _turn = self.turns.acquire().await;
+                self.pool.request(request).await
+            };
+            let asked = timeout_at(patience.header, asking).await;
             let answer = match asked {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(error)) => {

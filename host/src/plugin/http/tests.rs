@@ -191,7 +191,7 @@ async fn an_instance_has_so_many_requests_under_way() {
 
 #[tokio::test]
 async fn what_is_no_answer_has_a_name() {
-    let header = |octets: usize| {
+    let header = |octets: usize| -> &'static [u8] {
         let field = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(octets));
         field.into_bytes().leak()
     };
