@@ -47,7 +47,7 @@ Schluß
 MAIL = [
     ("Subject: Grüße\n\nschön\n", {"subject": "Grüße"}),
     (f"Subject: {LONG.strip()}\nX: 1\n\n", {"subject": LONG.strip()}),
-    ("Subject: Grüße\n aus\n\tKöln\n\n", {"subject": "Grüße aus\tKöln"}),
+    ("Subject: Grüße\n aus\n\tKöln\n\n", {"subject": "Grüße aus Köln"}),
     ("Subject: =?utf-8?Q?a=C3=BC?= ö\n\n", {"subject": "aü ö"}),
     ("From: Jürgen Müller <jm@example.org>\n\n", {"from": [("Jürgen Müller", "jm@example.org")]}),
     ('From: "Müller, J." <jm@example.org>\n\n', {"from": [("Müller, J.", "jm@example.org")]}),
