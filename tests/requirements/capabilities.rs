@@ -1,7 +1,11 @@
 //! CAPA in each state × {clear, before STLS, after STLS, implicit TLS} × where
 //! passwords may travel in the clear, line by line.
 
-use restante_tests::Site;
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use restante_tests::{Site, Stream};
 
 use crate::{PASSWORD, Way, site};
 
@@ -28,18 +32,25 @@ impl Offer {
     }
 }
 
-/// Where passwords may be shown.
+/// Where passwords may be shown in the clear. The site's passwd file keeps them so
+/// that SCRAM can be had of them too.
 const PASSWORDS: Offer = Offer {
     user: "USER",
-    sasl: "SASL PLAIN LOGIN",
+    sasl: "SASL SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN",
     stls: "",
 };
 
 /// Where they may not.
 const NO_PASSWORDS: Offer = Offer {
     user: "",
-    sasl: "",
+    sasl: "SASL SCRAM-SHA-256 SCRAM-SHA-1",
     stls: "",
+};
+
+/// Under TLS 1.3 there is a channel to bind to.
+const UNDER_TLS: Offer = Offer {
+    sasl: "SASL SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN",
+    ..PASSWORDS
 };
 
 fn offer(way: Way, plaintext: bool) -> Offer {
@@ -54,7 +65,7 @@ fn offer(way: Way, plaintext: bool) -> Offer {
             stls: "STLS",
             ..NO_PASSWORDS
         },
-        (Way::Stls | Way::Implicit, _) => PASSWORDS,
+        (Way::Stls | Way::Implicit, _) => UNDER_TLS,
     }
 }
 
@@ -166,6 +177,51 @@ fn a_greeting_has_a_timestamp_only_where_apop_is_offered() {
         let mut client = way.connect(&site, &server);
         assert_eq!(client.greeting(), "pop.test.example POP3 server ready");
         client.refused("APOP ada c4c9334bac560ecc979e58001b3e22fb");
+    }
+    server.stop();
+}
+
+/// RFC 1939 section 7: unique for each greeting, and a msg-id.
+#[test]
+fn every_greeting_has_another_timestamp_where_apop_is_offered() {
+    let mut site = site();
+    site.tenants[0].lines.push_str("apop = true\n");
+    let server = site.start();
+    let mut timestamps = HashSet::new();
+    for way in [Way::Clear, Way::Clear, Way::BeforeStls, Way::Implicit] {
+        let client = way.connect(&site, &server);
+        let (_, timestamp) = client.greeting().split_once('<').unwrap();
+        let (unique, host) = timestamp
+            .strip_suffix('>')
+            .unwrap()
+            .split_once('@')
+            .unwrap();
+        assert!(
+            unique.len() >= 16 && host == "pop.test.example",
+            "{timestamp}"
+        );
+        assert!(timestamps.insert(timestamp.to_owned()), "{timestamp} again");
+    }
+    server.stop();
+}
+
+/// Under TLS 1.2 nobody can tell whether the extended master secret was agreed on,
+/// without which RFC 9266 section 4.2 allows no binding.
+#[test]
+fn no_binding_is_offered_under_tls_1_2() {
+    let site = site();
+    let server = site.start();
+    for (version, binding) in [
+        (&rustls::version::TLS12, false),
+        (&rustls::version::TLS13, true),
+    ] {
+        let socket = Stream::Clear(TcpStream::connect(server.address("pop3s")).unwrap());
+        let mut stream = socket.under_tls_of(&[version], "localhost", &site.certificate);
+        stream.write_all(b"CAPA\r\nQUIT\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert!(said.contains(" SCRAM-SHA-256 "), "{said}");
+        assert_eq!(said.contains("-PLUS"), binding, "{said}");
     }
     server.stop();
 }

@@ -1,6 +1,8 @@
 //! Logging in to the whole server: AUTH in both forms, every password, one name
 //! in two tenants.
 
+use std::collections::HashSet;
+
 use restante_tests::{Plugin, Pop3, Site, Tenant};
 
 use crate::{MESSAGE, PASSWORD, Way, site};
@@ -81,6 +83,26 @@ fn both_forms_of_auth_over_tls() {
         let wrong = client.refused(&format!("AUTH PLAIN {}", plain("ada", "wrong")));
         assert!(wrong.starts_with("[AUTH] "), "{wrong}");
         client.accepted(&format!("AUTH PLAIN {}", plain("ada", PASSWORD)));
+        client.quit();
+    }
+    server.stop();
+}
+
+/// RFC 5802 section 5.1: what was heard of one exchange serves no other.
+#[test]
+fn every_scram_exchange_has_another_nonce() {
+    let site = site();
+    let server = site.start();
+    let first = base64(b"n,,n=ada,r=the-client's-nonce");
+    let mut challenges = HashSet::new();
+    for _ in 0..3 {
+        let mut client = Way::Implicit.connect(&site, &server);
+        for _ in 0..2 {
+            client.send(&format!("AUTH SCRAM-SHA-256 {first}"));
+            let challenge = client.challenge();
+            assert!(challenges.insert(challenge.clone()), "{challenge} again");
+            client.refused("*");
+        }
         client.quit();
     }
     server.stop();
