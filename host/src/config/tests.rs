@@ -120,7 +120,9 @@ fn utf8_is_one_of_three() {
     }
     assert_eq!(
         said(&["[server]\nutf8 = \"raw\"\n", LISTENER, PLUGIN, TENANT].concat()),
-        ["restante.toml:2:8: `utf8` is `raw`\n  write one of \"surrogate\", \"refuse\", \"off\""]
+        [
+            "restante.toml:2:8: `utf8` in [server] is `raw`\n  write one of `surrogate`, `refuse`, `off`"
+        ]
     );
 }
 
