@@ -200,7 +200,7 @@ async fn what_is_no_answer_has_a_name() {
             b"SSH-2.0-OpenSSH\r\n\r\n" as &[u8],
             Error::HttpProtocolError,
         ),
-        (header(100_000), Error::HttpResponseHeaderSectionSize(None)),
+        (header(200_000), Error::HttpResponseHeaderSectionSize(None)),
     ] {
         let (port, _) = server(answer).await;
         let hooks = instance(port, &PluginLimits::default());
