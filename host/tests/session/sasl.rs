@@ -250,7 +250,7 @@ async fn scram_logs_in_with_and_without_an_initial_response() {
         let mut client = connected(&world).await;
         let done = scram.log_in(&mut client).await;
         assert!(done.starts_with("+OK"), "{done}");
-        assert_eq!(client.ok("STAT").await, "+OK 1 21");
+        assert_eq!(client.ok("STAT").await, "+OK 1 22");
         client.ok("QUIT").await;
 
         let mut client = connected(&world).await;
@@ -329,7 +329,7 @@ async fn scram_acts_as_another_by_the_backends_word_alone() {
         assert!(done.starts_with(expected), "{header} {done}");
         if expected == "+OK" {
             // The maildrop of "u".
-            assert_eq!(client.ok("STAT").await, "+OK 1 21");
+            assert_eq!(client.ok("STAT").await, "+OK 1 22");
             client.ok("QUIT").await;
         }
     }
@@ -543,7 +543,7 @@ async fn a_bearer_who_is_refused_hears_why_in_json() {
     assert!(json.starts_with('{'), "{json}");
     client.err("", "[AUTH]").await;
     client.ok(&token("a-token")).await;
-    assert_eq!(client.ok("STAT").await, "+OK 1 21");
+    assert_eq!(client.ok("STAT").await, "+OK 1 22");
     client.ok("QUIT").await;
     assert!(matches!(session.await.unwrap(), End::Session(_)));
 }
