@@ -205,11 +205,11 @@ fn gnu_sasl_logs_in_with_every_mechanism() {
         }
     }
     // RFC 4013: what GNU SASL prepares is what is kept.
-    let status = Login {
+    let unprepared = Login {
         password: "a\u{a0}pass wo\u{308}rd",
         ..ADA
     };
-    status.succeeds(&site, &server);
+    unprepared.succeeds(&site, &server);
     server.stop();
 }
 
@@ -243,12 +243,17 @@ fn gnu_sasl_binds_to_the_channel() {
                 ..bound
             };
             wrong.fails(&site, &server);
-            // It could have bound itself, and was not offered to: a downgrade.
+            // It could have bound itself, and was not offered to: a downgrade, which
+            // ends with the client's first message.
             let downgraded = Login {
                 mechanism: without,
+                binding: "hidden",
                 ..bound
             };
             downgraded.fails(&site, &server);
+            let said = downgraded.run(&site, &server).stdout;
+            let challenges: Vec<&str> = said.lines().collect();
+            assert!(matches!(challenges[..], ["", _]), "{said}");
         }
     }
     let log = server.stop();

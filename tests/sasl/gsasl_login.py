@@ -4,7 +4,9 @@ with the server's, and says what came of it.
 usage: gsasl_login.py HOST PORT off|starttls|implicit AUTHORITY MECHANISM USER AUTHZID BINDING
 
 The password is read from standard input. AUTHZID may be empty. BINDING is what the
-mechanism is told about the channel: "none", "exporter" (RFC 9266), or "wrong".
+mechanism is told about the channel: "none", "exporter" (RFC 9266), or "wrong"; with
+"hidden" it says that it could be bound and was not offered to (RFC 5802 section 6),
+which libgsasl does not say, since it goes no further itself.
 Each challenge is printed, decoded, and then the status line that ends the exchange.
 Exit code 3: the server did not prove that it knows the password.
 """
@@ -102,7 +104,7 @@ def main():
     }
     if authzid:
         properties[AUTHZID] = authzid.encode()
-    if binding != "none":
+    if binding in ("exporter", "wrong"):
         octets = connection.exporter() if binding == "exporter" else bytes(32)
         properties[CB_TLS_EXPORTER] = base64.b64encode(octets)
     respond = mechanism(name, properties)
@@ -112,6 +114,9 @@ def main():
     while reply.startswith("+ "):
         print(base64.b64decode(reply[2:]).decode())
         proved, response = respond(reply[2:])
+        if binding == "hidden":
+            message = base64.b64decode(response).replace(b"n,,", b"y,,", 1)
+            response = base64.b64encode(message).decode()
         reply = connection.ask(response)
     print(reply)
     if reply.startswith("+OK") and proved != OK:
