@@ -207,10 +207,10 @@ fn reload_to_a_changed_component_changes_nothing() {
     assert!(server.reload().contains("nothing reloaded"));
     server.logged(&["ERROR", "[plugin.mail]", "does not fit"]);
     assert_eq!(client.retr(1), MESSAGE);
+    client.quit();
     login(&server).quit();
     fs::write(&component, built_in("maildir")).unwrap();
     assert!(!server.reload().contains("nothing reloaded"));
-    client.quit();
     server.stop();
 }
 
@@ -465,8 +465,8 @@ fn compile_bombs_are_refused_and_nobody_notices() {
         assert!(grown < 128 * 1024, "{name}: {grown} KiB more");
         eprintln!("{name}: {took:?}, longest RETR {longest:?}, {grown} KiB more");
     }
-    login(&server).quit();
     client.quit();
+    login(&server).quit();
     server.stop();
 }
 

@@ -137,7 +137,7 @@ fn rule(name: &[u8]) -> Rule {
     let is_it = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
     RULES
         .iter()
-        .find(|(names, _)| names.iter().any(|known| is_it(known)))
+        .find(|(names, _)| names.iter().any(&is_it))
         .map_or(Rule::Text, |&(_, rule)| rule)
 }
 
