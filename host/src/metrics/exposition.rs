@@ -300,3 +300,47 @@ fn encode_counter<V: prometheus_client::encoding::EncodeCounterValue>(
 fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::metrics::CallFailure;
+
+    const REFERENCE: &str = include_str!("../../../docs/operations.md");
+
+    /// Name → type, of what docs/operations.md describes.
+    fn described() -> BTreeMap<String, String> {
+        let rows = REFERENCE
+            .lines()
+            .filter(|line| line.starts_with("| `restante_"));
+        rows.map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            (cells[1].trim_matches('`').to_owned(), cells[2].to_owned())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_metric_is_described_and_nothing_else() {
+        let metrics = Metrics::new();
+        let _ledger = metrics.ledger("t");
+        let calls = metrics.calls("p");
+        calls.failed("store.open", CallFailure::Lie);
+        let text = metrics.exposition(0, 1).unwrap();
+        let families: BTreeMap<String, String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+            .collect();
+        assert_eq!(families, described());
+        // The values of labels too.
+        let words = LoginResult::ALL.map(LoginResult::name).into_iter();
+        let words = words.chain(CallFailure::ALL.map(CallFailure::name));
+        for word in words {
+            assert!(REFERENCE.contains(&format!("`{word}`")), "{word}");
+        }
+    }
+}
