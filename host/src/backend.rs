@@ -15,6 +15,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
 
+use crate::metrics::Ledger;
+
 /// What the host knows of a client before anyone is authenticated.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -22,6 +24,8 @@ pub struct Connection {
     pub session: String,
     /// Name of the tenant that the session belongs to.
     pub tenant: String,
+    /// Where what its plugins use is counted.
+    pub ledger: Arc<Ledger>,
     /// Name of the listener that accepted it.
     pub listener: String,
     /// Where the client speaks from.

@@ -37,7 +37,9 @@ use crate::backend::Tls;
 use crate::config::ListenerTls;
 use crate::content::ContentError;
 use crate::lock::Locks;
+use crate::metrics::Ledger;
 use crate::penalty::Penalties;
+use crate::sessions::{LiveSession, Sessions};
 use crate::shutdown::Signal;
 use crate::tenant::Serving;
 use crate::view::Verdicts;
@@ -76,6 +78,10 @@ pub struct Shared {
     pub verdicts: Arc<Verdicts>,
     /// What failed logins cost, in the whole process.
     pub penalties: Arc<Penalties>,
+    /// Who is connected, in the whole process.
+    pub sessions: Arc<Sessions>,
+    /// Where logins are counted that no tenant is found for.
+    pub nobody: Arc<Ledger>,
     /// The end of the server.
     pub shutdown: Signal,
     /// Its place among those that are not logged in, given back at login.
@@ -108,6 +114,8 @@ pub enum End {
     Displaced,
     /// The server ends.
     Shutdown,
+    /// An operator ended it.
+    Kicked,
     /// A message broke off after "+OK".
     BrokenOff(BrokenOff),
 }
@@ -142,6 +150,7 @@ impl fmt::Display for End {
             End::NoCertificate => out.write_str("no certificate"),
             End::Displaced => out.write_str("made room for newer connections"),
             End::Shutdown => out.write_str("server shutdown"),
+            End::Kicked => out.write_str("ended by an operator"),
             End::BrokenOff(why) => write!(out, "message broke off: {why}"),
         }
     }
@@ -157,18 +166,28 @@ where
     // At the level of errors, so that no filter of log lines loses the fields.
     let span =
         error_span!("session", session = %id, listener = %peer.listener, client = %peer.client);
-    let (driver, place) = Driver::new(stream, id, peer, shared);
-    driver.run(place).instrument(span).await
+    let generation = shared.serving.generation.number();
+    let listed = shared
+        .sessions
+        .begin(&id, &peer.listener, peer.client, generation);
+    let live = Arc::clone(listed.session());
+    let (driver, place) = Driver::new(stream, id, peer, live, shared);
+    let end = driver.run(place).instrument(span).await;
+    drop(listed);
+    end
 }
 
 /// One connection at work.
 struct Driver<S> {
     id: String,
     peer: Peer,
+    /// What others see of this connection.
+    live: Arc<LiveSession>,
     serving: Arc<Serving>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
     penalties: Arc<Penalties>,
+    nobody: Arc<Ledger>,
     shutdown: Signal,
     tls: Option<Tls>,
     /// What `-PLUS` mechanisms can be bound to.
@@ -188,17 +207,25 @@ impl<S> Driver<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    fn new(stream: S, id: String, peer: Peer, shared: Shared) -> (Self, Place) {
+    fn new(
+        stream: S,
+        id: String,
+        peer: Peer,
+        live: Arc<LiveSession>,
+        shared: Shared,
+    ) -> (Self, Place) {
         let settings = &shared.serving.settings;
         let wire = Wire::new(stream, settings.write_timeout);
         let session = Session::new(Arc::clone(&settings.protocol), Channel::default());
         let driver = Driver {
             id,
             peer,
+            live,
             serving: shared.serving,
             locks: shared.locks,
             verdicts: shared.verdicts,
             penalties: shared.penalties,
+            nobody: shared.nobody,
             shutdown: shared.shutdown,
             tls: None,
             binding: None,
@@ -215,11 +242,13 @@ where
     async fn run(mut self, place: Place) -> End {
         let accepted = Instant::now();
         let shutdown = self.shutdown.clone();
+        let live = Arc::clone(&self.live);
         let deadline = accepted + self.serving.settings.login_timeout;
         // Boxed, as all that is not needed while a session idles.
         let login = tokio::select! {
             biased;
             () = shutdown.draining() => Err(End::Shutdown),
+            () = live.kicked() => Err(End::Kicked),
             () = place.displaced() => Err(End::Displaced),
             login = timeout_at(deadline, Box::pin(self.authorization())) => {
                 login.unwrap_or(Err(End::LoginTimeout))
@@ -232,6 +261,7 @@ where
                 let end = tokio::select! {
                     biased;
                     () = shutdown.over() => End::Shutdown,
+                    () = live.kicked() => End::Kicked,
                     end = self.transaction(&mut open) => end,
                 };
                 drop(open);
@@ -239,7 +269,10 @@ where
                 end
             }
             Err(end) => {
-                debug!(why = %end, "closed before login");
+                match end {
+                    End::Kicked => info!(why = %end, "closed before login"),
+                    _ => debug!(why = %end, "closed before login"),
+                }
                 end
             }
         };
@@ -297,7 +330,7 @@ where
                     utf8,
                 }) => {
                     let open = open.as_mut().expect("open until UPDATE");
-                    let before = self.session.summary().retr;
+                    let before = self.session.summary();
                     let wanted = Wanted {
                         message,
                         octets,
@@ -305,9 +338,14 @@ where
                         utf8,
                     };
                     let done = Box::pin(self.retrieve(open, wanted)).await;
-                    if self.session.summary().retr > before {
+                    let after = self.session.summary();
+                    if after.retr > before.retr {
                         open.retrieved(message);
                     }
+                    let (had, has) = (octets_of(&before), octets_of(&after));
+                    let whole = after.retr.saturating_sub(before.retr);
+                    open.ledger().retrieved(whole, has.saturating_sub(had));
+                    self.live.had(has);
                     done
                 }
                 Ok(Action::Update { remove }) => Box::pin(self.update(open.take(), &remove)).await,
@@ -393,6 +431,7 @@ where
         let time = self.serving.settings.handshake_timeout;
         let (tls, binding) = self.wire.start_tls(&contexts, time).await?;
         debug!(version = tls.version, cipher = tls.cipher, "TLS is up");
+        self.live.tls_started(&tls.version);
         self.tls = Some(tls);
         self.binding = binding;
         Ok(())
@@ -442,6 +481,7 @@ where
     /// The UPDATE state (RFC 1939 section 6). The maildrop is let go of before
     /// the answer, so that whoever hears it can log in again at once.
     async fn update(&mut self, open: Option<Open>, remove: &[MessageNumber]) -> Result<(), End> {
+        self.live.updates();
         let mut removed = Ok(());
         let mut expired = 0;
         if let Some(open) = open {
@@ -460,6 +500,13 @@ where
                     false => open.maildrop.lock().await.remove(&positions).await,
                 }
             };
+            let removing = async {
+                let removed = removing.await;
+                if removed.is_ok() {
+                    open.ledger().removed(positions.len() as u64);
+                }
+                removed
+            };
             removed = self.wire.flush_while(removing).await?;
         }
         match removed {
@@ -471,6 +518,11 @@ where
         }
         Ok(())
     }
+}
+
+/// Octets of messages that the client has had.
+fn octets_of(summary: &Summary) -> u64 {
+    summary.retr_octets + summary.top_octets
 }
 
 fn log_out(end: &End, summary: &Summary, accepted: Instant) {

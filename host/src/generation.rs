@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use restante_pop3::Decoy;
 use tracing::warn;
 
 use crate::backend::{Accepts, Authenticator};
 use crate::config::{self, Config, Place, Problem, Problems};
+use crate::metrics::Ledger;
 use crate::plugin::{MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
 use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
@@ -22,6 +24,23 @@ use crate::tls;
 
 /// The generation that new sessions get.
 pub type Current = Arc<RwLock<Arc<Serving>>>;
+
+/// What a reload came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The number of the generation that new sessions get now.
+    pub generation: u64,
+    /// How many tenants it has.
+    pub tenants: usize,
+    /// How many plugins.
+    pub plugins: usize,
+    /// What is not wrong and yet probably not meant.
+    pub warnings: Vec<Problem>,
+    /// Keys that have changed and take a restart.
+    pub restart: Vec<&'static str>,
+    /// How long it took.
+    pub took: Duration,
+}
 
 /// What new sessions get now.
 pub fn current(current: &Current) -> Arc<Serving> {
@@ -52,12 +71,20 @@ pub async fn build(
         file: file.to_owned(),
         problems: Vec::new(),
     };
+    let metrics = runtime.metrics();
+    // Labels are given out by name, where there are not enough.
+    let names: BTreeSet<_> = config.tenants.iter().map(|tenant| &tenant.name).collect();
+    let ledgers: Ledgers = names
+        .into_iter()
+        .map(|name| (name.clone(), metrics.ledger(name)))
+        .collect();
     let decoy = tenant::decoy(&config.server, decoy_secret);
-    let plugins = builder.plugins(config, runtime, &decoy).await;
+    let plugins = builder.plugins(config, runtime, &decoy, &ledgers).await;
     let mut tenants = Tenants::new();
     for tenant in &config.tenants {
         let trusted = builder.trusted(config, tenant, &plugins);
         if let Some(mut built) = builder.tenant(tenant, &trusted) {
+            built.ledger = ledgers[&tenant.name].clone();
             if let Some(old) = previous.and_then(|previous| previous.tenants.named(&tenant.name)) {
                 built.sessions = old.sessions.clone();
                 built.last_logins = old.last_logins.clone();
@@ -76,11 +103,15 @@ pub async fn build(
             tenants,
             tls,
             settings: SessionSettings::new(&config.server, &config.tenants, decoy),
+            generation: metrics.next_generation(),
         })
     } else {
         Err(Problems(builder.problems))
     }
 }
+
+/// By tenant.
+type Ledgers = BTreeMap<String, Arc<Ledger>>;
 
 type Plugins = BTreeMap<String, (Arc<Plugin>, Accepts)>;
 
@@ -99,7 +130,13 @@ impl Builder {
         });
     }
 
-    async fn plugins(&mut self, config: &Config, runtime: &Arc<Runtime>, decoy: &Decoy) -> Plugins {
+    async fn plugins(
+        &mut self,
+        config: &Config,
+        runtime: &Arc<Runtime>,
+        decoy: &Decoy,
+        ledgers: &Ledgers,
+    ) -> Plugins {
         let mut plugins = Plugins::new();
         let file = self.file.clone();
         for wanted in &config.plugins {
@@ -114,7 +151,7 @@ impl Builder {
                         warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);
                     }
                     if let Some(user) = config.tenants.iter().find(|one| one.uses(&wanted.name)) {
-                        let accepts = self.ask(wanted, user, &plugin).await;
+                        let accepts = self.ask(wanted, &ledgers[&user.name], &plugin).await;
                         plugins.insert(wanted.name.clone(), (plugin, accepts));
                     }
                 }
@@ -137,14 +174,14 @@ impl Builder {
     }
 
     /// Lets a plugin look over its settings, and say what it judges. Its answers
-    /// hold for every tenant; `user` is one of them.
+    /// hold for every tenant; `ledger` is that of one of them.
     async fn ask(
         &mut self,
         wanted: &config::Plugin,
-        user: &config::Tenant,
+        ledger: &Arc<Ledger>,
         plugin: &Arc<Plugin>,
     ) -> Accepts {
-        match plugin.validate(&user.name).await {
+        match plugin.validate(ledger).await {
             Ok(lines) => {
                 for line in lines {
                     self.problem(
@@ -156,7 +193,7 @@ impl Builder {
             }
             Err(_) => self.failed(wanted, "looks over its settings"),
         }
-        plugin.accepts(&user.name).await.unwrap_or_else(|_| {
+        plugin.accepts(ledger).await.unwrap_or_else(|_| {
             self.failed(wanted, "says which credentials it accepts");
             Accepts::default()
         })

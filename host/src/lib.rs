@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod address;
+pub mod admin;
 pub mod backend;
 pub mod cached;
 pub mod config;
@@ -17,12 +18,14 @@ pub mod generation;
 pub mod listener;
 pub mod lock;
 pub mod memory;
+pub mod metrics;
 pub mod names;
 pub mod passwords;
 pub mod penalty;
 pub mod plugin;
 pub mod policy;
 pub mod proxy;
+pub mod sessions;
 pub mod shutdown;
 pub mod signature;
 pub mod template;

@@ -27,7 +27,9 @@ use crate::config::{Listener, ListenerTls, ServerLimits};
 use crate::connection::{Peer, Shared, serve};
 use crate::door::{self, Complaints, Door, NoHeader, Pass};
 use crate::lock::Locks;
+use crate::metrics::Metrics;
 use crate::penalty::Penalties;
+use crate::sessions::Sessions;
 use crate::shutdown::Signal;
 use crate::tenant::Serving;
 use crate::view::Verdicts;
@@ -186,12 +188,14 @@ pub struct Front {
     locks: Locks,
     verdicts: Arc<Verdicts>,
     penalties: Arc<Penalties>,
+    sessions: Arc<Sessions>,
+    metrics: Arc<Metrics>,
     complaints: Complaints,
 }
 
 impl Front {
     /// Nobody is connected. The limits hold for the server's whole life.
-    pub fn new(limits: &ServerLimits, serving: CurrentServing) -> Arc<Self> {
+    pub fn new(limits: &ServerLimits, serving: CurrentServing, metrics: Arc<Metrics>) -> Arc<Self> {
         let connections = limits.connections.min(Semaphore::MAX_PERMITS);
         Arc::new(Front {
             serving,
@@ -205,8 +209,15 @@ impl Front {
             locks: Locks::new(),
             verdicts: Arc::new(Verdicts::default()),
             penalties: Arc::new(Penalties::new()),
+            sessions: Sessions::new(),
+            metrics,
             complaints: Complaints::default(),
         })
+    }
+
+    /// Who is connected.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
     }
 
     /// Takes connections in until the end begins, then returns once all of them
@@ -245,6 +256,7 @@ impl Front {
     /// With words to the client, where it can hear them, and some of the time to
     /// the operator.
     fn turn_away(&self, stream: &TcpStream, peer: &Peer, why: &dyn fmt::Display, words: &[u8]) {
+        self.metrics.turned_away();
         if let Some(left_out) = self.complaints.line() {
             let Peer {
                 listener, client, ..
@@ -265,6 +277,8 @@ impl Front {
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
             penalties: Arc::clone(&self.penalties),
+            sessions: Arc::clone(&self.sessions),
+            nobody: Arc::clone(self.metrics.nobody()),
             shutdown,
             place: self.waiting.enter(),
         }
@@ -314,6 +328,7 @@ impl Accepting {
     }
 
     fn take_in(&mut self, stream: TcpStream, client: SocketAddr) {
+        self.front.metrics.connected();
         let peer = Peer {
             listener: Arc::clone(&self.name),
             client: canonical(client),

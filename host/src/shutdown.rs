@@ -37,6 +37,11 @@ impl Trigger {
 }
 
 impl Signal {
+    /// Whether the end has begun.
+    pub fn has_begun(&self) -> bool {
+        self.until.borrow().is_some()
+    }
+
     /// Returns once the end has begun.
     pub async fn draining(&self) {
         self.begun().await;

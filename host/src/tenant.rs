@@ -14,6 +14,7 @@ use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mech
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use crate::config::{self, PlaintextLogin, TenantLimits, Utf8};
+use crate::metrics::{GenerationMark, Ledger};
 use crate::names::ServerNames;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
@@ -35,6 +36,8 @@ pub struct Serving {
     pub tls: Option<Arc<Contexts>>,
     /// What holds for every session.
     pub settings: SessionSettings,
+    /// Its number, and that it lives.
+    pub generation: GenerationMark,
 }
 
 /// What holds for every session, whoever's it is.
@@ -129,6 +132,8 @@ pub struct Tenant {
     pub sessions: SessionCount,
     /// When its users logged in last; likewise.
     pub last_logins: LastLogins,
+    /// What it has used; likewise.
+    pub ledger: Arc<Ledger>,
 }
 
 impl Tenant {
@@ -153,6 +158,7 @@ impl Tenant {
             limits: TenantLimits::default(),
             sessions: SessionCount::default(),
             last_logins: LastLogins::default(),
+            ledger: Ledger::new(name),
         }
     }
 

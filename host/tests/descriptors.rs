@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use restante::config::{Listener, ListenerTls, ServerLimits, Utf8};
 use restante::listener::{Bound, Front};
+use restante::metrics::{GenerationMark, Metrics};
 use restante::penalty::Growth;
 use restante::shutdown;
 use restante::tenant::{Serving, SessionSettings, Tenants};
@@ -52,6 +53,7 @@ async fn the_listener_survives_running_out_of_descriptors() {
         tenants: Tenants::new(),
         tls: None,
         settings: settings(),
+        generation: GenerationMark::default(),
     });
     let listener = Listener {
         name: "l".into(),
@@ -64,6 +66,7 @@ async fn the_listener_survives_running_out_of_descriptors() {
     let front = Front::new(
         &ServerLimits::default(),
         Arc::new(move || Arc::clone(&serving)),
+        Metrics::new(),
     );
     let (_trigger, signal) = shutdown::channel();
     tokio::spawn(front.serve(bound, signal));

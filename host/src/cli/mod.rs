@@ -1,10 +1,12 @@
 //! Commands, arguments, exit codes. 0: done. 1: refused, with every reason on
 //! stderr. 2: the arguments are not those of a command.
 
+mod control;
 mod demo;
 mod hash_password;
 mod plugin;
 mod serve;
+mod table;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,6 +49,36 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         maildrop: Option<PathBuf>,
     },
+    /// Show how a running server does
+    Status {
+        #[command(flatten)]
+        ask: control::Ask,
+    },
+    /// List who is connected to a running server
+    Sessions {
+        #[command(flatten)]
+        ask: control::Ask,
+        #[command(flatten)]
+        whose: control::Whose,
+    },
+    /// End sessions of a running server; nothing is deleted. Leave with 1 if there was none
+    Kick {
+        #[command(flatten)]
+        which: control::Which,
+        #[command(flatten)]
+        ask: control::Ask,
+    },
+    /// Let a running server read its configuration anew; leave with 1, and say all that is wrong
+    /// with it, if it goes on with the old one
+    Reload {
+        #[command(flatten)]
+        ask: control::Ask,
+    },
+    /// List what each tenant of a running server has used since its start
+    Tenants {
+        #[command(flatten)]
+        ask: control::Ask,
+    },
     /// Look at components before they are put to work
     Plugin {
         #[command(subcommand)]
@@ -74,6 +106,11 @@ pub(crate) fn run() -> ExitCode {
             listen_tls,
             maildrop,
         } => demo::demo(listen, listen_tls, maildrop.as_deref()),
+        Command::Status { ask } => control::status(&ask),
+        Command::Sessions { ask, whose } => control::sessions(&ask, &whose),
+        Command::Kick { which, ask } => control::kick(&ask, &which),
+        Command::Reload { ask } => control::reload(&ask),
+        Command::Tenants { ask } => control::tenants(&ask),
         Command::Plugin { command } => plugin::run(command),
         Command::CompileComponent { seconds, memory } => {
             return ExitCode::from(serve_compiler(seconds, memory));

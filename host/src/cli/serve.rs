@@ -5,12 +5,17 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use async_trait::async_trait;
+use restante::admin::{self, Admin, Reload};
 use restante::config::{Config, Log, LogFormat, Problem, Problems, ServerLimits};
-use restante::listener::{Bound, Front};
+use restante::generation::Reloaded;
+use restante::listener::{Bound, CurrentServing, Front};
+use restante::metrics::Metrics;
 use restante::plugin::{CompileLimits, Compiler, Runtime};
 use restante::shutdown;
 use restante::{decoy, generation};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
 /// `restante serve`.
@@ -60,17 +65,32 @@ fn refused(file: &Path, problems: &Problems) -> anyhow::Error {
 /// Serves until a signal says to stop. `ready` is told the bound listeners
 /// before the first client is accepted.
 pub(super) async fn run(
-    mut config: Config,
-    generations: Generations,
+    config: Config,
+    generations: Arc<Generations>,
     ready: impl FnOnce(&[Bound]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let bound = Bound::all(&config.listeners)?;
+    let admin_bound = config
+        .server
+        .admin
+        .as_ref()
+        .map(admin::Bound::new)
+        .transpose()?;
     let current = generations.current.clone();
-    let front = Front::new(
-        &config.server.limits,
-        Arc::new(move || generation::current(&current)),
-    );
+    let serving: CurrentServing = Arc::new(move || generation::current(&current));
+    let metrics = generations.runtime.metrics().clone();
+    let front = Front::new(&config.server.limits, serving.clone(), metrics.clone());
     let (trigger, end) = shutdown::channel();
+    if let Some(bound) = admin_bound {
+        let admin = Admin {
+            metrics,
+            sessions: front.sessions().clone(),
+            serving,
+            reload: generations.clone(),
+            shutdown: end.clone(),
+        };
+        tokio::spawn(bound.serve(Arc::new(admin)));
+    }
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
@@ -79,12 +99,12 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             done = &mut served => return done.context("the listeners failed"),
-            _ = hangup.recv() => generations.reload(&mut config).await,
+            _ = hangup.recv() => drop(generations.reload().await),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
-    let grace = config.server.limits.shutdown_grace;
+    let grace = generations.config.lock().await.server.limits.shutdown_grace;
     info!(
         grace_seconds = grace.as_secs(),
         "stopping: no new connections, sessions may finish"
@@ -105,29 +125,41 @@ pub(super) struct Generations {
     runtime: Arc<Runtime>,
     decoy_secret: [u8; 32],
     current: generation::Current,
+    /// What was read last and is in order; held while the next one is built.
+    config: Mutex<Config>,
 }
 
 impl Generations {
     /// Compiles and checks all that the configuration names.
-    pub(super) async fn first(config: &Config, file: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn first(config: &Config, file: &Path) -> anyhow::Result<Arc<Self>> {
         let limits = &config.server.limits;
-        let runtime = Runtime::new(limits.instances, &config.server.state_dir, compiler(limits))?;
+        let runtime = Runtime::new(
+            limits.instances,
+            &config.server.state_dir,
+            compiler(limits),
+            Metrics::new(),
+        )?;
         let decoy_secret =
             decoy::secret(&config.server.state_dir).context("the system's randomness")?;
         let serving = generation::build(config, file, &runtime, decoy_secret, None)
             .await
             .map_err(|problems| refused(file, &problems))?;
-        Ok(Self {
+        Ok(Arc::new(Self {
             file: file.to_owned(),
             runtime,
             decoy_secret,
             current: generation::Current::new(RwLock::new(Arc::new(serving))),
-        })
+            config: Mutex::new(config.clone()),
+        }))
     }
+}
 
+#[async_trait]
+impl Reload for Generations {
     /// Builds the next generation beside the one that serves, and swaps them.
     /// If anything is wrong the old one goes on. Sessions keep theirs.
-    async fn reload(&self, config: &mut Config) {
+    async fn reload(&self) -> Result<Reloaded, Problems> {
+        let mut config = self.config.lock().await;
         let started = Instant::now();
         let old = generation::current(&self.current);
         let built = match Config::load(&self.file) {
@@ -149,23 +181,35 @@ impl Generations {
                     problems = problems.0.len(),
                     "nothing reloaded, the old configuration goes on"
                 );
-                return;
+                self.runtime.metrics().reloaded(false);
+                return Err(problems);
             }
         };
         for warning in &next.warnings {
             warn!("{}", one_line(warning));
         }
-        for key in config.fixed_differences(&next) {
+        let restart = config.fixed_differences(&next);
+        for key in &restart {
             warn!("{key} has changed; that takes a restart");
         }
+        let reloaded = Reloaded {
+            generation: serving.generation.number(),
+            tenants: next.tenants.len(),
+            plugins: next.plugins.len(),
+            warnings: next.warnings.clone(),
+            restart,
+            took: started.elapsed(),
+        };
         generation::swap(&self.current, serving);
+        self.runtime.metrics().reloaded(true);
         info!(
-            tenants = next.tenants.len(),
-            plugins = next.plugins.len(),
-            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            tenants = reloaded.tenants,
+            plugins = reloaded.plugins,
+            milliseconds = u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX),
             "reloaded"
         );
         *config = next;
+        Ok(reloaded)
     }
 }
 

@@ -7,6 +7,7 @@
 //! exports. The reference of keys is docs/configuration.md, and a test holds
 //! the two together.
 
+mod admin;
 mod check;
 mod disk;
 mod origin;
@@ -33,6 +34,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+pub use admin::{Admin, AdminAddress};
 pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
 
@@ -74,6 +76,7 @@ impl Config {
         [
             ("[listener]", self.listeners != next.listeners),
             ("[server] state-dir", old.state_dir != new.state_dir),
+            ("[server] admin or admin-token-file", old.admin != new.admin),
             ("[server.log]", old.log != new.log),
             (
                 "[server.limits] connections, unauthenticated or instances",
@@ -161,7 +164,7 @@ pub struct Server {
     /// Shown where no tenant has a certificate for the name that was asked for.
     pub certificate: Option<Pem>,
     /// Where health, metrics and the operator's commands are answered.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Admin>,
     /// Whose components are let in, for every tenant.
     pub signing: Signing,
     /// Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::admin;
 use super::check::{self, Claims};
 use super::disk::{Look, Wanted};
 use super::problem::{Lines, Problem, Problems, quoted};
@@ -215,14 +216,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let report = section.report;
     report.check_path("state-dir", &state_dir, Wanted::DirectoryOrNothing);
     let certificate = pem(&mut section, claims);
-    let admin = section.take("admin").and_then(|value| {
-        not_yet(&value);
-        let address = address(&value, "127.0.0.1:9110")?;
-        claims
-            .addresses
-            .push((address.clone(), "`admin` in [server]".into()));
-        Some(address.value)
-    });
+    let admin = admin::admin(&mut section, claims);
     let implementation = section
         .take("implementation")
         .and_then(|value| value.boolean());
@@ -501,16 +495,6 @@ pub(super) fn is_domain(name: &str) -> bool {
                 .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
     };
     name.len() <= 253 && name.split('.').all(label)
-}
-
-/// Said of a key that is understood but does nothing yet: silence would be a
-/// promise.
-pub(super) fn not_yet(value: &Value<'_, '_>) {
-    value.report().warning(
-        value.at,
-        format!("{} does nothing yet", value.name),
-        "this version reads it and does not act on it",
-    );
 }
 
 pub(super) fn set<T>(slot: &mut T, read: Option<T>) {

@@ -133,6 +133,7 @@ const DESIGN: &str = r#"
 hostname = "mail.example.org"
 state-dir = "/var/lib/restante"        # compiled components; safe to delete
 admin = "127.0.0.1:9110"
+admin-token-file = "/etc/restante/admin.token"
 
 [listener.pop3]
 address = "[::]:110"
@@ -170,7 +171,7 @@ sessions-per-user = 10
 fn the_design_parses_whole() {
     assert_eq!(
         said(DESIGN),
-        ["restante.toml:33:12: there is no plugin `hide-spam`\n  known here: `users`, `mail`"]
+        ["restante.toml:34:12: there is no plugin `hide-spam`\n  known here: `users`, `mail`"]
     );
     let config = good(&format!(
         "{DESIGN}[plugin.hide-spam]\ncomponent = 'builtin:rules'\n"
@@ -178,7 +179,13 @@ fn the_design_parses_whole() {
     let names =
         |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).into()).collect() };
     assert_eq!(config.server.hostname, "mail.example.org");
-    assert_eq!(config.server.admin, Some("127.0.0.1:9110".parse().unwrap()));
+    assert_eq!(
+        config.server.admin,
+        Some(Admin {
+            address: AdminAddress::Tcp("127.0.0.1:9110".parse().unwrap()),
+            token_file: Some("/etc/restante/admin.token".into()),
+        })
+    );
     // In the file's order, not the alphabet's.
     let plugins: Vec<&str> = config
         .plugins
@@ -432,14 +439,84 @@ fn odd_but_allowed_is_a_warning() {
     assert_eq!(warned(&[text, second].concat()), [spare, shared]);
     let apart = text.replace("{local}", "{tenant}/{local}");
     assert_eq!(warned(&[&apart, second].concat()), [spare]);
-    let admin = "server.admin = '127.0.0.1:1'\n";
+}
+
+/// Of the operator's side: where it is, and who may come there.
+#[test]
+fn admin_address_is_of_this_machine_and_guarded() {
+    let server = |lines: &str| said(&["[server]\n", lines, LISTENER, PLUGIN, TENANT].concat());
+    let admin = |lines: &str| {
+        let text = ["[server]\n", lines, LISTENER, PLUGIN, TENANT].concat();
+        good(&text).server.admin
+    };
+    let token = "admin-token-file = 'token'\n";
+    let token_file = Some(PathBuf::from("/etc/restante/token"));
+    let tcp = |address: &str| AdminAddress::Tcp(address.parse().unwrap());
+    for address in ["127.0.0.1:9110", "[::1]:9110", "127.8.0.1:0"] {
+        let address_of = admin(&format!("admin = '{address}'\n{token}"));
+        let (address, token_file) = (tcp(address), token_file.clone());
+        assert_eq!(
+            address_of,
+            Some(Admin {
+                address,
+                token_file
+            })
+        );
+    }
+    for (text, path) in [
+        ("unix:/run/restante/admin.sock", "/run/restante/admin.sock"),
+        ("unix:admin.sock", "/etc/restante/admin.sock"),
+    ] {
+        let address = AdminAddress::Unix(path.into());
+        let without_token = Some(Admin {
+            address,
+            token_file: None,
+        });
+        assert_eq!(admin(&format!("admin = '{text}'\n")), without_token);
+    }
+    assert_eq!(admin(""), None);
+
     assert_eq!(
-        warned(&[admin, TENANT].concat()),
+        server("admin = '0.0.0.0:9110'\nadmin-token-file = 'token'\n"),
         [
-            "restante.toml:1:16: `admin` in [server] does nothing yet\n  \
-          this version reads it and does not act on it"
+            "restante.toml:2:9: `admin` in [server] is 0.0.0.0:9110, which others reach than this machine\n  \
+          write a loopback address such as \"127.0.0.1:9110\", or \"unix:/run/restante/admin.sock\""
         ]
     );
+    assert_eq!(
+        server("admin = '[::1]:9110'\n"),
+        [
+            "restante.toml:2:9: `admin` in [server] is a TCP port, which every program of this machine reaches, and there is no `admin-token-file`\n  \
+          add admin-token-file = \"PATH\", or write \"unix:/run/restante/admin.sock\""
+        ]
+    );
+    assert_eq!(
+        server(token),
+        [
+            "restante.toml:2:20: `admin-token-file` in [server] is for `admin`, which is not there\n  \
+          add admin = \"127.0.0.1:9110\", or remove it"
+        ]
+    );
+    let mend =
+        "write an IP address and a port: \"127.0.0.1:9110\", or \"unix:/run/restante/admin.sock\"";
+    for wrong in ["localhost:9110", "127.0.0.1", "unix:"] {
+        assert_eq!(
+            server(&format!("admin = '{wrong}'\n{token}")),
+            [format!(
+                "restante.toml:2:9: `admin` in [server] is `{wrong}`\n  {mend}"
+            )]
+        );
+    }
+    let long = format!("admin = 'unix:/{}'\n", "x".repeat(107));
+    assert_eq!(
+        server(&long),
+        [
+            "restante.toml:2:9: `admin` in [server] is a path of 108 octets\n  \
+          write one of at most 107: that is what a socket's name can have"
+        ]
+    );
+    let taken = "admin = '127.0.0.1:1110'\nadmin-token-file = 'token'\n";
+    assert_eq!(server(taken).len(), 1, "the listener has this address");
 }
 
 #[test]

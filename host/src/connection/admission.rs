@@ -67,6 +67,7 @@ where
         Arc::new(Connection {
             session: self.id.clone(),
             tenant: tenant.name.clone(),
+            ledger: Arc::clone(&tenant.ledger),
             listener: self.peer.listener.to_string(),
             client: self.peer.client,
             tls: self.tls.as_ref().map(|tls| tls.seen_by(&tenant.name)),

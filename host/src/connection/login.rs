@@ -19,6 +19,7 @@ use super::refusal::{login_failed, refusal_for};
 use super::{Driver, End};
 use crate::backend::{Account, Authenticator, Connection, Credentials, Denial, Failure};
 use crate::lock::{Guard, Locks};
+use crate::metrics::{Ledger, LoginResult, SessionEntry};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
@@ -38,6 +39,7 @@ pub(super) struct Open {
     retrieved: HashSet<usize>,
     _lock: Guard,
     _permits: (SessionPermit, UserPermit),
+    _entry: SessionEntry,
 }
 
 impl Open {
@@ -46,6 +48,11 @@ impl Open {
         if self.policy.expire == Some(Retention::Days(0)) {
             self.retrieved.insert(message.position());
         }
+    }
+
+    /// Where what it does is counted.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.tenant.ledger
     }
 
     /// Adds what the tenant's policy lets go of to the visible positions that the
@@ -127,13 +134,15 @@ where
         };
         let user = credentials.user().unwrap_or_default();
         let serving = Arc::clone(&self.serving);
-        let answer = match serving.tenants.choose(server_name.as_deref(), user) {
+        let tenant = serving.tenants.choose(server_name.as_deref(), user);
+        let answer = match tenant {
             Some(tenant) => self.ask(tenant, &credentials).await?,
             None => Err(Refused::credentials(Why::NoTenant)),
         };
         match answer {
             Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
             Err(refused) => {
+                self.count_refusal(tenant, refused.why.result());
                 let guess = self.guess(&refused.why, &credentials);
                 let user = user.to_owned();
                 drop(credentials);
@@ -203,6 +212,7 @@ where
     /// up last.
     async fn log_in_proved(&mut self, user: &str, started: Instant) -> Result<Option<Open>, End> {
         let proving = self.proving.take().expect("keys come before their proof");
+        let ledger = Arc::clone(&proving.tenant.ledger);
         let answer = match proving.account {
             Some(account) => {
                 let tenant = proving.tenant;
@@ -219,6 +229,7 @@ where
         match answer {
             Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
             Err(refused) => {
+                ledger.login(refused.why.result());
                 // The password was right: this is no guess at one.
                 let (why, refusal) = (&refused.why, &refused.refusal);
                 self.refuse_login(user, why, refusal, Guess::Untried, started)
@@ -231,7 +242,16 @@ where
     /// A login that failed before anybody was asked.
     pub(super) async fn login_failed(&mut self, failed: &FailedLogin) -> Result<(), End> {
         let started = Instant::now();
-        self.proving = None;
+        let serving = Arc::clone(&self.serving);
+        let tenant = match self.proving.take() {
+            Some(proving) => Some(proving.tenant),
+            None => {
+                let user = failed.user.as_deref().unwrap_or_default();
+                let chosen = serving.tenants.choose(self.server_name(), user);
+                chosen.cloned()
+            }
+        };
+        self.count_refusal(tenant.as_ref(), LoginResult::Rejected);
         let guess = match failed.cause {
             // There is no password to know it again by.
             Cause::Proof => Guess::Tried(None),
@@ -280,6 +300,9 @@ where
 
     fn logged_in(&mut self, open: Open, account: &Account) -> Open {
         let listing = open.view.listing();
+        let ledger = &open.tenant.ledger;
+        ledger.login(LoginResult::Ok);
+        self.live.logged_in(ledger.tenant(), &account.user);
         info!(
             tenant = open.tenant.name,
             user = ?Name(&account.user),
@@ -325,6 +348,11 @@ where
         }
         self.session.refuse(refusal, self.wire.out());
         Ok(())
+    }
+
+    fn count_refusal(&self, tenant: Option<&Arc<Tenant>>, result: LoginResult) {
+        let ledger = tenant.map_or(&self.nobody, |tenant| &tenant.ledger);
+        ledger.login(result);
     }
 
     /// How long the answer waits; counts what was a guess.
@@ -432,6 +460,7 @@ async fn open(
         retrieved: HashSet::new(),
         _lock: lock,
         _permits: (permit, users),
+        _entry: tenant.ledger.session(),
     };
     Ok((open, account))
 }
@@ -549,6 +578,22 @@ impl From<Failure> for Refused {
         Refused {
             refusal: refusal_for(&failure),
             why: Why::Failed(failure),
+        }
+    }
+}
+
+impl Why {
+    /// As it is counted.
+    fn result(&self) -> LoginResult {
+        match self {
+            Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
+            Why::NotAdmitted => LoginResult::NotAdmitted,
+            Why::InTheClear | Why::TurnedOff => LoginResult::NotAllowed,
+            Why::TooManySessions | Why::TooManyOfThisUser | Why::Failed(Failure::LoginDelay(_)) => {
+                LoginResult::Limited
+            }
+            Why::InUse => LoginResult::InUse,
+            Why::Failed(_) => LoginResult::Failed,
         }
     }
 }

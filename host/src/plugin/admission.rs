@@ -18,7 +18,7 @@ pub(super) struct PluginAdmission {
 #[async_trait]
 impl Admission for PluginAdmission {
     async fn admit(&self, connection: &Arc<Connection>) -> Result<Admitted, Failure> {
-        let mut instance = Instance::new(&self.plugin, &connection.tenant, None).await?;
+        let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
         let functions = self.functions.clone();
         let connection = convert::connection(connection);
         let verdict = instance

@@ -60,7 +60,7 @@ impl PluginAuthenticator {
         credentials: &Credentials,
     ) -> Result<Result<Account, wit::Denial>, Failure> {
         const CALL: &str = "authenticator.authenticate";
-        let mut instance = Instance::new(&self.plugin, &connection.tenant, None).await?;
+        let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
         let functions = self.functions.clone();
         let connection = convert::connection(connection);
         let credentials = Given::new(credentials);
@@ -89,7 +89,7 @@ impl PluginAuthenticator {
         hash: ScramHash,
     ) -> Result<Result<(ScramKeys, Option<Account>), Denial>, Failure> {
         const CALL: &str = "scram.lookup";
-        let mut instance = Instance::new(&self.plugin, &connection.tenant, None).await?;
+        let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
         let functions = functions.clone();
         let connection = convert::connection(connection);
         let (user, acting_as) = (user.to_owned(), acting_as.map(str::to_owned));

@@ -21,6 +21,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::metrics::PluginCalls;
+
 /// Failures in a row until a plugin is rested.
 const FAILURES: u32 = 5;
 
@@ -34,6 +36,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Breaker {
     plugin: Arc<str>,
+    calls: Arc<PluginCalls>,
     /// Tenants with failures since the last success.
     troubled: Mutex<HashMap<Arc<str>, Trouble>>,
 }
@@ -70,9 +73,10 @@ enum Outcome {
 }
 
 impl Breaker {
-    pub(super) fn new(plugin: Arc<str>) -> Arc<Self> {
+    pub(super) fn new(plugin: Arc<str>, calls: Arc<PluginCalls>) -> Arc<Self> {
         Arc::new(Breaker {
             plugin,
+            calls,
             troubled: Mutex::default(),
         })
     }
@@ -94,8 +98,7 @@ impl Breaker {
     }
 
     /// Tenants that it rests for now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "shown by the admin address"))]
-    pub(super) fn resting(&self) -> usize {
+    fn resting(&self) -> usize {
         let troubled = self.lock();
         troubled.values().filter(|one| one.rest.is_some()).count()
     }
@@ -103,6 +106,7 @@ impl Breaker {
     fn succeeded(&self, tenant: &Arc<str>) {
         let trouble = self.lock().remove(tenant);
         if trouble.is_some_and(|trouble| trouble.rest.is_some()) {
+            self.calls.rested(1);
             info!(plugin = %self.plugin, %tenant, "plugin works again");
         }
     }
@@ -118,6 +122,9 @@ impl Breaker {
             Some(rest) if !rest.on_trial => return,
             Some(rest) => LONGEST_PAUSE.min(rest.pause * 2),
         };
+        if trouble.rest.is_none() {
+            self.calls.rests();
+        }
         trouble.rest = Some(Rest {
             pause,
             until: Instant::now() + pause,
@@ -143,6 +150,13 @@ impl Breaker {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Trouble>> {
         // Every change leaves whole entries behind: poison means nothing.
         self.troubled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        // Its plugin is gone, or another one by the same name has its place.
+        self.calls.rested(self.resting() as u64);
     }
 }
 
@@ -190,7 +204,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn five_in_a_row_and_it_rests() {
-        let breaker = Breaker::new("p".into());
+        let breaker = Breaker::new("p".into(), PluginCalls::new("p"));
         let (one, other) = (tenant("one"), tenant("other"));
         fail(&breaker, &one, FAILURES - 1);
         succeed(&breaker, &one);
@@ -204,7 +218,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_until_a_trial_succeeds() {
-        let breaker = Breaker::new("p".into());
+        let breaker = Breaker::new("p".into(), PluginCalls::new("p"));
         let one = tenant("one");
         fail(&breaker, &one, FAILURES);
         let mut pauses = Vec::new();
@@ -225,7 +239,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_tries_and_the_others_wait() {
-        let breaker = Breaker::new("p".into());
+        let breaker = Breaker::new("p".into(), PluginCalls::new("p"));
         let one = tenant("one");
         fail(&breaker, &one, FAILURES);
         tokio::time::advance(FIRST_PAUSE).await;
@@ -242,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_that_began_before_the_rest_do_not_make_it_longer() {
-        let breaker = Breaker::new("p".into());
+        let breaker = Breaker::new("p".into(), PluginCalls::new("p"));
         let one = tenant("one");
         let mut many: Vec<Pass> = (0..20)
             .map(|_| breaker.pass(&one).expect("a pass"))

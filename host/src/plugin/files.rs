@@ -76,10 +76,14 @@ impl Host for State {
             Err(problem) => return Ok(Err(problem)),
         };
         let read = self.at_once(|| read_cached(&place, offset, length));
-        Ok(present(match read {
+        let read = match read {
             Some(chunk) => chunk,
             None => waiting(move || read_waiting(&place, offset, length)).await,
-        }))
+        };
+        if let Ok(chunk) = &read {
+            self.limits.carried(chunk.octets.len());
+        }
+        Ok(present(read))
     }
 }
 

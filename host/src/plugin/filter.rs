@@ -28,7 +28,7 @@ impl Filter for PluginFilter {
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<Box<dyn Screener>, Failure> {
-        let mut instance = Instance::new(&self.plugin, &connection.tenant, None).await?;
+        let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
         let functions = self.functions.clone();
         let functions = instance
             .call("filter", |store, guest| {

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use cap_std::fs::Dir;
 use tokio::sync::OwnedSemaphorePermit;
@@ -27,6 +28,7 @@ use super::output::{Output, Voice};
 use super::state::{Limits, State};
 use super::{Plugin, grants};
 use crate::backend::Failure;
+use crate::metrics::{CallFailure, Ledger};
 
 /// Octets that a guest may hand over in one call: listings, names, content.
 const HOST_CALL: usize = 64 << 20;
@@ -36,6 +38,8 @@ const HANDLES: usize = 10_000;
 const RESOURCES: usize = 1_000;
 /// Octets of randomness in one call.
 const RANDOM: u64 = 64 << 10;
+/// What the log and the metrics call the making of an instance.
+const MAKING: &str = "instantiate";
 /// Frames of a guest's backtrace that are logged: a panic's own are a dozen.
 const FRAMES: usize = 24;
 
@@ -54,6 +58,7 @@ pub(super) struct Instance {
 struct Whose {
     plugin: Arc<Plugin>,
     tenant: Arc<str>,
+    ledger: Arc<Ledger>,
 }
 
 struct Live {
@@ -64,28 +69,33 @@ struct Live {
 }
 
 impl Instance {
-    /// Makes an instance. `maildrop` is this account's directory, where there is one.
+    /// Makes an instance for the tenant whose ledger this is. `maildrop` is this account's directory, where there is one.
     pub(super) async fn new(
         plugin: &Arc<Plugin>,
-        tenant: &str,
+        ledger: &Arc<Ledger>,
         maildrop: Option<PathBuf>,
     ) -> Result<Self, Failure> {
         let whose = Whose {
             plugin: plugin.clone(),
-            tenant: tenant.into(),
+            tenant: ledger.tenant().clone(),
+            ledger: ledger.clone(),
         };
         let mut pass = whose.pass()?;
         let permit = whose.permit().await?;
         let mut store = whose.store(maildrop).await.map_err(|error| {
             error!(
-                plugin = %plugin.name, tenant, cause = chain(&error),
+                plugin = %plugin.name, tenant = %whose.tenant, cause = chain(&error),
                 "an instance could not be made"
             );
+            plugin.calls.failed(MAKING, CallFailure::Host);
             Failure::internal()
         })?;
         begin(&mut store, plugin);
         let pre = &plugin.compiled.roles.pre;
-        match timeout(plugin.limits.wall_time, pre.instantiate_async(&mut store)).await {
+        let started = Instant::now();
+        let made = timeout(plugin.limits.wall_time, pre.instantiate_async(&mut store)).await;
+        whose.end(MAKING, started, &mut store);
+        match made {
             Ok(Ok(guest)) => Ok(Self {
                 whose,
                 pass,
@@ -97,11 +107,11 @@ impl Instance {
             }),
             Ok(Err(error)) => {
                 pass.failed();
-                Err(whose.report("instantiate", &store, Some(&error)))
+                Err(whose.report(MAKING, &store, Some(&error)))
             }
             Err(_) => {
                 pass.failed();
-                Err(whose.report("instantiate", &store, None))
+                Err(whose.report(MAKING, &store, None))
             }
         }
     }
@@ -119,11 +129,13 @@ impl Instance {
             return Err(Failure::internal());
         };
         begin(&mut live.store, &self.whose.plugin);
+        let started = Instant::now();
         let done = timeout(
             self.whose.plugin.limits.wall_time,
             call(&mut live.store, &live.guest),
         )
         .await;
+        self.whose.end(name, started, &mut live.store);
         match done {
             Ok(Ok(value)) => {
                 self.live = Some(live);
@@ -151,7 +163,15 @@ impl Instance {
         );
         self.live = None;
         self.pass.failed();
+        self.whose.plugin.calls.failed(name, CallFailure::Lie);
         Failure::internal()
+    }
+
+    /// Octets of a message came out of it.
+    pub(super) fn carried(&self, octets: usize) {
+        if let Some(live) = &self.live {
+            live.store.data().limits.carried(octets);
+        }
     }
 
     /// Whether it can still be called.
@@ -178,6 +198,7 @@ impl Whose {
     fn pass(&self) -> Result<Pass, Failure> {
         self.plugin.breaker.pass(&self.tenant).ok_or_else(|| {
             debug!(plugin = %self.plugin.name, tenant = %self.tenant, "the plugin rests");
+            self.plugin.calls.failed(MAKING, CallFailure::Resting);
             Failure::Temporary("temporarily out of service, try again later".into())
         })
     }
@@ -192,6 +213,7 @@ impl Whose {
             plugin = %self.plugin.name, tenant = %self.tenant,
             "no instance could be had: all `instances` of [server.limits] are in use"
         );
+        self.plugin.calls.failed(MAKING, CallFailure::Busy);
         Err(Failure::Temporary(
             "the server is busy, try again later".into(),
         ))
@@ -222,7 +244,7 @@ impl Whose {
             State {
                 wasi,
                 table,
-                limits: Limits::new(plugin.limits.memory),
+                limits: Limits::new(plugin.limits.memory, self.ledger.instance()),
                 http: Http::new(plugin.http.clone()),
                 settings: plugin.settings.clone(),
                 maildrop,
@@ -247,6 +269,12 @@ impl Whose {
         Ok(store)
     }
 
+    /// A call is over, well or not.
+    fn end(&self, call: &'static str, started: Instant, store: &mut Store<State>) {
+        store.data_mut().limits.end_call();
+        self.plugin.calls.took(call, started.elapsed());
+    }
+
     /// The one log line of a failed call.
     fn report(
         &self,
@@ -265,6 +293,13 @@ impl Whose {
         if let Some(reached) = state.limits.reached() {
             let _ = write!(cause, " ({reached})");
         }
+        let kind = match failure {
+            None => CallFailure::TimeOut,
+            Some(_) if state.limits.exhausted() => CallFailure::CpuTime,
+            Some(_) if state.limits.reached().is_some() => CallFailure::Memory,
+            Some(_) => CallFailure::Trap,
+        };
+        self.plugin.calls.failed(call, kind);
         let backtrace = failure.map(backtrace).unwrap_or_default();
         let said = state.voice().last_words();
         error!(

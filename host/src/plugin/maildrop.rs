@@ -32,6 +32,15 @@ impl ViewEntry {
 
 impl Host for State {}
 
+impl State {
+    /// Books what is handed over.
+    fn book(&self, octets: &Result<Vec<u8>, crate::backend::Failure>) {
+        if let Ok(octets) = octets {
+            self.limits.carried(octets.len());
+        }
+    }
+}
+
 impl HostMessage for State {
     async fn unique_id(&mut self, message: Resource<MessageEntry>) -> wasmtime::Result<String> {
         Ok(self.table.get(&message)?.0.unique_id().to_owned())
@@ -50,7 +59,9 @@ impl HostMessage for State {
         message: Resource<MessageEntry>,
     ) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
         let message = self.table.get(&message)?.0.clone();
-        Ok(message.header().await.map_err(Into::into))
+        let header = message.header().await;
+        self.book(&header);
+        Ok(header.map_err(Into::into))
     }
 
     async fn read(
@@ -60,10 +71,9 @@ impl HostMessage for State {
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
         let message = self.table.get(&message)?.0.clone();
-        Ok(message
-            .read(offset, length.min(READ))
-            .await
-            .map_err(Into::into))
+        let octets = message.read(offset, length.min(READ)).await;
+        self.book(&octets);
+        Ok(octets.map_err(Into::into))
     }
 
     async fn drop(&mut self, message: Resource<MessageEntry>) -> wasmtime::Result<()> {

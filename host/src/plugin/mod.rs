@@ -54,6 +54,7 @@ pub use trust::{TrustError, read_signature, signature_path};
 
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
 use crate::config::{self, Demand, Grants, PluginLimits};
+use crate::metrics::{Ledger, Metrics, PluginCalls};
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
 use instance::Instance;
@@ -96,18 +97,22 @@ pub struct Runtime {
     catalog: Catalog,
     permits: Arc<Semaphore>,
     listings: Listings,
+    metrics: Arc<Metrics>,
 }
 
 impl Runtime {
     /// Starts the engine. `instances`: how many may live at once; `state_dir`:
-    /// where compiled components are kept; `compiler`: who compiles them.
+    /// where compiled components are kept; `compiler`: who compiles them;
+    /// `metrics`: where it is counted how plugins do.
     pub fn new(
         instances: u32,
         state_dir: &Path,
         compiler: Compiler,
+        metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, RuntimeError> {
         let failed = |error: wasmtime::Error| RuntimeError(catalog::chain(&error));
         let instances = instances.clamp(1, config::MOST_INSTANCES);
+        metrics.set_most_instances(instances);
         let engine = engine::engine(instances).map_err(failed)?;
         let catalog = Catalog::new(engine.clone(), state_dir, compiler).map_err(failed)?;
         Ok(Arc::new(Self {
@@ -115,6 +120,7 @@ impl Runtime {
             catalog,
             permits: Arc::new(Semaphore::new(instances as usize)),
             listings: Listings::new(),
+            metrics,
         }))
     }
 
@@ -133,6 +139,7 @@ impl Runtime {
             return Err(PluginError::HttpNotGranted);
         }
         let http = http::Client::new(&plugin.name, &plugin.grants)?;
+        let calls = self.metrics.calls(&plugin.name);
         Ok(Arc::new(Plugin {
             name: plugin.name.as_str().into(),
             source: catalog::describe(&plugin.component),
@@ -144,9 +151,15 @@ impl Runtime {
             http,
             salts: salts.clone(),
             compiled,
-            breaker: Breaker::new(plugin.name.as_str().into()),
+            breaker: Breaker::new(plugin.name.as_str().into(), calls.clone()),
+            calls,
             runtime: self.clone(),
         }))
+    }
+
+    /// Where it is counted how plugins do.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     fn engine(&self) -> &Engine {
@@ -169,6 +182,7 @@ pub struct Plugin {
     salts: Decoy,
     compiled: Arc<Compiled>,
     breaker: Arc<Breaker>,
+    calls: Arc<PluginCalls>,
     runtime: Arc<Runtime>,
 }
 
@@ -246,8 +260,8 @@ impl Plugin {
 
     /// Asks the plugin which kinds of credentials it judges. Without the interface
     /// `accepts` it is passwords, and SCRAM where it has that; with it, SCRAM is
-    /// still only what the plugin has keys for.
-    pub async fn accepts(self: &Arc<Self>, tenant: &str) -> Result<Accepts, Failure> {
+    /// still only what the plugin has keys for. `ledger`: whose instance asks.
+    pub async fn accepts(self: &Arc<Self>, ledger: &Arc<Ledger>) -> Result<Accepts, Failure> {
         let roles = &self.compiled.roles;
         let scram = roles.scram.is_some();
         let Some(functions) = roles.accepts.clone() else {
@@ -257,7 +271,7 @@ impl Plugin {
                 ..Accepts::PASSWORD
             });
         };
-        let mut instance = Instance::new(self, tenant, None).await?;
+        let mut instance = Instance::new(self, ledger, None).await?;
         let kinds = instance
             .call("accepts.accepts", |store, guest| {
                 Box::pin(async move {
@@ -277,12 +291,13 @@ impl Plugin {
     }
 
     /// Asks the plugin itself what is wrong with its settings; one line for
-    /// each problem. A plugin without the role `settings` has none.
-    pub async fn validate(self: &Arc<Self>, tenant: &str) -> Result<Vec<String>, Failure> {
+    /// each problem. A plugin without the role `settings` has none. `ledger`:
+    /// whose instance asks.
+    pub async fn validate(self: &Arc<Self>, ledger: &Arc<Ledger>) -> Result<Vec<String>, Failure> {
         let Some(functions) = self.compiled.roles.settings.clone() else {
             return Ok(Vec::new());
         };
-        let mut instance = Instance::new(self, tenant, None).await?;
+        let mut instance = Instance::new(self, ledger, None).await?;
         let validated = instance
             .call("settings.validate", |store, guest| {
                 Box::pin(async move {

@@ -24,7 +24,7 @@ impl Selector for PluginSelector {
         account: &Account,
         entries: &Arc<Entries>,
     ) -> Result<Vec<Span>, Failure> {
-        let mut instance = Instance::new(&self.plugin, &connection.tenant, None).await?;
+        let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
         let functions = self.functions.clone();
         let connection = convert::connection(connection);
         let account = convert::account(account);

@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::grants::Granted;
 use super::http::Http;
 use super::output::Voice;
+use crate::metrics::InstanceEntry;
 
 /// Table elements that one instance may have in all.
 const TABLE_ELEMENTS: usize = 400_000;
@@ -66,10 +67,13 @@ pub(super) struct Limits {
     running: Option<Instant>,
     /// The bound that the call under way last ran into, for its log line.
     reached: Option<&'static str>,
+    /// What its own code used and the ledger does not know of yet.
+    unbooked: Duration,
+    entry: InstanceEntry,
 }
 
 impl Limits {
-    pub(super) fn new(memory: u64) -> Self {
+    pub(super) fn new(memory: u64, entry: InstanceEntry) -> Self {
         Self {
             memory: usize::try_from(memory).unwrap_or(usize::MAX),
             memory_used: 0,
@@ -77,6 +81,8 @@ impl Limits {
             cpu_left: Duration::ZERO,
             running: None,
             reached: None,
+            unbooked: Duration::ZERO,
+            entry,
         }
     }
 
@@ -87,11 +93,26 @@ impl Limits {
         self.reached = None;
     }
 
+    /// A call is over: what it used is booked.
+    pub(super) fn end_call(&mut self) {
+        if let Some(since) = self.running.take() {
+            // It did not come back.
+            self.unbooked += since.elapsed();
+        }
+        self.entry.ran(std::mem::take(&mut self.unbooked));
+    }
+
+    /// Octets of mail or of a file crossed the border, one way or the other.
+    pub(super) fn carried(&self, octets: usize) {
+        self.entry.carried(octets);
+    }
+
     /// The border between guest and host is crossed, one way or the other.
     pub(super) fn crossing(&mut self, into_guest: bool) {
         let now = Instant::now();
         if let Some(since) = self.running.take() {
             self.cpu_left = self.cpu_left.saturating_sub(now - since);
+            self.unbooked += now - since;
         }
         self.running = into_guest.then_some(now);
     }
@@ -117,6 +138,13 @@ fn grow(used: &mut usize, most: usize, current: usize, desired: usize) -> bool {
     fits
 }
 
+impl Drop for Limits {
+    fn drop(&mut self) {
+        // Of a call that nobody waited for to its end.
+        self.end_call();
+    }
+}
+
 impl ResourceLimiter for Limits {
     fn memory_growing(
         &mut self,
@@ -125,6 +153,7 @@ impl ResourceLimiter for Limits {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let fits = grow(&mut self.memory_used, self.memory, current, desired);
+        self.entry.holds(self.memory_used as u64);
         if !fits {
             self.reached = Some("memory limit reached");
         }
@@ -152,10 +181,11 @@ impl ResourceLimiter for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Ledger;
 
     #[test]
     fn only_the_guests_own_time_counts() {
-        let mut limits = Limits::new(0);
+        let mut limits = Limits::new(0, Ledger::new("t").instance());
         limits.begin_call(Duration::from_millis(20));
         limits.crossing(true);
         limits.crossing(false);
@@ -171,11 +201,35 @@ mod tests {
 
     #[test]
     fn memories_share_one_bound() {
-        let mut limits = Limits::new(100);
+        let ledger = Ledger::new("t");
+        let mut limits = Limits::new(100, ledger.instance());
         let mut grow = |from, to| limits.memory_growing(from, to, None).unwrap();
         assert!(grow(0, 60));
         assert!(grow(0, 40));
         assert!(!grow(60, 61));
         assert_eq!(limits.reached(), Some("memory limit reached"));
+        assert_eq!(ledger.totals().memory_octets, 100);
+        drop(limits);
+        assert_eq!(ledger.totals().memory_octets, 0);
+        assert_eq!(ledger.totals().peak_memory_octets, 100);
+    }
+
+    #[test]
+    fn time_of_a_call_that_was_given_up_is_booked_too() {
+        let ledger = Ledger::new("t");
+        let mut limits = Limits::new(0, ledger.instance());
+        limits.begin_call(Duration::from_secs(1));
+        limits.crossing(true);
+        std::thread::sleep(Duration::from_millis(20));
+        limits.crossing(false);
+        assert_eq!(ledger.totals().guest_cpu_nanoseconds, 0);
+        limits.end_call();
+        let booked = ledger.totals().guest_cpu_nanoseconds;
+        assert!(booked >= 20_000_000, "{booked}");
+        limits.crossing(true);
+        std::thread::sleep(Duration::from_millis(20));
+        drop(limits);
+        let booked = ledger.totals().guest_cpu_nanoseconds - booked;
+        assert!(booked >= 20_000_000, "{booked}");
     }
 }

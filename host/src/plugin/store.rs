@@ -19,6 +19,7 @@ use crate::backend::{
     Account, Connection, Content, ContentReader, Entries, Failure, FileRange, Maildrop, Store,
 };
 use crate::cached;
+use crate::metrics::Ledger;
 
 pub(super) struct PluginStore {
     pub(super) plugin: Arc<Plugin>,
@@ -80,6 +81,7 @@ impl Store for PluginStore {
             functions: self.functions.clone(),
             shared: Arc::default(),
             key,
+            ledger: connection.ledger.clone(),
             listed: None,
         };
         drop(maildrop.awake().await?);
@@ -114,6 +116,7 @@ struct PluginMaildrop {
     functions: wit::GuestIndices,
     shared: Arc<Shared>,
     key: Key,
+    ledger: Arc<Ledger>,
     listed: Option<Arc<Listed>>,
 }
 
@@ -137,7 +140,7 @@ impl PluginMaildrop {
 
     async fn wake(&self) -> Result<Awake, Failure> {
         let path = self.key.path.clone();
-        let mut instance = Instance::new(&self.plugin, &self.key.tenant, path).await?;
+        let mut instance = Instance::new(&self.plugin, &self.ledger, path).await?;
         let functions = self.functions.clone();
         let account = convert::account(&self.key.account);
         let (functions, opened) = instance
@@ -225,6 +228,9 @@ impl PluginMaildrop {
             })
             .await?
             .map_err(Failure::from)?;
+        if let wit::Content::Inline(octets) = &content {
+            awake.instance.carried(octets.len());
+        }
         Ok((content, awake.number))
     }
 
@@ -361,6 +367,7 @@ impl ContentReader for PluginReader {
             })
             .await?
             .map_err(Failure::from)?;
+        awake.instance.carried(octets.len());
         if octets.len() > limit as usize {
             return Err(awake.instance.lie(
                 "store.reader.read",

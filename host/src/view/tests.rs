@@ -130,6 +130,7 @@ impl World {
     async fn view(&self) -> Result<View, Failure> {
         let connection = Arc::new(Connection {
             session: "s".into(),
+            ledger: crate::metrics::Ledger::new("t"),
             tenant: self.tenant.name.clone(),
             listener: "l".into(),
             client: ([127, 0, 0, 1], 1).into(),
@@ -408,6 +409,7 @@ async fn a_large_message_is_read_in_windows() {
     world.memory.deliver("large", mail);
     let connection = Arc::new(Connection {
         session: "s".into(),
+        ledger: crate::metrics::Ledger::new("t"),
         tenant: "t".into(),
         listener: "l".into(),
         client: ([127, 0, 0, 1], 1).into(),

@@ -16,8 +16,10 @@ use restante::connection::{End, Peer, Shared, serve};
 use restante::listener::{Bound, Front};
 use restante::lock::Locks;
 use restante::memory::{Mail, Memory};
+use restante::metrics::{GenerationMark, Ledger, Metrics};
 use restante::penalty::Penalties;
 use restante::policy::Policy;
+use restante::sessions::Sessions;
 use restante::shutdown::{self, Signal, Trigger};
 use restante::tenant::{Serving, SessionSettings, Tenant, Tenants, decoy};
 use restante::tls::SelfSigned;
@@ -159,12 +161,15 @@ impl Plan {
                 tenants,
                 tls: self.own.as_ref().map(|own| Arc::clone(&own.contexts)),
                 settings: SessionSettings::new(&server, &config.tenants, decoy(&server, [7; 32])),
+                generation: GenerationMark::default(),
             }),
             limits: self.limits,
             own: self.own,
             locks: Locks::new(),
             verdicts: Arc::new(Verdicts::default()),
             penalties: Arc::new(Penalties::new()),
+            sessions: Sessions::new(),
+            nobody: Ledger::new("_none"),
             room: WaitingRoom::new(1000),
             trigger,
             signal,
@@ -181,6 +186,8 @@ pub(crate) struct World {
     pub(crate) locks: Locks,
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) penalties: Arc<Penalties>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) nobody: Arc<Ledger>,
     pub(crate) room: Arc<WaitingRoom>,
     pub(crate) trigger: Trigger,
     pub(crate) signal: Signal,
@@ -220,6 +227,8 @@ impl World {
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
             penalties: Arc::clone(&self.penalties),
+            sessions: Arc::clone(&self.sessions),
+            nobody: Arc::clone(&self.nobody),
             shutdown: self.signal.clone(),
             place: self.room.enter(),
         };
@@ -253,7 +262,8 @@ impl World {
         let bound = Bound::all(&[listener]).unwrap();
         let address = bound[0].address();
         let serving = Arc::clone(&self.serving);
-        let front = Front::new(&self.limits, Arc::new(move || Arc::clone(&serving)));
+        let serving = Arc::new(move || Arc::clone(&serving));
+        let front = Front::new(&self.limits, serving, Metrics::new());
         (
             address,
             tokio::spawn(front.serve(bound, self.signal.clone())),

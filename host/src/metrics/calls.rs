@@ -1,0 +1,230 @@
+//! How a plugin's calls go: how long they take and how they fail, by role.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What plugins are called for. `instantiate` is the making of an instance.
+pub(super) const ROLES: [&str; 9] = [
+    "instantiate",
+    "accepts",
+    "admission",
+    "authenticator",
+    "scram",
+    "filter",
+    "selector",
+    "settings",
+    "store",
+];
+
+/// Upper bounds of the histogram's buckets, in seconds; what took longer is in
+/// one more.
+pub(super) const BOUNDS: [f64; 13] = [
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0, 5.0,
+    30.0,
+];
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallFailure {
+    /// The guest trapped.
+    Trap,
+    /// It used up its CPU time.
+    CpuTime,
+    /// No answer in time.
+    TimeOut,
+    /// It ran into its limit of memory or tables.
+    Memory,
+    /// It answered what cannot be.
+    Lie,
+    /// It was not asked: the plugin rests.
+    Resting,
+    /// It was not asked: all instances were in use.
+    Busy,
+    /// It was not asked: what it needs could not be opened.
+    Host,
+}
+
+impl CallFailure {
+    /// All of them.
+    pub const ALL: [CallFailure; 8] = [
+        CallFailure::Trap,
+        CallFailure::CpuTime,
+        CallFailure::TimeOut,
+        CallFailure::Memory,
+        CallFailure::Lie,
+        CallFailure::Resting,
+        CallFailure::Busy,
+        CallFailure::Host,
+    ];
+
+    /// As metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            CallFailure::Trap => "trap",
+            CallFailure::CpuTime => "cpu_time",
+            CallFailure::TimeOut => "timeout",
+            CallFailure::Memory => "memory",
+            CallFailure::Lie => "lie",
+            CallFailure::Resting => "resting",
+            CallFailure::Busy => "busy",
+            CallFailure::Host => "host",
+        }
+    }
+}
+
+/// One plugin's calls, by its name: they are the same ones after a reload.
+#[derive(Debug)]
+pub struct PluginCalls {
+    name: Arc<str>,
+    labelled: bool,
+    roles: [RoleCalls; ROLES.len()],
+    resting: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct RoleCalls {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+    failures: [AtomicU64; CallFailure::ALL.len()],
+}
+
+/// What one role's calls were like until a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct RoleTotals {
+    pub(super) buckets: [u64; BOUNDS.len() + 1],
+    pub(super) nanoseconds: u64,
+    pub(super) failures: [u64; CallFailure::ALL.len()],
+}
+
+/// What a plugin's calls were like until a moment, in the order of [`ROLES`].
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct CallTotals {
+    pub(super) roles: [RoleTotals; ROLES.len()],
+    pub(super) resting: u64,
+}
+
+impl PluginCalls {
+    /// Of a plugin that was never called. Metrics know only those that
+    /// [`Metrics::calls`](super::Metrics::calls) makes.
+    pub fn new(name: &str) -> Arc<Self> {
+        PluginCalls::labelled(name, true)
+    }
+
+    pub(super) fn labelled(name: &str, labelled: bool) -> Arc<Self> {
+        Arc::new(PluginCalls {
+            name: name.into(),
+            labelled,
+            roles: Default::default(),
+            resting: AtomicU64::default(),
+        })
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn has_label(&self) -> bool {
+        self.labelled
+    }
+
+    /// A call took this long, however it ended. `call` is as the log has it:
+    /// "store.listing".
+    pub fn took(&self, call: &str, time: Duration) {
+        let role = self.role(call);
+        let seconds = time.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        role.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        role.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// A call failed, or was not made.
+    pub fn failed(&self, call: &str, failure: CallFailure) {
+        self.role(call).failures[failure as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It rests for one more tenant.
+    pub fn rests(&self) {
+        self.resting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It rests for so many tenants less.
+    pub fn rested(&self, tenants: u64) {
+        self.resting.fetch_sub(tenants, Ordering::Relaxed);
+    }
+
+    fn role(&self, call: &str) -> &RoleCalls {
+        let name = call.split('.').next().unwrap_or_default();
+        let role = ROLES.iter().position(|role| *role == name);
+        debug_assert!(role.is_some(), "{call}");
+        &self.roles[role.unwrap_or_default()]
+    }
+
+    pub(super) fn totals(&self) -> CallTotals {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CallTotals {
+            roles: std::array::from_fn(|at| {
+                let role = &self.roles[at];
+                RoleTotals {
+                    buckets: std::array::from_fn(|bucket| get(&role.buckets[bucket])),
+                    nanoseconds: get(&role.nanoseconds),
+                    failures: std::array::from_fn(|failure| get(&role.failures[failure])),
+                }
+            }),
+            resting: get(&self.resting),
+        }
+    }
+}
+
+impl CallTotals {
+    pub(super) fn with(self, other: &CallTotals) -> CallTotals {
+        CallTotals {
+            roles: std::array::from_fn(|at| self.roles[at].with(&other.roles[at])),
+            resting: self.resting + other.resting,
+        }
+    }
+}
+
+impl RoleTotals {
+    fn with(self, other: &RoleTotals) -> RoleTotals {
+        RoleTotals {
+            buckets: std::array::from_fn(|at| self.buckets[at] + other.buckets[at]),
+            nanoseconds: self.nanoseconds + other.nanoseconds,
+            failures: std::array::from_fn(|at| self.failures[at] + other.failures[at]),
+        }
+    }
+
+    /// How many calls were made.
+    pub(super) fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// Whether there is anything to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count() == 0 && self.failures.iter().all(|failures| *failures == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_rise_and_a_call_is_in_the_first_bucket_that_holds_it() {
+        assert!(BOUNDS.is_sorted());
+        let calls = PluginCalls::new("p");
+        calls.took("store.open", Duration::from_millis(1));
+        calls.took("store.listing", Duration::from_nanos(1_000_001));
+        calls.took("store.listing", Duration::from_secs(31));
+        calls.failed("authenticator.authenticate", CallFailure::Lie);
+        let totals = calls.totals();
+        let store = &totals.roles[8];
+        assert_eq!((store.buckets[5], store.buckets[6]), (1, 1));
+        assert_eq!(store.buckets[BOUNDS.len()], 1);
+        assert_eq!(store.count(), 3);
+        assert_eq!(store.nanoseconds, 31_002_000_001);
+        assert_eq!(totals.roles[3].failures[CallFailure::Lie as usize], 1);
+        assert_eq!(totals.roles[3].count(), 0);
+    }
+}

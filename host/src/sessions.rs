@@ -1,0 +1,343 @@
+//! Who is connected: every connection with what is known of it, and the way to
+//! end one.
+//!
+//! The list is locked for a moment when a connection begins, when it ends, and
+//! when somebody asks for it; never while a session is at work.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+/// What a session is at (RFC 1939 section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum State {
+    /// Nobody is logged in yet.
+    Authorization,
+    /// Somebody is.
+    Transaction,
+    /// After QUIT: what was marked is removed.
+    Update,
+}
+
+/// A connection that lives.
+#[derive(Debug)]
+pub struct LiveSession {
+    id: String,
+    listener: Arc<str>,
+    client: SocketAddr,
+    generation: u64,
+    began: Instant,
+    began_at: SystemTime,
+    tls: OnceLock<String>,
+    login: OnceLock<Login>,
+    state: AtomicU8,
+    octets: AtomicU64,
+    end: Notify,
+}
+
+#[derive(Debug)]
+struct Login {
+    tenant: Arc<str>,
+    user: String,
+}
+
+/// What is known of a connection at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// As in each of its log lines.
+    pub session: String,
+    /// None before login.
+    pub tenant: Option<String>,
+    /// The canonical name; none before login.
+    pub user: Option<String>,
+    /// Where the client speaks from.
+    pub client: SocketAddr,
+    /// Name of the listener.
+    pub listener: String,
+    /// "TLSv1.3"; none in the clear.
+    pub tls: Option<String>,
+    /// What it is at.
+    pub state: State,
+    /// When it connected, in seconds since the Unix epoch.
+    pub since: u64,
+    /// How long ago that is, in seconds.
+    pub seconds: u64,
+    /// Octets of messages that it has had.
+    pub octets: u64,
+    /// The generation it belongs to.
+    pub generation: u64,
+}
+
+/// Which sessions to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// This one.
+    Session(String),
+    /// All of a user, by canonical name; of one tenant, where it is said.
+    User(String, Option<String>),
+    /// All of a tenant.
+    Tenant(String),
+}
+
+impl Which {
+    fn fits(&self, session: &LiveSession) -> bool {
+        let login = session.login.get();
+        match self {
+            Which::Session(id) => session.id == *id,
+            Which::User(user, tenant) => login.is_some_and(|login| {
+                login.user == *user
+                    && tenant
+                        .as_ref()
+                        .is_none_or(|tenant| *tenant == *login.tenant)
+            }),
+            Which::Tenant(tenant) => login.is_some_and(|login| *tenant == *login.tenant),
+        }
+    }
+}
+
+/// Everybody who is connected.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    live: Mutex<HashMap<String, Arc<LiveSession>>>,
+}
+
+impl Sessions {
+    /// Nobody is.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A connection begins; it is in the list until the place is dropped.
+    pub fn begin(
+        self: &Arc<Self>,
+        id: &str,
+        listener: &Arc<str>,
+        client: SocketAddr,
+        generation: u64,
+    ) -> Listed {
+        let session = Arc::new(LiveSession {
+            id: id.to_owned(),
+            listener: Arc::clone(listener),
+            client,
+            generation,
+            began: Instant::now(),
+            began_at: SystemTime::now(),
+            tls: OnceLock::new(),
+            login: OnceLock::new(),
+            state: AtomicU8::new(State::Authorization as u8),
+            octets: AtomicU64::new(0),
+            end: Notify::new(),
+        });
+        self.lock().insert(id.to_owned(), Arc::clone(&session));
+        Listed {
+            sessions: Arc::clone(self),
+            session,
+        }
+    }
+
+    /// How many there are, logged in or not.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Everybody, who connected first before the others.
+    pub fn list(&self) -> Vec<Seen> {
+        let mut all: Vec<_> = self.lock().values().cloned().collect();
+        all.sort_by(|one, other| (one.began, &one.id).cmp(&(other.began, &other.id)));
+        all.iter().map(|session| session.seen()).collect()
+    }
+
+    /// Ends sessions as the end of the server would: nothing is removed, what a
+    /// client had marked included. One that has said QUIT is left to finish. Says
+    /// which were told.
+    pub fn kick(&self, which: &Which) -> Vec<String> {
+        let chosen: Vec<_> = match which {
+            Which::Session(id) => self.lock().get(id).cloned().into_iter().collect(),
+            _ => self.lock().values().cloned().collect(),
+        };
+        let mut told: Vec<_> = chosen
+            .iter()
+            .filter(|session| which.fits(session) && session.state() != State::Update)
+            .map(|session| {
+                session.end.notify_one();
+                session.id.clone()
+            })
+            .collect();
+        told.sort_unstable();
+        told
+    }
+
+    /// Poison means nothing: no step of a change can panic half way.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<LiveSession>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the list.
+#[derive(Debug)]
+#[must_use = "the connection is in the list for as long as this lives"]
+pub struct Listed {
+    sessions: Arc<Sessions>,
+    session: Arc<LiveSession>,
+}
+
+impl Listed {
+    /// What others see of the connection.
+    pub fn session(&self) -> &Arc<LiveSession> {
+        &self.session
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.sessions.lock().remove(&self.session.id);
+    }
+}
+
+impl LiveSession {
+    /// TLS is up, in this version.
+    pub fn tls_started(&self, version: &str) {
+        let _ = self.tls.set(version.to_owned());
+    }
+
+    /// Somebody is logged in.
+    pub fn logged_in(&self, tenant: &Arc<str>, user: &str) {
+        let login = Login {
+            tenant: Arc::clone(tenant),
+            user: user.to_owned(),
+        };
+        let _ = self.login.set(login);
+        self.state
+            .store(State::Transaction as u8, Ordering::Relaxed);
+    }
+
+    /// QUIT was said.
+    pub fn updates(&self) {
+        self.state.store(State::Update as u8, Ordering::Relaxed);
+    }
+
+    /// It has had so many octets of messages in all.
+    pub fn had(&self, octets: u64) {
+        self.octets.store(octets, Ordering::Relaxed);
+    }
+
+    /// Returns once somebody wants it to end. In UPDATE nobody can: mail that the
+    /// client was told to be gone is gone.
+    pub async fn kicked(&self) {
+        loop {
+            self.end.notified().await;
+            if self.state() != State::Update {
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            0 => State::Authorization,
+            1 => State::Transaction,
+            _ => State::Update,
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        let login = self.login.get();
+        let since = self.began_at.duration_since(SystemTime::UNIX_EPOCH);
+        Seen {
+            session: self.id.clone(),
+            tenant: login.map(|login| login.tenant.to_string()),
+            user: login.map(|login| login.user.clone()),
+            client: self.client,
+            listener: self.listener.to_string(),
+            tls: self.tls.get().cloned(),
+            state: self.state(),
+            since: since.unwrap_or_default().as_secs(),
+            seconds: self.began.elapsed().as_secs(),
+            octets: self.octets.load(Ordering::Relaxed),
+            generation: self.generation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn begin(sessions: &Arc<Sessions>, id: &str, login: Option<(&str, &str)>) -> Listed {
+        let listed = sessions.begin(id, &"pop3".into(), ([192, 0, 2, 1], 4000).into(), 7);
+        if let Some((tenant, user)) = login {
+            listed.session().logged_in(&tenant.into(), user);
+        }
+        listed
+    }
+
+    #[test]
+    fn list_holds_who_is_connected_and_nobody_else() {
+        let sessions = Sessions::new();
+        let first = begin(&sessions, "z", Some(("acme", "ada")));
+        let second = begin(&sessions, "a", None);
+        first.session().tls_started("TLSv1.3");
+        first.session().had(1234);
+        let seen = sessions.list();
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[0].session, "z");
+        assert_eq!(seen[0].user.as_deref(), Some("ada"));
+        assert_eq!(seen[0].tenant.as_deref(), Some("acme"));
+        assert_eq!(seen[0].tls.as_deref(), Some("TLSv1.3"));
+        assert_eq!((seen[0].octets, seen[0].generation), (1234, 7));
+        assert_eq!(seen[0].state, State::Transaction);
+        assert_eq!(seen[1].state, State::Authorization);
+        assert_eq!(seen[1].user, None);
+        drop(first);
+        assert_eq!(sessions.count(), 1);
+        drop(second);
+        assert_eq!(sessions.list(), []);
+    }
+
+    #[test]
+    fn kick_chooses_by_session_user_or_tenant() {
+        let sessions = Sessions::new();
+        let _all = [
+            begin(&sessions, "1", Some(("acme", "ada"))),
+            begin(&sessions, "2", Some(("acme", "bob"))),
+            begin(&sessions, "3", Some(("other", "ada"))),
+            begin(&sessions, "4", None),
+        ];
+        let kick = |which| sessions.kick(&which);
+        let none: [&str; 0] = [];
+        assert_eq!(kick(Which::Session("4".into())), ["4"]);
+        assert_eq!(kick(Which::Session("5".into())), none);
+        assert_eq!(kick(Which::User("ada".into(), None)), ["1", "3"]);
+        let of_acme = Which::User("ada".into(), Some("acme".into()));
+        assert_eq!(kick(of_acme), ["1"]);
+        assert_eq!(kick(Which::Tenant("acme".into())), ["1", "2"]);
+        assert_eq!(kick(Which::Tenant("nobody".into())), none);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn kick_ends_a_session_but_not_in_update() {
+        let sessions = Sessions::new();
+        let one = begin(&sessions, "1", Some(("t", "ada")));
+        let which = Which::Session("1".into());
+        let hour = Duration::from_secs(3600);
+        assert!(timeout(hour, one.session().kicked()).await.is_err());
+        assert_eq!(sessions.kick(&which), ["1"]);
+        assert!(timeout(hour, one.session().kicked()).await.is_ok());
+        // Told a moment before QUIT came in.
+        sessions.kick(&which);
+        one.session().updates();
+        assert!(timeout(hour, one.session().kicked()).await.is_err());
+        assert!(sessions.kick(&which).is_empty());
+    }
+}

@@ -1,0 +1,729 @@
+//! The server seen from outside: health, metrics, sessions and commands at the
+//! admin address, and the commands of `restante` that ask there.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod exposition;
+mod http;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use restante_tests::{
+    Finished, Plugin, Pop3, Server, Site, Tenant, binary, run_to_end, test_guest, wait_for,
+};
+use serde_json::Value;
+
+use exposition::Exposition;
+use http::Client;
+
+const TOKEN: &str = "correct-horse-battery-staple";
+
+/// Users ada and bob, two messages for ada, and the admin address on a port.
+fn site() -> Site {
+    let mut site = Site::new();
+    for user in ["ada", "bob"] {
+        site.user(user, "x");
+        site.maildir(user);
+    }
+    site.maildir("ada").deliver(b"Subject: one\n\nfirst\n");
+    site.maildir("ada").deliver(b"Subject: two\n\nsecond\n");
+    fs::write(site.path().join("token"), format!("{TOKEN}\n")).unwrap();
+    site.server = "admin = \"127.0.0.1:0\"\nadmin-token-file = \"token\"\n".to_owned();
+    site
+}
+
+/// The same with a socket.
+fn site_with_socket() -> Site {
+    let mut site = site();
+    site.server = "admin = \"unix:admin.sock\"\n".to_owned();
+    site
+}
+
+/// Where the admin address of a port 0 is.
+fn address(server: &Server) -> SocketAddr {
+    let line = server.logged(&["the admin address answers"]);
+    let address = line.split("address=").nth(1).unwrap();
+    let plain: String = address
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
+        .collect();
+    plain.parse().unwrap_or_else(|_| panic!("{line:?}"))
+}
+
+fn client(server: &Server) -> Client {
+    Client::tcp(address(server), TOKEN)
+}
+
+fn metrics(client: &Client) -> Exposition {
+    let answer = client.get("/metrics");
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.header["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    Exposition::parse(&answer.body)
+}
+
+/// Waits until so many sessions are connected: a client hears that it is closed
+/// before the server has forgotten it.
+fn sessions(client: &Client, count: usize) -> Vec<Value> {
+    wait_for(&format!("{count} sessions"), || {
+        let sessions = client.get("/sessions").json()["sessions"].clone();
+        let sessions = sessions.as_array().unwrap().clone();
+        (sessions.len() == count).then_some(sessions)
+    })
+}
+
+#[test]
+fn health_is_for_everybody_and_the_rest_for_who_has_the_token() {
+    let site = site();
+    let server = site.start();
+    let known = client(&server);
+    let mut stranger = known.clone();
+    stranger.token = None;
+    let mut guesser = known.clone();
+    guesser.token = Some("correct-horse-battery-stapler".to_owned());
+    for client in [&known, &stranger, &guesser] {
+        for (path, words) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
+            let answer = client.get(path);
+            assert_eq!((answer.status, answer.body.as_str()), (200, words));
+        }
+    }
+    let closed = ["/metrics", "/status", "/sessions", "/tenants", "/", "/no"];
+    for client in [&stranger, &guesser] {
+        for path in closed {
+            let answer = client.get(path);
+            assert_eq!(answer.status, 401, "{path}");
+            assert_eq!(answer.header["www-authenticate"], "Bearer");
+        }
+        for (path, body) in [("/reload", ""), ("/kick", r#"{"tenant":"test"}"#)] {
+            assert_eq!(client.post(path, body).status, 401, "{path}");
+        }
+    }
+    for path in &closed[..4] {
+        assert_eq!(known.get(path).status, 200, "{path}");
+    }
+    assert_eq!(known.get("/no").status, 404);
+    let log = server.stop();
+    assert!(log.contains("did not show the token"), "{log}");
+    assert!(!log.contains("stapler") && !log.contains(TOKEN), "{log}");
+}
+
+#[test]
+fn other_hosts_methods_and_bodies_are_refused() {
+    let site = site();
+    let server = site.start();
+    let client = client(&server);
+    // A page that lets its domain point to loopback (DNS rebinding).
+    let mut rebound = client.clone();
+    rebound.host = format!("attacker.example:{}", address(&server).port());
+    for path in ["/healthz", "/metrics", "/sessions"] {
+        assert_eq!(rebound.get(path).status, 421, "{path}");
+    }
+    assert_eq!(rebound.post("/reload", "").status, 421);
+    let mut local = client.clone();
+    local.host = "localhost".to_owned();
+    assert_eq!(local.get("/status").status, 200);
+
+    for (method, path, allowed) in [
+        ("GET", "/reload", "POST"),
+        ("GET", "/kick", "POST"),
+        ("POST", "/sessions", "GET, HEAD"),
+        ("DELETE", "/sessions", "GET, HEAD"),
+    ] {
+        let answer = client.ask(method, path, "");
+        assert_eq!(answer.status, 405, "{method} {path}");
+        assert_eq!(answer.header["allow"], allowed);
+    }
+    let head = client.ask("HEAD", "/metrics", "");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+
+    for body in [
+        "",
+        "{}",
+        "session",
+        r#"{"session": 5}"#,
+        r#"{"sesion": "x"}"#,
+        r#"{"session": "x", "tenant": "test"}"#,
+        r#"{"tenant": null}"#,
+    ] {
+        assert_eq!(client.post("/kick", body).status, 400, "{body}");
+    }
+    let huge = format!(r#"{{"user": "{}"}}"#, "x".repeat(5000));
+    assert_eq!(client.post("/kick", &huge).status, 413);
+    // Headers have an end, and what is no HTTP gets no further.
+    let endless = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(100_000));
+    let answer = client.octets(endless.as_bytes());
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+        "{answer}"
+    );
+    let answer = client.octets(b"USER ada\r\nPASS x\r\n\r\n");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+        "{answer}"
+    );
+    // It is one request a connection.
+    let two = format!(
+        "GET /healthz HTTP/1.1\r\nHost: {0}\r\n\r\nGET /healthz HTTP/1.1\r\nHost: {0}\r\n\r\n",
+        client.host
+    );
+    assert_eq!(client.octets(two.as_bytes()).matches("200 OK").count(), 1);
+    assert_eq!(client.get("/healthz").status, 200);
+    server.stop();
+}
+
+#[test]
+fn metrics_count_what_happened_exactly() {
+    let mut site = site();
+    site.tenants[0]
+        .lines
+        .push_str("domains = [\"test.example\"]\n");
+    site.limits = "failure-delay = \"0ms\"\n".to_owned();
+    site.user("ada@test.example", "x");
+    let mut maildir = site.maildir("ada@test.example");
+    let (first, second) = (
+        &b"Subject: one\n\nfirst\n"[..],
+        &b"Subject: two\n\nsecond\n"[..],
+    );
+    maildir.deliver(first);
+    maildir.deliver(second);
+    let server = site.start();
+    let admin = client(&server);
+    let fresh = metrics(&admin);
+    let test = ("tenant", "test");
+    let logins = |seen: &Exposition, tenant: &str, result: &str| {
+        seen.count(
+            "restante_logins_total",
+            &[("tenant", tenant), ("result", result)],
+        )
+    };
+    for result in ["ok", "rejected", "in_use", "failed"] {
+        assert_eq!(logins(&fresh, "test", result), 0);
+    }
+    assert_eq!(fresh.count("restante_connections_total", &[]), 0);
+    assert_eq!(fresh.count("restante_generation", &[]), 1);
+    assert_eq!(fresh.count("restante_generations", &[]), 1);
+    let calls = [("plugin", "mail"), ("role", "store")];
+    assert_eq!(
+        fresh.sample("restante_plugin_call_seconds_count", &calls),
+        None
+    );
+
+    let mut ada = Pop3::login(server.pop3(), "ada@test.example", "x");
+    let got = ada.retr(1).len() + ada.retr(2).len() + ada.top(1, 0).len();
+    let mut second_ada = Pop3::connect(server.pop3());
+    assert!(!second_ada.authenticate("ada@test.example", "x").ok);
+    assert!(!second_ada.authenticate("ada@test.example", "wrong").ok);
+    assert!(!second_ada.authenticate("eve@nowhere.example", "x").ok);
+
+    let seen = metrics(&admin);
+    assert_eq!(seen.count("restante_connections_total", &[]), 2);
+    assert_eq!(seen.count("restante_connections_open", &[]), 2);
+    assert_eq!(seen.count("restante_sessions", &[test]), 1);
+    assert_eq!(logins(&seen, "test", "ok"), 1);
+    assert_eq!(logins(&seen, "test", "in_use"), 1);
+    assert_eq!(logins(&seen, "test", "rejected"), 1);
+    assert_eq!(logins(&seen, "_none", "rejected"), 1);
+    assert_eq!(seen.count("restante_retrieved_messages_total", &[test]), 2);
+    assert_eq!(
+        seen.count("restante_retrieved_bytes_total", &[test]),
+        got as u64
+    );
+    assert_eq!(seen.count("restante_removed_messages_total", &[test]), 0);
+    // Two logins that were judged, and the one that was refused.
+    let judged = [("plugin", "users"), ("role", "authenticator")];
+    let asked = seen.count("restante_plugin_call_seconds_count", &judged);
+    assert_eq!(asked, 3, "ada, ada again, ada with another password");
+    assert!(seen.count("restante_plugin_call_seconds_count", &calls) >= 4);
+    assert!(
+        seen.sample("restante_guest_cpu_seconds_total", &[test])
+            .unwrap()
+            > 0.0
+    );
+    assert!(seen.count("restante_guest_memory_peak_bytes", &[test]) >= 64 * 1024);
+    // The store's instance, while ada's session is at work or shortly after.
+    assert!(seen.count("restante_instances", &[test]) <= 1);
+    let read = seen.count("restante_host_call_bytes_total", &[test]);
+    assert!(read >= 1, "passwd-file reads its file");
+
+    ada.accepted("DELE 1");
+    ada.quit();
+    drop(second_ada);
+    sessions(&admin, 0);
+    let seen = metrics(&admin);
+    assert_eq!(seen.count("restante_removed_messages_total", &[test]), 1);
+    assert_eq!(seen.count("restante_sessions", &[test]), 0);
+    assert_eq!(seen.count("restante_connections_open", &[]), 0);
+    assert_eq!(seen.count("restante_instances", &[test]), 0);
+    assert_eq!(seen.count("restante_guest_memory_bytes", &[test]), 0);
+    assert!(seen.count("restante_guest_memory_peak_bytes", &[test]) >= 64 * 1024);
+
+    // They survive a reload, which is counted itself.
+    assert!(!server.reload().contains("nothing"));
+    let seen = metrics(&admin);
+    assert_eq!(logins(&seen, "test", "ok"), 1);
+    assert_eq!(seen.count("restante_plugin_call_seconds_count", &judged), 3);
+    assert_eq!(seen.count("restante_generation", &[]), 2);
+    assert_eq!(seen.count("restante_generations", &[]), 1);
+    assert_eq!(seen.count("restante_reloads_total", &[("result", "ok")]), 1);
+    assert_eq!(
+        seen.count("restante_reloads_total", &[("result", "failed")]),
+        0
+    );
+    server.stop();
+}
+
+/// Every way in which a call of a plugin fails has its count, and the pause of
+/// one that fails again and again is seen while it lasts.
+#[test]
+fn failures_are_counted_by_kind_and_rest_is_seen() {
+    let mut site = site();
+    let mut plugin = Plugin::new("trap", test_guest("trapping").display().to_string());
+    plugin.limits = "memory = \"16MiB\"\ncpu-time = \"500ms\"\nwall-time = \"2s\"\n".to_owned();
+    site.plugins[0] = plugin;
+    site.tenants[0].lines = "authenticators = [\"trap\"]\nstore = \"mail\"\n".to_owned();
+    let server = site.start();
+    let admin = client(&server);
+    let failed = |user: &str| {
+        let mut client = Pop3::connect(server.pop3());
+        assert!(!client.authenticate(user, "x").ok, "{user}");
+    };
+    for (done, (user, kind)) in [
+        ("panic", "trap"),
+        ("loop", "cpu_time"),
+        ("memory", "memory"),
+        ("sleep", "timeout"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        failed(user);
+        let seen = metrics(&admin);
+        let labels = [
+            ("plugin", "trap"),
+            ("role", "authenticator"),
+            ("kind", kind),
+        ];
+        assert_eq!(
+            seen.count("restante_plugin_failures_total", &labels),
+            1,
+            "{kind}"
+        );
+        let result = [("tenant", "test"), ("result", "failed")];
+        assert_eq!(
+            seen.count("restante_logins_total", &result),
+            done as u64 + 1
+        );
+    }
+    let resting =
+        |seen: &Exposition| seen.count("restante_plugin_resting_tenants", &[("plugin", "trap")]);
+    assert_eq!(resting(&metrics(&admin)), 0);
+    failed("panic");
+    assert_eq!(resting(&metrics(&admin)), 1);
+    failed("ada");
+    let seen = metrics(&admin);
+    let labels = [
+        ("plugin", "trap"),
+        ("role", "instantiate"),
+        ("kind", "resting"),
+    ];
+    assert_eq!(seen.count("restante_plugin_failures_total", &labels), 1);
+    wait_for("the plugin to be trusted again", || {
+        let mut client = Pop3::connect(server.pop3());
+        client.authenticate("bob", "x").ok.then_some(())
+    });
+    assert_eq!(resting(&metrics(&admin)), 0);
+    server.stop();
+}
+
+#[test]
+fn labels_stay_few_however_many_tenants_there_are() {
+    const TENANTS: usize = 150;
+    let mut site = site();
+    site.tenants = (0..TENANTS)
+        .map(|number| Tenant {
+            name: format!("t{number:03}"),
+            lines: format!(
+                "domains = [\"d{number}.example\"]\nauthenticators = [\"users\"]\nstore = \"mail\"\n"
+            ),
+        })
+        .collect();
+    for number in [0, 120, 121] {
+        site.user(&format!("u@d{number}.example"), "x");
+        site.maildir(&format!("u@d{number}.example"));
+    }
+    let server = site.start();
+    let admin = client(&server);
+    for number in [0, 120, 121] {
+        Pop3::login(server.pop3(), &format!("u@d{number}.example"), "x").quit();
+    }
+    let seen = metrics(&admin);
+    // A hundred, the others together, and those without a tenant.
+    assert_eq!(seen.values("tenant").len(), 102);
+    let ok = |tenant: &str| {
+        let labels = [("tenant", tenant), ("result", "ok")];
+        seen.sample("restante_logins_total", &labels)
+    };
+    assert_eq!(ok("t000"), Some(1.0));
+    assert_eq!(ok("t120"), None);
+    assert_eq!(ok("_other"), Some(2.0));
+    assert!(seen.len() < 3000, "{} samples", seen.len());
+    // The ledger has them all.
+    let ledger = admin.get("/tenants").json();
+    assert_eq!(ledger["tenants"].as_array().unwrap().len(), TENANTS);
+    assert_eq!(ledger["tenants"][120]["tenant"], "t120");
+    assert_eq!(ledger["tenants"][120]["logins"]["ok"], 1);
+    assert!(
+        ledger["tenants"][120]["guest_cpu_nanoseconds"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    assert_eq!(ledger["tenants"][119]["guest_cpu_nanoseconds"], 0);
+    assert!(
+        ledger["tenants"][120]["peak_memory_octets"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    server.stop();
+}
+
+#[test]
+fn kick_ends_the_session_and_deletes_nothing() {
+    let site = site();
+    let server = site.start();
+    let admin = client(&server);
+    let mut ada = Pop3::login(server.pop3(), "ada", "x");
+    let mut bob = Pop3::connect_tls(server.address("pop3s"), &site.certificate);
+    assert!(bob.authenticate("bob", "x").ok);
+    let got = ada.retr(1).len() as u64;
+    ada.accepted("DELE 1");
+    ada.accepted("DELE 2");
+    let stranger = Pop3::connect(server.pop3());
+
+    let listed = sessions(&admin, 3);
+    let of = |user: Option<&str>| {
+        let found = listed.iter().find(|one| one["user"].as_str() == user);
+        found.unwrap_or_else(|| panic!("{user:?} in {listed:#?}"))
+    };
+    let (of_ada, of_bob, of_stranger) = (of(Some("ada")), of(Some("bob")), of(None));
+    assert_eq!(of_ada["tenant"], "test");
+    assert_eq!(of_ada["state"], "transaction");
+    assert_eq!(of_ada["listener"], "pop3");
+    assert_eq!(of_ada["tls"], Value::Null);
+    assert_eq!(of_ada["octets"], got);
+    assert_eq!(of_ada["generation"], 1);
+    assert!(of_ada["client"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(of_bob["tls"], "TLSv1.3");
+    assert_eq!(of_bob["octets"], 0);
+    assert_eq!(of_stranger["state"], "authorization");
+    let id = of_ada["session"].as_str().unwrap();
+
+    let answer = admin.post("/kick", &format!(r#"{{"session": "{id}"}}"#));
+    assert_eq!(
+        (answer.status, &answer.json()["kicked"][0]),
+        (200, &id.into())
+    );
+    ada.closed();
+    sessions(&admin, 2);
+    assert_eq!(site.maildir("ada").files().len(), 2);
+    let line = server.logged(&["logout", "ended by an operator", id]);
+    assert!(line.contains("del=2"), "{line}");
+    // The lock is gone with it.
+    let mut ada = Pop3::login(server.pop3(), "ada", "x");
+    assert_eq!(ada.stat().0, 2);
+    assert!(bob.command("NOOP").ok);
+
+    let answer = admin.post("/kick", r#"{"user": "bob", "tenant": "other"}"#);
+    assert_eq!(answer.json()["kicked"].as_array().unwrap().len(), 0);
+    assert!(bob.command("NOOP").ok);
+    let answer = admin.post("/kick", r#"{"tenant": "test"}"#);
+    assert_eq!(answer.json()["kicked"].as_array().unwrap().len(), 2);
+    ada.closed();
+    bob.closed();
+    let id = of_stranger["session"].as_str().unwrap();
+    sessions(&admin, 1);
+    admin.post("/kick", &format!(r#"{{"session": "{id}"}}"#));
+    sessions(&admin, 0);
+    drop(stranger);
+    server.stop();
+}
+
+#[test]
+fn reload_is_answered_with_what_came_of_it() {
+    let site = site();
+    let server = site.start();
+    let admin = client(&server);
+    let done = admin.post("/reload", "");
+    assert_eq!(done.status, 200);
+    assert_eq!(done.json()["generation"], 2);
+    assert_eq!(done.json()["tenants"], 1);
+    assert_eq!(done.json()["plugins"], 2);
+    let mut running = Pop3::login(server.pop3(), "ada", "x");
+
+    let good = site.config();
+    let bad = good
+        .replace("hostname", "hostnam")
+        .replace("builtin:maildir", "builtin:no such");
+    let file = site.write_config(&bad);
+    let line_of = |what: &str| {
+        let at = bad.lines().position(|line| line.contains(what));
+        at.unwrap() as u64 + 1
+    };
+    let refused = admin.post("/reload", "");
+    assert_eq!(refused.status, 422);
+    let problems = refused.json()["problems"].as_array().unwrap().clone();
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    for (problem, what) in problems.iter().zip(["hostnam ", "builtin:no such"]) {
+        assert_eq!(problem["file"], file.to_str().unwrap());
+        assert_eq!(problem["line"], line_of(what), "{problem}");
+        assert!(problem["column"].as_u64().unwrap() > 0);
+        assert!(!problem["what"].as_str().unwrap().is_empty());
+        assert!(!problem["mend"].as_str().unwrap().is_empty());
+    }
+    // The log has the same.
+    for problem in &problems {
+        server.logged(&[problem["what"].as_str().unwrap()]);
+    }
+    assert_eq!(running.stat().0, 2);
+    running.quit();
+    let status = admin.get("/status").json();
+    assert_eq!(status["generation"], 2);
+    assert_eq!(status["reloads"], 1);
+    assert_eq!(status["failed_reloads"], 1);
+
+    let moved = good.replace(
+        "127.0.0.1:0\"\ntls = \"off\"",
+        "127.0.0.2:0\"\ntls = \"off\"",
+    );
+    assert_ne!(moved, good);
+    site.write_config(&moved);
+    let done = admin.post("/reload", "").json();
+    assert_eq!(done["generation"], 3);
+    assert_eq!(done["restart"], serde_json::json!(["[listener]"]));
+    server.stop();
+}
+
+#[test]
+fn readiness_ends_when_the_server_begins_to_stop() {
+    let site = site();
+    let mut server = site.start();
+    let admin = client(&server);
+    let mut ada = Pop3::login(server.pop3(), "ada", "x");
+    assert_eq!(admin.get("/readyz").status, 200);
+    server.terminate();
+    wait_for("not to be ready", || {
+        (admin.get("/readyz").status == 503).then_some(())
+    });
+    assert_eq!(admin.get("/healthz").status, 200);
+    assert_eq!(admin.get("/status").json()["ready"], false);
+    assert_eq!(ada.stat().0, 2);
+    ada.quit();
+    assert_eq!(server.ended().code(), Some(0));
+}
+
+#[test]
+fn socket_is_its_owners_alone_and_gone_at_the_end() {
+    let site = site_with_socket();
+    let path = site.path().join("admin.sock");
+    // Left behind by a server that was killed.
+    drop(UnixListener::bind(&path).unwrap());
+    let server = site.start();
+    server.logged(&["the admin address answers"]);
+    let metadata = fs::symlink_metadata(&path).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    let client = Client::unix(&path);
+    assert_eq!(client.get("/status").status, 200);
+    let status = restante(&["status", "--config", "restante.toml"], &site);
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+
+    // A second server is no reason to take it away from the first.
+    let second = run_to_end(
+        Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(site.path().join("restante.toml")),
+    );
+    assert_eq!(second.code, Some(1));
+    assert!(
+        second.stderr.contains("another program answers there"),
+        "{}",
+        second.stderr
+    );
+    assert_eq!(client.get("/status").status, 200);
+    server.stop();
+    assert!(!path.exists());
+
+    // What is no socket stays.
+    fs::write(&path, "mine").unwrap();
+    let refused = run_to_end(
+        Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(site.path().join("restante.toml")),
+    );
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("no socket"), "{}", refused.stderr);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[test]
+fn token_that_is_none_is_told_at_the_start() {
+    let site = site();
+    fs::write(site.path().join("token"), "short\n").unwrap();
+    let config = site.write_config(&site.config());
+    let refused = run_to_end(
+        Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(config),
+    );
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("does not hold a token"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!refused.stderr.contains("short"), "{}", refused.stderr);
+}
+
+/// `restante` with these arguments, in the site's folder.
+fn restante(arguments: &[&str], site: &Site) -> Finished {
+    run_to_end(
+        Command::new(binary())
+            .args(arguments)
+            .current_dir(site.path())
+            .env_remove("RUST_LOG"),
+    )
+}
+
+#[test]
+fn commands_show_tables_and_json() {
+    let site = site_with_socket();
+    let server = site.start();
+    let at = ["--admin", "unix:admin.sock"];
+    let run = |arguments: &[&str]| restante(&[arguments, &at].concat(), &site);
+    let mut ada = Pop3::login(server.pop3(), "ada", "x");
+    ada.retr(1);
+    let bob = Pop3::login(server.pop3(), "bob", "x");
+
+    let status = run(&["status"]);
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+    assert!(
+        status.stdout.contains("state        serving\n"),
+        "{}",
+        status.stdout
+    );
+    assert!(
+        status.stdout.contains("connections  2 (2 logged in)\n"),
+        "{}",
+        status.stdout
+    );
+
+    let listed = run(&["sessions"]);
+    let lines: Vec<&str> = listed.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", listed.stdout);
+    assert!(lines[0].starts_with("SESSION "), "{}", lines[0]);
+    let column = lines[0].find("USER").unwrap();
+    assert_eq!(&lines[1][column..column + 4], "ada ");
+    assert_eq!(&lines[2][column..column + 4], "bob ");
+    let json: Value = serde_json::from_str(&run(&["sessions", "--json"]).stdout).unwrap();
+    assert_eq!(json["sessions"].as_array().unwrap().len(), 2);
+    let only = run(&["sessions", "--user", "bob", "--json"]);
+    let only: Value = serde_json::from_str(&only.stdout).unwrap();
+    assert_eq!(only["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(only["sessions"][0]["user"], "bob");
+
+    let tenants = run(&["tenants"]);
+    let lines: Vec<&str> = tenants.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", tenants.stdout);
+    assert!(lines[1].starts_with("test "), "{}", tenants.stdout);
+
+    let kicked = run(&["kick", "--user", "bob"]);
+    assert_eq!(kicked.code, Some(0), "{}", kicked.stderr);
+    assert_eq!(kicked.stdout, "1 session ended; nothing was deleted\n");
+    let mut bob = bob;
+    bob.closed();
+    let nobody = run(&["kick", "no-such"]);
+    assert_eq!(nobody.code, Some(1));
+    assert!(
+        nobody.stderr.contains("there is no such session"),
+        "{}",
+        nobody.stderr
+    );
+    assert_eq!(run(&["kick"]).code, Some(2));
+
+    let done = run(&["reload"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(
+        done.stdout
+            .starts_with("reloaded: generation 2, 1 tenants, 2 plugins"),
+        "{}",
+        done.stdout
+    );
+    let bad = site.config().replace("hostname", "hostnam");
+    site.write_config(&bad);
+    // Also where it is said by the file that is wrong.
+    let refused = restante(&["reload", "--config", "restante.toml"], &site);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused
+            .stderr
+            .contains("restante.toml:2:1: unknown key `hostnam`"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("nothing reloaded"),
+        "{}",
+        refused.stderr
+    );
+    ada.quit();
+    server.stop();
+
+    let gone = run(&["status"]);
+    assert_eq!(gone.code, Some(1));
+    assert!(gone.stderr.contains("nobody answers"), "{}", gone.stderr);
+    assert!(
+        gone.stderr.contains("is the server running"),
+        "{}",
+        gone.stderr
+    );
+}
+
+#[test]
+fn commands_find_the_token() {
+    let site = site();
+    let server = site.start();
+    let at = address(&server).to_string();
+    let run = |more: &[&str]| restante(&[&["status", "--admin", &at], more].concat(), &site);
+    // The port of the file is 0, the token it names is the right one.
+    assert_eq!(run(&["--config", "restante.toml"]).code, Some(0));
+    assert_eq!(run(&["--token-file", "token"]).code, Some(0));
+    let none = run(&[]);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("--token-file"), "{}", none.stderr);
+    fs::write(site.path().join("other"), "some-other-token-of-20").unwrap();
+    let wrong = run(&["--token-file", "other"]);
+    assert_eq!(wrong.code, Some(1));
+    assert!(
+        wrong.stderr.contains("is not the server's"),
+        "{}",
+        wrong.stderr
+    );
+    server.stop();
+    assert_eq!(restante(&["status"], &site).code, Some(2));
+    let plain = Site::new();
+    plain.write_config(&plain.config());
+    let none = restante(&["status", "--config", "restante.toml"], &plain);
+    assert_eq!(none.code, Some(1));
+    assert!(
+        none.stderr.contains("names no admin address"),
+        "{}",
+        none.stderr
+    );
+}
