@@ -1,6 +1,8 @@
 //! Surrogates (RFC 6856 section 2.1, RFC 6858): examples by field, and what
 //! holds for any octets at all.
 
+#![allow(clippy::unwrap_used)]
+
 use base64::Engine as _;
 use proptest::collection::vec;
 use proptest::prelude::*;

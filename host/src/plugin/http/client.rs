@@ -163,35 +163,33 @@ impl Client {
     }
 
     /// Sends a request to a granted origin; its answer's body keeps the `place`.
-    pub(super) fn send(
+    pub(super) async fn send(
         self: Arc<Self>,
         origin: HttpOrigin,
         request: Request<WasiBody>,
         patience: Patience,
         call: Call,
         place: OwnedSemaphorePermit,
-    ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
-        async move {
-            let asking = async {
-                let _turn = self.turns.acquire().await;
-                self.pool.request(request).await
-            };
-            let asked = timeout_at(patience.header, asking).await;
-            let answer = match asked {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(error)) => {
-                    self.failed(&origin, &failure::words(&error));
-                    return Err(failure::of(&error));
-                }
-                Err(_) => {
-                    self.failed(&origin, "no answer in time");
-                    return Err(Error::HttpResponseTimeout);
-                }
-            };
-            let (header, body) = answer.into_parts();
-            let body = Answer::new(body, patience.between, call, place)?;
-            Ok(Response::from_parts(header, body.boxed_unsync()))
-        }
+    ) -> Result<Response<WasiBody>, Error> {
+        let asking = async {
+            let _turn = self.turns.acquire().await;
+            self.pool.request(request).await
+        };
+        let asked = timeout_at(patience.header, asking).await;
+        let answer = match asked {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                self.failed(&origin, &failure::words(&error));
+                return Err(failure::of(&error));
+            }
+            Err(_) => {
+                self.failed(&origin, "no answer in time");
+                return Err(Error::HttpResponseTimeout);
+            }
+        };
+        let (header, body) = answer.into_parts();
+        let body = Answer::new(body, patience.between, call, place)?;
+        Ok(Response::from_parts(header, body.boxed_unsync()))
     }
 
     fn failed(&self, origin: &HttpOrigin, cause: &str) {
