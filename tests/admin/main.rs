@@ -28,8 +28,9 @@ fn site() -> Site {
         site.user(user, "x");
         site.maildir(user);
     }
-    site.maildir("ada").deliver(b"Subject: one\n\nfirst\n");
-    site.maildir("ada").deliver(b"Subject: two\n\nsecond\n");
+    let mut ada = site.maildir("ada");
+    ada.deliver(b"Subject: one\n\nfirst\n");
+    ada.deliver(b"Subject: two\n\nsecond\n");
     fs::write(site.path().join("token"), format!("{TOKEN}\n")).unwrap();
     site.server = "admin = \"127.0.0.1:0\"\nadmin-token-file = \"token\"\n".to_owned();
     site
