@@ -1,6 +1,7 @@
 //! The rows: what is measured against every server, interleaved, in rounds.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -303,9 +304,9 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Measured>> {
     make_maildrops(bench, &measured)?;
     let mut servers = BTreeMap::new();
     for kind in measured.iter().flat_map(|one| one.row.kinds(bench)) {
-        if !servers.contains_key(&kind) {
+        if let Entry::Vacant(vacant) = servers.entry(kind) {
             let setup = Setup::new(kind, bench.tree(kind), &classes);
-            servers.insert(kind, bench.programs.start(&setup)?);
+            vacant.insert(bench.programs.start(&setup)?);
         }
     }
     prove(bench, &measured, &servers)?;

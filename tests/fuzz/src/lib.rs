@@ -5,6 +5,8 @@
 //! An input is octets, and what they mean is written where they are read
 //! ([`input`]): as little as possible stands between a seed and what is tested.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod config_text;
 mod driver;
 mod input;
@@ -19,7 +21,7 @@ mod stuffed_message;
 // The host's own modules, compiled in as they are, with those that they know. What
 // they know has to stay as little as docs/architecture.md says.
 #[path = "../../../host/src/config/mod.rs"]
-#[allow(dead_code, reason = "only its front door is used")]
+#[allow(dead_code, unused_imports, reason = "only its front door is used")]
 mod config;
 #[path = "../../../host/src/proxy/mod.rs"]
 mod proxy;
