@@ -138,6 +138,7 @@ impl Bound {
                 is_tcp: matches!(self.socket, BoundSocket::Tcp(..)),
             },
             complaints: Complaints::default(),
+            reloads: Arc::new(Semaphore::new(api::RELOADS)),
         });
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {

@@ -512,6 +512,37 @@ fn reload_is_answered_with_what_came_of_it() {
 }
 
 #[test]
+fn reloads_run_one_at_a_time_and_few_wait() {
+    let site = site();
+    let server = site.start();
+    let admin = client(&server);
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..20)
+            .map(|_| scope.spawn(|| admin.post("/reload", "")))
+            .collect();
+        asking.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let mut built: Vec<u64> = answers
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .map(|answer| answer.json()["generation"].as_u64().unwrap())
+        .collect();
+    let refused = answers.iter().filter(|answer| answer.status == 429);
+    assert_eq!(built.len() + refused.count(), answers.len());
+    built.sort_unstable();
+    let expected: Vec<u64> = (2..).take(built.len()).collect();
+    assert_eq!(built, expected);
+    assert!(!built.is_empty());
+    let seen = metrics(&admin);
+    assert_eq!(
+        seen.count("restante_generation", &[]),
+        built.len() as u64 + 1
+    );
+    assert_eq!(seen.count("restante_generations", &[]), 1);
+    server.stop();
+}
+
+#[test]
 fn readiness_ends_when_the_server_begins_to_stop() {
     let site = site();
     let mut server = site.start();

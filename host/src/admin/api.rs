@@ -10,6 +10,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENT
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -27,11 +28,15 @@ const BODY_OCTETS: usize = 4096;
 /// For a client to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Reloads that may wait for one another; more are refused.
+pub(super) const RELOADS: usize = 4;
+
 /// The operator's side with its guard.
 pub(super) struct Site {
     pub(super) admin: Arc<Admin>,
     pub(super) guard: Guard,
     pub(super) complaints: Complaints,
+    pub(super) reloads: Arc<Semaphore>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -251,9 +256,20 @@ impl Site {
 
     /// Seen through even if the client does not wait for it.
     async fn reload(&self) -> Answer {
+        let Ok(place) = Arc::clone(&self.reloads).try_acquire_owned() else {
+            return words(
+                StatusCode::TOO_MANY_REQUESTS,
+                "enough reloads are waiting already",
+            );
+        };
         let reload = Arc::clone(&self.admin.reload);
         info!("a reload was asked for at the admin address");
-        match tokio::spawn(async move { reload.reload().await }).await {
+        let reloading = tokio::spawn(async move {
+            let reloaded = reload.reload().await;
+            drop(place);
+            reloaded
+        });
+        match reloading.await {
             Ok(Ok(reloaded)) => json_answer(StatusCode::OK, &done(&reloaded)),
             Ok(Err(Problems(problems))) => {
                 let problems: Vec<Value> = problems.iter().map(problem).collect();

@@ -1,7 +1,7 @@
 //! `serve` and `check`: a configuration put to work, or looked over.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -104,7 +104,7 @@ pub(super) async fn run(
             _ = interrupt.recv() => break,
         }
     }
-    let grace = generations.config.lock().await.server.limits.shutdown_grace;
+    let grace = generations.config().server.limits.shutdown_grace;
     info!(
         grace_seconds = grace.as_secs(),
         "stopping: no new connections, sessions may finish"
@@ -125,8 +125,10 @@ pub(super) struct Generations {
     runtime: Arc<Runtime>,
     decoy_secret: [u8; 32],
     current: generation::Current,
-    /// What was read last and is in order; held while the next one is built.
-    config: Mutex<Config>,
+    /// What was read last and is in order.
+    config: RwLock<Arc<Config>>,
+    /// Held while the next generation is built.
+    building: Mutex<()>,
 }
 
 impl Generations {
@@ -149,8 +151,16 @@ impl Generations {
             runtime,
             decoy_secret,
             current: generation::Current::new(RwLock::new(Arc::new(serving))),
-            config: Mutex::new(config.clone()),
+            config: RwLock::new(Arc::new(config.clone())),
+            building: Mutex::default(),
         }))
+    }
+
+    /// What was read last and is in order.
+    fn config(&self) -> Arc<Config> {
+        // A pointer is stored whole or not at all.
+        let config = self.config.read();
+        config.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -159,7 +169,7 @@ impl Reload for Generations {
     /// Builds the next generation beside the one that serves, and swaps them.
     /// If anything is wrong the old one goes on. Sessions keep theirs.
     async fn reload(&self) -> Result<Reloaded, Problems> {
-        let mut config = self.config.lock().await;
+        let _building = self.building.lock().await;
         let started = Instant::now();
         let old = generation::current(&self.current);
         let built = match Config::load(&self.file) {
@@ -188,7 +198,7 @@ impl Reload for Generations {
         for warning in &next.warnings {
             warn!("{}", one_line(warning));
         }
-        let restart = config.fixed_differences(&next);
+        let restart = self.config().fixed_differences(&next);
         for key in &restart {
             warn!("{key} has changed; that takes a restart");
         }
@@ -201,6 +211,8 @@ impl Reload for Generations {
             took: started.elapsed(),
         };
         generation::swap(&self.current, serving);
+        // Whoever hears that it is done shall not count it any more.
+        drop(old);
         self.runtime.metrics().reloaded(true);
         info!(
             tenants = reloaded.tenants,
@@ -208,7 +220,7 @@ impl Reload for Generations {
             milliseconds = u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX),
             "reloaded"
         );
-        *config = next;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(reloaded)
     }
 }
