@@ -173,7 +173,9 @@ impl Surrogate {
             // The CRLF that the message lacks counts whether it has this field or
             // not.
             self.growth -= 2;
-            new.truncate(new.trim_ascii_end().len());
+            let line = new.strip_suffix(b"\n").unwrap_or(&new);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            new.truncate(line.len());
         }
         out.extend_from_slice(&new);
     }
