@@ -221,6 +221,8 @@ fn server_config(
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![ALPN.to_vec()];
+    // The strongest that both have, not the client's favourite.
+    config.ignore_client_order = true;
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(crypto)?;
     config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
     // A POP3 client comes back one connection at a time.
@@ -247,6 +249,7 @@ mod tests {
         assert!(files::load(&pem).is_ok());
         let context = made.contexts.find(Some("localhost"));
         assert_eq!(context.config.alpn_protocols, [ALPN]);
+        assert!(context.config.ignore_client_order);
         assert_eq!(context.asks_for, None);
     }
 
