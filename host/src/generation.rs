@@ -1,21 +1,24 @@
 //! From a checked configuration to what sessions are served with: plugins
 //! compiled, given their roles, asked about their settings.
 //!
+//! What is wrong with one tenant's plugins or files is that tenant's alone: a
+//! server that starts does so without it ([`Broken::LeftOut`]).
+//!
 //! A generation never changes once it is built; the next one takes its place,
 //! and it lives on until its last session ends. Together with `main` the only
 //! room that names [`crate::plugin`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use restante_pop3::Decoy;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::backend::{Accepts, Authenticator};
-use crate::config::{self, Config, Place, Problem, Problems};
+use crate::config::{self, Config, Owner, Place, Problem, Problems};
 use crate::metrics::Ledger;
 use crate::plugin::{MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
@@ -24,6 +27,15 @@ use crate::tls;
 
 /// The generation that new sessions get.
 pub type Current = Arc<RwLock<Arc<Serving>>>;
+
+/// What becomes of a generation with tenants that cannot be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// It is not built.
+    Refused,
+    /// They are out, the others serve; it is not built where nobody does.
+    LeftOut,
+}
 
 /// What a reload came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +70,8 @@ pub fn swap(current: &Current, next: Serving) {
 
 /// Builds a generation, or says everything that is in the way of it. Compiles
 /// components where they are new: seconds, on the blocking pool. Tenants that
-/// were in `previous` keep their count of sessions and what they know of their users' logins. `decoy_secret` as
+/// were in `previous` keep their count of sessions and what they know of their
+/// users' logins. `decoy_secret` as
 /// [`Decoy::new`](restante_pop3::Decoy::new) wants it.
 pub async fn build(
     config: &Config,
@@ -66,11 +79,17 @@ pub async fn build(
     runtime: &Arc<Runtime>,
     decoy_secret: [u8; 32],
     previous: Option<&Serving>,
+    broken: Broken,
 ) -> Result<Serving, Problems> {
     let mut builder = Builder {
+        config,
         file: file.to_owned(),
         problems: Vec::new(),
     };
+    for absent in &config.absent {
+        let owner = Some(absent.owner.clone());
+        builder.problems.push((owner, absent.problem.clone()));
+    }
     let metrics = runtime.metrics();
     // Labels are given out by name, where there are not enough.
     let names: BTreeSet<_> = config.tenants.iter().map(|tenant| &tenant.name).collect();
@@ -79,67 +98,151 @@ pub async fn build(
         .map(|name| (name.clone(), metrics.ledger(name)))
         .collect();
     let decoy = tenant::decoy(&config.server, decoy_secret);
-    let plugins = builder.plugins(config, runtime, &decoy, &ledgers).await;
-    let mut tenants = Tenants::new();
+    let plugins = builder.plugins(runtime, &decoy, &ledgers).await;
+    let mut built = Vec::with_capacity(config.tenants.len());
     for tenant in &config.tenants {
-        let trusted = builder.trusted(config, tenant, &plugins);
-        if let Some(mut built) = builder.tenant(tenant, &trusted) {
-            built.ledger = ledgers[&tenant.name].clone();
-            if let Some(old) = previous.and_then(|previous| previous.tenants.named(&tenant.name)) {
-                built.sessions = old.sessions.clone();
-                built.last_logins = old.last_logins.clone();
-            }
-            tenants.add(
-                Arc::new(built),
-                &tenant.domains,
-                &tenant.server_names,
-                tenant.default,
+        let trusted = builder.trusted(tenant, &plugins);
+        built.push(builder.tenant(tenant, &trusted));
+    }
+    let tls = builder.tls();
+    let problems = builder.of_tenants(broken)?;
+    let mut tenants = Tenants::new();
+    for (configured, (built, problems)) in
+        config.tenants.iter().zip(built.into_iter().zip(problems))
+    {
+        let mut tenant = match built {
+            Some(built) if problems.is_empty() => built,
+            _ => Tenant::out(configured, problems),
+        };
+        tenant.ledger = ledgers[&configured.name].clone();
+        if let Some(old) = previous.and_then(|previous| previous.tenants.named(&tenant.name)) {
+            tenant.sessions = old.sessions.clone();
+            tenant.last_logins = old.last_logins.clone();
+        }
+        let Tenant {
+            ref name, ref out, ..
+        } = tenant;
+        if !out.is_empty() {
+            error!(
+                tenant = name,
+                "tenant is out: it serves nobody until what is wrong is mended and the configuration is reloaded"
             );
         }
+        tenants.add(
+            Arc::new(tenant),
+            &configured.domains,
+            &configured.server_names,
+            configured.default,
+        );
     }
-    let tls = builder.tls(config);
-    if builder.problems.is_empty() {
-        Ok(Serving {
-            tenants,
-            tls,
-            settings: SessionSettings::new(&config.server, &config.tenants, decoy),
-            generation: metrics.next_generation(),
-        })
-    } else {
-        Err(Problems(builder.problems))
-    }
+    Ok(Serving {
+        tenants,
+        tls,
+        settings: SessionSettings::new(&config.server, &config.tenants, decoy),
+        generation: metrics.next_generation(),
+    })
 }
 
 /// By tenant.
 type Ledgers = BTreeMap<String, Arc<Ledger>>;
 
-type Plugins = BTreeMap<String, (Arc<Plugin>, Accepts)>;
+type Plugins = HashMap<String, (Arc<Plugin>, Accepts)>;
 
-struct Builder {
+struct Builder<'c> {
+    config: &'c Config,
     file: PathBuf,
-    problems: Vec<Problem>,
+    /// With whose they are; None: everybody's.
+    problems: Vec<(Option<Owner>, Problem)>,
 }
 
-impl Builder {
-    fn problem(&mut self, place: Option<Place>, what: impl Display, mend: Option<&str>) {
-        self.problems.push(Problem {
+impl Builder<'_> {
+    fn problem(&mut self, owner: Owner, place: Place, what: impl Display, mend: Option<&str>) {
+        let problem = Problem {
             file: self.file.clone(),
-            place,
+            place: Some(place),
             what: what.to_string(),
             mend: mend.map(str::to_owned),
-        });
+        };
+        self.problems.push((Some(owner), problem));
+    }
+
+    fn problem_of_plugin(
+        &mut self,
+        plugin: &config::Plugin,
+        what: impl Display,
+        mend: Option<&str>,
+    ) {
+        let owner = Owner::Plugin(plugin.name.clone());
+        self.problem(owner, plugin.place, what, mend);
+    }
+
+    fn problem_of_tenant(
+        &mut self,
+        tenant: &config::Tenant,
+        what: impl Display,
+        mend: Option<&str>,
+    ) {
+        let owner = Owner::Tenant(tenant.name.clone());
+        let what = format!("[tenant.{}] {what}", tenant.name);
+        self.problem(owner, tenant.place, what, mend);
+    }
+
+    /// What keeps each tenant from being served, in the configuration's order; all
+    /// of it at once, where nothing is to be built with that.
+    fn of_tenants(self, broken: Broken) -> Result<Vec<Vec<Problem>>, Problems> {
+        let mut of: HashMap<&Owner, Vec<&Problem>> = HashMap::new();
+        let mut common = false;
+        for (owner, problem) in &self.problems {
+            match owner {
+                Some(owner) => of.entry(owner).or_default().push(problem),
+                None => common = true,
+            }
+        }
+        let all: Vec<Vec<Problem>> = self
+            .config
+            .tenants
+            .iter()
+            .map(|tenant| {
+                let used: BTreeSet<_> = tenant.plugins().collect();
+                let used = used.into_iter().map(|name| Owner::Plugin(name.to_owned()));
+                let owners = used.chain([Owner::Tenant(tenant.name.clone())]);
+                let problems = owners.filter_map(|owner| of.get(&owner)).flatten();
+                problems.map(|problem| (*problem).clone()).collect()
+            })
+            .collect();
+        let nobody_serves = all.iter().all(|problems| !problems.is_empty());
+        let refused = match broken {
+            Broken::Refused => !self.problems.is_empty(),
+            Broken::LeftOut => common || nobody_serves,
+        };
+        if refused {
+            let problems = self.problems.into_iter().map(|(_, problem)| problem);
+            return Err(Problems(problems.collect()));
+        }
+        for (_, problem) in &self.problems {
+            error!("{}", problem.one_line());
+        }
+        Ok(all)
     }
 
     async fn plugins(
         &mut self,
-        config: &Config,
         runtime: &Arc<Runtime>,
         decoy: &Decoy,
         ledgers: &Ledgers,
     ) -> Plugins {
         let mut plugins = Plugins::new();
-        let file = self.file.clone();
-        for wanted in &config.plugins {
+        let mut users: HashMap<&str, &config::Tenant> = HashMap::new();
+        for tenant in &self.config.tenants {
+            for name in tenant.plugins() {
+                users.entry(name).or_insert(tenant);
+            }
+        }
+        let absent: BTreeSet<&Owner> = self.config.absent.iter().map(|one| &one.owner).collect();
+        for wanted in &self.config.plugins {
+            if absent.contains(&Owner::Plugin(wanted.name.clone())) {
+                continue;
+            }
             let (task_runtime, task_plugin) = (runtime.clone(), wanted.clone());
             let task_decoy = decoy.clone();
             let making = move || task_runtime.plugin(&task_plugin, &task_decoy);
@@ -147,27 +250,25 @@ impl Builder {
             match made {
                 Ok(Ok(plugin)) => {
                     for words in plugin.ungranted() {
-                        let (file, line) = (file.display(), wanted.place.line);
+                        let (file, line) = (self.file.display(), wanted.place.line);
                         warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);
                     }
-                    if let Some(user) = config.tenants.iter().find(|one| one.uses(&wanted.name)) {
+                    if let Some(user) = users.get(wanted.name.as_str()) {
                         let accepts = self.ask(wanted, &ledgers[&user.name], &plugin).await;
                         plugins.insert(wanted.name.clone(), (plugin, accepts));
                     }
                 }
-                Ok(Err(error)) => self.problem(
-                    Some(wanted.place),
-                    format!("[plugin.{}] {error}", wanted.name),
-                    None,
-                ),
-                Err(panic) => self.problem(
-                    Some(wanted.place),
-                    format!(
+                Ok(Err(error)) => {
+                    let what = format!("[plugin.{}] {error}", wanted.name);
+                    self.problem_of_plugin(wanted, what, None);
+                }
+                Err(panic) => {
+                    let what = format!(
                         "[plugin.{}] component: the compiler failed: {panic}",
                         wanted.name
-                    ),
-                    None,
-                ),
+                    );
+                    self.problem_of_plugin(wanted, what, None);
+                }
             }
         }
         plugins
@@ -184,11 +285,8 @@ impl Builder {
         match plugin.validate(ledger).await {
             Ok(lines) => {
                 for line in lines {
-                    self.problem(
-                        Some(wanted.place),
-                        format!("[plugin.{}.settings] {line}", wanted.name),
-                        None,
-                    );
+                    let what = format!("[plugin.{}.settings] {line}", wanted.name);
+                    self.problem_of_plugin(wanted, what, None);
                 }
             }
             Err(_) => self.failed(wanted, "looks over its settings"),
@@ -200,31 +298,33 @@ impl Builder {
     }
 
     fn failed(&mut self, wanted: &config::Plugin, when: &str) {
-        self.problem(
-            Some(wanted.place),
+        self.problem_of_plugin(
+            wanted,
             format!("[plugin.{}] fails when it {when}", wanted.name),
             Some("the log line above says why"),
         );
     }
 
     /// Those of the tenant's plugins that are signed as it wants them.
-    fn trusted(&mut self, config: &Config, tenant: &config::Tenant, plugins: &Plugins) -> Plugins {
+    fn trusted(&mut self, tenant: &config::Tenant, plugins: &Plugins) -> Plugins {
         let mut trusted = Plugins::new();
         for wanted in tenant.plugins().collect::<BTreeSet<_>>() {
             let Some((plugin, accepts)) = plugins.get(wanted) else {
                 continue;
             };
-            let section = config.plugins.iter().find(|plugin| plugin.name == wanted);
-            let demand = section.map(|plugin| config.demand(plugin, Some(tenant)));
+            let section = self
+                .config
+                .plugins
+                .iter()
+                .find(|plugin| plugin.name == wanted);
+            let demand = section.map(|plugin| self.config.demand(plugin, Some(tenant)));
             match plugin.trusted(&demand.unwrap_or_default()) {
                 Ok(()) => {
                     trusted.insert(wanted.to_owned(), (plugin.clone(), *accepts));
                 }
-                Err(error) => self.problem(
-                    Some(tenant.place),
-                    format!("[tenant.{}] plugin `{wanted}`: {error}", tenant.name),
-                    None,
-                ),
+                Err(error) => {
+                    self.problem_of_tenant(tenant, format!("plugin `{wanted}`: {error}"), None);
+                }
             }
         }
         trusted
@@ -269,12 +369,9 @@ impl Builder {
         let able = authenticators.iter().any(|one| one.accepts().digest);
         for (on, key) in [(tenant.apop, "apop"), (tenant.cram_md5, "cram-md5")] {
             if on && !able && authenticators.len() == tenant.authenticators.len() {
-                self.problem(
-                    Some(tenant.place),
-                    format!(
-                        "[tenant.{}] `{key}` is on, and none of its authenticators judges digests",
-                        tenant.name
-                    ),
+                self.problem_of_tenant(
+                    tenant,
+                    format!("`{key}` is on, and none of its authenticators judges digests"),
                     Some("name one that keeps passwords in the clear, or remove the key"),
                 );
             }
@@ -294,9 +391,9 @@ impl Builder {
         for name in names {
             match plugins.get(name).map(&role) {
                 Some(Ok(plugin)) => found.push(plugin),
-                Some(Err(missing)) => self.problem(
-                    Some(tenant.place),
-                    format!("[tenant.{}] plugin `{name}`: {missing}", tenant.name),
+                Some(Err(missing)) => self.problem_of_tenant(
+                    tenant,
+                    format!("plugin `{name}`: {missing}"),
                     Some("name a plugin that has the role, or another component"),
                 ),
                 None => {}
@@ -305,15 +402,30 @@ impl Builder {
         found
     }
 
-    fn tls(&mut self, config: &Config) -> Option<Arc<tls::Contexts>> {
-        match tls::contexts(config) {
-            Ok(tls) => tls,
-            Err(errors) => {
-                for error in errors {
-                    self.problem(None, error, None);
-                }
-                None
+    fn tls(&mut self) -> Option<Arc<tls::Contexts>> {
+        let (contexts, errors) = tls::contexts(self.config);
+        let absent: BTreeSet<&PathBuf> = self.config.absent.iter().map(|one| &one.path).collect();
+        for (tenant, error) in errors {
+            // What is not there was said already.
+            if error
+                .path()
+                .is_some_and(|path| absent.contains(&path.to_owned()))
+            {
+                continue;
+            }
+            match tenant {
+                Some(tenant) => self.problem_of_tenant(tenant, error, None),
+                None => self.problems.push((
+                    None,
+                    Problem {
+                        file: self.file.clone(),
+                        place: None,
+                        what: error.to_string(),
+                        mend: None,
+                    },
+                )),
             }
         }
+        contexts
     }
 }

@@ -20,6 +20,7 @@ pub mod lock;
 pub mod memory;
 pub mod metrics;
 pub mod names;
+pub mod outage;
 pub mod passwords;
 pub mod penalty;
 pub mod plugin;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use restante::admin::{self, Admin, Reload};
-use restante::config::{Config, Log, LogFormat, Problem, Problems, ServerLimits};
-use restante::generation::Reloaded;
+use restante::config::{Config, Log, LogFormat, Problems, ServerLimits};
+use restante::generation::{Broken, Reloaded};
 use restante::listener::{Bound, CurrentServing, Front};
 use restante::metrics::Metrics;
 use restante::plugin::{CompileLimits, Compiler, Runtime};
@@ -23,10 +23,10 @@ pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
     let config = load(file)?;
     log(&config.server.log)?;
     for warning in &config.warnings {
-        warn!("{}", one_line(warning));
+        warn!("{}", warning.one_line());
     }
     executor()?.block_on(async {
-        let generations = Generations::first(&config, file).await?;
+        let generations = Generations::first(&config, file, Broken::LeftOut).await?;
         run(config, generations, |_| Ok(())).await
     })
 }
@@ -41,7 +41,7 @@ pub(super) fn check(file: &Path) -> anyhow::Result<()> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    executor()?.block_on(Generations::first(&config, file))?;
+    executor()?.block_on(Generations::first(&config, file, Broken::Refused))?;
     eprintln!(
         "{}: in order ({} tenants, {} plugins, {} listeners)",
         file.display(),
@@ -133,7 +133,11 @@ pub(super) struct Generations {
 
 impl Generations {
     /// Compiles and checks all that the configuration names.
-    pub(super) async fn first(config: &Config, file: &Path) -> anyhow::Result<Arc<Self>> {
+    pub(super) async fn first(
+        config: &Config,
+        file: &Path,
+        broken: Broken,
+    ) -> anyhow::Result<Arc<Self>> {
         let limits = &config.server.limits;
         let runtime = Runtime::new(
             limits.instances,
@@ -143,7 +147,7 @@ impl Generations {
         )?;
         let decoy_secret =
             decoy::secret(&config.server.state_dir).context("the system's randomness")?;
-        let serving = generation::build(config, file, &runtime, decoy_secret, None)
+        let serving = generation::build(config, file, &runtime, decoy_secret, None, broken)
             .await
             .map_err(|problems| refused(file, &problems))?;
         Ok(Arc::new(Self {
@@ -175,9 +179,16 @@ impl Reload for Generations {
         let built = match Config::load(&self.file) {
             Ok(next) => {
                 let secret = self.decoy_secret;
-                generation::build(&next, &self.file, &self.runtime, secret, Some(&old))
-                    .await
-                    .map(|serving| (next, serving))
+                generation::build(
+                    &next,
+                    &self.file,
+                    &self.runtime,
+                    secret,
+                    Some(&old),
+                    Broken::Refused,
+                )
+                .await
+                .map(|serving| (next, serving))
             }
             Err(problems) => Err(problems),
         };
@@ -185,7 +196,7 @@ impl Reload for Generations {
             Ok(built) => built,
             Err(problems) => {
                 for problem in &problems.0 {
-                    error!("{}", one_line(problem));
+                    error!("{}", problem.one_line());
                 }
                 error!(
                     problems = problems.0.len(),
@@ -196,7 +207,7 @@ impl Reload for Generations {
             }
         };
         for warning in &next.warnings {
-            warn!("{}", one_line(warning));
+            warn!("{}", warning.one_line());
         }
         let restart = self.config().fixed_differences(&next);
         for key in &restart {
@@ -254,11 +265,6 @@ async fn hurry(
         bail!("some sessions did not end within {} s", LAST.as_secs());
     }
     Ok(())
-}
-
-/// A problem as a log line.
-fn one_line(problem: &Problem) -> String {
-    problem.to_string().replace("\n  ", "; ")
 }
 
 pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {

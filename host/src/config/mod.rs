@@ -52,8 +52,31 @@ pub struct Config {
     pub plugins: Vec<Plugin>,
     /// Who is served and by which plugins; at least one, in the file's order.
     pub tenants: Vec<Tenant>,
+    /// Files that plugins and tenants name and that are not there, or not what
+    /// they should be: their owners cannot be put to work.
+    pub absent: Vec<Absent>,
     /// What is not wrong and yet probably not meant.
     pub warnings: Vec<Problem>,
+}
+
+/// Whose a problem is, where it is not the whole server's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A plugin's, by name.
+    Plugin(String),
+    /// A tenant's, by name.
+    Tenant(String),
+}
+
+/// A file that cannot be used, and who needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Who needs it.
+    pub owner: Owner,
+    /// Which file it is.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
 }
 
 impl Config {
@@ -123,7 +146,9 @@ impl Config {
     ///
     /// # Errors
     /// Every problem of the file, in the order of its lines: a file that
-    /// cannot be read or is no TOML, and else all that is wrong in it.
+    /// cannot be read or is no TOML, and else all that is wrong in it. What is
+    /// wrong with the files of plugins and tenants alone is in
+    /// [`absent`](Config::absent).
     pub fn load(path: &Path) -> Result<Config, Problems> {
         let text = disk::read_text(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -205,8 +230,7 @@ pub struct OAuth {
     pub configuration: Option<String>,
 }
 
-/// A certificate chain and its private key, both files in PEM form that
-/// existed and could be opened when the configuration was read.
+/// A certificate chain and its private key, both files in PEM form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pem {
     /// The chain, the server's own certificate first.
@@ -426,7 +450,7 @@ pub enum ComponentSource {
     /// Embedded in this binary, by its name. Whether there is one of that name
     /// is for the catalog to say.
     Builtin(String),
-    /// A file that existed when the configuration was read.
+    /// A file.
     Path(PathBuf),
 }
 
@@ -443,15 +467,14 @@ pub struct Grants {
     /// Where it may send HTTP requests.
     pub http: Vec<HttpOrigin>,
     /// Authorities that may have signed those servers' certificates, besides the
-    /// system's own: PEM, a file that could be opened when the configuration was
-    /// read.
+    /// system's own: a PEM file.
     pub http_authorities: Option<PathBuf>,
 }
 
 /// A directory a plugin may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryGrant {
-    /// On this machine; it existed when the configuration was read.
+    /// On this machine.
     pub host: PathBuf,
     /// In the guest: absolute, without "." and "..", never "/maildrop" or below it.
     pub guest: String,
@@ -503,9 +526,8 @@ pub struct Tenant {
     pub default: bool,
     /// Shown to clients that ask for one of `server_names`.
     pub certificate: Option<Pem>,
-    /// Authorities whose client certificates EXTERNAL goes by: a PEM file that
-    /// existed when the configuration was read. Without it clients are not asked
-    /// for one.
+    /// Authorities whose client certificates EXTERNAL goes by: a PEM file.
+    /// Without it clients are not asked for one.
     pub client_authorities: Option<PathBuf>,
     /// Whose components are let in, for this tenant.
     pub signing: Signing,

@@ -44,6 +44,11 @@ impl Problem {
             mend: Some(mend.to_owned()),
         }
     }
+
+    /// As a log line.
+    pub fn one_line(&self) -> String {
+        self.to_string().replace("\n  ", "; ")
+    }
 }
 
 /// A text's lines, to say where an octet of it stands.

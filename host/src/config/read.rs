@@ -20,9 +20,9 @@ use super::read_listener::listener;
 use super::read_plugin::plugin;
 use super::read_signing::signing;
 use super::read_tenant::tenant;
-use super::section::{Located, Report, Section, Value};
+use super::section::{Found, Located, Report, Section, Value};
 use super::{
-    Config, Log, LogFormat, MOST_INSTANCES, OAuth, Pem, Server, ServerLimits, Utf8, units,
+    Config, Log, LogFormat, MOST_INSTANCES, OAuth, Owner, Pem, Server, ServerLimits, Utf8, units,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -84,16 +84,27 @@ pub(super) fn config(text: &str, file: &Path, base: &Path, look: Look) -> Result
     let mut root = Section::new(&report, "the file".into(), 0, root.into_inner());
 
     let server = server(root.section("server"), &mut claims);
-    let listeners = each(&mut root, "listener", |name, section| {
-        listener(name, section, &mut claims)
-    });
-    let plugins = each(&mut root, "plugin", |name, section| {
-        claims.plugins.push(name.clone());
-        plugin(name, section)
-    });
-    let tenants = each(&mut root, "tenant", |name, section| {
-        tenant(name, section, &mut claims)
-    });
+    let listeners = each(
+        &mut root,
+        "listener",
+        |_| None,
+        |name, section| listener(name, section, &mut claims),
+    );
+    let plugins = each(
+        &mut root,
+        "plugin",
+        |name| Some(Owner::Plugin(name)),
+        |name, section| {
+            claims.plugins.push(name.clone());
+            plugin(name, section)
+        },
+    );
+    let tenants = each(
+        &mut root,
+        "tenant",
+        |name| Some(Owner::Tenant(name)),
+        |name, section| tenant(name, section, &mut claims),
+    );
     root.finish();
 
     let mut config = Config {
@@ -101,15 +112,24 @@ pub(super) fn config(text: &str, file: &Path, base: &Path, look: Look) -> Result
         listeners,
         plugins,
         tenants,
+        absent: Vec::new(),
         warnings: Vec::new(),
     };
     check::across(&report, &claims, &mut config);
-    let (problems, warnings) = report.into_parts();
+    let Found {
+        mut problems,
+        absent,
+        warnings,
+    } = report.into_found();
     if problems.is_empty() {
-        config.warnings = warnings;
+        config.absent = absent.into_iter().map(|(_, absent)| absent).collect();
+        config.warnings = warnings.into_iter().map(|(_, warning)| warning).collect();
         Ok(config)
     } else {
-        Err(Problems(problems))
+        problems.extend(absent.into_iter().map(|(at, absent)| (at, absent.problem)));
+        problems.sort_by_key(|(at, _)| *at);
+        let problems = problems.into_iter().map(|(_, problem)| problem);
+        Err(Problems(problems.collect()))
     }
 }
 
@@ -157,6 +177,7 @@ fn syntax_mend(message: &str) -> &'static str {
 fn each<'r, 't, T>(
     root: &mut Section<'r, 't>,
     kind: &'static str,
+    owner: impl Fn(String) -> Option<Owner>,
     mut read: impl FnMut(&Located<String>, Section<'r, 't>) -> Option<T>,
 ) -> Vec<T> {
     let wanted = format!("a table for each: a line [{kind}.NAME] with its keys below");
@@ -179,7 +200,10 @@ fn each<'r, 't, T>(
         }
         let title = format!("[{kind}.{}]", name.value.escape_debug());
         if let Some(section) = value.table(title, &wanted) {
+            let report = section.report;
+            report.files_of(owner(name.value.clone()));
             all.extend(read(&name, section));
+            report.files_of(None);
         }
     }
     all

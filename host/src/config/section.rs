@@ -16,6 +16,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::disk::{Look, Trouble, Wanted};
 use super::problem::{Lines, Place, Problem, closest, list, quoted, quoted_path, suggest};
 use super::units;
+use super::{Absent, Owner};
 
 /// Where something stands in the text, in octets from its start.
 pub(super) type At = usize;
@@ -34,8 +35,20 @@ pub(super) struct Report<'t> {
     /// Relative paths start here; absolute.
     base: PathBuf,
     look: Look,
+    /// Whose files are being looked at; None: the server's.
+    owner: RefCell<Option<Owner>>,
     problems: RefCell<Vec<(At, Problem)>>,
+    absent: RefCell<Vec<(At, Absent)>>,
     warnings: RefCell<Vec<(At, Problem)>>,
+}
+
+/// What was found while reading, each in the order of the text.
+pub(super) struct Found {
+    /// What is wrong with the text, and with the server's own files.
+    pub(super) problems: Vec<(At, Problem)>,
+    /// Files of plugins and tenants that are not there.
+    pub(super) absent: Vec<(At, Absent)>,
+    pub(super) warnings: Vec<(At, Problem)>,
 }
 
 impl<'t> Report<'t> {
@@ -45,7 +58,9 @@ impl<'t> Report<'t> {
             file,
             base,
             look,
+            owner: RefCell::default(),
             problems: RefCell::default(),
+            absent: RefCell::default(),
             warnings: RefCell::default(),
         }
     }
@@ -93,18 +108,28 @@ impl<'t> Report<'t> {
         &self.base
     }
 
-    /// Problems and warnings, each in the order of the text.
-    pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
-        let sorted = |list: RefCell<Vec<(At, Problem)>>| {
+    /// Everything that was recorded.
+    pub(super) fn into_found(self) -> Found {
+        fn sorted<T>(list: RefCell<Vec<(At, T)>>) -> Vec<(At, T)> {
             let mut list = list.into_inner();
             list.sort_by_key(|(at, _)| *at);
-            list.into_iter().map(|(_, problem)| problem).collect()
-        };
-        (sorted(self.problems), sorted(self.warnings))
+            list
+        }
+        Found {
+            problems: sorted(self.problems),
+            absent: sorted(self.absent),
+            warnings: sorted(self.warnings),
+        }
+    }
+
+    /// From here on files are this plugin's or tenant's, or the server's own.
+    pub(super) fn files_of(&self, owner: Option<Owner>) {
+        *self.owner.borrow_mut() = owner;
     }
 
     /// Looks at a path and records what is wrong with it. `role` is what the
-    /// message calls it.
+    /// message calls it. False: it is of no use. A file of a plugin or a tenant
+    /// is what it is: the server may do without its owner.
     pub(super) fn check_path(&self, role: &str, path: &Located<PathBuf>, wanted: Wanted) -> bool {
         let Err(trouble) = (self.look)(&path.value, wanted) else {
             return true;
@@ -129,8 +154,22 @@ impl<'t> Report<'t> {
                 "let the user that runs restante read it, or correct the path",
             ),
         };
-        self.problem(path.at, what, mend);
-        false
+        match self.owner.borrow().clone() {
+            Some(owner) => {
+                let (at, problem) = self.entry(Some(path.at), what, mend.into());
+                let absent = Absent {
+                    owner,
+                    path: path.value.clone(),
+                    problem,
+                };
+                self.absent.borrow_mut().push((at, absent));
+                true
+            }
+            None => {
+                self.problem(path.at, what, mend);
+                false
+            }
+        }
     }
 }
 
