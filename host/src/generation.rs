@@ -20,10 +20,14 @@ use tracing::{error, warn};
 use crate::backend::{Accepts, Authenticator};
 use crate::config::{self, Config, Owner, Place, Problem, Problems};
 use crate::metrics::Ledger;
-use crate::plugin::{MissingRole, Plugin, Runtime};
+use crate::plugin::{Loaded, MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
 use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
+
+/// Who asks a plugin that tenants use already, when a generation is built. No
+/// tenant can be called so: names begin with a letter or a digit.
+const RELOAD: &str = "_reload";
 
 /// The generation that new sessions get.
 pub type Current = Arc<RwLock<Arc<Serving>>>;
@@ -70,19 +74,22 @@ pub fn swap(current: &Current, next: Serving) {
 
 /// Builds a generation, or says everything that is in the way of it. Compiles
 /// components where they are new: seconds, on the blocking pool. Tenants that
-/// were in `previous` keep their count of sessions and what they know of their
-/// users' logins. `decoy_secret` as
+/// were there `before` keep their count of sessions and what they know of their
+/// users' logins, and plugins that have not changed go on. `decoy_secret` as
 /// [`Decoy::new`](restante_pop3::Decoy::new) wants it.
 pub async fn build(
     config: &Config,
     file: &Path,
     runtime: &Arc<Runtime>,
     decoy_secret: [u8; 32],
-    previous: Option<&Serving>,
+    before: Option<Before<'_>>,
     broken: Broken,
-) -> Result<Serving, Problems> {
+) -> Result<(Serving, Plugins), Problems> {
     let mut builder = Builder {
         config,
+        sections: (config.plugins.iter())
+            .map(|plugin| (plugin.name.as_str(), plugin))
+            .collect(),
         file: file.to_owned(),
         problems: Vec::new(),
     };
@@ -98,7 +105,14 @@ pub async fn build(
         .map(|name| (name.clone(), metrics.ledger(name)))
         .collect();
     let decoy = tenant::decoy(&config.server, decoy_secret);
-    let plugins = builder.plugins(runtime, &decoy, &ledgers).await;
+    let plugins = builder
+        .plugins(
+            runtime,
+            &decoy,
+            &ledgers,
+            before.map(|before| before.plugins),
+        )
+        .await;
     let mut built = Vec::with_capacity(config.tenants.len());
     for tenant in &config.tenants {
         let trusted = builder.trusted(tenant, &plugins);
@@ -115,7 +129,7 @@ pub async fn build(
             _ => Tenant::out(configured, problems),
         };
         tenant.ledger = ledgers[&configured.name].clone();
-        if let Some(old) = previous.and_then(|previous| previous.tenants.named(&tenant.name)) {
+        if let Some(old) = before.and_then(|before| before.serving.tenants.named(&tenant.name)) {
             tenant.sessions = old.sessions.clone();
             tenant.last_logins = old.last_logins.clone();
         }
@@ -135,21 +149,45 @@ pub async fn build(
             configured.default,
         );
     }
-    Ok(Serving {
+    let serving = Serving {
         tenants,
         tls,
         settings: SessionSettings::new(&config.server, &config.tenants, decoy),
         generation: metrics.next_generation(),
-    })
+    };
+    Ok((serving, plugins))
 }
 
 /// By tenant.
 type Ledgers = BTreeMap<String, Arc<Ledger>>;
 
-type Plugins = HashMap<String, (Arc<Plugin>, Accepts)>;
+/// The plugins of a generation, to build the next one with.
+#[derive(Default)]
+pub struct Plugins(HashMap<String, Ready>);
+
+/// The generation that is to be followed.
+#[derive(Clone, Copy)]
+pub struct Before<'g> {
+    /// What it serves with.
+    pub serving: &'g Serving,
+    /// Its plugins.
+    pub plugins: &'g Plugins,
+}
+
+struct Ready {
+    loaded: Loaded,
+    /// Whether some tenant uses it; if none does, it was asked nothing.
+    used: bool,
+    accepts: Accepts,
+}
+
+/// Those of a tenant, by name.
+type Trusted<'p> = BTreeMap<&'p str, &'p Ready>;
 
 struct Builder<'c> {
     config: &'c Config,
+    /// Each `[plugin.NAME]`, by name.
+    sections: HashMap<&'c str, &'c config::Plugin>,
     file: PathBuf,
     /// With whose they are; None: everybody's.
     problems: Vec<(Option<Owner>, Problem)>,
@@ -230,8 +268,9 @@ impl Builder<'_> {
         runtime: &Arc<Runtime>,
         decoy: &Decoy,
         ledgers: &Ledgers,
+        before: Option<&Plugins>,
     ) -> Plugins {
-        let mut plugins = Plugins::new();
+        let mut plugins = HashMap::new();
         let mut users: HashMap<&str, &config::Tenant> = HashMap::new();
         for tenant in &self.config.tenants {
             for name in tenant.plugins() {
@@ -243,45 +282,71 @@ impl Builder<'_> {
             if absent.contains(&Owner::Plugin(wanted.name.clone())) {
                 continue;
             }
-            let (task_runtime, task_plugin) = (runtime.clone(), wanted.clone());
-            let task_decoy = decoy.clone();
-            let making = move || task_runtime.plugin(&task_plugin, &task_decoy);
-            let made = tokio::task::spawn_blocking(making).await;
-            match made {
-                Ok(Ok(plugin)) => {
-                    for words in plugin.ungranted() {
-                        let (file, line) = (self.file.display(), wanted.place.line);
-                        warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);
-                    }
-                    if let Some(user) = users.get(wanted.name.as_str()) {
-                        let accepts = self.ask(wanted, &ledgers[&user.name], &plugin).await;
-                        plugins.insert(wanted.name.clone(), (plugin, accepts));
-                    }
-                }
-                Ok(Err(error)) => {
-                    let what = format!("[plugin.{}] {error}", wanted.name);
-                    self.problem_of_plugin(wanted, what, None);
-                }
-                Err(panic) => {
-                    let what = format!(
-                        "[plugin.{}] component: the compiler failed: {panic}",
-                        wanted.name
-                    );
-                    self.problem_of_plugin(wanted, what, None);
-                }
+            let before = before.and_then(|before| before.0.get(&wanted.name));
+            let Some(loaded) = self.load(wanted, runtime, decoy, before).await else {
+                continue;
+            };
+            for words in loaded.plugin.ungranted() {
+                let (file, line) = (self.file.display(), wanted.place.line);
+                warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);
             }
+            let user = users.get(wanted.name.as_str());
+            let accepts = match user {
+                Some(user) => {
+                    let known = before.filter(|before| {
+                        before.used && Arc::ptr_eq(&before.loaded.plugin, &loaded.plugin)
+                    });
+                    let known = known.map(|before| before.accepts);
+                    let ledger = &ledgers[&user.name];
+                    self.ask(wanted, &loaded.plugin, ledger, known).await
+                }
+                None => Accepts::default(),
+            };
+            let used = user.is_some();
+            let ready = Ready {
+                loaded,
+                used,
+                accepts,
+            };
+            plugins.insert(wanted.name.clone(), ready);
         }
-        plugins
+        Plugins(plugins)
+    }
+
+    async fn load(
+        &mut self,
+        wanted: &config::Plugin,
+        runtime: &Arc<Runtime>,
+        decoy: &Decoy,
+        before: Option<&Ready>,
+    ) -> Option<Loaded> {
+        let (runtime, plugin, decoy) = (runtime.clone(), wanted.clone(), decoy.clone());
+        let before = before.map(|before| before.loaded.clone());
+        let loading = move || runtime.plugin(&plugin, &decoy, before.as_ref());
+        let what = match tokio::task::spawn_blocking(loading).await {
+            Ok(Ok(loaded)) => return Some(loaded),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("component: the compiler failed: {panic}"),
+        };
+        self.problem_of_plugin(wanted, format!("[plugin.{}] {what}", wanted.name), None);
+        None
     }
 
     /// Lets a plugin look over its settings, and say what it judges. Its answers
-    /// hold for every tenant; `ledger` is that of one of them.
+    /// hold for every tenant; `ledger` is that of one of them. `known` is what the
+    /// same plugin said for the generation before: it holds on if it cannot be
+    /// asked now, and no tenant's account with the plugin is touched.
     async fn ask(
         &mut self,
         wanted: &config::Plugin,
-        ledger: &Arc<Ledger>,
         plugin: &Arc<Plugin>,
+        ledger: &Arc<Ledger>,
+        known: Option<Accepts>,
     ) -> Accepts {
+        let ledger = match known {
+            Some(_) => &Ledger::new(RELOAD),
+            None => ledger,
+        };
         match plugin.validate(ledger).await {
             Ok(lines) => {
                 for line in lines {
@@ -289,12 +354,17 @@ impl Builder<'_> {
                     self.problem_of_plugin(wanted, what, None);
                 }
             }
+            Err(_) if known.is_some() => {}
             Err(_) => self.failed(wanted, "looks over its settings"),
         }
-        plugin.accepts(ledger).await.unwrap_or_else(|_| {
-            self.failed(wanted, "says which credentials it accepts");
-            Accepts::default()
-        })
+        match (plugin.accepts(ledger).await, known) {
+            (Ok(accepts), _) => accepts,
+            (Err(_), Some(known)) => known,
+            (Err(_), None) => {
+                self.failed(wanted, "says which credentials it accepts");
+                Accepts::default()
+            }
+        }
     }
 
     fn failed(&mut self, wanted: &config::Plugin, when: &str) {
@@ -306,21 +376,17 @@ impl Builder<'_> {
     }
 
     /// Those of the tenant's plugins that are signed as it wants them.
-    fn trusted(&mut self, tenant: &config::Tenant, plugins: &Plugins) -> Plugins {
-        let mut trusted = Plugins::new();
+    fn trusted<'p>(&mut self, tenant: &config::Tenant, plugins: &'p Plugins) -> Trusted<'p> {
+        let mut trusted = Trusted::new();
         for wanted in tenant.plugins().collect::<BTreeSet<_>>() {
-            let Some((plugin, accepts)) = plugins.get(wanted) else {
+            let Some((name, ready)) = plugins.0.get_key_value(wanted) else {
                 continue;
             };
-            let section = self
-                .config
-                .plugins
-                .iter()
-                .find(|plugin| plugin.name == wanted);
+            let section = self.sections.get(wanted);
             let demand = section.map(|plugin| self.config.demand(plugin, Some(tenant)));
-            match plugin.trusted(&demand.unwrap_or_default()) {
+            match ready.loaded.trusted(&demand.unwrap_or_default()) {
                 Ok(()) => {
-                    trusted.insert(wanted.to_owned(), (plugin.clone(), *accepts));
+                    trusted.insert(name, ready);
                 }
                 Err(error) => {
                     self.problem_of_tenant(tenant, format!("plugin `{wanted}`: {error}"), None);
@@ -330,25 +396,22 @@ impl Builder<'_> {
         trusted
     }
 
-    fn tenant(&mut self, tenant: &config::Tenant, plugins: &Plugins) -> Option<Tenant> {
-        let authenticators = self.roles(
-            tenant,
-            &tenant.authenticators,
-            plugins,
-            |(plugin, accepts)| plugin.authenticator(*accepts),
-        );
+    fn tenant(&mut self, tenant: &config::Tenant, plugins: &Trusted<'_>) -> Option<Tenant> {
+        let authenticators = self.roles(tenant, &tenant.authenticators, plugins, |ready| {
+            ready.loaded.plugin.authenticator(ready.accepts)
+        });
         let stores = std::slice::from_ref(&tenant.store);
         let store = self
-            .roles(tenant, stores, plugins, |(plugin, _)| plugin.store())
+            .roles(tenant, stores, plugins, |ready| ready.loaded.plugin.store())
             .pop();
-        let selectors = self.roles(tenant, &tenant.selectors, plugins, |(plugin, _)| {
-            plugin.selector()
+        let selectors = self.roles(tenant, &tenant.selectors, plugins, |ready| {
+            ready.loaded.plugin.selector()
         });
-        let filters = self.roles(tenant, &tenant.filters, plugins, |(plugin, _)| {
-            plugin.filter()
+        let filters = self.roles(tenant, &tenant.filters, plugins, |ready| {
+            ready.loaded.plugin.filter()
         });
-        let admissions = self.roles(tenant, &tenant.admissions, plugins, |(plugin, _)| {
-            plugin.admission()
+        let admissions = self.roles(tenant, &tenant.admissions, plugins, |ready| {
+            ready.loaded.plugin.admission()
         });
         self.digests(tenant, &authenticators);
         Some(Tenant {
@@ -384,12 +447,12 @@ impl Builder<'_> {
         &mut self,
         tenant: &config::Tenant,
         names: &[String],
-        plugins: &Plugins,
-        role: impl Fn(&(Arc<Plugin>, Accepts)) -> Result<R, MissingRole>,
+        plugins: &Trusted<'_>,
+        role: impl Fn(&Ready) -> Result<R, MissingRole>,
     ) -> Vec<R> {
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            match plugins.get(name).map(&role) {
+            match plugins.get(name.as_str()).map(|ready| role(ready)) {
                 Some(Ok(plugin)) => found.push(plugin),
                 Some(Err(missing)) => self.problem_of_tenant(
                     tenant,
@@ -403,7 +466,8 @@ impl Builder<'_> {
     }
 
     fn tls(&mut self) -> Option<Arc<tls::Contexts>> {
-        let (contexts, errors) = tls::contexts(self.config);
+        // Thousands of files, perhaps.
+        let (contexts, errors) = tokio::task::block_in_place(|| tls::contexts(self.config));
         let absent: BTreeSet<&PathBuf> = self.config.absent.iter().map(|one| &one.path).collect();
         for (tenant, error) in errors {
             // What is not there was said already.

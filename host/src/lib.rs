@@ -29,6 +29,7 @@ pub mod proxy;
 pub mod sessions;
 pub mod shutdown;
 pub mod signature;
+pub mod stamp;
 pub mod template;
 pub mod tenant;
 pub mod tls;

@@ -1,5 +1,6 @@
 //! `serve` and `check`: a configuration put to work, or looked over.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use restante::admin::{self, Admin, Reload};
 use restante::config::{Config, Log, LogFormat, Problems, ServerLimits};
-use restante::generation::{Broken, Reloaded};
+use restante::generation::{Before, Broken, Plugins, Reloaded};
 use restante::listener::{Bound, CurrentServing, Front};
 use restante::metrics::Metrics;
 use restante::plugin::{CompileLimits, Compiler, Runtime};
@@ -16,6 +17,7 @@ use restante::shutdown;
 use restante::{decoy, generation};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
+use tokio::task;
 use tracing::{error, info, warn};
 
 /// `restante serve`.
@@ -127,8 +129,8 @@ pub(super) struct Generations {
     current: generation::Current,
     /// What was read last and is in order.
     config: RwLock<Arc<Config>>,
-    /// Held while the next generation is built.
-    building: Mutex<()>,
+    /// What the next generation is built with; held while it is.
+    plugins: Mutex<Plugins>,
 }
 
 impl Generations {
@@ -147,16 +149,17 @@ impl Generations {
         )?;
         let decoy_secret =
             decoy::secret(&config.server.state_dir).context("the system's randomness")?;
-        let serving = generation::build(config, file, &runtime, decoy_secret, None, broken)
-            .await
-            .map_err(|problems| refused(file, &problems))?;
+        let (serving, plugins) =
+            generation::build(config, file, &runtime, decoy_secret, None, broken)
+                .await
+                .map_err(|problems| refused(file, &problems))?;
         Ok(Arc::new(Self {
             file: file.to_owned(),
             runtime,
             decoy_secret,
             current: generation::Current::new(RwLock::new(Arc::new(serving))),
             config: RwLock::new(Arc::new(config.clone())),
-            building: Mutex::default(),
+            plugins: Mutex::new(plugins),
         }))
     }
 
@@ -173,26 +176,26 @@ impl Reload for Generations {
     /// Builds the next generation beside the one that serves, and swaps them.
     /// If anything is wrong the old one goes on. Sessions keep theirs.
     async fn reload(&self) -> Result<Reloaded, Problems> {
-        let _building = self.building.lock().await;
+        let mut plugins = self.plugins.lock().await;
         let started = Instant::now();
         let old = generation::current(&self.current);
-        let built = match Config::load(&self.file) {
+        let file = self.file.clone();
+        let read = task::spawn_blocking(move || Config::load(&file)).await;
+        let built = match read.unwrap_or_else(|panic| resume_unwind(panic.into_panic())) {
             Ok(next) => {
+                let before = Some(Before {
+                    serving: &old,
+                    plugins: &plugins,
+                });
                 let secret = self.decoy_secret;
-                generation::build(
-                    &next,
-                    &self.file,
-                    &self.runtime,
-                    secret,
-                    Some(&old),
-                    Broken::Refused,
-                )
-                .await
-                .map(|serving| (next, serving))
+                let (file, runtime) = (&self.file, &self.runtime);
+                generation::build(&next, file, runtime, secret, before, Broken::Refused)
+                    .await
+                    .map(|built| (next, built))
             }
             Err(problems) => Err(problems),
         };
-        let (next, serving) = match built {
+        let (next, (serving, loaded)) = match built {
             Ok(built) => built,
             Err(problems) => {
                 for problem in &problems.0 {
@@ -222,6 +225,7 @@ impl Reload for Generations {
             took: started.elapsed(),
         };
         generation::swap(&self.current, serving);
+        *plugins = loaded;
         // Whoever hears that it is done shall not count it any more.
         drop(old);
         self.runtime.metrics().reloaded(true);

@@ -445,7 +445,7 @@ pub const MOST_MEMORY: u64 = 1024 * 1024 * 1024;
 pub const MOST_INSTANCES: u32 = 10_000;
 
 /// Where a component comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ComponentSource {
     /// Embedded in this binary, by its name. Whether there is one of that name
     /// is for the catalog to say.
