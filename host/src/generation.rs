@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -79,7 +79,6 @@ pub fn swap(current: &Current, next: Serving) {
 /// [`Decoy::new`](restante_pop3::Decoy::new) wants it.
 pub async fn build(
     config: &Config,
-    file: &Path,
     runtime: &Arc<Runtime>,
     decoy_secret: [u8; 32],
     before: Option<Before<'_>>,
@@ -90,7 +89,6 @@ pub async fn build(
         sections: (config.plugins.iter())
             .map(|plugin| (plugin.name.as_str(), plugin))
             .collect(),
-        file: file.to_owned(),
         problems: Vec::new(),
     };
     for absent in &config.absent {
@@ -188,7 +186,6 @@ struct Builder<'c> {
     config: &'c Config,
     /// Each `[plugin.NAME]`, by name.
     sections: HashMap<&'c str, &'c config::Plugin>,
-    file: PathBuf,
     /// With whose they are; None: everybody's.
     problems: Vec<(Option<Owner>, Problem)>,
 }
@@ -196,7 +193,7 @@ struct Builder<'c> {
 impl Builder<'_> {
     fn problem(&mut self, owner: Owner, place: Place, what: impl Display, mend: Option<&str>) {
         let problem = Problem {
-            file: self.file.clone(),
+            file: self.config.files[place.file].clone(),
             place: Some(place),
             what: what.to_string(),
             mend: mend.map(str::to_owned),
@@ -287,7 +284,8 @@ impl Builder<'_> {
                 continue;
             };
             for words in loaded.plugin.ungranted() {
-                let (file, line) = (self.file.display(), wanted.place.line);
+                let place = wanted.place;
+                let (file, line) = (self.config.files[place.file].display(), place.line);
                 warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);
             }
             let user = users.get(wanted.name.as_str());
@@ -482,7 +480,7 @@ impl Builder<'_> {
                 None => self.problems.push((
                     None,
                     Problem {
-                        file: self.file.clone(),
+                        file: self.config.files[0].clone(),
                         place: None,
                         what: error.to_string(),
                         mend: None,

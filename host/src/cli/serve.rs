@@ -149,10 +149,9 @@ impl Generations {
         )?;
         let decoy_secret =
             decoy::secret(&config.server.state_dir).context("the system's randomness")?;
-        let (serving, plugins) =
-            generation::build(config, file, &runtime, decoy_secret, None, broken)
-                .await
-                .map_err(|problems| refused(file, &problems))?;
+        let (serving, plugins) = generation::build(config, &runtime, decoy_secret, None, broken)
+            .await
+            .map_err(|problems| refused(file, &problems))?;
         Ok(Arc::new(Self {
             file: file.to_owned(),
             runtime,
@@ -188,8 +187,8 @@ impl Reload for Generations {
                     plugins: &plugins,
                 });
                 let secret = self.decoy_secret;
-                let (file, runtime) = (&self.file, &self.runtime);
-                generation::build(&next, file, runtime, secret, before, Broken::Refused)
+                let runtime = &self.runtime;
+                generation::build(&next, runtime, secret, before, Broken::Refused)
                     .await
                     .map(|built| (next, built))
             }

@@ -10,6 +10,7 @@
 mod admin;
 mod check;
 mod disk;
+mod include;
 mod origin;
 mod problem;
 mod read;
@@ -35,6 +36,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 pub use admin::{Admin, AdminAddress};
+pub use include::Include;
 pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
 
@@ -44,6 +46,10 @@ use crate::template::Template;
 /// Everything the host is told by its configuration file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The file, then those that it includes, as messages call them.
+    pub files: Vec<PathBuf>,
+    /// What it includes.
+    pub includes: Vec<Include>,
     /// What is said once for the whole process.
     pub server: Server,
     /// Where clients are awaited; at least one, in the file's order.
@@ -142,7 +148,8 @@ impl Config {
         Demand { keys, required }
     }
 
-    /// Reads and checks a file; relative paths in it start at its own folder.
+    /// Reads and checks a file and those that it includes; relative paths start at
+    /// the folder of the file that they stand in.
     ///
     /// # Errors
     /// Every problem of the file, in the order of its lines: a file that
@@ -152,11 +159,11 @@ impl Config {
     pub fn load(path: &Path) -> Result<Config, Problems> {
         let text = disk::read_text(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Config::parse(&text, path, folder)
+        read::config(&text, path, folder, disk::DISK)
     }
 
     /// Checks a text; `name_for_messages` is where it came from, and relative
-    /// paths in it start at `base_dir`.
+    /// paths in it start at `base_dir`. What it includes is not read.
     ///
     /// # Errors
     /// Every problem of the text, in the order of its lines.
@@ -165,7 +172,7 @@ impl Config {
         name_for_messages: &Path,
         base_dir: &Path,
     ) -> Result<Config, Problems> {
-        read::config(text, name_for_messages, base_dir, disk::look)
+        read::config(text, name_for_messages, base_dir, disk::ALONE)
     }
 }
 
