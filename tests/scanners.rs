@@ -64,10 +64,7 @@ fn nmap_reads_the_capabilities() {
             "stls",
             &["STLS", "TOP", "UIDL", "RESP-CODES", "LANG", "UTF8(USER)"],
         ),
-        (
-            "pop3s",
-            &["USER", "SASL(PLAIN LOGIN)", "AUTH-RESP-CODE"],
-        ),
+        ("pop3s", &["USER", "SASL(PLAIN LOGIN)", "AUTH-RESP-CODE"]),
     ] {
         let mut nmap = Command::new("nmap");
         let port = server.address(listener).port().to_string();

@@ -276,7 +276,7 @@ impl Draft {
 
 /// What is wrong with these spans: they must rise, not touch what came before,
 /// and lie within `messages`.
-fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
+pub(crate) fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
     let mut end = 0u64;
     for span in spans {
         if u64::from(span.start) < end {
@@ -302,12 +302,7 @@ fn checked(
         Verdict::Annotate(fields) if fields.is_empty() => return Ok(Remembered::Show),
         Verdict::Annotate(fields) => fields,
     };
-    let lie = if fields.len() > ANNOTATION_FIELDS {
-        Some("too many header fields")
-    } else {
-        fields.iter().find_map(|field| lie_about_field(field))
-    };
-    if let Some(lie) = lie {
+    if let Some(lie) = lie_about_annotation(&fields) {
         warn!(
             role = "filter",
             filter = filter.identity(),
@@ -324,6 +319,14 @@ fn checked(
         lines.extend_from_slice(b"\r\n");
     }
     Ok(Remembered::Annotate(lines.into()))
+}
+
+/// What is wrong with these header fields.
+pub(crate) fn lie_about_annotation(fields: &[String]) -> Option<&'static str> {
+    if fields.len() > ANNOTATION_FIELDS {
+        return Some("too many header fields");
+    }
+    fields.iter().find_map(|field| lie_about_field(field))
 }
 
 /// What keeps this from being one header field (RFC 5322 section 2.2). Octets
