@@ -35,6 +35,15 @@ pub const ANNOTATION_FIELD_OCTETS: usize = 998;
 /// A session's maildrop, shared with the messages that its filters look at.
 pub type OpenMaildrop = Arc<Mutex<Box<dyn Maildrop>>>;
 
+/// Which octets a view lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Octets {
+    /// Of each message as it is stored.
+    Stored,
+    /// Of the surrogate, where a message needs one and the store knows it.
+    Surrogates,
+}
+
 /// A maildrop as its client sees it. Fixed for the length of the session.
 #[derive(Debug)]
 pub struct View {
@@ -59,6 +68,7 @@ impl View {
         account: &Account,
         maildrop: &OpenMaildrop,
         verdicts: &Verdicts,
+        octets: Octets,
     ) -> Result<View, Failure> {
         let entries = maildrop.lock().await.listing().await?;
         let messages = entries.listing.len();
@@ -82,7 +92,7 @@ impl View {
                 .filter(&**filter, connection, account, maildrop, verdicts)
                 .await?;
         }
-        draft.finish()
+        draft.finish(octets)
     }
 
     /// What the session shows.
@@ -102,6 +112,12 @@ impl View {
     /// epoch; 0: not known.
     pub fn received(&self, visible: usize) -> u64 {
         self.entries.received[self.store_position(visible)]
+    }
+
+    /// What the message at this visible position weighs as it is stored, and
+    /// without the header fields of filters.
+    pub fn stored_octets(&self, visible: usize) -> u64 {
+        self.entries.listing.octets(self.store_position(visible))
     }
 
     /// The header fields that go in front of the message at this visible
@@ -213,8 +229,11 @@ impl Draft {
         }
     }
 
-    fn finish(mut self) -> Result<View, Failure> {
-        let stored = &self.entries.listing;
+    fn finish(mut self, octets: Octets) -> Result<View, Failure> {
+        let stored = match octets {
+            Octets::Stored => &self.entries.listing,
+            Octets::Surrogates => &self.entries.surrogates,
+        };
         self.annotations
             .retain(|&position, _| !self.hidden.get(position).is_some_and(|&hidden| hidden));
         if self.hidden.is_empty() && self.annotations.is_empty() {
@@ -257,7 +276,7 @@ impl Draft {
 
 /// What is wrong with these spans: they must rise, not touch what came before,
 /// and lie within `messages`.
-fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
+pub(crate) fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
     let mut end = 0u64;
     for span in spans {
         if u64::from(span.start) < end {
@@ -283,12 +302,7 @@ fn checked(
         Verdict::Annotate(fields) if fields.is_empty() => return Ok(Remembered::Show),
         Verdict::Annotate(fields) => fields,
     };
-    let lie = if fields.len() > ANNOTATION_FIELDS {
-        Some("too many header fields")
-    } else {
-        fields.iter().find_map(|field| lie_about_field(field))
-    };
-    if let Some(lie) = lie {
+    if let Some(lie) = lie_about_annotation(&fields) {
         warn!(
             role = "filter",
             filter = filter.identity(),
@@ -305,6 +319,14 @@ fn checked(
         lines.extend_from_slice(b"\r\n");
     }
     Ok(Remembered::Annotate(lines.into()))
+}
+
+/// What is wrong with these header fields.
+pub(crate) fn lie_about_annotation(fields: &[String]) -> Option<&'static str> {
+    if fields.len() > ANNOTATION_FIELDS {
+        return Some("too many header fields");
+    }
+    fields.iter().find_map(|field| lie_about_field(field))
 }
 
 /// What keeps this from being one header field (RFC 5322 section 2.2). Octets
