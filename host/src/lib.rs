@@ -36,3 +36,4 @@ pub mod tenant;
 pub mod tls;
 pub mod view;
 pub mod waiting;
+pub mod watch;

@@ -19,6 +19,7 @@ use crate::names::ServerNames;
 use crate::outage::Outage;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
+use crate::shutdown::Ending;
 use crate::tls::Contexts;
 
 /// Octets of a SCRAM salt, as nearly everybody makes them.
@@ -39,6 +40,8 @@ pub struct Serving {
     pub settings: SessionSettings,
     /// Its number, and that it lives.
     pub generation: GenerationMark,
+    /// When its sessions have to go, once another has taken its place.
+    pub ending: Ending,
 }
 
 /// What holds for every session, whoever's it is.

@@ -3,10 +3,12 @@
 
 mod control;
 mod demo;
+mod generations;
 mod hash_password;
 mod plugin;
 mod serve;
 mod table;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

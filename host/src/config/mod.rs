@@ -199,6 +199,8 @@ pub struct Server {
     pub admin: Option<Admin>,
     /// Whose components are let in, for every tenant.
     pub signing: Signing,
+    /// Whether a change of the configuration's files on disk is a reload.
+    pub watch: bool,
     /// Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).
     pub implementation: bool,
     /// The iteration count that SCRAM shows of users whom nobody knows (RFC 5802
@@ -325,6 +327,9 @@ pub struct ServerLimits {
     pub failure_decay: Duration,
     /// What SIGTERM gives the sessions that are running.
     pub shutdown_grace: Duration,
+    /// How long sessions may go on with a generation that another took the place
+    /// of. None: as long as they last.
+    pub drain_time: Option<Duration>,
     /// CPU time for the compilation of one component, all threads together.
     pub compile_time: Duration,
     /// Octets of memory for the compilation of one component.
@@ -352,6 +357,7 @@ impl Default for ServerLimits {
             longest_failure_delay: Duration::from_secs(15),
             failure_decay: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
+            drain_time: None,
             compile_time: Duration::from_secs(2 * 60),
             compile_memory: 4 << 30,
         }

@@ -17,7 +17,7 @@ use restante::plugin::{Plugin, Runtime};
 use restante::tenant;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::cli::serve::compiler;
+use crate::cli::generations::compiler;
 
 /// Instances that may live at once.
 const INSTANCES: u32 = 64;
@@ -84,6 +84,9 @@ impl Given {
         let text = self.configuration(&maildrops)?;
         let config = Config::parse(&text, Path::new("command line"), &here)
             .map_err(|problems| anyhow!("{}", without_places(&problems.to_string())))?;
+        if let Some(absent) = config.absent.first() {
+            bail!("{}", without_places(&absent.problem.to_string()));
+        }
         let section = config.plugins.first().context("one plugin was asked for")?;
         let cache = cache(home.path());
         let limits = &config.server.limits;
@@ -92,11 +95,11 @@ impl Given {
             let (runtime, section) = (Arc::clone(&runtime), section.clone());
             // Nobody logs in by these salts.
             let salts = tenant::decoy(&config.server, [0; 32]);
-            let loading = move || runtime.plugin(&section, &salts);
+            let loading = move || runtime.plugin(&section, &salts, None);
             let loaded = tokio::task::spawn_blocking(loading).await;
             loaded.context("the compiler failed")?
         };
-        let plugin = plugin.with_context(|| self.component.clone())?;
+        let plugin = plugin.with_context(|| self.component.clone())?.plugin;
         for words in plugin.ungranted() {
             eprintln!("warning: {}: {words}", self.component);
         }
