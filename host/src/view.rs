@@ -72,10 +72,8 @@ impl View {
             return Err(Failure::internal());
         }
         let mut draft = Draft::new(entries);
-        for (index, selector) in tenant.selectors.iter().enumerate() {
-            draft
-                .select(&**selector, index, connection, account)
-                .await?;
+        for selector in &tenant.selectors {
+            draft.select(&**selector, connection, account).await?;
         }
         for filter in &tenant.filters {
             draft
@@ -144,13 +142,18 @@ impl Draft {
     async fn select(
         &mut self,
         selector: &dyn Selector,
-        index: usize,
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<(), Failure> {
         let spans = selector.select(connection, account, &self.entries).await?;
         if let Some(lie) = lie_about_spans(&spans, self.entries.listing.len()) {
-            warn!(role = "selector", index, lie, "the answer makes no sense");
+            warn!(
+                plugin = selector.name(),
+                tenant = connection.tenant,
+                role = "selector",
+                lie,
+                "the answer makes no sense"
+            );
             return Err(Failure::internal());
         }
         for span in spans {
@@ -186,7 +189,20 @@ impl Draft {
             // A hundred thousand quick answers are one long hold on the thread.
             consume_budget().await;
             let verdict = screener.screen(Arc::new(message)).await?;
-            round.put(position, checked(verdict, filter, &listing, position)?);
+            match checked(verdict) {
+                Ok(verdict) => round.put(position, verdict),
+                Err(lie) => {
+                    warn!(
+                        plugin = filter.name(),
+                        tenant = connection.tenant,
+                        role = "filter",
+                        unique_id = listing.unique_id(position),
+                        lie,
+                        "the verdict makes no sense"
+                    );
+                    return Err(Failure::internal());
+                }
+            }
             asked += 1;
         }
         if asked > 0 {
@@ -271,12 +287,8 @@ fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
     None
 }
 
-fn checked(
-    verdict: Verdict,
-    filter: &dyn Filter,
-    listing: &Listing,
-    position: usize,
-) -> Result<Remembered, Failure> {
+/// What is wrong with a verdict, or the verdict.
+fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
     let fields = match verdict {
         Verdict::Show => return Ok(Remembered::Show),
         Verdict::Hide => return Ok(Remembered::Hide),
@@ -289,14 +301,7 @@ fn checked(
         fields.iter().find_map(|field| lie_about_field(field))
     };
     if let Some(lie) = lie {
-        warn!(
-            role = "filter",
-            filter = filter.identity(),
-            unique_id = listing.unique_id(position),
-            lie,
-            "the verdict makes no sense"
-        );
-        return Err(Failure::internal());
+        return Err(lie);
     }
     let octets = fields.iter().map(|field| field.len() + 2).sum();
     let mut lines = Vec::with_capacity(octets);

@@ -3,11 +3,13 @@
 //! Counters are atomics that their owners touch without waiting for anybody; a
 //! ledger lives on from generation to generation.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub struct Ledger {
     memory: AtomicU64,
     peak_memory: AtomicU64,
     host_call_octets: AtomicU64,
+    /// Places for work that is slow by design: hashes of passwords.
+    slow_work: Arc<Semaphore>,
 }
 
 /// What a ledger says at one moment.
@@ -120,6 +124,7 @@ impl Ledger {
             memory: AtomicU64::default(),
             peak_memory: AtomicU64::default(),
             host_call_octets: AtomicU64::default(),
+            slow_work: Arc::new(Semaphore::new(processors())),
         })
     }
 
@@ -246,6 +251,11 @@ impl InstanceEntry {
         }
     }
 
+    /// Its tenant's places for work that is slow by design.
+    pub fn slow_work(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.ledger.slow_work)
+    }
+
     /// Octets crossed the border, one way or the other.
     pub fn carried(&self, octets: usize) {
         add(&self.ledger.host_call_octets, octets as u64);
@@ -258,6 +268,13 @@ impl Drop for InstanceEntry {
         ledger.memory.fetch_sub(self.memory, Ordering::Relaxed);
         ledger.instances.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// How much slow work one tenant may have under way or in the queue: it can use
+/// all processors, and whoever comes after it waits for one piece to be done, not
+/// for all that this tenant wants.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get)
 }
 
 fn add(counter: &AtomicU64, more: u64) {

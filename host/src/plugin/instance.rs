@@ -17,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{debug, error};
 use wasmtime::component::{Instance as GuestInstance, ResourceTable};
-use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
+use wasmtime::{CallHook, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use super::breaker::Pass;
@@ -30,8 +30,12 @@ use super::{Plugin, grants};
 use crate::backend::Failure;
 use crate::metrics::{CallFailure, Ledger};
 
-/// Octets that a guest may hand over in one call: listings, names, content.
-const HOST_CALL: usize = 64 << 20;
+/// Octets that a guest may answer one call with: listings, names, content.
+const ANSWER: usize = 64 << 20;
+/// Octets that it may hand over when it calls the host: a log line, a piece of a
+/// file. Copied and checked at once on the event loop, and not with the guest's
+/// CPU time, so it is not much.
+const ARGUMENTS: usize = 2 << 20;
 /// Component-model handles that one instance may hold.
 const HANDLES: usize = 10_000;
 /// Host resources (open files, streams, messages) that one instance may hold.
@@ -190,7 +194,6 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
     state.limits.begin_call(plugin.limits.cpu_time);
     state.http.begin_call(&plugin.limits);
     store.set_epoch_deadline(1);
-    store.set_hostcall_fuel(HOST_CALL);
 }
 
 impl Whose {
@@ -257,6 +260,10 @@ impl Whose {
         store.set_max_component_handles(HANDLES);
         store.call_hook(|mut context, hook| {
             context.data_mut().limits.crossing(hook.exiting_host());
+            context.set_hostcall_fuel(match hook {
+                CallHook::CallingHost => ARGUMENTS,
+                _ => ANSWER,
+            });
             Ok(())
         });
         store.epoch_deadline_callback(|context| {

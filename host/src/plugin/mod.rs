@@ -15,6 +15,7 @@ mod config_store;
 mod convert;
 mod engine;
 mod files;
+mod filesystem;
 mod filter;
 mod grants;
 mod http;
@@ -60,6 +61,9 @@ use catalog::{Catalog, Compiled};
 use instance::Instance;
 use listings::Listings;
 use trust::Signed;
+
+/// Problems that a plugin may find in its settings; the rest is left out.
+const COMPLAINTS: usize = 100;
 
 /// Why the runtime cannot start.
 #[derive(Debug, Error)]
@@ -306,7 +310,12 @@ impl Plugin {
                 })
             })
             .await?;
-        Ok(validated.err().unwrap_or_default())
+        let complaints = validated.err().unwrap_or_default();
+        Ok(complaints
+            .into_iter()
+            .take(COMPLAINTS)
+            .map(convert::words)
+            .collect())
     }
 
     fn missing(&self, role: Role) -> MissingRole {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use restante_pop3::Decoy;
+use tokio::sync::Semaphore;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -107,6 +108,11 @@ impl Limits {
         self.entry.carried(octets);
     }
 
+    /// The tenant's places for work that is slow by design.
+    pub(super) fn slow_work(&self) -> Arc<Semaphore> {
+        self.entry.slow_work()
+    }
+
     /// The border between guest and host is crossed, one way or the other.
     pub(super) fn crossing(&mut self, into_guest: bool) {
         let now = Instant::now();
@@ -171,6 +177,17 @@ impl ResourceLimiter for Limits {
             self.reached = Some("table limit reached");
         }
         Ok(fits)
+    }
+
+    // The pool's own bounds, of one table and one memory, say no without asking.
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.reached = Some("table limit reached");
+        Ok(())
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.reached = Some("memory limit reached");
+        Ok(())
     }
 
     fn instances(&self) -> usize {

@@ -31,6 +31,10 @@ struct Spans(Vec<Span>);
 
 #[async_trait]
 impl Selector for Spans {
+    fn name(&self) -> &str {
+        "spans"
+    }
+
     async fn select(
         &self,
         _connection: &Arc<Connection>,
@@ -52,6 +56,10 @@ struct Verdicter {
 
 #[async_trait]
 impl Filter for Verdicter {
+    fn name(&self) -> &str {
+        "verdicter"
+    }
+
     fn identity(&self) -> &str {
         self.identity
     }
@@ -337,6 +345,10 @@ struct Reads {
 
 #[async_trait]
 impl Filter for Reads {
+    fn name(&self) -> &str {
+        "reads"
+    }
+
     fn identity(&self) -> &str {
         "reads"
     }
