@@ -99,6 +99,9 @@ pub async fn build(
     }
     let tls = builder.tls(config);
     if builder.problems.is_empty() {
+        for tenant in tenants.iter() {
+            tenant.ledger.share().set(&tenant.limits.share);
+        }
         Ok(Serving {
             tenants,
             tls,

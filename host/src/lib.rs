@@ -26,6 +26,7 @@ pub mod plugin;
 pub mod policy;
 pub mod proxy;
 pub mod sessions;
+pub mod share;
 pub mod shutdown;
 pub mod signature;
 pub mod template;

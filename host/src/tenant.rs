@@ -451,6 +451,7 @@ mod tests {
             limits: TenantLimits {
                 sessions,
                 sessions_per_user: 2,
+                ..TenantLimits::default()
             },
             ..Tenant::new(name, authenticators, memory)
         })

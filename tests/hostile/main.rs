@@ -14,4 +14,5 @@ mod listing;
 mod output;
 mod paths;
 mod secrets;
+mod shares;
 mod words;

@@ -275,7 +275,7 @@ impl Plugin {
                 ..Accepts::PASSWORD
             });
         };
-        let mut instance = Instance::new(self, ledger, None).await?;
+        let mut instance = Instance::for_operator(self, ledger).await?;
         let kinds = instance
             .call("accepts.accepts", |store, guest| {
                 Box::pin(async move {
@@ -301,7 +301,7 @@ impl Plugin {
         let Some(functions) = self.compiled.roles.settings.clone() else {
             return Ok(Vec::new());
         };
-        let mut instance = Instance::new(self, ledger, None).await?;
+        let mut instance = Instance::for_operator(self, ledger).await?;
         let validated = instance
             .call("settings.validate", |store, guest| {
                 Box::pin(async move {

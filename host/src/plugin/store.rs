@@ -209,6 +209,7 @@ impl PluginMaildrop {
             })
             .await?
             .map_err(Failure::from)?;
+        awake.instance.carried(weight(&told));
         checked(told).map_err(|lie| awake.instance.lie("store.listing", lie))
     }
 
@@ -397,6 +398,13 @@ impl Drop for PluginReader {
             .unwrap_or_else(PoisonError::into_inner);
         done.push((self.number, self.reader));
     }
+}
+
+/// Octets of a listing as it crossed the border.
+fn weight(told: &wit::Listing) -> usize {
+    let texts = told.unique_ids.iter().chain(&told.names);
+    let numbers = told.octets.len() + told.received.len();
+    texts.map(String::len).sum::<usize>() + 8 * numbers
 }
 
 /// Columns of one length, unique-ids that are some.
