@@ -147,6 +147,9 @@ pub async fn build(
             configured.default,
         );
     }
+    for tenant in tenants.iter() {
+        tenant.ledger.share().set(&tenant.limits.share);
+    }
     let serving = Serving {
         tenants,
         tls,

@@ -440,6 +440,18 @@ impl Tenants {
             .or(self.default.as_ref())
     }
 
+    /// Whose client this is before it says who it is: the tenant of the server name,
+    /// or the default one where no user's domain leads to another.
+    pub fn certain(&self, server_name: Option<&str>) -> Option<&Arc<Tenant>> {
+        self.of_server_name(server_name).or_else(|| {
+            let default = self.default.as_ref()?;
+            let mut by_domain = self.by_domain.values();
+            by_domain
+                .all(|tenant| Arc::ptr_eq(tenant, default))
+                .then_some(default)
+        })
+    }
+
     /// The tenant that a server name alone leads to.
     fn of_server_name(&self, server_name: Option<&str>) -> Option<&Arc<Tenant>> {
         server_name.and_then(|name| self.by_server_name.find(name))
@@ -467,6 +479,7 @@ mod tests {
             limits: TenantLimits {
                 sessions,
                 sessions_per_user: 2,
+                ..TenantLimits::default()
             },
             ..Tenant::new(name, authenticators, memory)
         })

@@ -82,10 +82,8 @@ impl View {
             return Err(Failure::internal());
         }
         let mut draft = Draft::new(entries);
-        for (index, selector) in tenant.selectors.iter().enumerate() {
-            draft
-                .select(&**selector, index, connection, account)
-                .await?;
+        for selector in &tenant.selectors {
+            draft.select(&**selector, connection, account).await?;
         }
         for filter in &tenant.filters {
             draft
@@ -160,13 +158,18 @@ impl Draft {
     async fn select(
         &mut self,
         selector: &dyn Selector,
-        index: usize,
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<(), Failure> {
         let spans = selector.select(connection, account, &self.entries).await?;
         if let Some(lie) = lie_about_spans(&spans, self.entries.listing.len()) {
-            warn!(role = "selector", index, lie, "the answer makes no sense");
+            warn!(
+                plugin = selector.name(),
+                tenant = connection.tenant,
+                role = "selector",
+                lie,
+                "the answer makes no sense"
+            );
             return Err(Failure::internal());
         }
         for span in spans {
@@ -202,7 +205,20 @@ impl Draft {
             // A hundred thousand quick answers are one long hold on the thread.
             consume_budget().await;
             let verdict = screener.screen(Arc::new(message)).await?;
-            round.put(position, checked(verdict, filter, &listing, position)?);
+            match checked(verdict) {
+                Ok(verdict) => round.put(position, verdict),
+                Err(lie) => {
+                    warn!(
+                        plugin = filter.name(),
+                        tenant = connection.tenant,
+                        role = "filter",
+                        unique_id = listing.unique_id(position),
+                        lie,
+                        "the verdict makes no sense"
+                    );
+                    return Err(Failure::internal());
+                }
+            }
             asked += 1;
         }
         if asked > 0 {
@@ -290,12 +306,8 @@ pub(crate) fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'stati
     None
 }
 
-fn checked(
-    verdict: Verdict,
-    filter: &dyn Filter,
-    listing: &Listing,
-    position: usize,
-) -> Result<Remembered, Failure> {
+/// What is wrong with a verdict, or the verdict.
+fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
     let fields = match verdict {
         Verdict::Show => return Ok(Remembered::Show),
         Verdict::Hide => return Ok(Remembered::Hide),
@@ -303,14 +315,7 @@ fn checked(
         Verdict::Annotate(fields) => fields,
     };
     if let Some(lie) = lie_about_annotation(&fields) {
-        warn!(
-            role = "filter",
-            filter = filter.identity(),
-            unique_id = listing.unique_id(position),
-            lie,
-            "the verdict makes no sense"
-        );
-        return Err(Failure::internal());
+        return Err(lie);
     }
     let octets = fields.iter().map(|field| field.len() + 2).sum();
     let mut lines = Vec::with_capacity(octets);

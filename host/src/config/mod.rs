@@ -585,6 +585,24 @@ pub struct TenantLimits {
     pub sessions: usize,
     /// Sessions that are logged in, one user.
     pub sessions_per_user: usize,
+    /// What its logins and plugins may use.
+    pub share: ShareLimits,
+}
+
+/// Those of `[tenant.NAME.limits]` that bound what logins and plugins use. None:
+/// as much as the server has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShareLimits {
+    /// Logins in a minute, failed ones too.
+    pub logins_a_minute: Option<u32>,
+    /// Live instances of plugins.
+    pub instances: Option<u32>,
+    /// Octets of linear memory of all of them.
+    pub guest_memory: Option<u64>,
+    /// Guests' own computing in a minute.
+    pub guest_cpu_a_minute: Option<Duration>,
+    /// Octets of mail, files and listings between guests and host in a minute.
+    pub host_call_octets_a_minute: Option<u64>,
 }
 
 impl Tenant {
@@ -611,6 +629,7 @@ impl Default for TenantLimits {
         TenantLimits {
             sessions: 1000,
             sessions_per_user: 10,
+            share: ShareLimits::default(),
         }
     }
 }

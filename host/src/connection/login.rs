@@ -107,6 +107,7 @@ enum Why {
     TurnedOff,
     TooManySessions,
     TooManyOfThisUser,
+    TooManyLogins,
     Unknown,
     Rejected,
     InUse,
@@ -193,6 +194,9 @@ where
         acting_as: Option<&str>,
         hash: ScramHash,
     ) -> Result<Result<ScramKeys, Refused>, End> {
+        if let Err(refused) = Refused::unless_within_rate(tenant) {
+            return Ok(Err(refused));
+        }
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
         }
@@ -273,6 +277,9 @@ where
         tenant: &Arc<Tenant>,
         credentials: &Credentials,
     ) -> Result<Answer, End> {
+        if let Err(refused) = Refused::unless_within_rate(tenant) {
+            return Ok(Err(refused));
+        }
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
         }
@@ -380,7 +387,10 @@ where
     /// What a refused login was, as far as guessing goes. The same password or
     /// token again is no other guess.
     fn guess(&self, why: &Why, credentials: &Credentials) -> Guess {
-        if matches!(why, Why::InTheClear | Why::TurnedOff | Why::NotAdmitted) {
+        if matches!(
+            why,
+            Why::InTheClear | Why::TurnedOff | Why::NotAdmitted | Why::TooManyLogins
+        ) {
             return Guess::Untried;
         }
         let user = credentials.user().unwrap_or_default();
@@ -551,6 +561,20 @@ impl Refused {
         }
     }
 
+    /// Counts a login, where its tenant may have one more now.
+    fn unless_within_rate(tenant: &Tenant) -> Result<(), Self> {
+        tenant.ledger.share().log_in().map_err(|limit| {
+            tenant.ledger.share().complain(&tenant.name, limit);
+            Refused {
+                refusal: Refusal::new(
+                    Some(ResponseCode::SysTemp),
+                    "too many logins, try again in a minute",
+                ),
+                why: Why::TooManyLogins,
+            }
+        })
+    }
+
     fn not_admitted(refusal: Refusal) -> Self {
         Refused {
             refusal,
@@ -615,9 +639,10 @@ impl Why {
             Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
             Why::NotAdmitted => LoginResult::NotAdmitted,
             Why::InTheClear | Why::TurnedOff => LoginResult::NotAllowed,
-            Why::TooManySessions | Why::TooManyOfThisUser | Why::Failed(Failure::LoginDelay(_)) => {
-                LoginResult::Limited
-            }
+            Why::TooManySessions
+            | Why::TooManyOfThisUser
+            | Why::TooManyLogins
+            | Why::Failed(Failure::LoginDelay(_)) => LoginResult::Limited,
             Why::InUse => LoginResult::InUse,
             Why::Failed(_) => LoginResult::Failed,
         }
@@ -632,6 +657,7 @@ impl fmt::Display for Why {
             Why::InTheClear => out.write_str("plaintext login without TLS"),
             Why::TurnedOff => out.write_str("the tenant has not turned this digest on"),
             Why::TooManySessions => out.write_str("the tenant has too many sessions"),
+            Why::TooManyLogins => out.write_str("the tenant has too many logins"),
             Why::TooManyOfThisUser => out.write_str("the user has too many sessions"),
             Why::Unknown => out.write_str("unknown user"),
             Why::Rejected => out.write_str("wrong credentials"),

@@ -8,9 +8,13 @@ use lru::LruCache;
 
 use crate::backend::{Account, Entries};
 
-/// Messages whose listings are remembered, over all maildrops; about 150
-/// octets each.
+/// Messages whose listings are remembered, over all maildrops; about
+/// [`MESSAGE_OCTETS`] each.
 const MESSAGES: usize = 2_000_000;
+
+/// Octets of text that count as one message: a guest chooses how long its names
+/// and its stamp are.
+const MESSAGE_OCTETS: usize = 150;
 
 /// What a listing depends on beside the stamp. The account is there whole: a
 /// store may tell two accounts on one maildrop different things.
@@ -100,15 +104,15 @@ impl Listings {
     pub(super) fn remember(&self, key: Key, stamp: String, listed: Arc<Listed>) {
         let mut inner = self.lock();
         // One message at least, so that empty maildrops are bounded too.
-        inner.messages += weight(&listed);
-        if let Some((_, (_, old))) = inner.listings.push(key, (stamp, listed)) {
-            inner.messages -= weight(&old);
+        inner.messages += weight(&key, &stamp, &listed);
+        if let Some((key, (stamp, old))) = inner.listings.push(key, (stamp, listed)) {
+            inner.messages -= weight(&key, &stamp, &old);
         }
         while inner.messages > MESSAGES {
-            let Some((_, (_, old))) = inner.listings.pop_lru() else {
+            let Some((key, (stamp, old))) = inner.listings.pop_lru() else {
                 break;
             };
-            inner.messages -= weight(&old);
+            inner.messages -= weight(&key, &stamp, &old);
         }
     }
 
@@ -118,8 +122,15 @@ impl Listings {
     }
 }
 
-fn weight(listed: &Listed) -> usize {
-    listed.entries.listing.len().max(1)
+fn weight(key: &Key, stamp: &str, listed: &Listed) -> usize {
+    let names = listed.names.as_ref().map_or(0, |names| names.text.len());
+    let octets = names + stamp.len() + key.account.octets();
+    listed
+        .entries
+        .listing
+        .len()
+        .max(octets / MESSAGE_OCTETS)
+        .max(1)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod config_store;
 mod convert;
 mod engine;
 mod files;
+mod filesystem;
 mod filter;
 mod grants;
 mod http;
@@ -61,6 +62,9 @@ use catalog::{Catalog, Compiled};
 use instance::Instance;
 use listings::Listings;
 use trust::Signed;
+
+/// Problems that a plugin may find in its settings; the rest is left out.
+const COMPLAINTS: usize = 100;
 
 /// Why the runtime cannot start.
 #[derive(Debug, Error)]
@@ -312,7 +316,7 @@ impl Plugin {
                 ..Accepts::PASSWORD
             });
         };
-        let mut instance = Instance::new(self, ledger, None).await?;
+        let mut instance = Instance::for_operator(self, ledger).await?;
         let kinds = instance
             .call("accepts.accepts", |store, guest| {
                 Box::pin(async move {
@@ -338,7 +342,7 @@ impl Plugin {
         let Some(functions) = self.compiled.roles.settings.clone() else {
             return Ok(Vec::new());
         };
-        let mut instance = Instance::new(self, ledger, None).await?;
+        let mut instance = Instance::for_operator(self, ledger).await?;
         let validated = instance
             .call("settings.validate", |store, guest| {
                 Box::pin(async move {
@@ -347,7 +351,12 @@ impl Plugin {
                 })
             })
             .await?;
-        Ok(validated.err().unwrap_or_default())
+        let complaints = validated.err().unwrap_or_default();
+        Ok(complaints
+            .into_iter()
+            .take(COMPLAINTS)
+            .map(convert::words)
+            .collect())
     }
 
     fn missing(&self, role: Role) -> MissingRole {

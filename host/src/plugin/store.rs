@@ -21,6 +21,9 @@ use crate::backend::{
 use crate::cached;
 use crate::metrics::Ledger;
 
+/// Octets of a stamp: it is remembered with the listing.
+const STAMP: usize = 4096;
+
 pub(super) struct PluginStore {
     pub(super) plugin: Arc<Plugin>,
     pub(super) functions: wit::GuestIndices,
@@ -179,13 +182,20 @@ impl PluginMaildrop {
     async fn stamp(&mut self) -> Result<Option<String>, Failure> {
         let mut awake = self.awake().await?;
         let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
-        awake
+        let stamp = awake
             .instance
             .call("store.stamp", |store, _| {
                 Box::pin(async move { functions.maildrop().call_stamp(store, maildrop).await })
             })
             .await?
-            .map_err(Failure::from)
+            .map_err(Failure::from)?;
+        match stamp.as_ref().map_or(0, String::len) {
+            octets if octets > STAMP => {
+                let what = format!("a stamp of {octets} octets, more than {STAMP}");
+                Err(awake.instance.lie("store.stamp", what))
+            }
+            _ => Ok(stamp),
+        }
     }
 
     /// The listing as the guest tells it, checked.
@@ -199,6 +209,7 @@ impl PluginMaildrop {
             })
             .await?
             .map_err(Failure::from)?;
+        awake.instance.carried(weight(&told));
         checked(told).map_err(|lie| awake.instance.lie("store.listing", lie))
     }
 
@@ -387,6 +398,13 @@ impl Drop for PluginReader {
             .unwrap_or_else(PoisonError::into_inner);
         done.push((self.number, self.reader));
     }
+}
+
+/// Octets of a listing as it crossed the border.
+fn weight(told: &wit::Listing) -> usize {
+    let texts = told.unique_ids.iter().chain(&told.names);
+    let numbers = told.octets.len() + told.received.len();
+    texts.map(String::len).sum::<usize>() + 8 * numbers
 }
 
 /// Columns of one length, unique-ids that are some.

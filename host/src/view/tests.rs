@@ -33,6 +33,10 @@ struct Spans(Vec<Span>);
 
 #[async_trait]
 impl Selector for Spans {
+    fn name(&self) -> &str {
+        "spans"
+    }
+
     async fn select(
         &self,
         _connection: &Arc<Connection>,
@@ -54,6 +58,10 @@ struct Verdicter {
 
 #[async_trait]
 impl Filter for Verdicter {
+    fn name(&self) -> &str {
+        "verdicter"
+    }
+
     fn identity(&self) -> &str {
         self.identity
     }
@@ -344,6 +352,10 @@ struct Reads {
 
 #[async_trait]
 impl Filter for Reads {
+    fn name(&self) -> &str {
+        "reads"
+    }
+
     fn identity(&self) -> &str {
         "reads"
     }
