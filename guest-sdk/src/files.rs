@@ -11,7 +11,7 @@
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-pub use crate::bindings::host::restante::plugin::files::{Chunk, Entry, Kind, Status};
+pub use crate::bindings::host::restante::plugin::files::{Chunk, Entry, Kind, Status, Weight};
 
 /// Octets that [`Reader`] asks for at once: as many as [`read`] hands over.
 const PIECE_OCTETS: u32 = 1 << 20;
@@ -41,12 +41,14 @@ pub fn scan(directory: &str) -> Result<Vec<Entry>, String> {
     crate::testing::scan(directory)
 }
 
-/// The octets of a message file as RFC 1939 counts them: every line end is
-/// CRLF, byte-stuffing is not counted. The path is below [`root`].
+/// The octets of a message file as RFC 1939 counts them (every line end is
+/// CRLF, byte-stuffing is not counted), and those of its surrogate for clients
+/// that have not said UTF8 (see [`Listing::surrogate`](crate::store::Listing::surrogate)).
+/// The path is below [`root`].
 ///
 /// # Errors
 /// What the operating system said.
-pub fn measure(path: &str) -> Result<u64, String> {
+pub fn measure(path: &str) -> Result<Weight, String> {
     #[cfg(target_family = "wasm")]
     {
         crate::bindings::host::restante::plugin::files::measure(path)

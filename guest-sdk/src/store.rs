@@ -71,6 +71,7 @@ pub struct Listing {
     octets: Vec<u64>,
     received: Vec<u64>,
     names: Vec<String>,
+    surrogates: Vec<(u32, u64)>,
 }
 
 impl Listing {
@@ -81,6 +82,7 @@ impl Listing {
             octets: Vec::with_capacity(messages),
             received: Vec::with_capacity(messages),
             names: Vec::with_capacity(messages),
+            surrogates: Vec::new(),
         }
     }
 
@@ -104,6 +106,21 @@ impl Listing {
         self.octets.push(octets);
         self.received.push(received);
         self.names.push(name.into());
+    }
+
+    /// The message that was pushed last has UTF-8 in a header, and its surrogate
+    /// has so many octets: what [`files::measure`](crate::files::measure) says.
+    /// LIST says them to a client that has not said UTF8 (RFC 6856 section 2.1).
+    /// To the host they matter only if they are not the message's own.
+    pub fn surrogate(&mut self, octets: u64) {
+        let Some(last) = self.len().checked_sub(1) else {
+            return;
+        };
+        // A listing with more messages than that does not leave the component.
+        let position = u32::try_from(last).unwrap_or(u32::MAX);
+        if self.octets[last] != octets {
+            self.surrogates.push((position, octets));
+        }
     }
 
     /// How many messages there are.
@@ -135,6 +152,12 @@ impl Listing {
     pub fn names(&self) -> &[String] {
         &self.names
     }
+
+    /// Position, from 0, and octets of the surrogates that have other octets than
+    /// their messages.
+    pub fn surrogates(&self) -> &[(u32, u64)] {
+        &self.surrogates
+    }
 }
 
 impl From<Listing> for raw::Listing {
@@ -144,6 +167,11 @@ impl From<Listing> for raw::Listing {
             octets: listing.octets,
             received: listing.received,
             names: listing.names,
+            surrogates: listing
+                .surrogates
+                .into_iter()
+                .map(|(position, octets)| raw::Surrogate { position, octets })
+                .collect(),
         }
     }
 }

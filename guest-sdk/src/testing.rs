@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::files::{Chunk, Entry, Kind, Status};
+use crate::files::{Chunk, Entry, Kind, Status, Weight};
 #[cfg(feature = "http")]
 use crate::http;
 
@@ -99,9 +99,18 @@ pub(crate) fn scan(directory: &str) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-pub(crate) fn measure(path: &str) -> Result<u64, String> {
+/// A host's surrogates are another matter; what counts here is that there are
+/// two sizes where a header is beyond ASCII.
+pub(crate) fn measure(path: &str) -> Result<Weight, String> {
     let raw = fs::read(maildrop().join(path)).map_err(|error| error.to_string())?;
-    Ok(with_crlf(&raw).len() as u64)
+    let wire = with_crlf(&raw);
+    let blank = wire.windows(4).position(|end| end == b"\r\n\r\n");
+    let header = &wire[..blank.unwrap_or(wire.len())];
+    let beyond_ascii = header.iter().filter(|octet| !octet.is_ascii()).count();
+    Ok(Weight {
+        octets: wire.len() as u64,
+        surrogate: (wire.len() + beyond_ascii) as u64,
+    })
 }
 
 pub(crate) fn stat(path: &str) -> Result<Option<Status>, String> {

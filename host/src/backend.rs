@@ -334,6 +334,9 @@ pub trait Maildrop: Send {
 pub struct Entries {
     /// Unique-ids and octets.
     pub listing: Arc<Listing>,
+    /// The same with the octets that a client gets that has not said UTF8, as far
+    /// as the store knows them (RFC 6856 section 2.1).
+    pub surrogates: Arc<Listing>,
     /// Seconds since the Unix epoch, one for each message; 0: not known.
     pub received: Vec<u64>,
 }

@@ -257,6 +257,7 @@ impl Builder {
         Some(Tenant {
             selectors,
             filters,
+            filter_failure: tenant.filter_failure,
             admissions,
             plaintext_login: tenant.plaintext_login,
             policy: Policy::new(tenant),

@@ -15,6 +15,7 @@ pub mod content;
 pub mod decoy;
 pub mod door;
 pub mod generation;
+pub mod kit;
 pub mod listener;
 pub mod lock;
 pub mod memory;

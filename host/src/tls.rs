@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio_rustls::rustls;
 
@@ -183,20 +184,36 @@ pub struct SelfSigned {
     pub key_pem: Zeroizing<String>,
 }
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a certificate of our own is valid.
+const OWN_CERTIFICATE_DAYS: u32 = 180;
+
 /// Makes a key and a certificate for localhost, 127.0.0.1 and ::1.
 ///
 /// # Errors
 /// When the cryptographic library fails.
 pub fn self_signed() -> Result<SelfSigned, TlsError> {
     let crypto = |error: &dyn fmt::Display| TlsError::Crypto(error.to_string());
-    let made = rcgen::generate_simple_self_signed(OWN_NAMES.map(String::from))
+    let mut params = rcgen::CertificateParams::new(OWN_NAMES.map(String::from))
         .map_err(|error| crypto(&error))?;
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "Restante demo");
+    // Clients' clocks may be behind.
+    params.not_before = (SystemTime::now() - DAY).into();
+    params.not_after = (SystemTime::now() + OWN_CERTIFICATE_DAYS * DAY).into();
+    let signing_key = rcgen::KeyPair::generate().map_err(|error| crypto(&error))?;
+    let certificate = params
+        .self_signed(&signing_key)
+        .map_err(|error| crypto(&error))?;
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
     let signing = aws_lc_rs::default_provider()
         .key_provider
         .load_private_key(key.into())
         .map_err(|error| crypto(&error))?;
-    let chain = vec![made.cert.der().clone()];
+    let chain = vec![certificate.der().clone()];
     let certificates = Arc::new(Certificates {
         default: Some(Arc::new(CertifiedKey::new(chain, signing))),
         ..Certificates::default()
@@ -204,8 +221,8 @@ pub fn self_signed() -> Result<SelfSigned, TlsError> {
     let config = server_config(&certificates, Arc::new(NoClientAuth))?;
     Ok(SelfSigned {
         contexts: Arc::new(Contexts::shared(config)),
-        certificate_pem: made.cert.pem(),
-        key_pem: Zeroizing::new(made.signing_key.serialize_pem()),
+        certificate_pem: certificate.pem(),
+        key_pem: Zeroizing::new(signing_key.serialize_pem()),
     })
 }
 
@@ -251,6 +268,21 @@ mod tests {
         assert_eq!(context.config.alpn_protocols, [ALPN]);
         assert!(context.config.ignore_client_order);
         assert_eq!(context.asks_for, None);
+    }
+
+    #[test]
+    fn tickets_are_kept_with_the_client_under_keys_that_change() {
+        let [one, other] = [(); 2].map(|()| self_signed().expect("a certificate can be made"));
+        let ticketer = |made: &SelfSigned| made.contexts.find(None).config.ticketer.clone();
+        let (one, other) = (ticketer(&one), ticketer(&other));
+        assert!(one.enabled());
+        // RFC 8446 section 4.6.1: seven days at most; a key makes tickets for half
+        // of the time that it opens them.
+        assert!((1..=24 * 60 * 60).contains(&one.lifetime()));
+        let ticket = one.encrypt(b"a session").expect("a ticket");
+        assert_eq!(one.decrypt(&ticket).as_deref(), Some(&b"a session"[..]));
+        assert_eq!(other.decrypt(&ticket), None);
+        assert_ne!(one.encrypt(b"a session"), Some(ticket));
     }
 
     /// The certificate that a client is shown who asks for `name`, from a

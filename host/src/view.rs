@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use crate::backend::{
     Account, Connection, Entries, Failure, Filter, Maildrop, Screener, Selector, Span, Verdict,
 };
+use crate::config::FilterFailure;
 use crate::tenant::Tenant;
 
 use message::StoredMessage;
@@ -32,8 +33,21 @@ pub const ANNOTATION_FIELDS: usize = 32;
 /// Octets of one such field, its line end not counted (RFC 5322 section 2.1.1).
 pub const ANNOTATION_FIELD_OCTETS: usize = 998;
 
+/// How many times one filter may fail in one login, until it is not asked about the
+/// rest: each failure may take as long as a call may.
+const FILTER_FAILURES: u32 = 3;
+
 /// A session's maildrop, shared with the messages that its filters look at.
 pub type OpenMaildrop = Arc<Mutex<Box<dyn Maildrop>>>;
+
+/// Which octets a view lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Octets {
+    /// Of each message as it is stored.
+    Stored,
+    /// Of the surrogate, where a message needs one and the store knows it.
+    Surrogates,
+}
 
 /// A maildrop as its client sees it. Fixed for the length of the session.
 #[derive(Debug)]
@@ -59,6 +73,7 @@ impl View {
         account: &Account,
         maildrop: &OpenMaildrop,
         verdicts: &Verdicts,
+        octets: Octets,
     ) -> Result<View, Failure> {
         let entries = maildrop.lock().await.listing().await?;
         let messages = entries.listing.len();
@@ -75,12 +90,16 @@ impl View {
         for selector in &tenant.selectors {
             draft.select(&**selector, connection, account).await?;
         }
+        let asking = Asking {
+            connection,
+            account,
+            maildrop,
+            on_failure: tenant.filter_failure,
+        };
         for filter in &tenant.filters {
-            draft
-                .filter(&**filter, connection, account, maildrop, verdicts)
-                .await?;
+            draft.filter(&**filter, &asking, verdicts).await?;
         }
-        draft.finish()
+        draft.finish(octets)
     }
 
     /// What the session shows.
@@ -102,11 +121,25 @@ impl View {
         self.entries.received[self.store_position(visible)]
     }
 
+    /// What the message at this visible position weighs as it is stored, and
+    /// without the header fields of filters.
+    pub fn stored_octets(&self, visible: usize) -> u64 {
+        self.entries.listing.octets(self.store_position(visible))
+    }
+
     /// The header fields that go in front of the message at this visible
     /// position, each with its CRLF. Its octets in the listing include them.
     pub fn annotation(&self, visible: usize) -> &[u8] {
         self.annotations.get(&visible).map_or(&[], Vec::as_slice)
     }
+}
+
+/// For whom filters are asked.
+struct Asking<'a> {
+    connection: &'a Arc<Connection>,
+    account: &'a Account,
+    maildrop: &'a OpenMaildrop,
+    on_failure: FilterFailure,
 }
 
 /// A view in the making. Positions are the store's.
@@ -166,50 +199,86 @@ impl Draft {
     async fn filter(
         &mut self,
         filter: &dyn Filter,
-        connection: &Arc<Connection>,
-        account: &Account,
-        maildrop: &OpenMaildrop,
+        asking: &Asking<'_>,
         verdicts: &Verdicts,
     ) -> Result<(), Failure> {
         let listing = Arc::clone(&self.entries.listing);
-        let mut round = verdicts.begin(filter.identity(), &connection.tenant, account, &listing);
+        let tenant = &asking.connection.tenant;
+        let mut round = verdicts.begin(filter.identity(), tenant, asking.account, &listing);
         let mut screener: Option<Box<dyn Screener>> = None;
         let mut asked: usize = 0;
+        let mut failures = 0;
+        // Messages that it had no word for. They are asked about at the next login.
+        let mut undecided: Vec<usize> = Vec::new();
         for position in (0..listing.len()).filter(|&position| !self.is_hidden(position)) {
             if round.get(position).is_some() {
                 continue;
             }
-            if screener.is_none() {
-                screener = Some(filter.screener(connection, account).await?);
-            }
-            let Some(screener) = screener.as_mut() else {
+            if failures == FILTER_FAILURES {
+                undecided.push(position);
                 continue;
-            };
-            let message = StoredMessage::new(maildrop, &self.entries, position);
+            }
             // A hundred thousand quick answers are one long hold on the thread.
             consume_budget().await;
-            let verdict = screener.screen(Arc::new(message)).await?;
-            match checked(verdict) {
+            asked += 1;
+            match self.screen(filter, &mut screener, asking, position).await {
                 Ok(verdict) => round.put(position, verdict),
-                Err(lie) => {
-                    warn!(
-                        plugin = filter.name(),
-                        tenant = connection.tenant,
-                        role = "filter",
-                        unique_id = listing.unique_id(position),
-                        lie,
-                        "the verdict makes no sense"
-                    );
-                    return Err(Failure::internal());
+                Err(failure) if asking.on_failure == FilterFailure::Refuse => return Err(failure),
+                Err(_) => {
+                    // Whatever it was, this one is not relied on any more.
+                    screener = None;
+                    failures += 1;
+                    undecided.push(position);
                 }
             }
-            asked += 1;
         }
         if asked > 0 {
             debug!(role = "filter", asked, "messages screened");
         }
         self.apply(&round);
+        if !undecided.is_empty() {
+            let hidden = asking.on_failure == FilterFailure::Hide;
+            warn!(
+                plugin = filter.name(),
+                tenant,
+                role = "filter",
+                failures,
+                hidden,
+                messages = undecided.len(),
+                "the filter failed: filter-failure decides on these messages"
+            );
+            for position in undecided.into_iter().filter(|_| hidden) {
+                self.hide(position..position + 1);
+            }
+        }
         Ok(())
+    }
+
+    /// What the filter says of one message.
+    async fn screen(
+        &self,
+        filter: &dyn Filter,
+        screener: &mut Option<Box<dyn Screener>>,
+        asking: &Asking<'_>,
+        position: usize,
+    ) -> Result<Remembered, Failure> {
+        let screener = match screener {
+            Some(screener) => screener,
+            None => screener.insert(filter.screener(asking.connection, asking.account).await?),
+        };
+        let message = StoredMessage::new(asking.maildrop, &self.entries, position);
+        let verdict = screener.screen(Arc::new(message)).await?;
+        checked(verdict).map_err(|lie| {
+            warn!(
+                plugin = filter.name(),
+                tenant = asking.connection.tenant,
+                role = "filter",
+                unique_id = self.entries.listing.unique_id(position),
+                lie,
+                "the verdict makes no sense"
+            );
+            Failure::internal()
+        })
     }
 
     fn apply(&mut self, round: &Round<'_>) {
@@ -229,8 +298,11 @@ impl Draft {
         }
     }
 
-    fn finish(mut self) -> Result<View, Failure> {
-        let stored = &self.entries.listing;
+    fn finish(mut self, octets: Octets) -> Result<View, Failure> {
+        let stored = match octets {
+            Octets::Stored => &self.entries.listing,
+            Octets::Surrogates => &self.entries.surrogates,
+        };
         self.annotations
             .retain(|&position, _| !self.hidden.get(position).is_some_and(|&hidden| hidden));
         if self.hidden.is_empty() && self.annotations.is_empty() {
@@ -273,7 +345,7 @@ impl Draft {
 
 /// What is wrong with these spans: they must rise, not touch what came before,
 /// and lie within `messages`.
-fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
+pub(crate) fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
     let mut end = 0u64;
     for span in spans {
         if u64::from(span.start) < end {
@@ -295,12 +367,7 @@ fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
         Verdict::Annotate(fields) if fields.is_empty() => return Ok(Remembered::Show),
         Verdict::Annotate(fields) => fields,
     };
-    let lie = if fields.len() > ANNOTATION_FIELDS {
-        Some("too many header fields")
-    } else {
-        fields.iter().find_map(|field| lie_about_field(field))
-    };
-    if let Some(lie) = lie {
+    if let Some(lie) = lie_about_annotation(&fields) {
         return Err(lie);
     }
     let octets = fields.iter().map(|field| field.len() + 2).sum();
@@ -310,6 +377,14 @@ fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
         lines.extend_from_slice(b"\r\n");
     }
     Ok(Remembered::Annotate(lines.into()))
+}
+
+/// What is wrong with these header fields.
+pub(crate) fn lie_about_annotation(fields: &[String]) -> Option<&'static str> {
+    if fields.len() > ANNOTATION_FIELDS {
+        return Some("too many header fields");
+    }
+    fields.iter().find_map(|field| lie_about_field(field))
 }
 
 /// What keeps this from being one header field (RFC 5322 section 2.2). Octets

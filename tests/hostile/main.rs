@@ -9,6 +9,7 @@
 
 mod arena;
 mod computing;
+mod filters;
 mod hashing;
 mod listing;
 mod output;

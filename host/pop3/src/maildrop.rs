@@ -21,11 +21,33 @@ const MESSAGES: usize = u32::MAX as usize / UNIQUE_ID_OCTETS;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     octets: Vec<u64>,
-    /// All unique-ids, one behind the other.
-    ids: String,
-    /// Where each one ends in `ids`.
-    ends: Vec<u32>,
+    unique_ids: Arc<UniqueIds>,
     total_octets: u64,
+}
+
+/// Many short texts in one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct UniqueIds {
+    /// One behind the other.
+    text: String,
+    /// Where each one ends in `text`.
+    ends: Vec<u32>,
+}
+
+impl UniqueIds {
+    fn get(&self, position: usize) -> &str {
+        let start = match position {
+            0 => 0,
+            _ => self.ends[position - 1] as usize,
+        };
+        &self.text[start..self.ends[position] as usize]
+    }
+
+    /// The first that is another's as well.
+    fn duplicate(&self) -> Option<usize> {
+        let mut seen = HashSet::with_capacity(self.ends.len());
+        (0..self.ends.len()).find(|&position| !seen.insert(self.get(position)))
+    }
 }
 
 /// Why columns are no listing. Positions count from 0; the first offending one
@@ -90,63 +112,78 @@ impl Listing {
     {
         let messages = messages.into_iter();
         let expected = messages.size_hint().0.min(limit);
-        let mut listing = Listing {
-            octets: Vec::with_capacity(expected),
-            ids: String::new(),
+        let mut unique_ids = UniqueIds {
+            text: String::new(),
             ends: Vec::with_capacity(expected),
-            total_octets: 0,
         };
+        let mut octets = Vec::with_capacity(expected);
+        let mut total_octets = 0u64;
         let pushed = messages.map(Ok).try_for_each(|message| {
-            let (unique_id, octets) = message?;
-            listing.push(unique_id.as_ref(), octets, limit)
+            let (unique_id, weight) = message?;
+            let position = octets.len();
+            if position >= limit {
+                return Err(ListingError::TooMany { limit });
+            }
+            let unique_id = checked(unique_id.as_ref(), position)?;
+            total_octets = total_octets
+                .checked_add(weight)
+                .ok_or(ListingError::OctetsOverflow { position })?;
+            unique_ids.text.push_str(unique_id);
+            let end = u32::try_from(unique_ids.text.len());
+            unique_ids
+                .ends
+                .push(end.map_err(|_| ListingError::TooMany { limit })?);
+            octets.push(weight);
+            Ok(())
         });
         // A duplicate lies before whatever stopped the loop: it comes first.
-        listing.check_uniqueness()?;
-        pushed.map(|()| listing)
+        if let Some(position) = unique_ids.duplicate() {
+            return Err(ListingError::Duplicate { position });
+        }
+        pushed.map(|()| Listing {
+            octets,
+            unique_ids: Arc::new(unique_ids),
+            total_octets,
+        })
     }
 
-    fn push(&mut self, unique_id: &str, octets: u64, limit: usize) -> Result<(), ListingError> {
-        let position = self.len();
-        if position >= limit {
-            return Err(ListingError::TooMany { limit });
+    /// The same messages, some of which have other octets: by position, from 0.
+    /// The unique-ids are shared.
+    ///
+    /// # Errors
+    /// When all octets together do not fit a u64 any more.
+    ///
+    /// # Panics
+    /// When there is no such position.
+    pub fn with_octets(
+        &self,
+        others: impl IntoIterator<Item = (usize, u64)>,
+    ) -> Result<Self, ListingError> {
+        let mut octets = self.octets.clone();
+        for (position, weight) in others {
+            octets[position] = weight;
         }
-        if unique_id.is_empty() {
-            return Err(ListingError::Empty { position });
+        let mut total_octets = 0u64;
+        for (position, weight) in octets.iter().enumerate() {
+            total_octets = total_octets
+                .checked_add(*weight)
+                .ok_or(ListingError::OctetsOverflow { position })?;
         }
-        if unique_id.len() > UNIQUE_ID_OCTETS {
-            let octets = unique_id.len();
-            return Err(ListingError::TooLong { position, octets });
-        }
-        if let Some(octet) = unique_id.bytes().find(|octet| !octet.is_ascii_graphic()) {
-            return Err(ListingError::BadOctet { position, octet });
-        }
-        self.total_octets = self
-            .total_octets
-            .checked_add(octets)
-            .ok_or(ListingError::OctetsOverflow { position })?;
-        self.ids.push_str(unique_id);
-        let end = u32::try_from(self.ids.len()).map_err(|_| ListingError::TooMany { limit })?;
-        self.ends.push(end);
-        self.octets.push(octets);
-        Ok(())
-    }
-
-    fn check_uniqueness(&self) -> Result<(), ListingError> {
-        let mut seen = HashSet::with_capacity(self.len());
-        match (0..self.len()).find(|&position| !seen.insert(self.unique_id(position))) {
-            Some(position) => Err(ListingError::Duplicate { position }),
-            None => Ok(()),
-        }
+        Ok(Listing {
+            octets,
+            unique_ids: Arc::clone(&self.unique_ids),
+            total_octets,
+        })
     }
 
     /// How many messages there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.octets.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.octets.is_empty()
     }
 
     /// The unique-id of the message at `position`, from 0.
@@ -154,11 +191,7 @@ impl Listing {
     /// # Panics
     /// When there is no such position.
     pub fn unique_id(&self, position: usize) -> &str {
-        let start = match position {
-            0 => 0,
-            _ => self.ends[position - 1] as usize,
-        };
-        &self.ids[start..self.ends[position] as usize]
+        self.unique_ids.get(position)
     }
 
     /// The octets of the message at `position`, from 0, as RFC 1939 section 11
@@ -174,6 +207,20 @@ impl Listing {
     pub fn total_octets(&self) -> u64 {
         self.total_octets
     }
+}
+
+fn checked(unique_id: &str, position: usize) -> Result<&str, ListingError> {
+    if unique_id.is_empty() {
+        return Err(ListingError::Empty { position });
+    }
+    if unique_id.len() > UNIQUE_ID_OCTETS {
+        let octets = unique_id.len();
+        return Err(ListingError::TooLong { position, octets });
+    }
+    if let Some(octet) = unique_id.bytes().find(|octet| !octet.is_ascii_graphic()) {
+        return Err(ListingError::BadOctet { position, octet });
+    }
+    Ok(unique_id)
 }
 
 /// The number of a message that exists, and was not marked deleted when it was
@@ -401,6 +448,21 @@ mod tests {
         );
         assert_eq!(listing.total_octets(), 12);
         assert!(Listing::new::<_, &str>([]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn other_octets_for_the_same_messages() {
+        let listing = Listing::new([("a", 1), ("b", 2), ("c", 3)]).unwrap();
+        let other = listing.with_octets([(0, 10), (2, 30)]).unwrap();
+        assert_eq!(
+            [0, 1, 2].map(|position| (other.unique_id(position), other.octets(position))),
+            [("a", 10), ("b", 2), ("c", 30)]
+        );
+        assert_eq!((listing.total_octets(), other.total_octets()), (6, 42));
+        assert_eq!(
+            listing.with_octets([(1, u64::MAX)]),
+            Err(ListingError::OctetsOverflow { position: 1 })
+        );
     }
 
     #[test]

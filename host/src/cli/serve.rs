@@ -227,7 +227,7 @@ impl Reload for Generations {
 
 /// This program once more; in this process where the system does not say what
 /// program it is.
-fn compiler(limits: &ServerLimits) -> Compiler {
+pub(super) fn compiler(limits: &ServerLimits) -> Compiler {
     let limits = CompileLimits {
         time: limits.compile_time,
         memory: limits.compile_memory,

@@ -18,12 +18,13 @@ use tracing::{debug, error, info};
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, End};
 use crate::backend::{Account, Authenticator, Connection, Credentials, Denial, Failure};
+use crate::config::Utf8;
 use crate::lock::{Guard, Locks};
 use crate::metrics::{Ledger, LoginResult, SessionEntry};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
-use crate::view::{OpenMaildrop, Verdicts, View};
+use crate::view::{Octets, OpenMaildrop, Verdicts, View};
 
 /// Characters of a user name that are logged.
 const LOGGED_CHARACTERS: usize = 128;
@@ -220,11 +221,10 @@ where
         let answer = match proving.account {
             Some(account) => {
                 let tenant = proving.tenant;
-                let (connection, locks, verdicts) =
-                    (proving.connection, self.locks.clone(), &self.verdicts);
+                let (connection, at) = (proving.connection, self.desk());
                 let opening = async {
                     let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
-                    open(&tenant, &connection, account, permit, &locks, verdicts).await
+                    open(&tenant, &connection, account, permit, &at).await
                 };
                 self.wire.flush_while(opening).await?
             }
@@ -296,13 +296,25 @@ where
             _ => {}
         }
         let connection = self.connection(tenant);
-        let (locks, verdicts) = (self.locks.clone(), Arc::clone(&self.verdicts));
+        let at = self.desk();
         let asking = async {
             let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
             let account = authenticate(tenant, &connection, credentials).await?;
-            open(tenant, &connection, account, permit, &locks, &verdicts).await
+            open(tenant, &connection, account, permit, &at).await
         };
         self.wire.flush_while(asking).await
+    }
+
+    fn desk(&self) -> Desk {
+        let as_surrogates = self.serving.settings.utf8 == Utf8::Surrogate && !self.session.utf8();
+        Desk {
+            locks: self.locks.clone(),
+            verdicts: Arc::clone(&self.verdicts),
+            octets: match as_surrogates {
+                true => Octets::Surrogates,
+                false => Octets::Stored,
+            },
+        }
     }
 
     fn logged_in(&mut self, open: Open, account: &Account) -> Open {
@@ -440,14 +452,20 @@ enum Shown {
     Proof(String),
 }
 
+/// What a maildrop is opened with beside its tenant.
+struct Desk {
+    locks: Locks,
+    verdicts: Arc<Verdicts>,
+    octets: Octets,
+}
+
 /// The account's maildrop, locked and open.
 async fn open(
     tenant: &Arc<Tenant>,
     connection: &Arc<Connection>,
     account: Account,
     permit: SessionPermit,
-    locks: &Locks,
-    verdicts: &Verdicts,
+    at: &Desk,
 ) -> Answer {
     debug!(user = ?Name(&account.user), maildrop = ?Name(&account.maildrop), "authenticated");
     let policy = tenant.policy.of(&account);
@@ -458,10 +476,18 @@ async fn open(
         .user_permit(&account.user)
         .ok_or_else(Refused::too_many_of_this_user)?;
     let key = tenant.store.lock_key(connection, &account).await?;
-    let lock = locks.try_lock(&key).ok_or_else(Refused::in_use)?;
+    let lock = at.locks.try_lock(&key).ok_or_else(Refused::in_use)?;
     let maildrop = tenant.store.open(connection, &account).await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
-    let view = View::new(tenant, connection, &account, &maildrop, verdicts).await?;
+    let view = View::new(
+        tenant,
+        connection,
+        &account,
+        &maildrop,
+        &at.verdicts,
+        at.octets,
+    )
+    .await?;
     let open = Open {
         maildrop,
         view,

@@ -14,9 +14,9 @@ use std::time::UNIX_EPOCH;
 
 use cap_std::fs::{Dir, Metadata, MetadataExt};
 use cap_std::time::SystemTime;
-use restante_pop3::Measure;
+use restante_pop3::{Scales, Weight};
 
-use super::bindings::restante::plugin::files::{Chunk, Entry, Host, Kind, Status};
+use super::bindings::restante::plugin::files::{self as wit, Chunk, Entry, Host, Kind, Status};
 use super::grants::{Granted, MAILDROP, open_below};
 use super::state::State;
 use crate::cached;
@@ -40,7 +40,7 @@ impl Host for State {
         Ok(scanned.map_err(|error| error.to_string()))
     }
 
-    async fn measure(&mut self, path: String) -> wasmtime::Result<Result<u64, String>> {
+    async fn measure(&mut self, path: String) -> wasmtime::Result<Result<wit::Weight, String>> {
         let Some(dir) = self.maildrop.clone() else {
             return Ok(Err(NO_MAILDROP.into()));
         };
@@ -49,7 +49,9 @@ impl Host for State {
             Some(measured) => measured,
             None => waiting(move || measure(&place)).await,
         };
-        Ok(measured.map_err(|error| error.to_string()))
+        Ok(measured
+            .map(wit::Weight::from)
+            .map_err(|error| error.to_string()))
     }
 
     async fn stat(&mut self, path: String) -> wasmtime::Result<Result<Option<Status>, String>> {
@@ -195,14 +197,19 @@ fn scan(maildrop: &Dir, directory: &str) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn measure(place: &Place) -> io::Result<u64> {
+fn measure(place: &Place) -> io::Result<Weight> {
     let mut file = open_below(&place.dir, &place.path)?;
-    let mut measure = Measure::new();
-    let mut chunk = vec![0; CHUNK];
+    let mut scales = Scales::new();
+    let mut chunk = Vec::new();
     loop {
+        // Weighing leaves it as long as the surrogate is.
+        chunk.resize(CHUNK, 0);
         match file.read(&mut chunk) {
-            Ok(0) => return Ok(measure.finish()),
-            Ok(octets) => measure.feed(&chunk[..octets]),
+            Ok(0) => return Ok(scales.finish()),
+            Ok(octets) => {
+                chunk.truncate(octets);
+                scales.feed(&mut chunk);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -296,15 +303,21 @@ fn read_cached(place: &Place, offset: u64, length: u32) -> Option<io::Result<Chu
 }
 
 /// Small files only: measuring is work for the processor too.
-fn measure_cached(place: &Place) -> Option<io::Result<u64>> {
-    let chunk = match read_cached(place, 0, CHUNK as u32)? {
+fn measure_cached(place: &Place) -> Option<io::Result<Weight>> {
+    Some(match read_cached(place, 0, CHUNK as u32)? {
         Ok(chunk) if chunk.status.size != chunk.octets.len() as u64 => return None,
-        Ok(chunk) => chunk,
-        Err(error) => return Some(Err(error)),
-    };
-    let mut measure = Measure::new();
-    measure.feed(&chunk.octets);
-    Some(Ok(measure.finish()))
+        Ok(chunk) => Ok(Scales::weigh(&chunk.octets)),
+        Err(error) => Err(error),
+    })
+}
+
+impl From<Weight> for wit::Weight {
+    fn from(weight: Weight) -> Self {
+        wit::Weight {
+            octets: weight.octets,
+            surrogate: weight.surrogate,
+        }
+    }
 }
 
 #[cfg(test)]

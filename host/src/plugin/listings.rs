@@ -154,9 +154,11 @@ mod tests {
 
     fn listed(messages: usize) -> Arc<Listed> {
         let ids = (0..messages).map(|number| (number.to_string(), 1));
+        let listing = Arc::new(Listing::new(ids).unwrap());
         Arc::new(Listed {
             entries: Arc::new(Entries {
-                listing: Arc::new(Listing::new(ids).unwrap()),
+                listing: listing.clone(),
+                surrogates: listing,
                 received: vec![0; messages],
             }),
             names: None,

@@ -404,7 +404,7 @@ impl Drop for PluginReader {
 fn weight(told: &wit::Listing) -> usize {
     let texts = told.unique_ids.iter().chain(&told.names);
     let numbers = told.octets.len() + told.received.len();
-    texts.map(String::len).sum::<usize>() + 8 * numbers
+    texts.map(String::len).sum::<usize>() + 8 * numbers + 16 * told.surrogates.len()
 }
 
 /// Columns of one length, unique-ids that are some.
@@ -421,11 +421,82 @@ fn checked(told: wit::Listing) -> Result<Listed, String> {
     }
     let listing =
         Listing::new(told.unique_ids.iter().zip(told.octets)).map_err(|error| error.to_string())?;
+    let listing = Arc::new(listing);
+    let surrogates = with_surrogates(&listing, &told.surrogates)?;
     Ok(Listed {
         entries: Arc::new(Entries {
-            listing: Arc::new(listing),
+            listing,
+            surrogates,
             received: told.received,
         }),
         names: (names > 0).then(|| Names::pack(&told.names)),
     })
+}
+
+fn with_surrogates(
+    listing: &Arc<Listing>,
+    surrogates: &[wit::Surrogate],
+) -> Result<Arc<Listing>, String> {
+    if surrogates.is_empty() {
+        return Ok(Arc::clone(listing));
+    }
+    if !surrogates.is_sorted_by(|one, next| one.position < next.position) {
+        return Err("the positions of surrogates do not rise".to_owned());
+    }
+    let last = surrogates.last().map_or(0, |last| last.position as usize);
+    if last >= listing.len() {
+        return Err(format!(
+            "a surrogate of position {last}, and {} messages",
+            listing.len()
+        ));
+    }
+    let octets = surrogates
+        .iter()
+        .map(|surrogate| (surrogate.position as usize, surrogate.octets));
+    let listing = listing.with_octets(octets);
+    listing.map(Arc::new).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(surrogates: &[(u32, u64)]) -> wit::Listing {
+        let surrogates = surrogates.iter();
+        wit::Listing {
+            unique_ids: vec!["a".into(), "b".into(), "c".into()],
+            octets: vec![1, 2, 3],
+            received: vec![0; 3],
+            names: Vec::new(),
+            surrogates: surrogates
+                .map(|&(position, octets)| wit::Surrogate { position, octets })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn surrogates_have_octets_of_their_own() {
+        let entries = checked(told(&[(0, 9), (2, 8)]))
+            .ok()
+            .map(|told| told.entries);
+        let entries = entries.expect("nothing is wrong with it");
+        assert_eq!([0, 1, 2].map(|at| entries.listing.octets(at)), [1, 2, 3]);
+        assert_eq!([0, 1, 2].map(|at| entries.surrogates.octets(at)), [9, 2, 8]);
+        let entries = checked(told(&[])).ok().map(|told| told.entries);
+        let entries = entries.expect("nothing is wrong with it");
+        assert!(Arc::ptr_eq(&entries.listing, &entries.surrogates));
+    }
+
+    #[test]
+    fn lies_about_surrogates_are_found() {
+        for surrogates in [
+            &[(3, 1)][..],
+            &[(1, 1), (1, 1)],
+            &[(2, 1), (0, 1)],
+            &[(u32::MAX, 1)],
+            &[(0, u64::MAX)],
+        ] {
+            assert!(checked(told(surrogates)).is_err(), "{surrogates:?}");
+        }
+    }
 }

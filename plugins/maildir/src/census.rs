@@ -2,9 +2,9 @@
 //! directories stood still meanwhile.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use restante_guest::files::Entry;
+use restante_guest::files::{Entry, Weight};
 use restante_guest::{files, log};
 
 use crate::name;
@@ -20,7 +20,10 @@ const DIRECTORIES: [&str; 2] = ["new", "cur"];
 /// What the host does natively; the tests put other files before it.
 pub(crate) trait Files {
     fn scan(&self, directory: &str) -> Result<Vec<Entry>, String>;
-    fn measure(&self, path: &str) -> Result<u64, String>;
+    fn measure(&self, path: &str) -> Result<Weight, String>;
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// The granted directory.
@@ -31,7 +34,7 @@ impl Files for Granted {
         files::scan(directory)
     }
 
-    fn measure(&self, path: &str) -> Result<u64, String> {
+    fn measure(&self, path: &str) -> Result<Weight, String> {
         files::measure(path)
     }
 }
@@ -144,7 +147,10 @@ impl Census {
                 _ => messages.push(Message {
                     first: found,
                     copies: Vec::new(),
-                    octets: 0,
+                    weight: Weight {
+                        octets: 0,
+                        surrogate: 0,
+                    },
                 }),
             }
         }
@@ -159,8 +165,8 @@ impl Census {
 pub(crate) struct Message {
     pub(crate) first: Found,
     pub(crate) copies: Vec<String>,
-    /// As RFC 1939 counts them, once it is weighed.
-    pub(crate) octets: u64,
+    /// Once it is weighed.
+    pub(crate) weight: Weight,
 }
 
 /// When each of [`DIRECTORIES`] was changed and made; none: it does not exist.

@@ -6,8 +6,9 @@
 //! modification time that it was made for.
 //!
 //! ```text
-//! "restante maildir index 1\n"
-//! records, by unique-id: size, modified, octets: u64; length: u8; unique-id
+//! "restante maildir index 2\n"
+//! records, by unique-id: size, modified, octets, surrogate: u64; length: u8;
+//!     unique-id
 //! CRC-32 of all that: u32                       (numbers little-endian)
 //! ```
 
@@ -22,9 +23,9 @@ use restante_guest::files::Reader;
 pub(crate) const FILE: &str = ".restante-index";
 /// Where a new one is written before it takes the place of the old.
 const NEXT: &str = ".restante-index.new";
-const MAGIC: &[u8] = b"restante maildir index 1\n";
+const MAGIC: &[u8] = b"restante maildir index 2\n";
 /// Octets of a record less its unique-id.
-const FIXED: usize = 25;
+const FIXED: usize = 33;
 const CHECKSUM: usize = 4;
 /// Octets of the largest file that is read or written: some 400,000 records.
 /// Further messages are measured anew each time.
@@ -37,6 +38,8 @@ pub(crate) struct Record {
     /// Nanoseconds since the Unix epoch.
     pub(crate) modified: u64,
     pub(crate) octets: u64,
+    /// Octets of its surrogate.
+    pub(crate) surrogate: u64,
 }
 
 /// Records as they stand in a file.
@@ -135,6 +138,7 @@ impl Index {
             size: number(0),
             modified: number(1),
             octets: number(2),
+            surrogate: number(3),
         }
     }
 }
@@ -203,7 +207,12 @@ fn render<'a>(records: impl Iterator<Item = (&'a [u8], Record)>) -> Vec<u8> {
         if (file.len() + FIXED + unique_id.len() + CHECKSUM) as u64 > FILE_OCTETS {
             break;
         }
-        for number in [record.size, record.modified, record.octets] {
+        for number in [
+            record.size,
+            record.modified,
+            record.octets,
+            record.surrogate,
+        ] {
             file.extend_from_slice(&number.to_le_bytes());
         }
         file.push(length);
@@ -225,6 +234,7 @@ mod tests {
                     size: n,
                     modified: 1_700_000_000_000_000_000 + n,
                     octets: 2 * n,
+                    surrogate: 3 * n,
                 };
                 (format!("17{n:08}.M{n}P1.host"), record)
             })

@@ -233,7 +233,13 @@ fn oldest_first(mut messages: Vec<Message>) -> Listing {
     for message in messages {
         let (seconds, _) = message.first.delivered();
         let name = Name::render(&message);
-        listing.push(message.first.unique_id, message.octets, seconds, name);
+        listing.push(
+            message.first.unique_id,
+            message.weight.octets,
+            seconds,
+            name,
+        );
+        listing.surrogate(message.weight.surrogate);
     }
     listing
 }

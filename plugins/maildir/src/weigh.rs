@@ -23,7 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// octets were measured: a large one is not rewritten for every message.
 const CHANGED_PART: usize = 256;
 const MEASURED_OCTETS: u64 = 4 * 1024 * 1024;
-/// Octets of the smallest file whose name is asked before it is measured.
+/// After this time the sizes in the names of large files have to do: whether a
+/// part's header needs UTF-8 is not known then.
+const NAMED_AFTER: Duration = Duration::from_secs(2);
+/// Octets of the smallest of them: for a smaller one it does not pay.
 const NAMED_OCTETS: u64 = 128 * 1024;
 /// Unreadable messages that are logged one by one.
 const LOGGED: usize = 5;
@@ -55,7 +58,7 @@ pub(crate) enum Weighed {
 }
 
 enum Weight {
-    Octets(u64),
+    Known(files::Weight),
     Gone,
     Unreadable,
     OutOfTime,
@@ -63,7 +66,7 @@ enum Weight {
 
 impl<'a, F: Files> Scales<'a, F> {
     pub(crate) fn new(root: &'a Path, files: &'a F) -> Self {
-        let begun = Instant::now();
+        let begun = files.now();
         Scales {
             root,
             files,
@@ -85,8 +88,8 @@ impl<'a, F: Files> Scales<'a, F> {
                 return false;
             }
             match self.weigh(&message.first) {
-                Weight::Octets(octets) => {
-                    message.octets = octets;
+                Weight::Known(weight) => {
+                    message.weight = weight;
                     return true;
                 }
                 Weight::Gone => weighed = Weighed::SomeGone,
@@ -98,23 +101,35 @@ impl<'a, F: Files> Scales<'a, F> {
         weighed
     }
 
+    fn elapsed(&self) -> Duration {
+        self.files.now() - self.begun
+    }
+
     fn weigh(&mut self, file: &Found) -> Weight {
         if let Some(record) = self.recall(file) {
-            return Weight::Octets(record.octets);
+            return Weight::Known(files::Weight {
+                octets: record.octets,
+                surrogate: record.surrogate,
+            });
         }
-        if let Some(octets) = self.named_octets(file) {
-            self.remember(file, octets);
-            return Weight::Octets(octets);
+        if self.elapsed() >= NAMED_AFTER
+            && let Some(octets) = self.named_octets(file)
+        {
+            // Not remembered: another login may have the time.
+            return Weight::Known(files::Weight {
+                octets,
+                surrogate: octets,
+            });
         }
-        if self.begun.elapsed() >= PATIENCE && !self.cannot_write {
+        if self.elapsed() >= PATIENCE && !self.cannot_write {
             self.save_in_between();
             return Weight::OutOfTime;
         }
         match self.files.measure(&file.path) {
-            Ok(octets) => {
-                self.measured = self.measured.saturating_add(octets);
-                self.remember(file, octets);
-                Weight::Octets(octets)
+            Ok(weight) => {
+                self.measured = self.measured.saturating_add(weight.octets);
+                self.remember(file, &weight);
+                Weight::Known(weight)
             }
             Err(problem) => self.explain(file, &problem),
         }
@@ -177,17 +192,19 @@ impl<'a, F: Files> Scales<'a, F> {
         ends_in_lf(&self.root.join(&file.path), file.size).then_some(octets)
     }
 
-    fn remember(&mut self, file: &Found, octets: u64) {
+    fn remember(&mut self, file: &Found, weight: &files::Weight) {
         let record = Record {
             size: file.size,
             modified: file.modified,
-            octets,
+            octets: weight.octets,
+            surrogate: weight.surrogate,
         };
         self.fresh.insert(file.unique_id.clone(), record);
-        if Instant::now() >= self.next_save {
-            let begun = Instant::now();
+        let begun = self.files.now();
+        if begun >= self.next_save {
             self.save_in_between();
-            self.next_save = Instant::now() + SAVE_EVERY.max(begun.elapsed() * SAVING_PART);
+            let saved = self.files.now();
+            self.next_save = saved + SAVE_EVERY.max((saved - begun) * SAVING_PART);
         }
     }
 

@@ -221,12 +221,31 @@ fn a_path_leads_into_the_innermost_grant_or_nowhere() {
 #[test]
 fn a_file_is_measured_alike_however_large() {
     let (root, dir) = tree();
-    for (size, text) in [(0, ""), (3, "x"), (9, "a\nb\r\nc")] {
+    let of = |octets, surrogate| Ok(Some(Weight { octets, surrogate }));
+    let subject = |text: &str, lines: usize| format!("Subject: {text}\n\n{}", "a\n".repeat(lines));
+    // An encoded-word (RFC 2047) in place of the one letter.
+    let longer = Scales::weigh(subject("\u{fc}", 0).as_bytes());
+    assert!(longer.surrogate > longer.octets);
+    for (size, text) in [
+        (0, ""),
+        (3, "x"),
+        (9, "a\nb\r\nc"),
+        (18, "\n\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}"),
+    ] {
         std::fs::write(root.path().join("inside/mail"), text).unwrap();
         let place = at(&dir, "mail");
         assert_eq!(
             both(measure_cached(&place), measure(&place)),
-            Ok(Some(size))
+            of(size, size)
+        );
+    }
+    for lines in [0, CHUNK] {
+        std::fs::write(root.path().join("inside/mail"), subject("\u{fc}", lines)).unwrap();
+        let place = at(&dir, "mail");
+        let body = 3 * lines as u64;
+        assert_eq!(
+            both(measure_cached(&place), measure(&place)),
+            of(longer.octets + body, longer.surrogate + body)
         );
     }
     for lines in [CHUNK / 2, CHUNK / 2 + 1, CHUNK] {
@@ -234,7 +253,8 @@ fn a_file_is_measured_alike_however_large() {
         let place = at(&dir, "mail");
         let cached = measure_cached(&place);
         assert!(cached.is_none() || 2 * lines <= CHUNK);
-        assert_eq!(both(cached, measure(&place)), Ok(Some(3 * lines as u64)));
+        let size = 3 * lines as u64;
+        assert_eq!(both(cached, measure(&place)), of(size, size));
     }
     for path in ["new", "fifo", "out", "../secret"] {
         let place = at(&dir, path);
