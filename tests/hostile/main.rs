@@ -7,7 +7,9 @@
 //! and tests/bad_input.rs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod admission;
 mod arena;
+mod breaker;
 mod computing;
 mod filters;
 mod hashing;
@@ -15,5 +17,6 @@ mod listing;
 mod output;
 mod paths;
 mod secrets;
+mod security;
 mod shares;
 mod words;
