@@ -404,7 +404,7 @@ impl Drop for PluginReader {
 fn weight(told: &wit::Listing) -> usize {
     let texts = told.unique_ids.iter().chain(&told.names);
     let numbers = told.octets.len() + told.received.len();
-    texts.map(String::len).sum::<usize>() + 8 * numbers
+    texts.map(String::len).sum::<usize>() + 8 * numbers + 16 * told.surrogates.len()
 }
 
 /// Columns of one length, unique-ids that are some.

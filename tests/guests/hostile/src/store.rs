@@ -80,6 +80,10 @@ impl raw::GuestMaildrop for Maildrop {
             "few-received" => drop(listing.received.pop()),
             "few-names" => drop(listing.names.pop()),
             "many-octets" => listing.octets.extend([7; 1000]),
+            "surrogate-of-nothing" => listing.surrogates.push(raw::Surrogate {
+                position: u32::MAX,
+                octets: 1,
+            }),
             "one-huge-id" => listing.unique_ids[1] = "x".repeat(10 << 20),
             "huge-listing" => {
                 listing.unique_ids = (0..5_000_000).map(|id: u32| format!("id-{id}")).collect();
