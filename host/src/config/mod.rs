@@ -461,6 +461,16 @@ pub enum ComponentSource {
     Path(PathBuf),
 }
 
+/// As it is written in a configuration.
+impl fmt::Display for ComponentSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ComponentSource::Builtin(name) => write!(out, "builtin:{name}"),
+            ComponentSource::Path(path) => path.display().fmt(out),
+        }
+    }
+}
+
 /// `[plugin.NAME.grants]`: what a plugin may touch. Nothing else answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {

@@ -156,7 +156,7 @@ impl Runtime {
         let calls = self.metrics.calls(&plugin.name);
         let plugin = Arc::new(Plugin {
             name: plugin.name.as_str().into(),
-            source: catalog::describe(&plugin.component),
+            source: plugin.component.to_string(),
             identity: identity(&compiled.digest, plugin).into(),
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
@@ -228,7 +228,7 @@ impl Plugin {
     ) -> bool {
         Arc::ptr_eq(&self.compiled, compiled)
             && *self.name == *wanted.name
-            && self.source == catalog::describe(&wanted.component)
+            && self.source == wanted.component.to_string()
             && *self.settings == *wanted.settings
             && self.grants == wanted.grants
             && self.limits == wanted.limits
