@@ -19,6 +19,7 @@ use crate::config::{self, Config, Place, Problem, Problems};
 use crate::metrics::Ledger;
 use crate::plugin::{MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
+use crate::shadow::Shadows;
 use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
 
@@ -254,11 +255,26 @@ impl Builder {
             plugin.admission()
         });
         self.digests(tenant, &authenticators);
+        let names = &tenant.shadows;
+        let mut shadows = Shadows::new(&tenant.name);
+        shadows.authenticators = self.roles(
+            tenant,
+            &names.authenticators,
+            plugins,
+            |(plugin, accepts)| Ok(plugin.shadow(plugin.authenticator(*accepts)?)),
+        );
+        shadows.admissions = self.roles(tenant, &names.admissions, plugins, |(plugin, _)| {
+            Ok(plugin.shadow(plugin.admission()?))
+        });
+        shadows.filters = self.roles(tenant, &names.filters, plugins, |(plugin, _)| {
+            Ok(plugin.shadow(plugin.filter()?))
+        });
         Some(Tenant {
             selectors,
             filters,
             filter_failure: tenant.filter_failure,
             admissions,
+            shadows,
             plaintext_login: tenant.plaintext_login,
             policy: Policy::new(tenant),
             apop: tenant.apop,

@@ -52,7 +52,11 @@ fn admission_delays_the_greeting() {
         let asked = Instant::now();
         let mut client = knock(&site, server);
         assert!(client.status().ok);
-        assert!(asked.elapsed() >= Duration::from_millis(700), "{:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() >= Duration::from_millis(700),
+            "{:?}",
+            asked.elapsed()
+        );
         client.quit();
     });
 }
@@ -65,7 +69,11 @@ fn admission_that_hangs_is_given_up() {
         let mut client = knock(&site, server);
         temporary(&client.status());
         client.closed();
-        assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            asked.elapsed()
+        );
     });
     told(&log, &["admission.admit", "wall-time"]);
 }
@@ -76,7 +84,10 @@ fn admission_is_asked_before_the_greeting_and_again_under_tls() {
     let server = site.start();
     let mut client = Pop3::silent(server.pop3());
     let status = client.status();
-    assert_eq!((status.ok, &*status.text), (false, "[SYS/PERM] say STLS first"));
+    assert_eq!(
+        (status.ok, &*status.text),
+        (false, "[SYS/PERM] say STLS first")
+    );
     client.closed();
     let mut client = knock(&site, &server);
     assert!(client.status().ok);

@@ -41,7 +41,11 @@ fn plugin_that_traps_rests_until_a_probe_succeeds() {
         for _ in 0..20 {
             rests(&login(server, "ada"));
         }
-        assert!(rested.elapsed() < Duration::from_secs(1), "{:?}", rested.elapsed());
+        assert!(
+            rested.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            rested.elapsed()
+        );
         // The first pause is one second; who comes after it is the probe.
         std::thread::sleep(Duration::from_millis(1100));
         assert!(login(server, "ada").ok);
