@@ -13,9 +13,10 @@ use std::time::Duration;
 use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
-use crate::config::{self, FilterFailure, PlaintextLogin, TenantLimits, Utf8};
+use crate::config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
 use crate::metrics::{GenerationMark, Ledger};
 use crate::names::ServerNames;
+use crate::outage::Outage;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
 use crate::shadow::Shadows;
@@ -139,6 +140,8 @@ pub struct Tenant {
     pub last_logins: LastLogins,
     /// What it has used; likewise.
     pub ledger: Arc<Ledger>,
+    /// Why it serves nobody; none where it does.
+    pub out: Vec<Problem>,
 }
 
 impl Tenant {
@@ -166,6 +169,20 @@ impl Tenant {
             sessions: SessionCount::default(),
             last_logins: LastLogins::default(),
             ledger: Ledger::new(name),
+            out: Vec::new(),
+        }
+    }
+
+    /// One that can be found and cannot be served: whoever logs in hears that.
+    pub fn out(tenant: &config::Tenant, problems: Vec<Problem>) -> Self {
+        Tenant {
+            plaintext_login: tenant.plaintext_login,
+            policy: Policy::new(tenant),
+            apop: tenant.apop,
+            cram_md5: tenant.cram_md5,
+            limits: tenant.limits.clone(),
+            out: problems,
+            ..Tenant::new(&tenant.name, vec![Arc::new(Outage)], Arc::new(Outage))
         }
     }
 
@@ -393,13 +410,24 @@ impl Tenants {
         if default {
             self.default = Some(Arc::clone(&tenant));
         }
-        self.offer = self.offer.with(Offer::of(&tenant));
+        // What nobody answers for now is not worth an offer to the others' users.
+        if tenant.out.is_empty() {
+            self.offer = self.offer.with(Offer::of(&tenant));
+        }
         self.all.insert(tenant.name.clone(), tenant);
     }
 
     /// Every tenant.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
         self.all.values()
+    }
+
+    /// The names of those that serve nobody, in order.
+    pub fn out(&self) -> Vec<&str> {
+        let out = self.iter().filter(|tenant| !tenant.out.is_empty());
+        let mut names: Vec<_> = out.map(|tenant| tenant.name.as_str()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The one of this name.

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 pub use files::{FileProblem, TlsError};
 
-use crate::config::{Config, Pem};
+use crate::config::{Config, Pem, Tenant};
 use crate::names::ServerNames;
 
 /// The protocol's name in ALPN (RFC 7301, IANA). A client that offers others
@@ -72,27 +72,35 @@ impl Contexts {
     }
 }
 
-/// What the configuration's listeners shake hands with; None: it names no
-/// certificate.
-///
-/// # Errors
-/// Everything that is wrong with the files.
-pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>> {
-    let mut loaded = HashMap::new();
+/// An error and the tenant whose files it is about; None: the server's.
+pub type TenantError<'c> = (Option<&'c Tenant>, Arc<TlsError>);
+
+/// What the configuration's listeners shake hands with (None: it names no
+/// certificate that can be used), and everything that is wrong with the files. A
+/// tenant with errors has no certificate of its own, and asks for none.
+pub fn contexts<'c>(config: &'c Config) -> (Option<Arc<Contexts>>, Vec<TenantError<'c>>) {
     let mut certificates = Certificates::default();
     let mut errors = Vec::new();
-    let mut load = |pem: &Pem| {
-        // Tenants may share a certificate; its problems are told once.
+    let mut loaded = HashMap::new();
+    let mut load = |owner: Option<&'c Tenant>, pem: &Pem| {
+        // Tenants may share a certificate.
         let known = loaded.entry((pem.certificate.clone(), pem.key.clone()));
+        let known = known.or_insert_with(|| {
+            let loaded = files::load(pem);
+            loaded.map_err(|all| all.into_iter().map(Arc::new).collect::<Vec<_>>())
+        });
+        let of_owner = |error: &Arc<TlsError>| (owner, Arc::clone(error));
         known
-            .or_insert_with(|| files::load(pem).map_err(|more| errors.extend(more)).ok())
             .clone()
+            .map_err(|all| errors.extend(all.iter().map(of_owner)))
+            .ok()
     };
     if let Some(pem) = &config.server.certificate {
-        certificates.default = load(pem);
+        certificates.default = load(None, pem);
     }
     for tenant in &config.tenants {
-        let Some(certified) = tenant.certificate.as_ref().and_then(&mut load) else {
+        let pem = tenant.certificate.as_ref();
+        let Some(certified) = pem.and_then(|pem| load(Some(tenant), pem)) else {
             continue;
         };
         for name in &tenant.server_names {
@@ -103,12 +111,11 @@ pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>>
         }
     }
     let certificates = Arc::new(certificates);
-    let shared = server_config(&certificates, Arc::new(NoClientAuth));
-    let mut contexts = match shared {
-        Ok(config) => Some(Contexts::shared(config)),
+    let mut contexts = match server_config(&certificates, Arc::new(NoClientAuth)) {
+        Ok(config) => Contexts::shared(config),
         Err(error) => {
-            errors.push(error);
-            None
+            errors.push((None, Arc::new(error)));
+            return (None, errors);
         }
     };
     for tenant in &config.tenants {
@@ -117,9 +124,6 @@ pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>>
         };
         match asking(&tenant.name, path, &certificates) {
             Ok(context) => {
-                let Some(contexts) = &mut contexts else {
-                    continue;
-                };
                 for name in &tenant.server_names {
                     contexts.by_name.insert(name, Arc::clone(&context));
                 }
@@ -127,13 +131,10 @@ pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>>
                     contexts.default = context;
                 }
             }
-            Err(error) => errors.push(error),
+            Err(error) => errors.push((Some(tenant), Arc::new(error))),
         }
     }
-    match contexts {
-        Some(contexts) if errors.is_empty() => Ok((!loaded.is_empty()).then(|| Arc::new(contexts))),
-        _ => Err(errors),
-    }
+    ((!loaded.is_empty()).then(|| Arc::new(contexts)), errors)
 }
 
 /// How to shake hands for a tenant with authorities of its own. A client may show
@@ -302,7 +303,9 @@ mod tests {
             tenant("wild", "['*.acme.example']"),
         );
         let config = Config::parse(&text, Path::new("test.toml"), folder).expect("in order");
-        let contexts = contexts(&config).expect("in order").expect("TLS");
+        let (contexts, errors) = contexts(&config);
+        assert!(errors.is_empty(), "{errors:?}");
+        let contexts = contexts.expect("TLS");
         let server = Arc::clone(&contexts.find(Some(name)).config);
         let mut server = rustls::ServerConnection::new(server).expect("a server");
         let mut roots = rustls::RootCertStore::empty();

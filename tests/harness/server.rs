@@ -267,7 +267,8 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    fn proc(&self, file: &str) -> PathBuf {
+    /// A file of proc(5) about the process.
+    pub fn proc(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.process.child.id()))
     }
 

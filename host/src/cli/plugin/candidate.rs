@@ -92,11 +92,11 @@ impl Given {
             let (runtime, section) = (Arc::clone(&runtime), section.clone());
             // Nobody logs in by these salts.
             let salts = tenant::decoy(&config.server, [0; 32]);
-            let loading = move || runtime.plugin(&section, &salts);
+            let loading = move || runtime.plugin(&section, &salts, None);
             let loaded = tokio::task::spawn_blocking(loading).await;
             loaded.context("the compiler failed")?
         };
-        let plugin = plugin.with_context(|| self.component.clone())?;
+        let plugin = plugin.with_context(|| self.component.clone())?.plugin;
         for words in plugin.ungranted() {
             eprintln!("warning: {}: {words}", self.component);
         }
@@ -132,8 +132,9 @@ impl Given {
             .context("the temporary folder's name is not UTF-8")?;
         // Braces in a path are not placeholders.
         let root = root.replace('{', "{{").replace('}', "}}");
-        let mut text =
-            String::from("[listener.none]\naddress = \"127.0.0.1:0\"\n[plugin.candidate]\n");
+        let mut text = String::from(
+            "[listener.none]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n[plugin.candidate]\n",
+        );
         let _ = writeln!(text, "component = {}", quoted(&self.component));
         text.push_str("[plugin.candidate.settings]\n");
         for setting in &self.settings {

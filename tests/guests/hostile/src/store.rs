@@ -88,6 +88,13 @@ impl raw::GuestMaildrop for Maildrop {
             "huge-listing" => {
                 listing.unique_ids = (0..5_000_000).map(|id: u32| format!("id-{id}")).collect();
             }
+            "surrogates" => {
+                let position = 3;
+                listing.surrogates = vec![raw::Surrogate {
+                    position,
+                    octets: 1,
+                }];
+            }
             "id" => listing.unique_ids[1] = settings::get("id").unwrap_or_default(),
             _ => {}
         }
