@@ -19,6 +19,7 @@ use crate::names::ServerNames;
 use crate::outage::Outage;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
+use crate::shadow::Shadows;
 use crate::tls::Contexts;
 
 /// Octets of a SCRAM salt, as nearly everybody makes them.
@@ -120,6 +121,8 @@ pub struct Tenant {
     pub filters: Vec<Arc<dyn Filter>>,
     /// What becomes of messages that one of them failed on.
     pub filter_failure: FilterFailure,
+    /// Asked beside the others, with answers that change nothing.
+    pub shadows: Shadows,
     /// Where a password may travel in the clear.
     pub plaintext_login: PlaintextLogin,
     /// EXPIRE and LOGIN-DELAY.
@@ -157,6 +160,7 @@ impl Tenant {
             selectors: Vec::new(),
             filters: Vec::new(),
             filter_failure: FilterFailure::Refuse,
+            shadows: Shadows::new(name),
             plaintext_login: PlaintextLogin::Loopback,
             policy: Policy::NONE,
             apop: false,

@@ -560,6 +560,8 @@ pub struct Tenant {
     pub filter_failure: FilterFailure,
     /// Plugins that say whether a client may talk to us; each has to let it.
     pub admissions: Vec<String>,
+    /// Plugins that are asked beside them, with answers that change nothing.
+    pub shadows: ShadowNames,
     /// Where a password may come in the clear.
     pub plaintext_login: PlaintextLogin,
     /// How long messages stay at least (EXPIRE, RFC 2449 section 6.7). None:
@@ -588,6 +590,17 @@ pub enum PlaintextLogin {
     Always,
     /// From nowhere.
     Never,
+}
+
+/// Plugins that are shadows, by role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShadowNames {
+    /// Of `authenticators`.
+    pub authenticators: Vec<String>,
+    /// Of `admissions`.
+    pub admissions: Vec<String>,
+    /// Of `filters`.
+    pub filters: Vec<String>,
 }
 
 /// What becomes of a message that a filter failed on.
@@ -641,6 +654,9 @@ impl Tenant {
             &self.admissions,
             &self.selectors,
             &self.filters,
+            &self.shadows.authenticators,
+            &self.shadows.admissions,
+            &self.shadows.filters,
         ];
         let listed = lists.into_iter().flatten().map(String::as_str);
         std::iter::once(self.store.as_str()).chain(listed)

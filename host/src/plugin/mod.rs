@@ -56,6 +56,7 @@ pub use trust::{TrustError, read_signature, signature_path};
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
 use crate::config::{self, Demand, Grants, PluginLimits};
 use crate::metrics::{Ledger, Metrics, PluginCalls};
+use crate::shadow::Shadow;
 use crate::stamp::Stamp;
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
@@ -218,6 +219,15 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// It in a role, as a shadow.
+    pub fn shadow<R: ?Sized>(&self, role: Arc<R>) -> Shadow<R> {
+        Shadow {
+            plugin: Arc::clone(&self.name),
+            role,
+            calls: Arc::clone(&self.calls),
+        }
+    }
+
     /// Whether this is what would be made of all that.
     fn is(
         &self,
