@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::command::Number;
@@ -67,6 +68,15 @@ pub enum ListingError {
         /// Where the sum went over.
         position: usize,
     },
+}
+
+/// Messages of a listing that is put together from two, by their positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Of the one that is asked.
+    One(Range<usize>),
+    /// Of the other one.
+    Other(Range<usize>),
 }
 
 impl Listing {
@@ -132,11 +142,70 @@ impl Listing {
     }
 
     fn check_uniqueness(&self) -> Result<(), ListingError> {
+        // Unique-ids mostly begin with a time: what rises has nothing twice.
+        if (1..self.len()).all(|position| self.unique_id(position - 1) < self.unique_id(position)) {
+            return Ok(());
+        }
         let mut seen = HashSet::with_capacity(self.len());
         match (0..self.len()).find(|&position| !seen.insert(self.unique_id(position))) {
             Some(position) => Err(ListingError::Duplicate { position }),
             None => Ok(()),
         }
+    }
+
+    /// A listing made of parts of two, in this order.
+    ///
+    /// # Errors
+    /// As [`Listing::new`], but whether a unique-id stands in it twice is the
+    /// caller's to know.
+    ///
+    /// # Panics
+    /// When a part reaches beyond the end of its listing.
+    pub fn spliced(
+        &self,
+        other: &Listing,
+        parts: impl IntoIterator<Item = Part>,
+    ) -> Result<Listing, ListingError> {
+        let mut listing = Listing {
+            octets: Vec::with_capacity(self.len() + other.len()),
+            ids: String::with_capacity(self.ids.len() + other.ids.len()),
+            ends: Vec::with_capacity(self.len() + other.len()),
+            total_octets: 0,
+        };
+        for part in parts {
+            let (from, positions) = match part {
+                Part::One(positions) => (self, positions),
+                Part::Other(positions) => (other, positions),
+            };
+            listing.append(from, positions)?;
+        }
+        Ok(listing)
+    }
+
+    fn append(&mut self, from: &Listing, positions: Range<usize>) -> Result<(), ListingError> {
+        let limit = MESSAGES;
+        if self.len() + positions.len() > limit {
+            return Err(ListingError::TooMany { limit });
+        }
+        let start = match positions.start {
+            0 => 0,
+            position => from.ends[position - 1],
+        };
+        let ends = &from.ends[positions.clone()];
+        let end = ends.last().copied().unwrap_or(start);
+        // MESSAGES is so many that all unique-ids are counted by a u32.
+        let base = self.ids.len() as u32;
+        self.ids.push_str(&from.ids[start as usize..end as usize]);
+        self.ends.extend(ends.iter().map(|end| end - start + base));
+        for octets in &from.octets[positions] {
+            let position = self.octets.len();
+            self.total_octets = self
+                .total_octets
+                .checked_add(*octets)
+                .ok_or(ListingError::OctetsOverflow { position })?;
+            self.octets.push(*octets);
+        }
+        Ok(())
     }
 
     /// How many messages there are.

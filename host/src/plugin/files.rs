@@ -16,13 +16,16 @@ use cap_std::fs::{Dir, Metadata, MetadataExt};
 use cap_std::time::SystemTime;
 use restante_pop3::Measure;
 
-use super::bindings::restante::plugin::files::{Chunk, Entry, Host, Kind, Status};
+use super::bindings::restante::plugin::files::{Chunk, Host, Kind, Names, Status, Weight};
 use super::grants::{Granted, MAILDROP, open_below};
 use super::state::State;
 use crate::cached;
 
 /// Most entries that one scan hands over.
 const ENTRIES: usize = 1_000_000;
+/// Octets of a directory read at once.
+#[cfg(target_os = "linux")]
+const DIRECTORY: usize = 64 << 10;
 /// Octets read at once when a file is measured; a larger one is not measured on
 /// the event loop.
 const CHUNK: usize = 128 << 10;
@@ -32,7 +35,7 @@ const READ: u32 = 1 << 20;
 const NO_MAILDROP: &str = "there is no maildrop directory: not granted, or it does not exist";
 
 impl Host for State {
-    async fn scan(&mut self, directory: String) -> wasmtime::Result<Result<Vec<Entry>, String>> {
+    async fn scan(&mut self, directory: String) -> wasmtime::Result<Result<Names, String>> {
         let Some(maildrop) = self.maildrop.clone() else {
             return Ok(Err(NO_MAILDROP.into()));
         };
@@ -40,7 +43,10 @@ impl Host for State {
         Ok(scanned.map_err(|error| error.to_string()))
     }
 
-    async fn measure(&mut self, path: String) -> wasmtime::Result<Result<u64, String>> {
+    async fn measure(
+        &mut self,
+        path: String,
+    ) -> wasmtime::Result<Result<Option<Weight>, String>> {
         let Some(dir) = self.maildrop.clone() else {
             return Ok(Err(NO_MAILDROP.into()));
         };
@@ -49,7 +55,7 @@ impl Host for State {
             Some(measured) => measured,
             None => waiting(move || measure(&place)).await,
         };
-        Ok(measured.map_err(|error| error.to_string()))
+        Ok(present(measured))
     }
 
     async fn stat(&mut self, path: String) -> wasmtime::Result<Result<Option<Status>, String>> {
@@ -161,47 +167,122 @@ fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
 }
 
-/// Regular files only; what vanishes while it is looked at was never there.
-fn scan(maildrop: &Dir, directory: &str) -> io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for entry in maildrop.read_dir(directory)? {
-        let entry = entry?;
-        // A name that is not text cannot cross the border; no MTA writes one.
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
+/// Regular files only, by name.
+fn scan(maildrop: &Dir, directory: &str) -> io::Result<Names> {
+    let mut found = Found::default();
+    entries(maildrop, directory, &mut found)?;
+    Ok(found.sorted())
+}
+
+/// Names in one text, as a directory has them.
+#[derive(Default)]
+struct Found {
+    text: String,
+    /// Where each one begins, how long it is, and its inode.
+    files: Vec<(usize, usize, u64)>,
+}
+
+impl Found {
+    /// Another file. A name that is not text cannot cross the border; no MTA
+    /// writes one.
+    fn push(&mut self, name: &[u8], inode: u64) -> io::Result<()> {
+        let Ok(name) = str::from_utf8(name) else {
+            return Ok(());
         };
-        if name.starts_with('.') {
-            continue;
-        }
-        let about = match entry.metadata() {
-            Ok(about) => about,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        if !about.is_file() {
-            continue;
-        }
-        if entries.len() == ENTRIES {
+        if self.files.len() == ENTRIES {
             return Err(io::Error::other(format!(
                 "the directory has more than {ENTRIES} files"
             )));
         }
-        entries.push(Entry {
-            name,
-            size: about.len(),
-            modified: nanoseconds(about.modified()).unwrap_or(0),
-        });
+        self.files.push((self.text.len(), name.len(), inode));
+        self.text.push_str(name);
+        Ok(())
     }
-    Ok(entries)
+
+    fn sorted(mut self) -> Names {
+        let name = |&(start, length, _): &(usize, usize, u64)| &self.text[start..start + length];
+        self.files.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+        let mut names = String::with_capacity(self.text.len() + self.files.len());
+        for file in &self.files {
+            names.push_str(name(file));
+            names.push('\0');
+        }
+        let identities = self.files.iter().map(|(_, _, inode)| *inode).collect();
+        Names { names, identities }
+    }
 }
 
-fn measure(place: &Place) -> io::Result<u64> {
+/// The type of a file as the directory tells it: where the file system keeps it
+/// there, no file is looked at.
+#[cfg(target_os = "linux")]
+fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()> {
+    use cap_std::fs::{OpenOptions, OpenOptionsExt};
+    use rustix::fs::{AtFlags, FileType, OFlags, RawDir, statat};
+    use rustix::io::Errno;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options.custom_flags(OFlags::DIRECTORY.bits() as i32);
+    let directory = maildrop.open_with(directory, &options)?;
+    let mut space = Vec::with_capacity(DIRECTORY);
+    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => entry?,
+        };
+        let name = entry.file_name();
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => {
+                match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(about) => FileType::from_raw_mode(about.st_mode),
+                    // What vanishes while it is looked at was never there.
+                    Err(Errno::NOENT) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            kind => kind,
+        };
+        if kind == FileType::RegularFile {
+            found.push(name.to_bytes(), entry.ino())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()> {
+    for entry in maildrop.read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") {
+            continue;
+        }
+        match entry.metadata() {
+            Ok(about) if about.is_file() => found.push(name, about.ino())?,
+            Ok(_) => {}
+            // What vanishes while it is looked at was never there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn measure(place: &Place) -> io::Result<Weight> {
     let mut file = open_below(&place.dir, &place.path)?;
+    let status = status(&Metadata::from_file(&file)?);
     let mut measure = Measure::new();
     let mut chunk = vec![0; CHUNK];
     loop {
         match file.read(&mut chunk) {
-            Ok(0) => return Ok(measure.finish()),
+            Ok(0) => {
+                let octets = measure.finish();
+                return Ok(Weight { octets, status });
+            }
             Ok(octets) => measure.feed(&chunk[..octets]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -296,7 +377,7 @@ fn read_cached(place: &Place, offset: u64, length: u32) -> Option<io::Result<Chu
 }
 
 /// Small files only: measuring is work for the processor too.
-fn measure_cached(place: &Place) -> Option<io::Result<u64>> {
+fn measure_cached(place: &Place) -> Option<io::Result<Weight>> {
     let chunk = match read_cached(place, 0, CHUNK as u32)? {
         Ok(chunk) if chunk.status.size != chunk.octets.len() as u64 => return None,
         Ok(chunk) => chunk,
@@ -304,7 +385,10 @@ fn measure_cached(place: &Place) -> Option<io::Result<u64>> {
     };
     let mut measure = Measure::new();
     measure.feed(&chunk.octets);
-    Some(Ok(measure.finish()))
+    Some(Ok(Weight {
+        octets: measure.finish(),
+        status: chunk.status,
+    }))
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ use super::{Plugin, grants};
 use crate::backend::Failure;
 use crate::metrics::{CallFailure, Ledger};
 
-/// Octets that a guest may hand over in one call: listings, names, content.
+/// Octets that a guest may hand over in one call: listings, names, content. A
+/// guest that was granted more memory may hand over as much.
 const HOST_CALL: usize = 64 << 20;
 /// Component-model handles that one instance may hold.
 const HANDLES: usize = 10_000;
@@ -190,7 +191,8 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
     state.limits.begin_call(plugin.limits.cpu_time);
     state.http.begin_call(&plugin.limits);
     store.set_epoch_deadline(1);
-    store.set_hostcall_fuel(HOST_CALL);
+    let memory = usize::try_from(plugin.limits.memory).unwrap_or(usize::MAX);
+    store.set_hostcall_fuel(HOST_CALL.max(memory));
 }
 
 impl Whose {

@@ -10,6 +10,7 @@ mod bindings;
 mod breaker;
 mod builtin;
 mod catalog;
+mod changes;
 mod compile;
 mod config_store;
 mod convert;

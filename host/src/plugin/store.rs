@@ -13,13 +13,16 @@ use wasmtime::component::ResourceAny;
 
 use super::bindings::exports::restante::plugin::store as wit;
 use super::instance::Instance;
-use super::listings::{Key, Listed, Names};
-use super::{Plugin, convert, grants};
+use super::listings::{Key, Listed, Names, Told};
+use super::{Plugin, changes, convert, grants};
 use crate::backend::{
     Account, Connection, Content, ContentReader, Entries, Failure, FileRange, Maildrop, Store,
 };
 use crate::cached;
 use crate::metrics::Ledger;
+
+/// Octets of what is kept for a store beside its listing.
+const MEMO: usize = 64 << 10;
 
 pub(super) struct PluginStore {
     pub(super) plugin: Arc<Plugin>,
@@ -188,8 +191,8 @@ impl PluginMaildrop {
             .map_err(Failure::from)
     }
 
-    /// The listing as the guest tells it, checked.
-    async fn ask(&mut self) -> Result<Listed, Failure> {
+    /// The listing as the guest tells it, checked, and the memo with it.
+    async fn ask(&mut self) -> Result<(Listed, Option<Arc<str>>), Failure> {
         let mut awake = self.awake().await?;
         let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
         let told = awake
@@ -200,6 +203,62 @@ impl PluginMaildrop {
             .await?
             .map_err(Failure::from)?;
         checked(told).map_err(|lie| awake.instance.lie("store.listing", lie))
+    }
+
+    /// The listing that is remembered, brought up to date. None: the guest cannot
+    /// tell the changes.
+    async fn ask_changes(&mut self, told: &Told) -> Result<Option<Told>, Failure> {
+        let Some(memo) = told.memo.clone() else {
+            return Ok(None);
+        };
+        let mut awake = self.awake().await?;
+        let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
+        let changes = awake
+            .instance
+            .call("store.changes", |store, _| {
+                Box::pin(async move {
+                    functions
+                        .maildrop()
+                        .call_changes(store, maildrop, &memo)
+                        .await
+                })
+            })
+            .await?
+            .map_err(Failure::from)?;
+        let Some(wit::Changes { gone, came }) = changes else {
+            return Ok(None);
+        };
+        let (came, memo) =
+            checked(came).map_err(|lie| awake.instance.lie("store.changes", lie))?;
+        let listed = if gone.is_empty() && came.entries.listing.is_empty() {
+            Some(told.listed.clone())
+        } else {
+            changes::apply(&told.listed, &gone, &came).map(Arc::new)
+        };
+        Ok(listed.map(|listed| Told {
+            stamp: None,
+            memo,
+            listed,
+        }))
+    }
+
+    /// The listing as it is now, as cheaply as the guest can have it told.
+    async fn told(&mut self, stamp: Option<String>) -> Result<Told, Failure> {
+        let remembered = self.plugin.runtime.listings.recall(&self.key);
+        if let Some(told) = remembered {
+            if stamp.is_some() && told.stamp == stamp {
+                return Ok(told);
+            }
+            if let Some(told) = self.ask_changes(&told).await? {
+                return Ok(Told { stamp, ..told });
+            }
+        }
+        let (listed, memo) = self.ask().await?;
+        Ok(Told {
+            stamp,
+            memo,
+            listed: Arc::new(listed),
+        })
     }
 
     fn names(&self, positions: &[usize]) -> Result<Vec<String>, Failure> {
@@ -265,23 +324,14 @@ impl PluginMaildrop {
 impl Maildrop for PluginMaildrop {
     async fn listing(&mut self) -> Result<Arc<Entries>, Failure> {
         let stamp = self.stamp().await?;
-        let listings = &self.plugin.runtime.listings;
-        let remembered = stamp
-            .as_ref()
-            .and_then(|stamp| listings.recall(&self.key, stamp));
-        let listed = match remembered {
-            Some(listed) => listed,
-            None => {
-                let listed = Arc::new(self.ask().await?);
-                if let Some(stamp) = stamp {
-                    let listings = &self.plugin.runtime.listings;
-                    listings.remember(self.key.clone(), stamp, listed.clone());
-                }
-                listed
-            }
-        };
-        self.listed = Some(listed.clone());
-        Ok(listed.entries.clone())
+        let told = self.told(stamp).await?;
+        self.listed = Some(told.listed.clone());
+        let entries = told.listed.entries.clone();
+        if told.stamp.is_some() || told.memo.is_some() {
+            let listings = &self.plugin.runtime.listings;
+            listings.remember(self.key.clone(), told);
+        }
+        Ok(entries)
     }
 
     async fn content(&mut self, position: usize) -> Result<Content, Failure> {
@@ -289,7 +339,12 @@ impl Maildrop for PluginMaildrop {
         // A store may name a file without looking at it. If it is not there (a
         // mail program has moved it), the store is asked once more.
         for last in [false, true] {
-            let (content, number) = self.ask_content(&name).await?;
+            let asked = self.ask_content(&name).await;
+            if asked.is_err() {
+                // Perhaps it was listed wrongly.
+                self.plugin.runtime.listings.forget(&self.key);
+            }
+            let (content, number) = asked?;
             let named = match content {
                 wit::Content::Inline(octets) => return Ok(Content::Inline(octets)),
                 wit::Content::Reader(reader) => {
@@ -389,25 +444,39 @@ impl Drop for PluginReader {
     }
 }
 
-/// Columns of one length, unique-ids that are some.
-fn checked(told: wit::Listing) -> Result<Listed, String> {
-    let count = told.unique_ids.len();
-    let names = told.names.len();
-    if told.octets.len() != count || told.received.len() != count || (names != count && names != 0)
+/// Columns of one length, unique-ids that are some; and the memo, if there is one
+/// and it is short enough.
+fn checked(told: wit::Listing) -> Result<(Listed, Option<Arc<str>>), String> {
+    let ids = told.unique_ids.split_terminator('\0');
+    let count = memchr::memchr_iter(0, told.unique_ids.as_bytes()).count();
+    if [&told.unique_ids, &told.names]
+        .into_iter()
+        .any(|packed| !packed.is_empty() && !packed.ends_with('\0'))
+    {
+        return Err("a text without a NUL behind it".into());
+    }
+    let has_names = count == 0 || !told.names.is_empty();
+    let names = Names::packed(told.names);
+    if told.octets.len() != count
+        || told.received.len() != count
+        || (has_names && names.len() != count)
     {
         return Err(format!(
-            "columns of different length: {count} unique-ids, {} octets, {} received, {names} names",
+            "columns of different length: {count} unique-ids, {} octets, {} received, {} names",
             told.octets.len(),
-            told.received.len()
+            told.received.len(),
+            names.len()
         ));
     }
-    let listing =
-        Listing::new(told.unique_ids.iter().zip(told.octets)).map_err(|error| error.to_string())?;
-    Ok(Listed {
+    let octets = told.octets.iter().copied();
+    let listing = Listing::new(octets.zip(ids).map(|(octets, id)| (id, octets)));
+    let listed = Listed {
         entries: Arc::new(Entries {
-            listing: Arc::new(listing),
+            listing: Arc::new(listing.map_err(|error| error.to_string())?),
             received: told.received,
         }),
-        names: (names > 0).then(|| Names::pack(&told.names)),
-    })
+        names: has_names.then_some(names),
+    };
+    let memo = told.memo.filter(|memo| memo.len() <= MEMO).map(Arc::from);
+    Ok((listed, memo))
 }

@@ -73,6 +73,13 @@ fn plain(status: Status) -> Plain {
     (kind as u8, size, modified, created, identity)
 }
 
+/// The octets of a message, and how large its file is.
+fn measure_both(place: &Place) -> Result<Option<(u64, u64)>, String> {
+    let plain = |weight: Weight| (weight.octets, weight.status.size);
+    let cached = measure_cached(place).map(|weight| weight.map(plain));
+    both(cached, measure(place).map(plain))
+}
+
 fn stat_both(dir: &Arc<Dir>, path: &str) -> Result<Option<Plain>, String> {
     let place = at(dir, path);
     let cached = stat_cached(&place).map(|status| status.map(plain));
@@ -224,37 +231,49 @@ fn a_file_is_measured_alike_however_large() {
     for (size, text) in [(0, ""), (3, "x"), (9, "a\nb\r\nc")] {
         std::fs::write(root.path().join("inside/mail"), text).unwrap();
         let place = at(&dir, "mail");
-        assert_eq!(
-            both(measure_cached(&place), measure(&place)),
-            Ok(Some(size))
-        );
+        let measured = measure_both(&place);
+        assert_eq!(measured, Ok(Some((size, text.len() as u64))));
     }
     for lines in [CHUNK / 2, CHUNK / 2 + 1, CHUNK] {
         std::fs::write(root.path().join("inside/mail"), "a\n".repeat(lines)).unwrap();
         let place = at(&dir, "mail");
         let cached = measure_cached(&place);
         assert!(cached.is_none() || 2 * lines <= CHUNK);
-        assert_eq!(both(cached, measure(&place)), Ok(Some(3 * lines as u64)));
+        let sizes = (3 * lines as u64, 2 * lines as u64);
+        assert_eq!(measure_both(&place), Ok(Some(sizes)));
     }
     for path in ["new", "fifo", "out", "../secret"] {
         let place = at(&dir, path);
-        assert!(both(measure_cached(&place), measure(&place)).is_err());
+        assert!(measure_both(&place).is_err());
     }
+    assert_eq!(measure_both(&at(&dir, "missing")), Ok(None));
 }
 
 #[test]
-fn a_scan_sees_regular_files_and_nothing_else() {
+fn a_scan_names_regular_files_in_order_and_nothing_else() {
+    use std::os::unix::ffi::OsStrExt;
     let root = tempfile::tempdir().unwrap();
     let new = root.path().join("new");
     std::fs::create_dir_all(new.join("directory")).unwrap();
-    std::fs::write(new.join("1.a.b"), b"line\n").unwrap();
+    let not_text = std::ffi::OsStr::from_bytes(b"1.\xff");
+    std::fs::write(new.join(not_text), b"x").unwrap();
     std::fs::write(new.join(".hidden"), b"x").unwrap();
-    std::os::unix::fs::symlink("1.a.b", new.join("link")).unwrap();
+    std::os::unix::fs::symlink("0001.a", new.join("link")).unwrap();
     let dir = open(root.path());
-    let entries = scan(&dir, "new").unwrap();
-    assert_eq!(entries.len(), 1);
-    assert_eq!((entries[0].name.as_str(), entries[0].size), ("1.a.b", 5));
-    assert!(entries[0].modified > 1_700_000_000_000_000_000);
+    let nothing = scan(&dir, "new").unwrap();
+    assert_eq!((nothing.names.as_str(), nothing.identities.len()), ("", 0));
+    // More than fit one read of the directory.
+    let mut expected = String::new();
+    let mut inodes = Vec::new();
+    for number in 1..5000 {
+        let path = new.join(format!("{number:04}.a"));
+        std::fs::write(&path, b"line\n").unwrap();
+        let about = std::fs::metadata(&path).unwrap();
+        expected += &format!("{number:04}.a\0");
+        inodes.push(std::os::unix::fs::MetadataExt::ino(&about));
+    }
+    let scanned = scan(&dir, "new").unwrap();
+    assert_eq!((scanned.names, scanned.identities), (expected, inodes));
     assert!(scan(&dir, "cur").is_err());
     assert!(scan(&dir, "..").is_err());
 }
