@@ -17,7 +17,7 @@ use cap_std::time::SystemTime;
 use restante_pop3::Measure;
 
 use super::bindings::restante::plugin::files::{Chunk, Host, Kind, Names, Status, Weight};
-use super::grants::{Granted, MAILDROP, open_below};
+use super::grants::{Granted, MAILDROP, Root, open_below};
 use super::state::State;
 use crate::cached;
 
@@ -39,7 +39,7 @@ impl Host for State {
         let Some(maildrop) = self.maildrop.clone() else {
             return Ok(Err(NO_MAILDROP.into()));
         };
-        let scanned = waiting(move || scan(&maildrop, &directory)).await;
+        let scanned = waiting(move || scan(maildrop.dir(), &directory)).await;
         Ok(scanned.map_err(|error| error.to_string()))
     }
 
@@ -47,10 +47,11 @@ impl Host for State {
         &mut self,
         path: String,
     ) -> wasmtime::Result<Result<Option<Weight>, String>> {
-        let Some(dir) = self.maildrop.clone() else {
+        let Some(maildrop) = self.maildrop.clone() else {
             return Ok(Err(NO_MAILDROP.into()));
         };
-        let place = Place { dir, path };
+        let base = Base::Maildrop(maildrop);
+        let place = Place { base, path };
         let measured = match self.at_once(|| measure_cached(&place)) {
             Some(measured) => measured,
             None => waiting(move || measure(&place)).await,
@@ -131,32 +132,53 @@ fn present<R>(found: io::Result<R>) -> Result<Option<R>, String> {
 
 /// A granted directory, and the way from there.
 struct Place {
-    dir: Arc<Dir>,
+    base: Base,
     path: String,
+}
+
+/// A granted directory.
+#[derive(Clone)]
+enum Base {
+    Maildrop(Arc<Root>),
+    Granted(Arc<[Granted]>, usize),
+}
+
+impl Place {
+    fn root(&self) -> &Root {
+        match &self.base {
+            Base::Maildrop(root) => root,
+            Base::Granted(granted, at) => &granted[*at].root,
+        }
+    }
+
+    fn dir(&self) -> &Dir {
+        self.root().dir()
+    }
 }
 
 /// Where a guest's path leads. None: into a maildrop that does not exist.
 fn place(
-    maildrop: Option<&Arc<Dir>>,
-    directories: &[Granted],
+    maildrop: Option<&Arc<Root>>,
+    directories: &Arc<[Granted]>,
     path: &str,
 ) -> Result<Option<Place>, String> {
-    let (dir, rest) = if !path.starts_with('/') {
-        (maildrop, path)
+    let of_maildrop = || maildrop.map(|root| Base::Maildrop(root.clone()));
+    let (base, rest) = if !path.starts_with('/') {
+        (of_maildrop(), path)
     } else if let Some(rest) = below(MAILDROP, path) {
-        (maildrop, rest)
+        (of_maildrop(), rest)
     } else {
-        let (dir, rest) = directories
+        let (at, rest) = directories
             .iter()
-            .filter_map(|(guest, dir)| Some((guest.len(), dir, below(guest, path)?)))
-            .max_by_key(|(depth, ..)| *depth)
-            .map(|(_, dir, rest)| (dir, rest))
+            .enumerate()
+            .filter_map(|(at, granted)| Some((at, below(&granted.guest, path)?)))
+            .max_by_key(|(at, _)| directories[*at].guest.len())
             .ok_or("not inside a granted directory")?;
-        (Some(dir), rest)
+        (Some(Base::Granted(directories.clone(), at)), rest)
     };
     let rest = if rest.is_empty() { "." } else { rest };
-    Ok(dir.map(|dir| Place {
-        dir: dir.clone(),
+    Ok(base.map(|base| Place {
+        base,
         path: rest.to_owned(),
     }))
 }
@@ -273,7 +295,7 @@ fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()>
 }
 
 fn measure(place: &Place) -> io::Result<Weight> {
-    let mut file = open_below(&place.dir, &place.path)?;
+    let mut file = open_below(place.dir(), &place.path)?;
     let status = status(&Metadata::from_file(&file)?);
     let mut measure = Measure::new();
     let mut chunk = vec![0; CHUNK];
@@ -291,11 +313,11 @@ fn measure(place: &Place) -> io::Result<Weight> {
 }
 
 fn stat(place: &Place) -> io::Result<Status> {
-    Ok(status(&place.dir.metadata(&place.path)?))
+    Ok(status(&place.dir().metadata(&place.path)?))
 }
 
 fn read_waiting(place: &Place, offset: u64, length: u32) -> io::Result<Chunk> {
-    let file = open_below(&place.dir, &place.path)?;
+    let file = open_below(place.dir(), &place.path)?;
     let status = status(&Metadata::from_file(&file)?);
     let mut octets = space(&status, offset, length);
     let mut filled = 0;
@@ -346,7 +368,7 @@ fn nanoseconds(time: io::Result<SystemTime>) -> Option<u64> {
 
 /// What is there, opened for reading.
 fn look_cached(place: &Place) -> Option<io::Result<(File, Status)>> {
-    let opened = cached::open(&*place.dir, &place.path)?;
+    let opened = place.root().open_at_once(&place.path)?;
     Some(opened.and_then(|file| {
         let status = status(&Metadata::from_file(&file)?);
         Ok((file, status))

@@ -7,12 +7,10 @@
 
 use std::fmt::Write;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use cap_std::fs::Dir;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{debug, error};
@@ -22,11 +20,11 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use super::breaker::Pass;
 use super::catalog::chain;
-use super::grants::Granted;
+use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
 use super::state::{Limits, State};
-use super::{Plugin, grants};
+use super::Plugin;
 use crate::backend::Failure;
 use crate::metrics::{CallFailure, Ledger};
 
@@ -74,7 +72,7 @@ impl Instance {
     pub(super) async fn new(
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
-        maildrop: Option<PathBuf>,
+        maildrop: Option<Arc<Root>>,
     ) -> Result<Self, Failure> {
         let whose = Whose {
             plugin: plugin.clone(),
@@ -221,30 +219,20 @@ impl Whose {
         ))
     }
 
-    async fn store(&self, maildrop: Option<PathBuf>) -> wasmtime::Result<Store<State>> {
+    async fn store(&self, maildrop: Option<Arc<Root>>) -> wasmtime::Result<Store<State>> {
         let plugin = &self.plugin;
         let voice = Arc::new(Mutex::new(Voice::new(
             plugin.name.clone(),
             self.tenant.clone(),
             plugin.limits.log_lines,
         )));
-        let World {
-            wasi,
-            maildrop,
-            directories,
-        } = if grants::are_cached(&plugin.grants, maildrop.as_deref()) {
-            World::new(plugin, &voice, maildrop)?
-        } else {
-            let plugin = plugin.clone();
-            let voice = voice.clone();
-            tokio::task::spawn_blocking(move || World::new(&plugin, &voice, maildrop)).await??
-        };
+        let directories = plugin.directories.open(&plugin.grants.directories).await?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         let mut store = Store::new(
             plugin.runtime.engine(),
             State {
-                wasi,
+                wasi: world(&voice),
                 table,
                 limits: Limits::new(plugin.limits.memory, self.ledger.instance()),
                 http: Http::new(plugin.http.clone()),
@@ -312,45 +300,18 @@ impl Whose {
     }
 }
 
-/// What one instance sees of the world: its grants, its voice, the clocks and
-/// randomness. No environment, no arguments, no network but for [`Http`].
-struct World {
-    wasi: WasiCtx,
-    maildrop: Option<Arc<Dir>>,
-    directories: Arc<[Granted]>,
-}
-
-impl World {
-    /// Opens the granted directories, which may wait for the disk.
-    fn new(
-        plugin: &Plugin,
-        voice: &Arc<Mutex<Voice>>,
-        maildrop: Option<PathBuf>,
-    ) -> wasmtime::Result<Self> {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(Output::stdout(voice))
-            .stderr(Output::stderr(voice))
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM);
-        let opened = match &maildrop {
-            Some(path) => {
-                let opened = grants::open_maildrop(path, plugin.grants.create_maildrop);
-                opened.map_err(|error| {
-                    wasmtime::Error::from(error).context(format!("maildrop {path:?}"))
-                })?
-            }
-            None => None,
-        };
-        let present = maildrop.filter(|_| opened.is_some());
-        let directories = grants::preopen(&mut wasi, &plugin.grants, present.as_deref())?;
-        Ok(Self {
-            wasi: wasi.build(),
-            maildrop: opened,
-            directories: directories.into(),
-        })
-    }
+/// What one instance sees of the world: its voice, the clocks and randomness. No
+/// environment, no arguments, no network but for [`Http`]; its directories are
+/// the [`State`]'s.
+fn world(voice: &Arc<Mutex<Voice>>) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(Output::stdout(voice))
+        .stderr(Output::stderr(voice))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(RANDOM)
+        .build()
 }
 
 /// The guest's functions, innermost first.

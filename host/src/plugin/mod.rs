@@ -58,6 +58,7 @@ use crate::config::{self, Demand, Grants, PluginLimits};
 use crate::metrics::{Ledger, Metrics, PluginCalls};
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
+use grants::Directories;
 use instance::Instance;
 use listings::Listings;
 use trust::Signed;
@@ -147,6 +148,7 @@ impl Runtime {
             identity: identity(&compiled.digest, plugin).into(),
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
+            directories: Directories::default(),
             limits: plugin.limits.clone(),
             signed,
             http,
@@ -176,6 +178,7 @@ pub struct Plugin {
     identity: Arc<str>,
     settings: Arc<[(String, String)]>,
     grants: Grants,
+    directories: Directories,
     limits: PluginLimits,
     signed: Signed,
     /// None: it was granted no origin.

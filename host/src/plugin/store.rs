@@ -2,23 +2,25 @@
 //! maildrop and no other in its world.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use restante_pop3::Listing;
 use tokio::sync::MutexGuard;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use wasmtime::component::ResourceAny;
 
 use super::bindings::exports::restante::plugin::store as wit;
+use super::grants::{Named, Root};
 use super::instance::Instance;
 use super::listings::{Key, Listed, Names, Told};
 use super::{Plugin, changes, convert, grants};
 use crate::backend::{
-    Account, Connection, Content, ContentReader, Entries, Failure, FileRange, Maildrop, Store,
+    Account, Connection, Content, ContentReader, Entries, Failure, FileRange, FoundMaildrop,
+    Maildrop, Store,
 };
-use crate::cached;
 use crate::metrics::Ledger;
 
 /// Octets of what is kept for a store beside its listing.
@@ -47,48 +49,66 @@ impl PluginStore {
 
 #[async_trait]
 impl Store for PluginStore {
-    async fn lock_key(
-        &self,
-        connection: &Connection,
-        account: &Account,
-    ) -> Result<String, Failure> {
-        let Some(path) = self.maildrop_path(connection, account)? else {
-            return Ok(format!(
-                "{}\n{}\n{}",
-                connection.tenant, self.plugin.name, account.maildrop
-            ));
-        };
-        let canonical = if cached::knows(&path) {
-            grants::canonical(&path)
-        } else {
-            tokio::task::spawn_blocking(move || grants::canonical(&path))
-                .await
-                .map_err(|_| Failure::internal())?
-        };
-        Ok(canonical.to_string_lossy().into_owned())
-    }
-
-    async fn open(
+    async fn find(
         &self,
         connection: &Arc<Connection>,
         account: &Account,
-    ) -> Result<Box<dyn Maildrop>, Failure> {
+    ) -> Result<Box<dyn FoundMaildrop>, Failure> {
+        let path = self.maildrop_path(connection, account)?;
+        let (root, lock_key) = match &path {
+            None => {
+                let parts = [&connection.tenant, &*self.plugin.name, &account.maildrop];
+                (None, parts.join("\n"))
+            }
+            Some(path) => match grants::find_maildrop(path).await {
+                Ok((root, place)) => (root, place.to_string_lossy().into_owned()),
+                Err(error) => return Err(self.plugin.unopened(&connection.tenant, path, &error)),
+            },
+        };
         let key = Key {
             identity: self.plugin.identity.clone(),
             tenant: connection.tenant.clone(),
-            path: self.maildrop_path(connection, account)?,
+            path,
             account: account.clone(),
+        };
+        let shared = Shared {
+            root: Mutex::new(root),
+            ..Shared::default()
         };
         let maildrop = PluginMaildrop {
             plugin: self.plugin.clone(),
             functions: self.functions.clone(),
-            shared: Arc::default(),
+            shared: Arc::new(shared),
             key,
             ledger: connection.ledger.clone(),
             listed: None,
         };
-        drop(maildrop.awake().await?);
-        Ok(Box::new(maildrop))
+        Ok(Box::new(PluginFound { maildrop, lock_key }))
+    }
+}
+
+struct PluginFound {
+    maildrop: PluginMaildrop,
+    lock_key: String,
+}
+
+#[async_trait]
+impl FoundMaildrop for PluginFound {
+    fn lock_key(&self) -> &str {
+        &self.lock_key
+    }
+
+    async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure> {
+        drop(self.maildrop.awake().await?);
+        Ok(Box::new(self.maildrop))
+    }
+}
+
+impl Plugin {
+    /// A maildrop's directory cannot be opened: the operator is told why.
+    fn unopened(&self, tenant: &str, path: &Path, error: &io::Error) -> Failure {
+        error!(plugin = %self.name, tenant, ?path, %error, "a maildrop cannot be opened");
+        Failure::internal()
     }
 }
 
@@ -110,6 +130,9 @@ struct Shared {
     /// number of their instance.
     done: Mutex<Vec<(u64, ResourceAny)>>,
     instances: AtomicU64,
+    /// The maildrop's directory, for as long as an instance lives. None: it is not
+    /// open, or there is none.
+    root: Mutex<Option<Arc<Root>>>,
 }
 
 type AwakeGuard<'a> = tokio::sync::MappedMutexGuard<'a, Awake>;
@@ -142,8 +165,8 @@ impl PluginMaildrop {
     }
 
     async fn wake(&self) -> Result<Awake, Failure> {
-        let path = self.key.path.clone();
-        let mut instance = Instance::new(&self.plugin, &self.ledger, path).await?;
+        let root = self.root().await?;
+        let mut instance = Instance::new(&self.plugin, &self.ledger, root).await?;
         let functions = self.functions.clone();
         let account = convert::account(&self.key.account);
         let (functions, opened) = instance
@@ -161,6 +184,23 @@ impl PluginMaildrop {
             maildrop: opened?,
             number: self.shared.instances.fetch_add(1, Ordering::Relaxed),
         })
+    }
+
+    /// The maildrop's directory: opened for the session, and again after a rest.
+    async fn root(&self) -> Result<Option<Arc<Root>>, Failure> {
+        let Some(path) = &self.key.path else {
+            return Ok(None);
+        };
+        let opened = self.shared.root().clone();
+        if opened.is_some() {
+            return Ok(opened);
+        }
+        let create = self.plugin.grants.create_maildrop;
+        let opened = grants::open_maildrop(path, create).await;
+        let opened =
+            opened.map_err(|error| self.plugin.unopened(&self.key.tenant, path, &error))?;
+        self.shared.root().clone_from(&opened);
+        Ok(opened)
     }
 
     /// Hands finished readers back to the guest, whose destructor may run.
@@ -295,7 +335,7 @@ impl PluginMaildrop {
 
     /// Opens the file that the guest has named: at once if its path is cached,
     /// else where waiting does no harm.
-    async fn open_file(&self, named: &wit::FileRange) -> Result<io::Result<FileRange>, Failure> {
+    async fn open_file(&self, named: Named) -> Result<io::Result<FileRange>, Failure> {
         let maildrop = {
             let mut awake = self.awake().await?;
             let state = awake.instance.state();
@@ -307,16 +347,12 @@ impl PluginMaildrop {
                 }
             }
         };
-        let opened = match grants::open_cached_below(&maildrop, &named.path) {
-            Some(opened) => opened,
-            None => {
-                let path = named.path.clone();
-                tokio::task::spawn_blocking(move || grants::open_below(&maildrop, &path))
-                    .await
-                    .map_err(|_| Failure::internal())?
-            }
-        };
-        Ok(opened.and_then(|file| grants::range(file, &named.path, named.offset, named.length)))
+        match grants::range_at_once(&maildrop, &named) {
+            Some(range) => Ok(range),
+            None => tokio::task::spawn_blocking(move || grants::range(maildrop.dir(), &named))
+                .await
+                .map_err(|_| Failure::internal()),
+        }
     }
 }
 
@@ -356,10 +392,16 @@ impl Maildrop for PluginMaildrop {
                 }
                 wit::Content::File(named) => named,
             };
-            match self.open_file(&named).await? {
+            let path = named.path.clone();
+            let named = Named {
+                path: named.path,
+                offset: named.offset,
+                length: named.length,
+            };
+            match self.open_file(named).await? {
                 Ok(range) => return Ok(Content::File(range)),
                 Err(error) if last => info!(
-                    plugin = %self.plugin.name, tenant = self.key.tenant, path = ?named.path, %error,
+                    plugin = %self.plugin.name, tenant = self.key.tenant, ?path, %error,
                     "a message's file cannot be opened"
                 ),
                 Err(_) => {}
@@ -386,13 +428,30 @@ impl Maildrop for PluginMaildrop {
             .map_err(Failure::from)
     }
 
+    async fn doubt(&mut self, position: usize) {
+        self.plugin.runtime.listings.forget(&self.key);
+        let Ok(name) = self.names(&[position]).map(|mut names| names.remove(0)) else {
+            return;
+        };
+        // A store that is asked twice looks.
+        for _ in 0..2 {
+            let _ = self.ask_content(&name).await;
+        }
+    }
+
     async fn rest(&mut self) {
         *self.shared.awake.lock().await = None;
+        *self.shared.root() = None;
         self.shared.take_done();
     }
 }
 
 impl Shared {
+    fn root(&self) -> std::sync::MutexGuard<'_, Option<Arc<Root>>> {
+        // It is replaced whole.
+        self.root.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take_done(&self) -> Vec<(u64, ResourceAny)> {
         // Nothing in the list can be half done.
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))

@@ -13,7 +13,7 @@ use restante_guest::files::Kind;
 use restante_guest::prelude::*;
 
 use crate::census::{Census, Files, Found, Look, Message, Place, Stamp, messages};
-use crate::index::{self, Index};
+use crate::index::{self, Entry, Index};
 use crate::memo::{Known, Memo};
 use crate::name;
 use crate::weigh::{CHANGED_PART, Scales, Weighed};
@@ -209,6 +209,7 @@ impl<F: Files> Maildir<F> {
                 && about.kind == Kind::File
             {
                 if about.size == name.size {
+                    self.doubt(&name.unique_id(), Some(about.modified));
                     return Ok(path.to_owned());
                 }
                 changed = true;
@@ -224,7 +225,7 @@ impl<F: Files> Maildir<F> {
         if let Some(found) = found {
             return Ok(found.to_owned());
         }
-        self.doubt(&unique_id);
+        self.doubt(&unique_id, None);
         Err(Failure::temporary(if changed {
             "the message was changed by another program"
         } else {
@@ -232,19 +233,23 @@ impl<F: Files> Maildir<F> {
         }))
     }
 
-    /// A message is not as it was listed. If the index says that nothing has
-    /// changed it is wrong: the next listing is to look at every directory, and at
-    /// this message.
-    fn doubt(&mut self, unique_id: &str) {
+    /// A message is not as it was listed, or somebody thinks so. If the index says
+    /// otherwise it is wrong: the next listing is to look at every directory, and at
+    /// this message. `modified`: when its file was; none: it is not there.
+    fn doubt(&mut self, unique_id: &str, modified: Option<u64>) {
         if std::mem::replace(&mut self.has_doubted, true) {
             return;
         }
         let index = Index::load(&self.root);
-        let entries = index.entries();
-        let entries = entries.filter(|entry| entry.unique_id != unique_id);
-        if index.len() > 0
-            && let Err(error) = index::write(&self.root, &[None; 2], entries)
-        {
+        let is_it = |entry: &Entry<'_>| entry.unique_id == unique_id;
+        let Some(entry) = index.entries().find(is_it) else {
+            return;
+        };
+        if modified == Some(entry.record.modified) {
+            return;
+        }
+        let rest = index.entries().filter(|entry| !is_it(entry));
+        if let Err(error) = index::write(&self.root, &[None; 2], rest) {
             log::warn!("{} cannot be written: {error}", index::FILE);
         }
     }

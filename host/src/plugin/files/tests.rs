@@ -1,14 +1,13 @@
 //! What a guest's paths lead to, at once and by way of the blocking pool.
 
 use super::*;
-use cap_std::ambient_authority;
 
-fn open(path: &std::path::Path) -> Arc<Dir> {
-    Arc::new(Dir::open_ambient_dir(path, ambient_authority()).unwrap())
+fn open(path: &std::path::Path) -> Arc<Root> {
+    Arc::new(Root::open(path).unwrap())
 }
 
 /// A directory "inside" with every kind of thing in it, beside a secret.
-fn tree() -> (tempfile::TempDir, Arc<Dir>) {
+fn tree() -> (tempfile::TempDir, Arc<Root>) {
     let root = tempfile::tempdir().unwrap();
     let inside = root.path().join("inside");
     std::fs::create_dir_all(inside.join("new")).unwrap();
@@ -38,8 +37,9 @@ fn tree() -> (tempfile::TempDir, Arc<Dir>) {
     (root, dir)
 }
 
-fn at(dir: &Arc<Dir>, path: &str) -> Place {
-    place(Some(dir), &[], path).unwrap().unwrap()
+fn at(dir: &Arc<Root>, path: &str) -> Place {
+    let none: Arc<[Granted]> = Arc::new([]);
+    place(Some(dir), &none, path).unwrap().unwrap()
 }
 
 /// Asks both ways, which must say the same where the quick one says anything.
@@ -80,14 +80,14 @@ fn measure_both(place: &Place) -> Result<Option<(u64, u64)>, String> {
     both(cached, measure(place).map(plain))
 }
 
-fn stat_both(dir: &Arc<Dir>, path: &str) -> Result<Option<Plain>, String> {
+fn stat_both(dir: &Arc<Root>, path: &str) -> Result<Option<Plain>, String> {
     let place = at(dir, path);
     let cached = stat_cached(&place).map(|status| status.map(plain));
     both(cached, stat(&place).map(plain))
 }
 
 fn read_both(
-    dir: &Arc<Dir>,
+    dir: &Arc<Root>,
     path: &str,
     offset: u64,
     length: u32,
@@ -188,13 +188,17 @@ fn one_read_is_bounded() {
 #[test]
 fn a_path_leads_into_the_innermost_grant_or_nowhere() {
     let root = tempfile::tempdir().unwrap();
-    let directories: Vec<Granted> = ["/users", "/users/more", "/u"]
+    let directories: Arc<[Granted]> = ["/users", "/users/more", "/u"]
         .into_iter()
         .map(|guest| {
             let host = root.path().join(guest.replace('/', "-"));
             std::fs::create_dir(&host).unwrap();
             std::fs::write(host.join("mark"), guest).unwrap();
-            (guest.into(), open(&host))
+            Granted {
+                guest: guest.into(),
+                root: Root::open(&host).unwrap(),
+                write: false,
+            }
         })
         .collect();
     let found = |path: &str| {
@@ -215,12 +219,16 @@ fn a_path_leads_into_the_innermost_grant_or_nowhere() {
         assert_eq!(found(path), Ok(None), "{path}");
     }
     assert!(found("/maildropmark").is_err());
-    let maildrop = &directories[0].1;
+    let maildrop = &open(&root.path().join("-users"));
     for path in ["mark", "/maildrop/mark", "/maildrop//mark"] {
-        let place = place(Some(maildrop), &[], path).unwrap().unwrap();
+        let place = at(maildrop, path);
         assert_eq!(place.path, "mark");
     }
-    let whole: Vec<Granted> = vec![("/".into(), maildrop.clone())];
+    let whole: Arc<[Granted]> = Arc::new([Granted {
+        guest: "/".into(),
+        root: Root::open(root.path()).unwrap(),
+        write: true,
+    }]);
     let place = place(None, &whole, "/users/mark").unwrap().unwrap();
     assert_eq!(place.path, "users/mark");
 }
@@ -260,7 +268,8 @@ fn a_scan_names_regular_files_in_order_and_nothing_else() {
     std::fs::write(new.join(".hidden"), b"x").unwrap();
     std::os::unix::fs::symlink("0001.a", new.join("link")).unwrap();
     let dir = open(root.path());
-    let nothing = scan(&dir, "new").unwrap();
+    let scan = |directory: &str| scan(dir.dir(), directory);
+    let nothing = scan("new").unwrap();
     assert_eq!((nothing.names.as_str(), nothing.identities.len()), ("", 0));
     // More than fit one read of the directory.
     let mut expected = String::new();
@@ -272,8 +281,8 @@ fn a_scan_names_regular_files_in_order_and_nothing_else() {
         expected += &format!("{number:04}.a\0");
         inodes.push(std::os::unix::fs::MetadataExt::ino(&about));
     }
-    let scanned = scan(&dir, "new").unwrap();
+    let scanned = scan("new").unwrap();
     assert_eq!((scanned.names, scanned.identities), (expected, inodes));
-    assert!(scan(&dir, "cur").is_err());
-    assert!(scan(&dir, "..").is_err());
+    assert!(scan("cur").is_err());
+    assert!(scan("..").is_err());
 }
