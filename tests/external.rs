@@ -109,17 +109,31 @@ fn s_client(
     certificate: Option<&(PathBuf, PathBuf)>,
     lines: &[&str],
 ) -> String {
-    let mut command = Command::new("openssl");
-    command
-        .args(["s_client", "-quiet", "-crlf", "-connect"])
-        .arg(address.to_string())
-        .args(["-servername", server_name]);
+    let mut command = openssl(address, server_name, certificate);
+    command.arg("-quiet");
     if starttls {
         command.args(["-starttls", "pop3"]);
     }
+    conversation(command, lines)
+}
+
+fn openssl(
+    address: SocketAddr,
+    server_name: &str,
+    certificate: Option<&(PathBuf, PathBuf)>,
+) -> Command {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-crlf", "-connect"])
+        .arg(address.to_string())
+        .args(["-servername", server_name]);
     if let Some((certificate, key)) = certificate {
         command.arg("-cert").arg(certificate).arg("-key").arg(key);
     }
+    command
+}
+
+fn conversation(mut command: Command, lines: &[&str]) -> String {
     let mut client = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -227,6 +241,52 @@ fn a_certificate_means_nothing_to_another_tenant() {
     );
     assert!(said.contains("\n-ERR [AUTH]"), "{said}");
     assert!(!said.contains("message"), "{said}");
+    server.stop();
+}
+
+/// A session that was resumed counts for the tenant that verified the
+/// certificate, and for no other (RFC 8446 section 4.6.1: the ticket stands for
+/// the client's authentication too).
+#[test]
+fn a_resumed_session_keeps_its_certificate_with_its_tenant() {
+    if !require("EXTERNAL", &[&OPENSSL]) {
+        return;
+    }
+    let Stage { site, acme, .. } = stage();
+    let server = site.start();
+    let address = server.address("pop3s");
+    let ada = acme.issue("ada@acme.example");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let ticket = site.path().join(format!("ticket{version}"));
+        let begin = |server_name: &str, certificate| {
+            let mut command = openssl(address, server_name, certificate);
+            command.args([version, "-ign_eof"]);
+            command
+        };
+        let mut first = begin("pop.acme.example", Some(&ada));
+        first.arg("-sess_out").arg(&ticket);
+        let said = conversation(first, &["CAPA", "QUIT"]);
+        assert!(said.contains("New, TLS"), "{version}: {said}");
+        assert!(mechanisms(&said).contains(&"EXTERNAL"), "{version}: {said}");
+
+        let resume = |server_name| {
+            let mut command = begin(server_name, None);
+            command.arg("-sess_in").arg(&ticket);
+            conversation(command, &["CAPA", "AUTH EXTERNAL =", "STAT", "QUIT"])
+        };
+        let said = resume("pop.acme.example");
+        assert!(said.contains("Reused, TLS"), "{version}: {said}");
+        assert!(said.contains("+OK 1 "), "{version}: {said}");
+        for elsewhere in ["pop.globex.example", "elsewhere.example"] {
+            let said = resume(elsewhere);
+            assert!(!said.contains("Reused, TLS"), "{version}: {said}");
+            assert!(
+                !mechanisms(&said).contains(&"EXTERNAL"),
+                "{version}: {said}"
+            );
+            assert!(!said.contains("+OK 1 "), "{version}: {said}");
+        }
+    }
     server.stop();
 }
 

@@ -19,6 +19,7 @@ def joined(answer):
 def main(host, port, user, maildir):
     expected = [reference.wire(raw) for raw in reference.messages(maildir)]
     box = poplib.POP3(host, int(port), timeout=120)
+    box.utf8()
     box.user(user)
     box.pass_(sys.stdin.readline().rstrip("\n"))
     wrong = []

@@ -136,13 +136,16 @@ def main(policy, host, port, user, maildir, out):
     box = login(host, port, user, password, False)
     assert ("UTF8" in box.capa()) == (policy != "off")
     sizes = [b"%d %d" % (n, len(m)) for n, m in enumerate(messages, 1)]
-    assert box.list()[1] == sizes
+    listed = box.list()[1]
+    if policy != "surrogate":
+        assert listed == sizes
     for number, (stored, (_, expected)) in enumerate(zip(messages, MAIL), 1):
         try:
             got = check(policy, box, number, stored, expected)
         except AssertionError as error:
             raise AssertionError(f"message {number}: {stored[:300]!r}") from error
         if got is not None:
+            assert listed[number - 1] == b"%d %d" % (number, len(got)), listed[number - 1]
             pathlib.Path(out, str(number)).write_bytes(got)
     box.quit()
     if policy == "off":

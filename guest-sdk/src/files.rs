@@ -50,9 +50,10 @@ impl Names {
     }
 }
 
-/// The octets of a message file as RFC 1939 counts them: every line end is
-/// CRLF, byte-stuffing is not counted. The path is below [`root`]; none: there
-/// is nothing.
+/// The octets of a message file as RFC 1939 counts them (every line end is
+/// CRLF, byte-stuffing is not counted), and those of its surrogate for clients
+/// that have not said UTF8 (see [`Listing::surrogate`](crate::store::Listing::surrogate)).
+/// The path is below [`root`]; none: there is nothing.
 ///
 /// # Errors
 /// What the operating system said.

@@ -81,6 +81,7 @@ pub struct Listing {
     octets: Vec<u64>,
     received: Vec<u64>,
     names: Packed,
+    surrogates: Vec<(u32, u64)>,
     memo: Option<String>,
 }
 
@@ -133,6 +134,21 @@ impl Listing {
         self.names.push(name);
     }
 
+    /// The message that was pushed last has UTF-8 in a header, and its surrogate
+    /// has so many octets: what [`files::measure`](crate::files::measure) says.
+    /// LIST says them to a client that has not said UTF8 (RFC 6856 section 2.1).
+    /// To the host they matter only if they are not the message's own.
+    pub fn surrogate(&mut self, octets: u64) {
+        let Some(last) = self.len().checked_sub(1) else {
+            return;
+        };
+        // A listing with more messages than that does not leave the component.
+        let position = u32::try_from(last).unwrap_or(u32::MAX);
+        if self.octets[last] != octets {
+            self.surrogates.push((position, octets));
+        }
+    }
+
     /// Sets what [`Maildrop::changes`] is to get back, at most 64 KiB.
     pub fn set_memo(&mut self, memo: impl Into<String>) {
         self.memo = Some(memo.into());
@@ -172,6 +188,12 @@ impl Listing {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter()
     }
+
+    /// Position, from 0, and octets of the surrogates that have other octets than
+    /// their messages.
+    pub fn surrogates(&self) -> &[(u32, u64)] {
+        &self.surrogates
+    }
 }
 
 impl From<Listing> for raw::Listing {
@@ -181,6 +203,11 @@ impl From<Listing> for raw::Listing {
             octets: listing.octets,
             received: listing.received,
             names: listing.names.0,
+            surrogates: listing
+                .surrogates
+                .into_iter()
+                .map(|(position, octets)| raw::Surrogate { position, octets })
+                .collect(),
             memo: listing.memo,
         }
     }

@@ -98,13 +98,20 @@ pub(crate) fn scan(directory: &str) -> Result<Names, String> {
     })
 }
 
+/// A host's surrogates are another matter; what counts here is that there are
+/// two sizes where a header is beyond ASCII.
 pub(crate) fn measure(path: &str) -> Result<Option<Weight>, String> {
     let Some(status) = stat(path)? else {
         return Ok(None);
     };
     let raw = fs::read(maildrop().join(path)).map_err(|error| error.to_string())?;
+    let wire = with_crlf(&raw);
+    let blank = wire.windows(4).position(|end| end == b"\r\n\r\n");
+    let header = &wire[..blank.unwrap_or(wire.len())];
+    let beyond_ascii = header.iter().filter(|octet| !octet.is_ascii()).count();
     Ok(Some(Weight {
-        octets: with_crlf(&raw).len() as u64,
+        octets: wire.len() as u64,
+        surrogate: (wire.len() + beyond_ascii) as u64,
         status,
     }))
 }

@@ -192,6 +192,15 @@ pub struct Account {
     pub attributes: Vec<(String, String)>,
 }
 
+impl Account {
+    /// Octets of all its texts.
+    pub fn octets(&self) -> usize {
+        let attributes = self.attributes.iter();
+        let attributes = attributes.map(|(key, value)| key.len() + value.len());
+        self.user.len() + self.maildrop.len() + attributes.sum::<usize>()
+    }
+}
+
 /// Why nobody was logged in.
 #[derive(Debug)]
 pub enum Denial {
@@ -335,6 +344,9 @@ pub trait Maildrop: Send {
 pub struct Entries {
     /// Unique-ids and octets.
     pub listing: Arc<Listing>,
+    /// The same with the octets that a client gets that has not said UTF8, as far
+    /// as the store knows them (RFC 6856 section 2.1).
+    pub surrogates: Arc<Listing>,
     /// Seconds since the Unix epoch, one for each message; 0: not known.
     pub received: Vec<u64>,
 }
@@ -381,6 +393,9 @@ pub struct Span {
 /// Role: which part of a maildrop a login sees.
 #[async_trait]
 pub trait Selector: Send + Sync {
+    /// As the configuration calls it, for log lines.
+    fn name(&self) -> &str;
+
     /// The positions to hide, as spans in rising order.
     async fn select(
         &self,
@@ -404,6 +419,9 @@ pub enum Verdict {
 /// Role: what a client sees of each message.
 #[async_trait]
 pub trait Filter: Send + Sync {
+    /// As the configuration calls it, for log lines.
+    fn name(&self) -> &str;
+
     /// Everything a verdict depends on but account and message: plugin,
     /// version of the component, settings. Verdicts are remembered under it.
     fn identity(&self) -> &str;

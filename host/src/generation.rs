@@ -1,29 +1,45 @@
 //! From a checked configuration to what sessions are served with: plugins
 //! compiled, given their roles, asked about their settings.
 //!
+//! What is wrong with one tenant's plugins or files is that tenant's alone: a
+//! server that starts does so without it ([`Broken::LeftOut`]).
+//!
 //! A generation never changes once it is built; the next one takes its place,
 //! and it lives on until its last session ends. Together with `main` the only
 //! room that names [`crate::plugin`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use restante_pop3::Decoy;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::backend::{Accepts, Authenticator};
-use crate::config::{self, Config, Place, Problem, Problems};
+use crate::config::{self, Config, Owner, Place, Problem, Problems};
 use crate::metrics::Ledger;
-use crate::plugin::{MissingRole, Plugin, Runtime};
+use crate::plugin::{Loaded, MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
 use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
 
+/// Who asks a plugin that tenants use already, when a generation is built. No
+/// tenant can be called so: names begin with a letter or a digit.
+const RELOAD: &str = "_reload";
+
 /// The generation that new sessions get.
 pub type Current = Arc<RwLock<Arc<Serving>>>;
+
+/// What becomes of a generation with tenants that cannot be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// It is not built.
+    Refused,
+    /// They are out, the others serve; it is not built where nobody does.
+    LeftOut,
+}
 
 /// What a reload came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,19 +74,27 @@ pub fn swap(current: &Current, next: Serving) {
 
 /// Builds a generation, or says everything that is in the way of it. Compiles
 /// components where they are new: seconds, on the blocking pool. Tenants that
-/// were in `previous` keep their count of sessions and what they know of their users' logins. `decoy_secret` as
+/// were there `before` keep their count of sessions and what they know of their
+/// users' logins, and plugins that have not changed go on. `decoy_secret` as
 /// [`Decoy::new`](restante_pop3::Decoy::new) wants it.
 pub async fn build(
     config: &Config,
-    file: &Path,
     runtime: &Arc<Runtime>,
     decoy_secret: [u8; 32],
-    previous: Option<&Serving>,
-) -> Result<Serving, Problems> {
+    before: Option<Before<'_>>,
+    broken: Broken,
+) -> Result<(Serving, Plugins), Problems> {
     let mut builder = Builder {
-        file: file.to_owned(),
+        config,
+        sections: (config.plugins.iter())
+            .map(|plugin| (plugin.name.as_str(), plugin))
+            .collect(),
         problems: Vec::new(),
     };
+    for absent in &config.absent {
+        let owner = Some(absent.owner.clone());
+        builder.problems.push((owner, absent.problem.clone()));
+    }
     let metrics = runtime.metrics();
     // Labels are given out by name, where there are not enough.
     let names: BTreeSet<_> = config.tenants.iter().map(|tenant| &tenant.name).collect();
@@ -79,176 +103,316 @@ pub async fn build(
         .map(|name| (name.clone(), metrics.ledger(name)))
         .collect();
     let decoy = tenant::decoy(&config.server, decoy_secret);
-    let plugins = builder.plugins(config, runtime, &decoy, &ledgers).await;
-    let mut tenants = Tenants::new();
+    let plugins = builder
+        .plugins(
+            runtime,
+            &decoy,
+            &ledgers,
+            before.map(|before| before.plugins),
+        )
+        .await;
+    let mut built = Vec::with_capacity(config.tenants.len());
     for tenant in &config.tenants {
-        let trusted = builder.trusted(config, tenant, &plugins);
-        if let Some(mut built) = builder.tenant(tenant, &trusted) {
-            built.ledger = ledgers[&tenant.name].clone();
-            if let Some(old) = previous.and_then(|previous| previous.tenants.named(&tenant.name)) {
-                built.sessions = old.sessions.clone();
-                built.last_logins = old.last_logins.clone();
-            }
-            tenants.add(
-                Arc::new(built),
-                &tenant.domains,
-                &tenant.server_names,
-                tenant.default,
+        let trusted = builder.trusted(tenant, &plugins);
+        built.push(builder.tenant(tenant, &trusted));
+    }
+    let tls = builder.tls();
+    let problems = builder.of_tenants(broken)?;
+    let mut tenants = Tenants::new();
+    for (configured, (built, problems)) in
+        config.tenants.iter().zip(built.into_iter().zip(problems))
+    {
+        let mut tenant = match built {
+            Some(built) if problems.is_empty() => built,
+            _ => Tenant::out(configured, problems),
+        };
+        tenant.ledger = ledgers[&configured.name].clone();
+        if let Some(old) = before.and_then(|before| before.serving.tenants.named(&tenant.name)) {
+            tenant.sessions = old.sessions.clone();
+            tenant.last_logins = old.last_logins.clone();
+        }
+        let Tenant {
+            ref name, ref out, ..
+        } = tenant;
+        if !out.is_empty() {
+            error!(
+                tenant = name,
+                "tenant is out: it serves nobody until what is wrong is mended and the configuration is reloaded"
             );
         }
+        tenants.add(
+            Arc::new(tenant),
+            &configured.domains,
+            &configured.server_names,
+            configured.default,
+        );
     }
-    let tls = builder.tls(config);
-    if builder.problems.is_empty() {
-        Ok(Serving {
-            tenants,
-            tls,
-            settings: SessionSettings::new(&config.server, &config.tenants, decoy),
-            generation: metrics.next_generation(),
-        })
-    } else {
-        Err(Problems(builder.problems))
+    for tenant in tenants.iter() {
+        tenant.ledger.share().set(&tenant.limits.share);
     }
+    let serving = Serving {
+        tenants,
+        tls,
+        settings: SessionSettings::new(&config.server, &config.tenants, decoy),
+        generation: metrics.next_generation(),
+    };
+    Ok((serving, plugins))
 }
 
 /// By tenant.
 type Ledgers = BTreeMap<String, Arc<Ledger>>;
 
-type Plugins = BTreeMap<String, (Arc<Plugin>, Accepts)>;
+/// The plugins of a generation, to build the next one with.
+#[derive(Default)]
+pub struct Plugins(HashMap<String, Ready>);
 
-struct Builder {
-    file: PathBuf,
-    problems: Vec<Problem>,
+/// The generation that is to be followed.
+#[derive(Clone, Copy)]
+pub struct Before<'g> {
+    /// What it serves with.
+    pub serving: &'g Serving,
+    /// Its plugins.
+    pub plugins: &'g Plugins,
 }
 
-impl Builder {
-    fn problem(&mut self, place: Option<Place>, what: impl Display, mend: Option<&str>) {
-        self.problems.push(Problem {
-            file: self.file.clone(),
-            place,
+struct Ready {
+    loaded: Loaded,
+    /// Whether some tenant uses it; if none does, it was asked nothing.
+    used: bool,
+    accepts: Accepts,
+}
+
+/// Those of a tenant, by name.
+type Trusted<'p> = BTreeMap<&'p str, &'p Ready>;
+
+struct Builder<'c> {
+    config: &'c Config,
+    /// Each `[plugin.NAME]`, by name.
+    sections: HashMap<&'c str, &'c config::Plugin>,
+    /// With whose they are; None: everybody's.
+    problems: Vec<(Option<Owner>, Problem)>,
+}
+
+impl Builder<'_> {
+    fn problem(&mut self, owner: Owner, place: Place, what: impl Display, mend: Option<&str>) {
+        let problem = Problem {
+            file: self.config.files[place.file].clone(),
+            place: Some(place),
             what: what.to_string(),
             mend: mend.map(str::to_owned),
-        });
+        };
+        self.problems.push((Some(owner), problem));
+    }
+
+    fn problem_of_plugin(
+        &mut self,
+        plugin: &config::Plugin,
+        what: impl Display,
+        mend: Option<&str>,
+    ) {
+        let owner = Owner::Plugin(plugin.name.clone());
+        self.problem(owner, plugin.place, what, mend);
+    }
+
+    fn problem_of_tenant(
+        &mut self,
+        tenant: &config::Tenant,
+        what: impl Display,
+        mend: Option<&str>,
+    ) {
+        let owner = Owner::Tenant(tenant.name.clone());
+        let what = format!("[tenant.{}] {what}", tenant.name);
+        self.problem(owner, tenant.place, what, mend);
+    }
+
+    /// What keeps each tenant from being served, in the configuration's order; all
+    /// of it at once, where nothing is to be built with that.
+    fn of_tenants(self, broken: Broken) -> Result<Vec<Vec<Problem>>, Problems> {
+        let mut of: HashMap<&Owner, Vec<&Problem>> = HashMap::new();
+        let mut common = false;
+        for (owner, problem) in &self.problems {
+            match owner {
+                Some(owner) => of.entry(owner).or_default().push(problem),
+                None => common = true,
+            }
+        }
+        let all: Vec<Vec<Problem>> = self
+            .config
+            .tenants
+            .iter()
+            .map(|tenant| {
+                let used: BTreeSet<_> = tenant.plugins().collect();
+                let used = used.into_iter().map(|name| Owner::Plugin(name.to_owned()));
+                let owners = used.chain([Owner::Tenant(tenant.name.clone())]);
+                let problems = owners.filter_map(|owner| of.get(&owner)).flatten();
+                problems.map(|problem| (*problem).clone()).collect()
+            })
+            .collect();
+        let nobody_serves = all.iter().all(|problems| !problems.is_empty());
+        let refused = match broken {
+            Broken::Refused => !self.problems.is_empty(),
+            Broken::LeftOut => common || nobody_serves,
+        };
+        if refused {
+            let problems = self.problems.into_iter().map(|(_, problem)| problem);
+            return Err(Problems(problems.collect()));
+        }
+        for (_, problem) in &self.problems {
+            error!("{}", problem.one_line());
+        }
+        Ok(all)
     }
 
     async fn plugins(
         &mut self,
-        config: &Config,
         runtime: &Arc<Runtime>,
         decoy: &Decoy,
         ledgers: &Ledgers,
+        before: Option<&Plugins>,
     ) -> Plugins {
-        let mut plugins = Plugins::new();
-        let file = self.file.clone();
-        for wanted in &config.plugins {
-            let (task_runtime, task_plugin) = (runtime.clone(), wanted.clone());
-            let task_decoy = decoy.clone();
-            let making = move || task_runtime.plugin(&task_plugin, &task_decoy);
-            let made = tokio::task::spawn_blocking(making).await;
-            match made {
-                Ok(Ok(plugin)) => {
-                    for words in plugin.ungranted() {
-                        let (file, line) = (file.display(), wanted.place.line);
-                        warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);
-                    }
-                    if let Some(user) = config.tenants.iter().find(|one| one.uses(&wanted.name)) {
-                        let accepts = self.ask(wanted, &ledgers[&user.name], &plugin).await;
-                        plugins.insert(wanted.name.clone(), (plugin, accepts));
-                    }
-                }
-                Ok(Err(error)) => self.problem(
-                    Some(wanted.place),
-                    format!("[plugin.{}] {error}", wanted.name),
-                    None,
-                ),
-                Err(panic) => self.problem(
-                    Some(wanted.place),
-                    format!(
-                        "[plugin.{}] component: the compiler failed: {panic}",
-                        wanted.name
-                    ),
-                    None,
-                ),
+        let mut plugins = HashMap::new();
+        let mut users: HashMap<&str, &config::Tenant> = HashMap::new();
+        for tenant in &self.config.tenants {
+            for name in tenant.plugins() {
+                users.entry(name).or_insert(tenant);
             }
         }
-        plugins
+        let absent: BTreeSet<&Owner> = self.config.absent.iter().map(|one| &one.owner).collect();
+        for wanted in &self.config.plugins {
+            if absent.contains(&Owner::Plugin(wanted.name.clone())) {
+                continue;
+            }
+            let before = before.and_then(|before| before.0.get(&wanted.name));
+            let Some(loaded) = self.load(wanted, runtime, decoy, before).await else {
+                continue;
+            };
+            for words in loaded.plugin.ungranted() {
+                let place = wanted.place;
+                let (file, line) = (self.config.files[place.file].display(), place.line);
+                warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);
+            }
+            let user = users.get(wanted.name.as_str());
+            let accepts = match user {
+                Some(user) => {
+                    let known = before.filter(|before| {
+                        before.used && Arc::ptr_eq(&before.loaded.plugin, &loaded.plugin)
+                    });
+                    let known = known.map(|before| before.accepts);
+                    let ledger = &ledgers[&user.name];
+                    self.ask(wanted, &loaded.plugin, ledger, known).await
+                }
+                None => Accepts::default(),
+            };
+            let used = user.is_some();
+            let ready = Ready {
+                loaded,
+                used,
+                accepts,
+            };
+            plugins.insert(wanted.name.clone(), ready);
+        }
+        Plugins(plugins)
+    }
+
+    async fn load(
+        &mut self,
+        wanted: &config::Plugin,
+        runtime: &Arc<Runtime>,
+        decoy: &Decoy,
+        before: Option<&Ready>,
+    ) -> Option<Loaded> {
+        let (runtime, plugin, decoy) = (runtime.clone(), wanted.clone(), decoy.clone());
+        let before = before.map(|before| before.loaded.clone());
+        let loading = move || runtime.plugin(&plugin, &decoy, before.as_ref());
+        let what = match tokio::task::spawn_blocking(loading).await {
+            Ok(Ok(loaded)) => return Some(loaded),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("component: the compiler failed: {panic}"),
+        };
+        self.problem_of_plugin(wanted, format!("[plugin.{}] {what}", wanted.name), None);
+        None
     }
 
     /// Lets a plugin look over its settings, and say what it judges. Its answers
-    /// hold for every tenant; `ledger` is that of one of them.
+    /// hold for every tenant; `ledger` is that of one of them. `known` is what the
+    /// same plugin said for the generation before: it holds on if it cannot be
+    /// asked now, and no tenant's account with the plugin is touched.
     async fn ask(
         &mut self,
         wanted: &config::Plugin,
-        ledger: &Arc<Ledger>,
         plugin: &Arc<Plugin>,
+        ledger: &Arc<Ledger>,
+        known: Option<Accepts>,
     ) -> Accepts {
+        let ledger = match known {
+            Some(_) => &Ledger::new(RELOAD),
+            None => ledger,
+        };
         match plugin.validate(ledger).await {
             Ok(lines) => {
                 for line in lines {
-                    self.problem(
-                        Some(wanted.place),
-                        format!("[plugin.{}.settings] {line}", wanted.name),
-                        None,
-                    );
+                    let what = format!("[plugin.{}.settings] {line}", wanted.name);
+                    self.problem_of_plugin(wanted, what, None);
                 }
             }
+            Err(_) if known.is_some() => {}
             Err(_) => self.failed(wanted, "looks over its settings"),
         }
-        plugin.accepts(ledger).await.unwrap_or_else(|_| {
-            self.failed(wanted, "says which credentials it accepts");
-            Accepts::default()
-        })
+        match (plugin.accepts(ledger).await, known) {
+            (Ok(accepts), _) => accepts,
+            (Err(_), Some(known)) => known,
+            (Err(_), None) => {
+                self.failed(wanted, "says which credentials it accepts");
+                Accepts::default()
+            }
+        }
     }
 
     fn failed(&mut self, wanted: &config::Plugin, when: &str) {
-        self.problem(
-            Some(wanted.place),
+        self.problem_of_plugin(
+            wanted,
             format!("[plugin.{}] fails when it {when}", wanted.name),
             Some("the log line above says why"),
         );
     }
 
     /// Those of the tenant's plugins that are signed as it wants them.
-    fn trusted(&mut self, config: &Config, tenant: &config::Tenant, plugins: &Plugins) -> Plugins {
-        let mut trusted = Plugins::new();
+    fn trusted<'p>(&mut self, tenant: &config::Tenant, plugins: &'p Plugins) -> Trusted<'p> {
+        let mut trusted = Trusted::new();
         for wanted in tenant.plugins().collect::<BTreeSet<_>>() {
-            let Some((plugin, accepts)) = plugins.get(wanted) else {
+            let Some((name, ready)) = plugins.0.get_key_value(wanted) else {
                 continue;
             };
-            let section = config.plugins.iter().find(|plugin| plugin.name == wanted);
-            let demand = section.map(|plugin| config.demand(plugin, Some(tenant)));
-            match plugin.trusted(&demand.unwrap_or_default()) {
+            let section = self.sections.get(wanted);
+            let demand = section.map(|plugin| self.config.demand(plugin, Some(tenant)));
+            match ready.loaded.trusted(&demand.unwrap_or_default()) {
                 Ok(()) => {
-                    trusted.insert(wanted.to_owned(), (plugin.clone(), *accepts));
+                    trusted.insert(name, ready);
                 }
-                Err(error) => self.problem(
-                    Some(tenant.place),
-                    format!("[tenant.{}] plugin `{wanted}`: {error}", tenant.name),
-                    None,
-                ),
+                Err(error) => {
+                    self.problem_of_tenant(tenant, format!("plugin `{wanted}`: {error}"), None);
+                }
             }
         }
         trusted
     }
 
-    fn tenant(&mut self, tenant: &config::Tenant, plugins: &Plugins) -> Option<Tenant> {
-        let authenticators = self.roles(
-            tenant,
-            &tenant.authenticators,
-            plugins,
-            |(plugin, accepts)| plugin.authenticator(*accepts),
-        );
+    fn tenant(&mut self, tenant: &config::Tenant, plugins: &Trusted<'_>) -> Option<Tenant> {
+        let authenticators = self.roles(tenant, &tenant.authenticators, plugins, |ready| {
+            ready.loaded.plugin.authenticator(ready.accepts)
+        });
         let stores = std::slice::from_ref(&tenant.store);
         let store = self
-            .roles(tenant, stores, plugins, |(plugin, _)| plugin.store())
+            .roles(tenant, stores, plugins, |ready| ready.loaded.plugin.store())
             .pop();
-        let selectors = self.roles(tenant, &tenant.selectors, plugins, |(plugin, _)| {
-            plugin.selector()
+        let selectors = self.roles(tenant, &tenant.selectors, plugins, |ready| {
+            ready.loaded.plugin.selector()
         });
-        let filters = self.roles(tenant, &tenant.filters, plugins, |(plugin, _)| {
-            plugin.filter()
+        let filters = self.roles(tenant, &tenant.filters, plugins, |ready| {
+            ready.loaded.plugin.filter()
         });
-        let admissions = self.roles(tenant, &tenant.admissions, plugins, |(plugin, _)| {
-            plugin.admission()
+        let admissions = self.roles(tenant, &tenant.admissions, plugins, |ready| {
+            ready.loaded.plugin.admission()
         });
         self.digests(tenant, &authenticators);
         Some(Tenant {
@@ -269,12 +433,9 @@ impl Builder {
         let able = authenticators.iter().any(|one| one.accepts().digest);
         for (on, key) in [(tenant.apop, "apop"), (tenant.cram_md5, "cram-md5")] {
             if on && !able && authenticators.len() == tenant.authenticators.len() {
-                self.problem(
-                    Some(tenant.place),
-                    format!(
-                        "[tenant.{}] `{key}` is on, and none of its authenticators judges digests",
-                        tenant.name
-                    ),
+                self.problem_of_tenant(
+                    tenant,
+                    format!("`{key}` is on, and none of its authenticators judges digests"),
                     Some("name one that keeps passwords in the clear, or remove the key"),
                 );
             }
@@ -287,16 +448,16 @@ impl Builder {
         &mut self,
         tenant: &config::Tenant,
         names: &[String],
-        plugins: &Plugins,
-        role: impl Fn(&(Arc<Plugin>, Accepts)) -> Result<R, MissingRole>,
+        plugins: &Trusted<'_>,
+        role: impl Fn(&Ready) -> Result<R, MissingRole>,
     ) -> Vec<R> {
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            match plugins.get(name).map(&role) {
+            match plugins.get(name.as_str()).map(|ready| role(ready)) {
                 Some(Ok(plugin)) => found.push(plugin),
-                Some(Err(missing)) => self.problem(
-                    Some(tenant.place),
-                    format!("[tenant.{}] plugin `{name}`: {missing}", tenant.name),
+                Some(Err(missing)) => self.problem_of_tenant(
+                    tenant,
+                    format!("plugin `{name}`: {missing}"),
                     Some("name a plugin that has the role, or another component"),
                 ),
                 None => {}
@@ -305,15 +466,31 @@ impl Builder {
         found
     }
 
-    fn tls(&mut self, config: &Config) -> Option<Arc<tls::Contexts>> {
-        match tls::contexts(config) {
-            Ok(tls) => tls,
-            Err(errors) => {
-                for error in errors {
-                    self.problem(None, error, None);
-                }
-                None
+    fn tls(&mut self) -> Option<Arc<tls::Contexts>> {
+        // Thousands of files, perhaps.
+        let (contexts, errors) = tokio::task::block_in_place(|| tls::contexts(self.config));
+        let absent: BTreeSet<&PathBuf> = self.config.absent.iter().map(|one| &one.path).collect();
+        for (tenant, error) in errors {
+            // What is not there was said already.
+            if error
+                .path()
+                .is_some_and(|path| absent.contains(&path.to_owned()))
+            {
+                continue;
+            }
+            match tenant {
+                Some(tenant) => self.problem_of_tenant(tenant, error, None),
+                None => self.problems.push((
+                    None,
+                    Problem {
+                        file: self.config.files[0].clone(),
+                        place: None,
+                        what: error.to_string(),
+                        mend: None,
+                    },
+                )),
             }
         }
+        contexts
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
-use restante_pop3::{DigestAlgorithm, Listing, Measure, ScramHash, ScramKeys};
+use restante_pop3::{DigestAlgorithm, Listing, Scales, ScramHash, ScramKeys, Weight};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tracing::warn;
@@ -294,19 +294,25 @@ impl MemoryMaildrop {
 #[async_trait]
 impl Maildrop for MemoryMaildrop {
     async fn listing(&mut self) -> Result<Arc<Entries>, Failure> {
-        let octets = |mail: &Mail| {
-            let mut measure = Measure::new();
-            measure.feed(&mail.content);
-            measure.finish()
-        };
-        let messages = self.opened.iter();
-        let listing = Listing::new(messages.map(|mail| (mail.unique_id.as_str(), octets(mail))));
-        let listing = listing.map_err(|error| {
+        let weights: Vec<Weight> = self
+            .opened
+            .iter()
+            .map(|mail| Scales::weigh(&mail.content))
+            .collect();
+        let ids = self.opened.iter().map(|mail| mail.unique_id.as_str());
+        let listing = Listing::new(ids.zip(weights.iter().map(|weight| weight.octets)));
+        let surrogates = weights.iter().map(|weight| weight.surrogate).enumerate();
+        let both = listing.and_then(|listing| {
+            let surrogates = listing.with_octets(surrogates)?;
+            Ok((listing, surrogates))
+        });
+        let (listing, surrogates) = both.map_err(|error| {
             warn!(maildrop = self.name, %error, "the mail that was delivered makes no listing");
             Failure::internal()
         })?;
         Ok(Arc::new(Entries {
             listing: Arc::new(listing),
+            surrogates: Arc::new(surrogates),
             received: self.opened.iter().map(|mail| mail.received).collect(),
         }))
     }

@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 pub use calls::{CallFailure, PluginCalls};
-pub use exposition::CONTENT_TYPE;
+pub use exposition::{CONTENT_TYPE, Current};
 pub use ledger::{InstanceEntry, Ledger, LoginResult, SessionEntry, Totals};
 
 use calls::CallTotals;

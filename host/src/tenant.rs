@@ -13,9 +13,10 @@ use std::time::Duration;
 use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
-use crate::config::{self, PlaintextLogin, TenantLimits, Utf8};
+use crate::config::{self, PlaintextLogin, Problem, TenantLimits, Utf8};
 use crate::metrics::{GenerationMark, Ledger};
 use crate::names::ServerNames;
+use crate::outage::Outage;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
 use crate::tls::Contexts;
@@ -134,6 +135,8 @@ pub struct Tenant {
     pub last_logins: LastLogins,
     /// What it has used; likewise.
     pub ledger: Arc<Ledger>,
+    /// Why it serves nobody; none where it does.
+    pub out: Vec<Problem>,
 }
 
 impl Tenant {
@@ -159,6 +162,20 @@ impl Tenant {
             sessions: SessionCount::default(),
             last_logins: LastLogins::default(),
             ledger: Ledger::new(name),
+            out: Vec::new(),
+        }
+    }
+
+    /// One that can be found and cannot be served: whoever logs in hears that.
+    pub fn out(tenant: &config::Tenant, problems: Vec<Problem>) -> Self {
+        Tenant {
+            plaintext_login: tenant.plaintext_login,
+            policy: Policy::new(tenant),
+            apop: tenant.apop,
+            cram_md5: tenant.cram_md5,
+            limits: tenant.limits.clone(),
+            out: problems,
+            ..Tenant::new(&tenant.name, vec![Arc::new(Outage)], Arc::new(Outage))
         }
     }
 
@@ -386,13 +403,24 @@ impl Tenants {
         if default {
             self.default = Some(Arc::clone(&tenant));
         }
-        self.offer = self.offer.with(Offer::of(&tenant));
+        // What nobody answers for now is not worth an offer to the others' users.
+        if tenant.out.is_empty() {
+            self.offer = self.offer.with(Offer::of(&tenant));
+        }
         self.all.insert(tenant.name.clone(), tenant);
     }
 
     /// Every tenant.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
         self.all.values()
+    }
+
+    /// The names of those that serve nobody, in order.
+    pub fn out(&self) -> Vec<&str> {
+        let out = self.iter().filter(|tenant| !tenant.out.is_empty());
+        let mut names: Vec<_> = out.map(|tenant| tenant.name.as_str()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The one of this name.
@@ -410,6 +438,18 @@ impl Tenants {
                 self.by_domain.get(&domain.to_lowercase())
             })
             .or(self.default.as_ref())
+    }
+
+    /// Whose client this is before it says who it is: the tenant of the server name,
+    /// or the default one where no user's domain leads to another.
+    pub fn certain(&self, server_name: Option<&str>) -> Option<&Arc<Tenant>> {
+        self.of_server_name(server_name).or_else(|| {
+            let default = self.default.as_ref()?;
+            let mut by_domain = self.by_domain.values();
+            by_domain
+                .all(|tenant| Arc::ptr_eq(tenant, default))
+                .then_some(default)
+        })
     }
 
     /// The tenant that a server name alone leads to.
@@ -439,6 +479,7 @@ mod tests {
             limits: TenantLimits {
                 sessions,
                 sessions_per_user: 2,
+                ..TenantLimits::default()
             },
             ..Tenant::new(name, authenticators, memory)
         })

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio_rustls::rustls;
 
@@ -24,7 +25,7 @@ use zeroize::Zeroizing;
 
 pub use files::{FileProblem, TlsError};
 
-use crate::config::{Config, Pem};
+use crate::config::{Config, Pem, Tenant};
 use crate::names::ServerNames;
 
 /// The protocol's name in ALPN (RFC 7301, IANA). A client that offers others
@@ -71,27 +72,35 @@ impl Contexts {
     }
 }
 
-/// What the configuration's listeners shake hands with; None: it names no
-/// certificate.
-///
-/// # Errors
-/// Everything that is wrong with the files.
-pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>> {
-    let mut loaded = HashMap::new();
+/// An error and the tenant whose files it is about; None: the server's.
+pub type TenantError<'c> = (Option<&'c Tenant>, Arc<TlsError>);
+
+/// What the configuration's listeners shake hands with (None: it names no
+/// certificate that can be used), and everything that is wrong with the files. A
+/// tenant with errors has no certificate of its own, and asks for none.
+pub fn contexts<'c>(config: &'c Config) -> (Option<Arc<Contexts>>, Vec<TenantError<'c>>) {
     let mut certificates = Certificates::default();
     let mut errors = Vec::new();
-    let mut load = |pem: &Pem| {
-        // Tenants may share a certificate; its problems are told once.
+    let mut loaded = HashMap::new();
+    let mut load = |owner: Option<&'c Tenant>, pem: &Pem| {
+        // Tenants may share a certificate.
         let known = loaded.entry((pem.certificate.clone(), pem.key.clone()));
+        let known = known.or_insert_with(|| {
+            let loaded = files::load(pem);
+            loaded.map_err(|all| all.into_iter().map(Arc::new).collect::<Vec<_>>())
+        });
+        let of_owner = |error: &Arc<TlsError>| (owner, Arc::clone(error));
         known
-            .or_insert_with(|| files::load(pem).map_err(|more| errors.extend(more)).ok())
             .clone()
+            .map_err(|all| errors.extend(all.iter().map(of_owner)))
+            .ok()
     };
     if let Some(pem) = &config.server.certificate {
-        certificates.default = load(pem);
+        certificates.default = load(None, pem);
     }
     for tenant in &config.tenants {
-        let Some(certified) = tenant.certificate.as_ref().and_then(&mut load) else {
+        let pem = tenant.certificate.as_ref();
+        let Some(certified) = pem.and_then(|pem| load(Some(tenant), pem)) else {
             continue;
         };
         for name in &tenant.server_names {
@@ -102,12 +111,11 @@ pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>>
         }
     }
     let certificates = Arc::new(certificates);
-    let shared = server_config(&certificates, Arc::new(NoClientAuth));
-    let mut contexts = match shared {
-        Ok(config) => Some(Contexts::shared(config)),
+    let mut contexts = match server_config(&certificates, Arc::new(NoClientAuth)) {
+        Ok(config) => Contexts::shared(config),
         Err(error) => {
-            errors.push(error);
-            None
+            errors.push((None, Arc::new(error)));
+            return (None, errors);
         }
     };
     for tenant in &config.tenants {
@@ -116,9 +124,6 @@ pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>>
         };
         match asking(&tenant.name, path, &certificates) {
             Ok(context) => {
-                let Some(contexts) = &mut contexts else {
-                    continue;
-                };
                 for name in &tenant.server_names {
                     contexts.by_name.insert(name, Arc::clone(&context));
                 }
@@ -126,13 +131,10 @@ pub fn contexts(config: &Config) -> Result<Option<Arc<Contexts>>, Vec<TlsError>>
                     contexts.default = context;
                 }
             }
-            Err(error) => errors.push(error),
+            Err(error) => errors.push((Some(tenant), Arc::new(error))),
         }
     }
-    match contexts {
-        Some(contexts) if errors.is_empty() => Ok((!loaded.is_empty()).then(|| Arc::new(contexts))),
-        _ => Err(errors),
-    }
+    ((!loaded.is_empty()).then(|| Arc::new(contexts)), errors)
 }
 
 /// How to shake hands for a tenant with authorities of its own. A client may show
@@ -183,20 +185,36 @@ pub struct SelfSigned {
     pub key_pem: Zeroizing<String>,
 }
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a certificate of our own is valid.
+const OWN_CERTIFICATE_DAYS: u32 = 180;
+
 /// Makes a key and a certificate for localhost, 127.0.0.1 and ::1.
 ///
 /// # Errors
 /// When the cryptographic library fails.
 pub fn self_signed() -> Result<SelfSigned, TlsError> {
     let crypto = |error: &dyn fmt::Display| TlsError::Crypto(error.to_string());
-    let made = rcgen::generate_simple_self_signed(OWN_NAMES.map(String::from))
+    let mut params = rcgen::CertificateParams::new(OWN_NAMES.map(String::from))
         .map_err(|error| crypto(&error))?;
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "Restante demo");
+    // Clients' clocks may be behind.
+    params.not_before = (SystemTime::now() - DAY).into();
+    params.not_after = (SystemTime::now() + OWN_CERTIFICATE_DAYS * DAY).into();
+    let signing_key = rcgen::KeyPair::generate().map_err(|error| crypto(&error))?;
+    let certificate = params
+        .self_signed(&signing_key)
+        .map_err(|error| crypto(&error))?;
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
     let signing = aws_lc_rs::default_provider()
         .key_provider
         .load_private_key(key.into())
         .map_err(|error| crypto(&error))?;
-    let chain = vec![made.cert.der().clone()];
+    let chain = vec![certificate.der().clone()];
     let certificates = Arc::new(Certificates {
         default: Some(Arc::new(CertifiedKey::new(chain, signing))),
         ..Certificates::default()
@@ -204,8 +222,8 @@ pub fn self_signed() -> Result<SelfSigned, TlsError> {
     let config = server_config(&certificates, Arc::new(NoClientAuth))?;
     Ok(SelfSigned {
         contexts: Arc::new(Contexts::shared(config)),
-        certificate_pem: made.cert.pem(),
-        key_pem: Zeroizing::new(made.signing_key.serialize_pem()),
+        certificate_pem: certificate.pem(),
+        key_pem: Zeroizing::new(signing_key.serialize_pem()),
     })
 }
 
@@ -253,6 +271,21 @@ mod tests {
         assert_eq!(context.asks_for, None);
     }
 
+    #[test]
+    fn tickets_are_kept_with_the_client_under_keys_that_change() {
+        let [one, other] = [(); 2].map(|()| self_signed().expect("a certificate can be made"));
+        let ticketer = |made: &SelfSigned| made.contexts.find(None).config.ticketer.clone();
+        let (one, other) = (ticketer(&one), ticketer(&other));
+        assert!(one.enabled());
+        // RFC 8446 section 4.6.1: seven days at most; a key makes tickets for half
+        // of the time that it opens them.
+        assert!((1..=24 * 60 * 60).contains(&one.lifetime()));
+        let ticket = one.encrypt(b"a session").expect("a ticket");
+        assert_eq!(one.decrypt(&ticket).as_deref(), Some(&b"a session"[..]));
+        assert_eq!(other.decrypt(&ticket), None);
+        assert_ne!(one.encrypt(b"a session"), Some(ticket));
+    }
+
     /// The certificate that a client is shown who asks for `name`, from a
     /// configuration with these lines of `[server]` and two tenants.
     fn shown(folder: &Path, server: &str, name: &'static str) -> Option<Vec<u8>> {
@@ -270,7 +303,9 @@ mod tests {
             tenant("wild", "['*.acme.example']"),
         );
         let config = Config::parse(&text, Path::new("test.toml"), folder).expect("in order");
-        let contexts = contexts(&config).expect("in order").expect("TLS");
+        let (contexts, errors) = contexts(&config);
+        assert!(errors.is_empty(), "{errors:?}");
+        let contexts = contexts.expect("TLS");
         let server = Arc::clone(&contexts.find(Some(name)).config);
         let mut server = rustls::ServerConnection::new(server).expect("a server");
         let mut roots = rustls::RootCertStore::empty();

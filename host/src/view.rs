@@ -35,6 +35,15 @@ pub const ANNOTATION_FIELD_OCTETS: usize = 998;
 /// A session's maildrop, shared with the messages that its filters look at.
 pub type OpenMaildrop = Arc<Mutex<Box<dyn Maildrop>>>;
 
+/// Which octets a view lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Octets {
+    /// Of each message as it is stored.
+    Stored,
+    /// Of the surrogate, where a message needs one and the store knows it.
+    Surrogates,
+}
+
 /// A maildrop as its client sees it. Fixed for the length of the session.
 #[derive(Debug)]
 pub struct View {
@@ -59,6 +68,7 @@ impl View {
         account: &Account,
         maildrop: &OpenMaildrop,
         verdicts: &Verdicts,
+        octets: Octets,
     ) -> Result<View, Failure> {
         let entries = maildrop.lock().await.listing().await?;
         let messages = entries.listing.len();
@@ -72,17 +82,15 @@ impl View {
             return Err(Failure::internal());
         }
         let mut draft = Draft::new(entries);
-        for (index, selector) in tenant.selectors.iter().enumerate() {
-            draft
-                .select(&**selector, index, connection, account)
-                .await?;
+        for selector in &tenant.selectors {
+            draft.select(&**selector, connection, account).await?;
         }
         for filter in &tenant.filters {
             draft
                 .filter(&**filter, connection, account, maildrop, verdicts)
                 .await?;
         }
-        draft.finish()
+        draft.finish(octets)
     }
 
     /// What the session shows.
@@ -102,6 +110,12 @@ impl View {
     /// epoch; 0: not known.
     pub fn received(&self, visible: usize) -> u64 {
         self.entries.received[self.store_position(visible)]
+    }
+
+    /// What the message at this visible position weighs as it is stored, and
+    /// without the header fields of filters.
+    pub fn stored_octets(&self, visible: usize) -> u64 {
+        self.entries.listing.octets(self.store_position(visible))
     }
 
     /// The header fields that go in front of the message at this visible
@@ -144,13 +158,18 @@ impl Draft {
     async fn select(
         &mut self,
         selector: &dyn Selector,
-        index: usize,
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<(), Failure> {
         let spans = selector.select(connection, account, &self.entries).await?;
         if let Some(lie) = lie_about_spans(&spans, self.entries.listing.len()) {
-            warn!(role = "selector", index, lie, "the answer makes no sense");
+            warn!(
+                plugin = selector.name(),
+                tenant = connection.tenant,
+                role = "selector",
+                lie,
+                "the answer makes no sense"
+            );
             return Err(Failure::internal());
         }
         for span in spans {
@@ -186,7 +205,20 @@ impl Draft {
             // A hundred thousand quick answers are one long hold on the thread.
             consume_budget().await;
             let verdict = screener.screen(Arc::new(message)).await?;
-            round.put(position, checked(verdict, filter, &listing, position)?);
+            match checked(verdict) {
+                Ok(verdict) => round.put(position, verdict),
+                Err(lie) => {
+                    warn!(
+                        plugin = filter.name(),
+                        tenant = connection.tenant,
+                        role = "filter",
+                        unique_id = listing.unique_id(position),
+                        lie,
+                        "the verdict makes no sense"
+                    );
+                    return Err(Failure::internal());
+                }
+            }
             asked += 1;
         }
         if asked > 0 {
@@ -213,8 +245,11 @@ impl Draft {
         }
     }
 
-    fn finish(mut self) -> Result<View, Failure> {
-        let stored = &self.entries.listing;
+    fn finish(mut self, octets: Octets) -> Result<View, Failure> {
+        let stored = match octets {
+            Octets::Stored => &self.entries.listing,
+            Octets::Surrogates => &self.entries.surrogates,
+        };
         self.annotations
             .retain(|&position, _| !self.hidden.get(position).is_some_and(|&hidden| hidden));
         if self.hidden.is_empty() && self.annotations.is_empty() {
@@ -257,7 +292,7 @@ impl Draft {
 
 /// What is wrong with these spans: they must rise, not touch what came before,
 /// and lie within `messages`.
-fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
+pub(crate) fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
     let mut end = 0u64;
     for span in spans {
         if u64::from(span.start) < end {
@@ -271,32 +306,16 @@ fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
     None
 }
 
-fn checked(
-    verdict: Verdict,
-    filter: &dyn Filter,
-    listing: &Listing,
-    position: usize,
-) -> Result<Remembered, Failure> {
+/// What is wrong with a verdict, or the verdict.
+fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
     let fields = match verdict {
         Verdict::Show => return Ok(Remembered::Show),
         Verdict::Hide => return Ok(Remembered::Hide),
         Verdict::Annotate(fields) if fields.is_empty() => return Ok(Remembered::Show),
         Verdict::Annotate(fields) => fields,
     };
-    let lie = if fields.len() > ANNOTATION_FIELDS {
-        Some("too many header fields")
-    } else {
-        fields.iter().find_map(|field| lie_about_field(field))
-    };
-    if let Some(lie) = lie {
-        warn!(
-            role = "filter",
-            filter = filter.identity(),
-            unique_id = listing.unique_id(position),
-            lie,
-            "the verdict makes no sense"
-        );
-        return Err(Failure::internal());
+    if let Some(lie) = lie_about_annotation(&fields) {
+        return Err(lie);
     }
     let octets = fields.iter().map(|field| field.len() + 2).sum();
     let mut lines = Vec::with_capacity(octets);
@@ -305,6 +324,14 @@ fn checked(
         lines.extend_from_slice(b"\r\n");
     }
     Ok(Remembered::Annotate(lines.into()))
+}
+
+/// What is wrong with these header fields.
+pub(crate) fn lie_about_annotation(fields: &[String]) -> Option<&'static str> {
+    if fields.len() > ANNOTATION_FIELDS {
+        return Some("too many header fields");
+    }
+    fields.iter().find_map(|field| lie_about_field(field))
 }
 
 /// What keeps this from being one header field (RFC 5322 section 2.2). Octets

@@ -543,6 +543,34 @@ fn reloads_run_one_at_a_time_and_few_wait() {
 }
 
 #[test]
+fn tenants_that_are_out_are_counted_and_named_to_who_may_know() {
+    let mut site = site();
+    site.tenants[0].lines.push_str("default = true\n");
+    site.plugins.push(Plugin::new("gone", "./gone.wasm"));
+    site.tenants.push(Tenant {
+        name: "broken".to_owned(),
+        lines: "domains = [\"broken.example\"]\nauthenticators = [\"gone\"]\nstore = \"mail\"\n"
+            .to_owned(),
+    });
+    let server = site.start();
+    let admin = client(&server);
+    let mut stranger = admin.clone();
+    stranger.token = None;
+    let ready = stranger.get("/readyz");
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.body, "ready, but 1 of 2 tenants are out\n");
+    let seen = metrics(&admin);
+    assert_eq!(seen.count("restante_tenants", &[]), 2);
+    assert_eq!(seen.count("restante_tenants_out", &[]), 1);
+    let rows = admin.get("/tenants").json()["tenants"].clone();
+    let problems = |at: usize| rows[at]["problems"].as_array().unwrap().len();
+    assert_eq!((problems(0), problems(1)), (1, 0), "{rows}");
+    let problem = rows[0]["problems"][0].to_string();
+    assert!(problem.contains("gone.wasm` does not exist"), "{problem}");
+    server.stop();
+}
+
+#[test]
 fn readiness_ends_when_the_server_begins_to_stop() {
     let site = site();
     let mut server = site.start();

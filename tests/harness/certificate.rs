@@ -2,8 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Files of a server certificate for `localhost`, 127.0.0.1 and whatever
 /// `*.names.example` stands for.
@@ -34,6 +40,11 @@ impl Certificate {
         let mut leaf = CertificateParams::new(names.map(str::to_owned)).unwrap();
         leaf.distinguished_name
             .push(DnType::CommonName, "localhost");
+        // For scanners and for clients that find a thousand years too long.
+        leaf.not_before = (SystemTime::now() - DAY).into();
+        leaf.not_after = (SystemTime::now() + 180 * DAY).into();
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let leaf = leaf.signed_by(&key, &authority).unwrap();
 
         let files = Certificate {

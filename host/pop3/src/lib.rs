@@ -45,6 +45,7 @@ mod session;
 mod settings;
 mod stuffing;
 mod surrogate;
+mod weight;
 mod wording;
 
 pub use action::{Action, Close, DigestAlgorithm, Login, State, Step, Summary};
@@ -60,4 +61,5 @@ pub use session::Session;
 pub use settings::{ByUser, Channel, ChannelBinding, Discovery, Limits, Retention, Settings};
 pub use stuffing::{LineEnds, Measure, Stuffing};
 pub use surrogate::Surrogate;
+pub use weight::{Scales, Weight};
 pub use wording::Language;

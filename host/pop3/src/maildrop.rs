@@ -22,11 +22,37 @@ const MESSAGES: usize = u32::MAX as usize / UNIQUE_ID_OCTETS;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     octets: Vec<u64>,
-    /// All unique-ids, one behind the other.
-    ids: String,
-    /// Where each one ends in `ids`.
-    ends: Vec<u32>,
+    unique_ids: Arc<UniqueIds>,
     total_octets: u64,
+}
+
+/// Many short texts in one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct UniqueIds {
+    /// One behind the other.
+    text: String,
+    /// Where each one ends in `text`.
+    ends: Vec<u32>,
+}
+
+impl UniqueIds {
+    fn get(&self, position: usize) -> &str {
+        let start = match position {
+            0 => 0,
+            _ => self.ends[position - 1] as usize,
+        };
+        &self.text[start..self.ends[position] as usize]
+    }
+
+    /// The first that is another's as well.
+    fn duplicate(&self) -> Option<usize> {
+        // They mostly begin with a time: what rises has nothing twice.
+        if (1..self.ends.len()).all(|position| self.get(position - 1) < self.get(position)) {
+            return None;
+        }
+        let mut seen = HashSet::with_capacity(self.ends.len());
+        (0..self.ends.len()).find(|&position| !seen.insert(self.get(position)))
+    }
 }
 
 /// Why columns are no listing. Positions count from 0; the first offending one
@@ -79,6 +105,22 @@ pub enum Part {
     Other(Range<usize>),
 }
 
+impl UniqueIds {
+    /// Appends those at some positions of another.
+    fn append(&mut self, from: &UniqueIds, positions: &Range<usize>) {
+        let start = match positions.start {
+            0 => 0,
+            position => from.ends[position - 1],
+        };
+        let ends = &from.ends[positions.clone()];
+        let end = ends.last().copied().unwrap_or(start);
+        // So many that all together are counted by a u32 are in no listing.
+        let base = self.text.len() as u32;
+        self.text.push_str(&from.text[start as usize..end as usize]);
+        self.ends.extend(ends.iter().map(|end| end - start + base));
+    }
+}
+
 impl Listing {
     /// Packs unique-ids and octets, in the order of the message-numbers to be.
     ///
@@ -100,122 +142,118 @@ impl Listing {
     {
         let messages = messages.into_iter();
         let expected = messages.size_hint().0.min(limit);
-        let mut listing = Listing {
-            octets: Vec::with_capacity(expected),
-            ids: String::new(),
+        let mut unique_ids = UniqueIds {
+            text: String::new(),
             ends: Vec::with_capacity(expected),
-            total_octets: 0,
         };
+        let mut octets = Vec::with_capacity(expected);
+        let mut total_octets = 0u64;
         let pushed = messages.map(Ok).try_for_each(|message| {
-            let (unique_id, octets) = message?;
-            listing.push(unique_id.as_ref(), octets, limit)
+            let (unique_id, weight) = message?;
+            let position = octets.len();
+            if position >= limit {
+                return Err(ListingError::TooMany { limit });
+            }
+            let unique_id = checked(unique_id.as_ref(), position)?;
+            total_octets = total_octets
+                .checked_add(weight)
+                .ok_or(ListingError::OctetsOverflow { position })?;
+            unique_ids.text.push_str(unique_id);
+            let end = u32::try_from(unique_ids.text.len());
+            unique_ids
+                .ends
+                .push(end.map_err(|_| ListingError::TooMany { limit })?);
+            octets.push(weight);
+            Ok(())
         });
         // A duplicate lies before whatever stopped the loop: it comes first.
-        listing.check_uniqueness()?;
-        pushed.map(|()| listing)
+        if let Some(position) = unique_ids.duplicate() {
+            return Err(ListingError::Duplicate { position });
+        }
+        pushed.map(|()| Listing {
+            octets,
+            unique_ids: Arc::new(unique_ids),
+            total_octets,
+        })
     }
 
-    fn push(&mut self, unique_id: &str, octets: u64, limit: usize) -> Result<(), ListingError> {
-        let position = self.len();
-        if position >= limit {
-            return Err(ListingError::TooMany { limit });
+    /// The same messages, some of which have other octets: by position, from 0.
+    /// The unique-ids are shared.
+    ///
+    /// # Errors
+    /// When all octets together do not fit a u64 any more.
+    ///
+    /// # Panics
+    /// When there is no such position.
+    pub fn with_octets(
+        &self,
+        others: impl IntoIterator<Item = (usize, u64)>,
+    ) -> Result<Self, ListingError> {
+        let mut octets = self.octets.clone();
+        for (position, weight) in others {
+            octets[position] = weight;
         }
-        if unique_id.is_empty() {
-            return Err(ListingError::Empty { position });
+        let mut total_octets = 0u64;
+        for (position, weight) in octets.iter().enumerate() {
+            total_octets = total_octets
+                .checked_add(*weight)
+                .ok_or(ListingError::OctetsOverflow { position })?;
         }
-        if unique_id.len() > UNIQUE_ID_OCTETS {
-            let octets = unique_id.len();
-            return Err(ListingError::TooLong { position, octets });
-        }
-        if let Some(octet) = unique_id.bytes().find(|octet| !octet.is_ascii_graphic()) {
-            return Err(ListingError::BadOctet { position, octet });
-        }
-        self.total_octets = self
-            .total_octets
-            .checked_add(octets)
-            .ok_or(ListingError::OctetsOverflow { position })?;
-        self.ids.push_str(unique_id);
-        let end = u32::try_from(self.ids.len()).map_err(|_| ListingError::TooMany { limit })?;
-        self.ends.push(end);
-        self.octets.push(octets);
-        Ok(())
-    }
-
-    fn check_uniqueness(&self) -> Result<(), ListingError> {
-        // Unique-ids mostly begin with a time: what rises has nothing twice.
-        if (1..self.len()).all(|position| self.unique_id(position - 1) < self.unique_id(position)) {
-            return Ok(());
-        }
-        let mut seen = HashSet::with_capacity(self.len());
-        match (0..self.len()).find(|&position| !seen.insert(self.unique_id(position))) {
-            Some(position) => Err(ListingError::Duplicate { position }),
-            None => Ok(()),
-        }
+        Ok(Listing {
+            octets,
+            unique_ids: Arc::clone(&self.unique_ids),
+            total_octets,
+        })
     }
 
     /// A listing made of parts of two, in this order.
     ///
     /// # Errors
-    /// As [`Listing::new`], but whether a unique-id stands in it twice is the
-    /// caller's to know.
+    /// When it has too many messages or octets. Whether a unique-id stands in it
+    /// twice is the caller's to know.
     ///
     /// # Panics
     /// When a part reaches beyond the end of its listing.
-    pub fn spliced(
-        &self,
-        other: &Listing,
-        parts: impl IntoIterator<Item = Part>,
-    ) -> Result<Listing, ListingError> {
-        let mut listing = Listing {
-            octets: Vec::with_capacity(self.len() + other.len()),
-            ids: String::with_capacity(self.ids.len() + other.ids.len()),
-            ends: Vec::with_capacity(self.len() + other.len()),
-            total_octets: 0,
+    pub fn spliced(&self, other: &Listing, parts: &[Part]) -> Result<Self, ListingError> {
+        let part = |part: &Part| match part {
+            Part::One(positions) => (self, positions.clone()),
+            Part::Other(positions) => (other, positions.clone()),
         };
-        for part in parts {
-            let (from, positions) = match part {
-                Part::One(positions) => (self, positions),
-                Part::Other(positions) => (other, positions),
-            };
-            listing.append(from, positions)?;
+        let messages = parts.iter().map(|one| part(one).1.len()).sum();
+        if messages > MESSAGES {
+            return Err(ListingError::TooMany { limit: MESSAGES });
         }
-        Ok(listing)
-    }
-
-    fn append(&mut self, from: &Listing, positions: Range<usize>) -> Result<(), ListingError> {
-        let limit = MESSAGES;
-        if self.len() + positions.len() > limit {
-            return Err(ListingError::TooMany { limit });
-        }
-        let start = match positions.start {
-            0 => 0,
-            position => from.ends[position - 1],
+        let mut unique_ids = UniqueIds {
+            text: String::with_capacity(self.unique_ids.text.len() + other.unique_ids.text.len()),
+            ends: Vec::with_capacity(messages),
         };
-        let ends = &from.ends[positions.clone()];
-        let end = ends.last().copied().unwrap_or(start);
-        // MESSAGES is so many that all unique-ids are counted by a u32.
-        let base = self.ids.len() as u32;
-        self.ids.push_str(&from.ids[start as usize..end as usize]);
-        self.ends.extend(ends.iter().map(|end| end - start + base));
-        for octets in &from.octets[positions] {
-            let position = self.octets.len();
-            self.total_octets = self
-                .total_octets
-                .checked_add(*octets)
-                .ok_or(ListingError::OctetsOverflow { position })?;
-            self.octets.push(*octets);
+        let mut octets: Vec<u64> = Vec::with_capacity(messages);
+        let mut total_octets = 0u64;
+        for (from, positions) in parts.iter().map(part) {
+            unique_ids.append(&from.unique_ids, &positions);
+            for &weight in &from.octets[positions] {
+                let position = octets.len();
+                total_octets = total_octets
+                    .checked_add(weight)
+                    .ok_or(ListingError::OctetsOverflow { position })?;
+                octets.push(weight);
+            }
         }
-        Ok(())
+        Ok(Listing {
+            octets,
+            unique_ids: Arc::new(unique_ids),
+            total_octets,
+        })
     }
 
     /// How many messages there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.octets.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.octets.is_empty()
     }
 
     /// The unique-id of the message at `position`, from 0.
@@ -223,11 +261,7 @@ impl Listing {
     /// # Panics
     /// When there is no such position.
     pub fn unique_id(&self, position: usize) -> &str {
-        let start = match position {
-            0 => 0,
-            _ => self.ends[position - 1] as usize,
-        };
-        &self.ids[start..self.ends[position] as usize]
+        self.unique_ids.get(position)
     }
 
     /// The octets of the message at `position`, from 0, as RFC 1939 section 11
@@ -243,6 +277,20 @@ impl Listing {
     pub fn total_octets(&self) -> u64 {
         self.total_octets
     }
+}
+
+fn checked(unique_id: &str, position: usize) -> Result<&str, ListingError> {
+    if unique_id.is_empty() {
+        return Err(ListingError::Empty { position });
+    }
+    if unique_id.len() > UNIQUE_ID_OCTETS {
+        let octets = unique_id.len();
+        return Err(ListingError::TooLong { position, octets });
+    }
+    if let Some(octet) = unique_id.bytes().find(|octet| !octet.is_ascii_graphic()) {
+        return Err(ListingError::BadOctet { position, octet });
+    }
+    Ok(unique_id)
 }
 
 /// The number of a message that exists, and was not marked deleted when it was
@@ -470,6 +518,42 @@ mod tests {
         );
         assert_eq!(listing.total_octets(), 12);
         assert!(Listing::new::<_, &str>([]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn other_octets_for_the_same_messages() {
+        let listing = Listing::new([("a", 1), ("b", 2), ("c", 3)]).unwrap();
+        let other = listing.with_octets([(0, 10), (2, 30)]).unwrap();
+        assert_eq!(
+            [0, 1, 2].map(|position| (other.unique_id(position), other.octets(position))),
+            [("a", 10), ("b", 2), ("c", 30)]
+        );
+        assert_eq!((listing.total_octets(), other.total_octets()), (6, 42));
+        assert_eq!(
+            listing.with_octets([(1, u64::MAX)]),
+            Err(ListingError::OctetsOverflow { position: 1 })
+        );
+    }
+
+    #[test]
+    fn a_listing_is_put_together_from_parts_of_two() {
+        let one = Listing::new([("a", 1), ("bb", 2), ("ccc", 3)]).unwrap();
+        let other = Listing::new([("x", 10), ("yy", 20)]).unwrap();
+        let parts = [
+            Part::One(1..3),
+            Part::Other(1..2),
+            Part::One(0..1),
+            Part::Other(0..0),
+        ];
+        let whole = one.spliced(&other, &parts).unwrap();
+        let expected = Listing::new([("bb", 2), ("ccc", 3), ("yy", 20), ("a", 1)]).unwrap();
+        assert_eq!(whole, expected);
+        let huge = Listing::new([("z", u64::MAX)]).unwrap();
+        assert_eq!(
+            one.spliced(&huge, &[Part::One(0..1), Part::Other(0..1)]),
+            Err(ListingError::OctetsOverflow { position: 1 })
+        );
+        assert!(one.spliced(&huge, &[]).unwrap().is_empty());
     }
 
     #[test]

@@ -374,6 +374,11 @@ impl Session {
         self.phase.state()
     }
 
+    /// Has the client said UTF8 (RFC 6856 section 2)? It may before login only.
+    pub fn utf8(&self) -> bool {
+        self.voice.utf8
+    }
+
     /// How many lines came so far, good or bad: the autologout timer starts anew
     /// when it moves (RFC 1939 section 3).
     pub fn commands(&self) -> u64 {

@@ -19,7 +19,7 @@ use super::guard::Guard;
 use crate::config::{Problem, Problems};
 use crate::door::Complaints;
 use crate::generation::Reloaded;
-use crate::metrics::{self, LoginResult, Totals};
+use crate::metrics::{self, Current, LoginResult, Totals};
 use crate::sessions::Which;
 
 /// Octets of a request's body.
@@ -178,7 +178,11 @@ impl Site {
     }
 
     fn ready(&self) -> Answer {
+        let serving = (self.admin.serving)();
+        // Who asks may be a stranger: names are not for him.
+        let (out, all) = (serving.tenants.out().len(), serving.tenants.iter().count());
         match self.is_ready() {
+            true if out > 0 => text(format!("ready, but {out} of {all} tenants are out\n")),
             true => text("ready\n".into()),
             false => words(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
         }
@@ -186,8 +190,13 @@ impl Site {
 
     fn metrics(&self) -> Answer {
         let open = self.admin.sessions.count() as u64;
-        let generation = (self.admin.serving)().generation.number();
-        match self.admin.metrics.exposition(open, generation) {
+        let serving = (self.admin.serving)();
+        let current = Current {
+            generation: serving.generation.number(),
+            tenants: serving.tenants.iter().count() as u64,
+            tenants_out: serving.tenants.out().len() as u64,
+        };
+        match self.admin.metrics.exposition(open, current) {
             Ok(exposition) => {
                 let mut answer = text(exposition);
                 let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
@@ -226,6 +235,7 @@ impl Site {
             "reloads": status.reloads,
             "failed_reloads": status.failed_reloads,
             "tenants": serving.tenants.iter().count(),
+            "tenants_out": serving.tenants.out(),
             "connections": sessions.count(),
             "connections_total": status.connections,
             "connections_refused": status.refused,
@@ -240,10 +250,14 @@ impl Site {
 
     fn tenants(&self) -> Answer {
         let tenants = self.admin.metrics.tenants();
+        let serving = (self.admin.serving)();
         let rows: Vec<_> = tenants
             .iter()
             .map(|(tenant, totals)| TenantRow {
                 tenant,
+                problems: (serving.tenants.named(tenant))
+                    .map(|tenant| tenant.out.iter().map(problem).collect())
+                    .unwrap_or_default(),
                 totals,
                 logins: LoginResult::ALL
                     .into_iter()
@@ -320,6 +334,8 @@ impl Site {
 #[derive(Serialize)]
 struct TenantRow<'a> {
     tenant: &'a str,
+    /// Why it serves nobody; none where it does.
+    problems: Vec<Value>,
     #[serde(flatten)]
     totals: &'a Totals,
     logins: Map<String, Value>,

@@ -97,7 +97,7 @@ pub(super) fn status(ask: &Ask) -> anyhow::Result<()> {
                     number("failed_reloads")
                 ),
             ),
-            ("tenants", number("tenants").to_string()),
+            ("tenants", tenants_in_words(&status)),
             (
                 "connections",
                 format!(
@@ -131,6 +131,20 @@ pub(super) fn status(ask: &Ask) -> anyhow::Result<()> {
         }
         table.text().trim_start().to_owned()
     })
+}
+
+/// How many there are, and which of them are out.
+fn tenants_in_words(status: &Value) -> String {
+    let out: Vec<_> = rows(status, "tenants_out").map(text).collect();
+    let all = text(&status["tenants"]);
+    match out.as_slice() {
+        [] => all,
+        _ => format!(
+            "{all}, {} of them out: {}",
+            out.len(),
+            harmless(&out.join(", "))
+        ),
+    }
 }
 
 /// `restante sessions`.
@@ -181,6 +195,7 @@ pub(super) fn tenants(ask: &Ask) -> anyhow::Result<()> {
     ask.print(&answer, || {
         let mut table = Table::new(&[
             ("TENANT", Align::Left),
+            ("STATE", Align::Left),
             ("SESSIONS", Align::Right),
             ("LOGINS", Align::Right),
             ("REFUSED", Align::Right),
@@ -204,6 +219,10 @@ pub(super) fn tenants(ask: &Ask) -> anyhow::Result<()> {
             let milliseconds = number("guest_cpu_nanoseconds") / 1_000_000;
             table.row(vec![
                 text(&tenant["tenant"]),
+                match rows(tenant, "problems").next() {
+                    Some(_) => "out".to_owned(),
+                    None => "serves".to_owned(),
+                },
                 number("sessions").to_string(),
                 ok.to_string(),
                 all.saturating_sub(ok).to_string(),
@@ -216,7 +235,18 @@ pub(super) fn tenants(ask: &Ask) -> anyhow::Result<()> {
                 octets(number("host_call_octets")),
             ]);
         }
-        table.text()
+        let mut said = table.text();
+        for tenant in rows(&answer, "tenants") {
+            for problem in rows(tenant, "problems") {
+                let name = text(&tenant["tenant"]);
+                said.push_str(&format!(
+                    "{} is out: {}\n",
+                    harmless(&name),
+                    sentence(problem)
+                ));
+            }
+        }
+        said
     })
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use restante::config::{Config, Log, LogFormat};
+use restante::generation::Broken;
 use restante::listener::Bound;
 use restante::passwords::{self, Scheme};
 use restante::tls;
@@ -67,7 +68,7 @@ pub(super) fn demo(
     fs::write(&file, &text)?;
     let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     serve::executor()?.block_on(async {
-        let generations = serve::Generations::first(&config, &file).await?;
+        let generations = serve::Generations::first(&config, &file, Broken::Refused).await?;
         serve::run(config, generations, |bound| {
             let certificate = home.path().join("certificate.pem");
             greet(bound, &maildrop, &password, &certificate)

@@ -1,5 +1,6 @@
 //! `serve` and `check`: a configuration put to work, or looked over.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use restante::admin::{self, Admin, Reload};
-use restante::config::{Config, Log, LogFormat, Problem, Problems, ServerLimits};
-use restante::generation::Reloaded;
+use restante::config::{Config, Log, LogFormat, Problems, ServerLimits};
+use restante::generation::{Before, Broken, Plugins, Reloaded};
 use restante::listener::{Bound, CurrentServing, Front};
 use restante::metrics::Metrics;
 use restante::plugin::{CompileLimits, Compiler, Runtime};
@@ -16,6 +17,7 @@ use restante::shutdown;
 use restante::{decoy, generation};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
+use tokio::task;
 use tracing::{error, info, warn};
 
 /// `restante serve`.
@@ -23,10 +25,10 @@ pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
     let config = load(file)?;
     log(&config.server.log)?;
     for warning in &config.warnings {
-        warn!("{}", one_line(warning));
+        warn!("{}", warning.one_line());
     }
     executor()?.block_on(async {
-        let generations = Generations::first(&config, file).await?;
+        let generations = Generations::first(&config, file, Broken::LeftOut).await?;
         run(config, generations, |_| Ok(())).await
     })
 }
@@ -41,7 +43,7 @@ pub(super) fn check(file: &Path) -> anyhow::Result<()> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    executor()?.block_on(Generations::first(&config, file))?;
+    executor()?.block_on(Generations::first(&config, file, Broken::Refused))?;
     eprintln!(
         "{}: in order ({} tenants, {} plugins, {} listeners)",
         file.display(),
@@ -127,13 +129,17 @@ pub(super) struct Generations {
     current: generation::Current,
     /// What was read last and is in order.
     config: RwLock<Arc<Config>>,
-    /// Held while the next generation is built.
-    building: Mutex<()>,
+    /// What the next generation is built with; held while it is.
+    plugins: Mutex<Plugins>,
 }
 
 impl Generations {
     /// Compiles and checks all that the configuration names.
-    pub(super) async fn first(config: &Config, file: &Path) -> anyhow::Result<Arc<Self>> {
+    pub(super) async fn first(
+        config: &Config,
+        file: &Path,
+        broken: Broken,
+    ) -> anyhow::Result<Arc<Self>> {
         let limits = &config.server.limits;
         let runtime = Runtime::new(
             limits.instances,
@@ -143,7 +149,7 @@ impl Generations {
         )?;
         let decoy_secret =
             decoy::secret(&config.server.state_dir).context("the system's randomness")?;
-        let serving = generation::build(config, file, &runtime, decoy_secret, None)
+        let (serving, plugins) = generation::build(config, &runtime, decoy_secret, None, broken)
             .await
             .map_err(|problems| refused(file, &problems))?;
         Ok(Arc::new(Self {
@@ -152,7 +158,7 @@ impl Generations {
             decoy_secret,
             current: generation::Current::new(RwLock::new(Arc::new(serving))),
             config: RwLock::new(Arc::new(config.clone())),
-            building: Mutex::default(),
+            plugins: Mutex::new(plugins),
         }))
     }
 
@@ -169,23 +175,30 @@ impl Reload for Generations {
     /// Builds the next generation beside the one that serves, and swaps them.
     /// If anything is wrong the old one goes on. Sessions keep theirs.
     async fn reload(&self) -> Result<Reloaded, Problems> {
-        let _building = self.building.lock().await;
+        let mut plugins = self.plugins.lock().await;
         let started = Instant::now();
         let old = generation::current(&self.current);
-        let built = match Config::load(&self.file) {
+        let file = self.file.clone();
+        let read = task::spawn_blocking(move || Config::load(&file)).await;
+        let built = match read.unwrap_or_else(|panic| resume_unwind(panic.into_panic())) {
             Ok(next) => {
+                let before = Some(Before {
+                    serving: &old,
+                    plugins: &plugins,
+                });
                 let secret = self.decoy_secret;
-                generation::build(&next, &self.file, &self.runtime, secret, Some(&old))
+                let runtime = &self.runtime;
+                generation::build(&next, runtime, secret, before, Broken::Refused)
                     .await
-                    .map(|serving| (next, serving))
+                    .map(|built| (next, built))
             }
             Err(problems) => Err(problems),
         };
-        let (next, serving) = match built {
+        let (next, (serving, loaded)) = match built {
             Ok(built) => built,
             Err(problems) => {
                 for problem in &problems.0 {
-                    error!("{}", one_line(problem));
+                    error!("{}", problem.one_line());
                 }
                 error!(
                     problems = problems.0.len(),
@@ -196,7 +209,7 @@ impl Reload for Generations {
             }
         };
         for warning in &next.warnings {
-            warn!("{}", one_line(warning));
+            warn!("{}", warning.one_line());
         }
         let restart = self.config().fixed_differences(&next);
         for key in &restart {
@@ -211,6 +224,7 @@ impl Reload for Generations {
             took: started.elapsed(),
         };
         generation::swap(&self.current, serving);
+        *plugins = loaded;
         // Whoever hears that it is done shall not count it any more.
         drop(old);
         self.runtime.metrics().reloaded(true);
@@ -227,7 +241,7 @@ impl Reload for Generations {
 
 /// This program once more; in this process where the system does not say what
 /// program it is.
-fn compiler(limits: &ServerLimits) -> Compiler {
+pub(super) fn compiler(limits: &ServerLimits) -> Compiler {
     let limits = CompileLimits {
         time: limits.compile_time,
         memory: limits.compile_memory,
@@ -254,11 +268,6 @@ async fn hurry(
         bail!("some sessions did not end within {} s", LAST.as_secs());
     }
     Ok(())
-}
-
-/// A problem as a log line.
-fn one_line(problem: &Problem) -> String {
-    problem.to_string().replace("\n  ", "; ")
 }
 
 pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {

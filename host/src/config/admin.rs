@@ -145,7 +145,7 @@ fn address(admin: &Value<'_, '_>, has_token: bool, claims: &mut Claims) -> Optio
             Some(AdminAddress::Tcp(address))
         }
         Ok(AdminAddress::Unix(path)) => {
-            let path = admin.report().base().join(path);
+            let path = admin.report().base(admin.at).join(path);
             let octets = path.as_os_str().len();
             if octets > SOCKET_PATH_OCTETS {
                 return admin.bad(

@@ -51,6 +51,7 @@ impl TenantClaims {
 /// nothing the default one.
 pub(super) fn across(report: &Report<'_>, claims: &Claims, config: &mut Config) {
     listeners(report, claims);
+    sections_once(report, claims);
     plugins(report, claims);
     tenants(report, claims, config);
     names_claimed_once(report, claims, "domain", |tenant| &tenant.domains);
@@ -62,12 +63,12 @@ pub(super) fn across(report: &Report<'_>, claims: &Claims, config: &mut Config) 
 
 /// Client certificates are asked for by server name: without one nobody ever is.
 fn client_authorities(report: &Report<'_>, claims: &Claims, config: &Config) {
+    let by_name: HashMap<&str, &TenantClaims> = (claims.tenants.iter())
+        .map(|claim| (claim.name.value.as_str(), claim))
+        .collect();
     for tenant in &config.tenants {
         let unreachable = tenant.server_names.is_empty() && !tenant.default;
-        let claim = claims
-            .tenants
-            .iter()
-            .find(|claim| claim.name.value == tenant.name);
+        let claim = by_name.get(tenant.name.as_str());
         if let (Some(_), true, Some(claim)) = (&tenant.client_authorities, unreachable, claim) {
             report.problem(
                 claim.name.at,
@@ -78,6 +79,26 @@ fn client_authorities(report: &Report<'_>, claims: &Claims, config: &Config) {
                 "give it `server-names`: clients are asked for certificates by the name they ask for",
             );
         }
+    }
+}
+
+/// TOML sees to that in one file.
+fn sections_once(report: &Report<'_>, claims: &Claims) {
+    let tenants = claims.tenants.iter().map(|tenant| &tenant.name);
+    let plugins = claims.plugins.iter();
+    let kinds = plugins
+        .map(|name| ("plugin", name))
+        .chain(tenants.map(|name| ("tenant", name)));
+    let mut first: HashMap<(&str, &str), &Located<String>> = HashMap::new();
+    for (kind, name) in kinds {
+        let Some(before) = first.get(&(kind, name.value.as_str())) else {
+            first.insert((kind, &name.value), name);
+            continue;
+        };
+        let shown = name.value.escape_debug();
+        let there = report.seen_from(name.at, before.at);
+        let what = format!("[{kind}.{shown}] is there already ({there})");
+        report.problem(name.at, what, "give each a name of its own, or remove one");
     }
 }
 
@@ -96,9 +117,9 @@ fn listeners(report: &Report<'_>, claims: &Claims) {
             report.problem(
                 address.at,
                 format!(
-                    "{who} wants {}, which {other} (line {}) takes with {}",
+                    "{who} wants {}, which {other} ({}) takes with {}",
                     address.value,
-                    report.line(before.at),
+                    report.seen_from(address.at, before.at),
                     before.value
                 ),
                 "give each its own address or port",
@@ -130,10 +151,11 @@ fn plugins(report: &Report<'_>, claims: &Claims) {
         .iter()
         .map(|name| name.value.as_str())
         .collect();
+    let names: HashSet<&str> = known.iter().copied().collect();
     let mut used = HashSet::new();
     for name in &claims.uses {
         used.insert(name.value.as_str());
-        if !known.contains(&name.value.as_str()) {
+        if !names.contains(name.value.as_str()) {
             let mend = if known.is_empty() {
                 "add a section: [plugin.NAME] with component = \"builtin:maildir\"".into()
             } else {
@@ -165,10 +187,10 @@ fn tenants(report: &Report<'_>, claims: &Claims, config: &mut Config) {
             Some(first) => report.problem(
                 claim.at,
                 format!(
-                    "{} is a second default tenant, after {} (line {})",
+                    "{} is a second default tenant, after {} ({})",
                     tenant.title(),
                     first.title(),
-                    report.line(first.name.at)
+                    report.seen_from(claim.at, first.name.at)
                 ),
                 "let one of them be the default",
             ),
@@ -213,18 +235,18 @@ fn names_claimed_once(
                 claimed.insert(&name.value, (tenant, name));
                 continue;
             };
-            let line = report.line(before.at);
+            let there = report.seen_from(name.at, before.at);
             let shown = quoted(&name.value);
             if first.name.value == tenant.name.value {
                 let what = format!("the {kind} {shown} stands twice in {}", tenant.title());
                 report.problem(
                     name.at,
                     what,
-                    format!("write it once; it is on line {line} too"),
+                    format!("write it once; it is on {there} too"),
                 );
             } else {
                 let what = format!(
-                    "the {kind} {shown} of {} belongs to {} already (line {line})",
+                    "the {kind} {shown} of {} belongs to {} already ({there})",
                     tenant.title(),
                     first.title()
                 );
@@ -232,6 +254,12 @@ fn names_claimed_once(
             }
         }
     }
+}
+
+/// Where each plugin is defined.
+fn places(claims: &Claims) -> HashMap<&str, &Located<String>> {
+    let places = claims.plugins.iter();
+    places.map(|name| (name.value.as_str(), name)).collect()
 }
 
 /// Gives each plugin what its tenants demand of its signature. A demand that
@@ -243,6 +271,7 @@ fn signatures(report: &Report<'_>, claims: &Claims, config: &mut Config) {
             users.entry(name).or_default().push(tenant);
         }
     }
+    let places = places(claims);
     let mut all = Vec::with_capacity(config.plugins.len());
     for plugin in &config.plugins {
         let mut demands = Vec::new();
@@ -256,7 +285,7 @@ fn signatures(report: &Report<'_>, claims: &Claims, config: &mut Config) {
             demands.push(config.demand(plugin, None));
         }
         let hopeless = |demand: &Demand| demand.required && demand.keys.is_empty();
-        let place = claims.plugins.iter().find(|name| name.value == plugin.name);
+        let place = places.get(plugin.name.as_str());
         if let (Some(place), true) = (place, demands.iter().any(hopeless)) {
             report.problem(
                 place.at,
@@ -277,6 +306,11 @@ fn signatures(report: &Report<'_>, claims: &Claims, config: &mut Config) {
 /// `{local}` alone is the same directory for alice@a.example and
 /// alice@b.example: worth a word where both can come.
 fn shared_maildrops(report: &Report<'_>, claims: &Claims, config: &Config) {
+    let mut domains: HashMap<&str, usize> = HashMap::new();
+    for tenant in &config.tenants {
+        *domains.entry(&tenant.store).or_default() += tenant.domains.len().max(1);
+    }
+    let places = places(claims);
     for plugin in &config.plugins {
         let Some(template) = &plugin.grants.maildrop else {
             continue;
@@ -284,13 +318,8 @@ fn shared_maildrops(report: &Report<'_>, claims: &Claims, config: &Config) {
         let mut placeholders = template.placeholders().peekable();
         let only_local = placeholders.peek().is_some()
             && placeholders.all(|placeholder| *placeholder == Placeholder::Local);
-        let domains: usize = config
-            .tenants
-            .iter()
-            .filter(|tenant| tenant.store == plugin.name)
-            .map(|tenant| tenant.domains.len().max(1))
-            .sum();
-        let place = claims.plugins.iter().find(|name| name.value == plugin.name);
+        let domains = domains.get(plugin.name.as_str()).copied().unwrap_or(0);
+        let place = places.get(plugin.name.as_str());
         if let (true, Some(place)) = (only_local && domains > 1, place) {
             report.warning(
                 place.at,

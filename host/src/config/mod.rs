@@ -10,6 +10,7 @@
 mod admin;
 mod check;
 mod disk;
+mod include;
 mod origin;
 mod problem;
 mod read;
@@ -35,6 +36,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 pub use admin::{Admin, AdminAddress};
+pub use include::Include;
 pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
 
@@ -44,6 +46,10 @@ use crate::template::Template;
 /// Everything the host is told by its configuration file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The file, then those that it includes, as messages call them.
+    pub files: Vec<PathBuf>,
+    /// What it includes.
+    pub includes: Vec<Include>,
     /// What is said once for the whole process.
     pub server: Server,
     /// Where clients are awaited; at least one, in the file's order.
@@ -52,8 +58,31 @@ pub struct Config {
     pub plugins: Vec<Plugin>,
     /// Who is served and by which plugins; at least one, in the file's order.
     pub tenants: Vec<Tenant>,
+    /// Files that plugins and tenants name and that are not there, or not what
+    /// they should be: their owners cannot be put to work.
+    pub absent: Vec<Absent>,
     /// What is not wrong and yet probably not meant.
     pub warnings: Vec<Problem>,
+}
+
+/// Whose a problem is, where it is not the whole server's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A plugin's, by name.
+    Plugin(String),
+    /// A tenant's, by name.
+    Tenant(String),
+}
+
+/// A file that cannot be used, and who needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Who needs it.
+    pub owner: Owner,
+    /// Which file it is.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
 }
 
 impl Config {
@@ -119,19 +148,22 @@ impl Config {
         Demand { keys, required }
     }
 
-    /// Reads and checks a file; relative paths in it start at its own folder.
+    /// Reads and checks a file and those that it includes; relative paths start at
+    /// the folder of the file that they stand in.
     ///
     /// # Errors
     /// Every problem of the file, in the order of its lines: a file that
-    /// cannot be read or is no TOML, and else all that is wrong in it.
+    /// cannot be read or is no TOML, and else all that is wrong in it. What is
+    /// wrong with the files of plugins and tenants alone is in
+    /// [`absent`](Config::absent).
     pub fn load(path: &Path) -> Result<Config, Problems> {
         let text = disk::read_text(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Config::parse(&text, path, folder)
+        read::config(&text, path, folder, disk::DISK)
     }
 
     /// Checks a text; `name_for_messages` is where it came from, and relative
-    /// paths in it start at `base_dir`.
+    /// paths in it start at `base_dir`. What it includes is not read.
     ///
     /// # Errors
     /// Every problem of the text, in the order of its lines.
@@ -140,7 +172,7 @@ impl Config {
         name_for_messages: &Path,
         base_dir: &Path,
     ) -> Result<Config, Problems> {
-        read::config(text, name_for_messages, base_dir, disk::look)
+        read::config(text, name_for_messages, base_dir, disk::ALONE)
     }
 }
 
@@ -205,8 +237,7 @@ pub struct OAuth {
     pub configuration: Option<String>,
 }
 
-/// A certificate chain and its private key, both files in PEM form that
-/// existed and could be opened when the configuration was read.
+/// A certificate chain and its private key, both files in PEM form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pem {
     /// The chain, the server's own certificate first.
@@ -421,12 +452,12 @@ pub const MOST_MEMORY: u64 = 1024 * 1024 * 1024;
 pub const MOST_INSTANCES: u32 = 10_000;
 
 /// Where a component comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ComponentSource {
     /// Embedded in this binary, by its name. Whether there is one of that name
     /// is for the catalog to say.
     Builtin(String),
-    /// A file that existed when the configuration was read.
+    /// A file.
     Path(PathBuf),
 }
 
@@ -443,15 +474,14 @@ pub struct Grants {
     /// Where it may send HTTP requests.
     pub http: Vec<HttpOrigin>,
     /// Authorities that may have signed those servers' certificates, besides the
-    /// system's own: PEM, a file that could be opened when the configuration was
-    /// read.
+    /// system's own: a PEM file.
     pub http_authorities: Option<PathBuf>,
 }
 
 /// A directory a plugin may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryGrant {
-    /// On this machine; it existed when the configuration was read.
+    /// On this machine.
     pub host: PathBuf,
     /// In the guest: absolute, without "." and "..", never "/maildrop" or below it.
     pub guest: String,
@@ -503,9 +533,8 @@ pub struct Tenant {
     pub default: bool,
     /// Shown to clients that ask for one of `server_names`.
     pub certificate: Option<Pem>,
-    /// Authorities whose client certificates EXTERNAL goes by: a PEM file that
-    /// existed when the configuration was read. Without it clients are not asked
-    /// for one.
+    /// Authorities whose client certificates EXTERNAL goes by: a PEM file.
+    /// Without it clients are not asked for one.
     pub client_authorities: Option<PathBuf>,
     /// Whose components are let in, for this tenant.
     pub signing: Signing,
@@ -556,6 +585,24 @@ pub struct TenantLimits {
     pub sessions: usize,
     /// Sessions that are logged in, one user.
     pub sessions_per_user: usize,
+    /// What its logins and plugins may use.
+    pub share: ShareLimits,
+}
+
+/// Those of `[tenant.NAME.limits]` that bound what logins and plugins use. None:
+/// as much as the server has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShareLimits {
+    /// Logins in a minute, failed ones too.
+    pub logins_a_minute: Option<u32>,
+    /// Live instances of plugins.
+    pub instances: Option<u32>,
+    /// Octets of linear memory of all of them.
+    pub guest_memory: Option<u64>,
+    /// Guests' own computing in a minute.
+    pub guest_cpu_a_minute: Option<Duration>,
+    /// Octets of mail, files and listings between guests and host in a minute.
+    pub host_call_octets_a_minute: Option<u64>,
 }
 
 impl Tenant {
@@ -582,6 +629,7 @@ impl Default for TenantLimits {
         TenantLimits {
             sessions: 1000,
             sessions_per_user: 10,
+            share: ShareLimits::default(),
         }
     }
 }

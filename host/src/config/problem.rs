@@ -15,7 +15,7 @@ pub struct Problems(pub Vec<Problem>);
 /// One thing that is wrong (or, as a warning, odd).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The configuration file.
+    /// The configuration file, or one that it includes.
     pub file: PathBuf,
     /// Where in it; none where the file as a whole is meant.
     pub place: Option<Place>,
@@ -28,6 +28,8 @@ pub struct Problem {
 /// A place in a text. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    /// Which file it is: 0 for the main one, else one that it includes.
+    pub file: usize,
     /// The line.
     pub line: usize,
     /// The character in it.
@@ -43,6 +45,11 @@ impl Problem {
             what,
             mend: Some(mend.to_owned()),
         }
+    }
+
+    /// As a log line.
+    pub fn one_line(&self) -> String {
+        self.to_string().replace("\n  ", "; ")
     }
 }
 
@@ -62,6 +69,11 @@ impl<'t> Lines<'t> {
         }
     }
 
+    /// How long the text is.
+    pub(super) fn octets(&self) -> usize {
+        self.text.len()
+    }
+
     /// The place of the octet at `offset`; an offset beyond the text is its end.
     pub(super) fn place(&self, offset: usize) -> Place {
         let mut end = offset.min(self.text.len());
@@ -72,6 +84,7 @@ impl<'t> Lines<'t> {
         let line = self.starts.partition_point(|start| *start <= end);
         let start = self.starts[line - 1];
         Place {
+            file: 0,
             line,
             column: self.text[start..end].chars().count() + 1,
         }
@@ -81,7 +94,7 @@ impl<'t> Lines<'t> {
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.file.display())?;
-        if let Some(Place { line, column }) = self.place {
+        if let Some(Place { line, column, .. }) = self.place {
             write!(out, ":{line}:{column}")?;
         }
         write!(out, ": {}", self.what)?;

@@ -4,6 +4,7 @@
 //! A reader takes every key and finishes its section before it gives up on
 //! anything, so that one problem never hides another.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -14,15 +15,16 @@ use toml::de::DeTable;
 
 use super::admin;
 use super::check::{self, Claims};
-use super::disk::{Look, Wanted};
+use super::disk::{Disk, Wanted};
+use super::include;
 use super::problem::{Lines, Problem, Problems, quoted};
 use super::read_listener::listener;
 use super::read_plugin::plugin;
 use super::read_signing::signing;
 use super::read_tenant::tenant;
-use super::section::{Located, Report, Section, Value};
+use super::section::{At, Found, Located, Report, Section, Value};
 use super::{
-    Config, Log, LogFormat, MOST_INSTANCES, OAuth, Pem, Server, ServerLimits, Utf8, units,
+    Config, Log, LogFormat, MOST_INSTANCES, OAuth, Owner, Pem, Server, ServerLimits, Utf8, units,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -58,8 +60,8 @@ pub(super) const MOST: u32 = 10_000_000;
 /// Octets of the name of a listener, plugin or tenant.
 const NAME_OCTETS: usize = 64;
 
-/// Reads a whole file's text.
-pub(super) fn config(text: &str, file: &Path, base: &Path, look: Look) -> Result<Config, Problems> {
+/// Reads a whole file's text, and the files that it includes.
+pub(super) fn config(text: &str, file: &Path, base: &Path, disk: Disk) -> Result<Config, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // An empty path is how std says "here" when it takes a file's parent.
     let here = if base.as_os_str().is_empty() {
@@ -77,66 +79,105 @@ pub(super) fn config(text: &str, file: &Path, base: &Path, look: Look) -> Result
     })?;
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(syntax_problems(text, file, &errors));
+        let problems = syntax_problems(text, file, &errors).into_iter();
+        return Err(Problems(problems.map(|(_, problem)| problem).collect()));
     }
-    let report = Report::new(text, file, base, look);
+    // Their texts have to outlive what is read of them.
+    let included = OnceCell::new();
+    let report = Report::new(text, file, base, disk);
     let mut claims = Claims::default();
-    let mut root = Section::new(&report, "the file".into(), 0, root.into_inner());
-
+    let mut root = Section::new(&report, "the file".into(), 0, root.into_inner(), 0);
+    let (includes, files) = include::read(&mut root, file);
     let server = server(root.section("server"), &mut claims);
-    let listeners = each(&mut root, "listener", |name, section| {
-        listener(name, section, &mut claims)
-    });
-    let plugins = each(&mut root, "plugin", |name, section| {
-        claims.plugins.push(name.clone());
-        plugin(name, section)
-    });
-    let tenants = each(&mut root, "tenant", |name, section| {
-        tenant(name, section, &mut claims)
-    });
-    root.finish();
+    let listeners = each(
+        &mut root,
+        "listener",
+        |_| None,
+        |name, section| listener(name, section, &mut claims),
+    );
+    let mut roots = vec![root];
+    roots.extend(include::roots(&report, included.get_or_init(|| files)));
+    let (mut plugins, mut tenants) = (Vec::new(), Vec::new());
+    for root in &mut roots {
+        plugins.extend(each(
+            root,
+            "plugin",
+            |name| Some(Owner::Plugin(name)),
+            |name, section| {
+                claims.plugins.push(name.clone());
+                plugin(name, section)
+            },
+        ));
+        tenants.extend(each(
+            root,
+            "tenant",
+            |name| Some(Owner::Tenant(name)),
+            |name, section| tenant(name, section, &mut claims),
+        ));
+    }
+    for root in roots {
+        root.finish();
+    }
 
     let mut config = Config {
+        files: report.files(),
+        includes,
         server,
         listeners,
         plugins,
         tenants,
+        absent: Vec::new(),
         warnings: Vec::new(),
     };
     check::across(&report, &claims, &mut config);
-    let (problems, warnings) = report.into_parts();
+    let Found {
+        mut problems,
+        absent,
+        warnings,
+    } = report.into_found();
     if problems.is_empty() {
-        config.warnings = warnings;
+        config.absent = absent.into_iter().map(|(_, absent)| absent).collect();
+        config.warnings = warnings.into_iter().map(|(_, warning)| warning).collect();
         Ok(config)
     } else {
-        Err(Problems(problems))
+        problems.extend(absent.into_iter().map(|(at, absent)| (at, absent.problem)));
+        problems.sort_by_key(|(at, _)| *at);
+        let problems = problems.into_iter().map(|(_, problem)| problem);
+        Err(Problems(problems.collect()))
     }
 }
 
 /// What the TOML parser says: the first problem of each line, since the others
 /// on it are mostly its echoes. Nothing else is said of such a text, for what
 /// was recovered from it may not be what was meant.
-fn syntax_problems(text: &str, file: &Path, errors: &[toml::de::Error]) -> Problems {
+pub(super) fn syntax_problems(
+    text: &str,
+    file: &Path,
+    errors: &[toml::de::Error],
+) -> Vec<(At, Problem)> {
     let lines = Lines::of(text);
     let mut by_line = HashMap::new();
     for error in errors {
-        let place = lines.place(error.span().map_or(text.len(), |span| span.start));
+        let at = error.span().map_or(text.len(), |span| span.start);
         let problem = by_line
-            .entry(place.line)
-            .or_insert((place, error.message()));
-        if place < problem.0 {
-            *problem = (place, error.message());
+            .entry(lines.place(at).line)
+            .or_insert((at, error.message()));
+        if at < problem.0 {
+            *problem = (at, error.message());
         }
     }
     let mut found: Vec<_> = by_line.into_values().collect();
     found.sort();
-    let problem = |(place, message)| Problem {
-        file: file.to_owned(),
-        place: Some(place),
-        what: format!("not TOML: {message}"),
-        mend: Some(syntax_mend(message).into()),
+    let problem = |(at, message)| {
+        let problem = Problem {
+            file: file.to_owned(),
+            place: Some(lines.place(at)),
+            what: format!("not TOML: {message}"),
+            mend: Some(syntax_mend(message).into()),
+        };
+        (at, problem)
     };
-    Problems(found.into_iter().map(problem).collect())
+    found.into_iter().map(problem).collect()
 }
 
 fn syntax_mend(message: &str) -> &'static str {
@@ -157,6 +198,7 @@ fn syntax_mend(message: &str) -> &'static str {
 fn each<'r, 't, T>(
     root: &mut Section<'r, 't>,
     kind: &'static str,
+    owner: impl Fn(String) -> Option<Owner>,
     mut read: impl FnMut(&Located<String>, Section<'r, 't>) -> Option<T>,
 ) -> Vec<T> {
     let wanted = format!("a table for each: a line [{kind}.NAME] with its keys below");
@@ -179,7 +221,10 @@ fn each<'r, 't, T>(
         }
         let title = format!("[{kind}.{}]", name.value.escape_debug());
         if let Some(section) = value.table(title, &wanted) {
+            let report = section.report;
+            report.files_of(owner(name.value.clone()));
             all.extend(read(&name, section));
+            report.files_of(None);
         }
     }
     all

@@ -322,7 +322,8 @@ fn maildrop(value: &Value<'_, '_>) -> Option<Template> {
     let absolute = if text.starts_with('/') {
         text
     } else {
-        let Some(base) = value.report().base().to_str() else {
+        let base = value.report().base(value.at);
+        let Some(base) = base.to_str() else {
             return value.bad(
                 "starts at this file's folder, whose own path is not UTF-8",
                 "write an absolute path",

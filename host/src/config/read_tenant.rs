@@ -11,7 +11,16 @@ use super::problem::quoted;
 use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::{PlaintextLogin, Tenant, TenantLimits, units};
+use super::{MOST_INSTANCES, PlaintextLogin, ShareLimits, Tenant, TenantLimits, units};
+
+/// What one instance needs at least, and so a tenant, in octets.
+const LEAST_GUEST_MEMORY: u64 = 1024 * 1024;
+
+/// Less would not carry one listing, in octets.
+const LEAST_HOST_CALL_OCTETS: u64 = 64 * 1024;
+
+/// Sizes have an end, in octets.
+const MOST_OCTETS: u64 = 1 << 50;
 
 pub(super) fn tenant(
     name: &Located<String>,
@@ -148,8 +157,33 @@ fn tenant_limits(mut section: Section<'_, '_>) -> TenantLimits {
         &mut limits.sessions_per_user,
         of_user.map(|number| number as usize),
     );
+    limits.share = share(&mut section);
     section.finish();
     limits
+}
+
+fn share(section: &mut Section<'_, '_>) -> ShareLimits {
+    let mut size = |key, least, most| {
+        section
+            .take(key)
+            .and_then(|value| value.size(least..=most, ""))
+    };
+    let guest_memory = size("guest-memory", LEAST_GUEST_MEMORY, MOST_OCTETS);
+    let octets = size(
+        "host-call-octets-a-minute",
+        LEAST_HOST_CALL_OCTETS,
+        MOST_OCTETS,
+    );
+    let mut count = |key, most| section.take(key).and_then(|value| value.count(1..=most));
+    ShareLimits {
+        logins_a_minute: count("logins-a-minute", MOST),
+        instances: count("instances", MOST_INSTANCES),
+        guest_memory,
+        guest_cpu_a_minute: section
+            .take("guest-cpu-a-minute")
+            .and_then(|value| value.duration(SECOND..=DAY, "")),
+        host_call_octets_a_minute: octets,
+    }
 }
 
 /// An array of domain names, in lower case.

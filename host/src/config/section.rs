@@ -4,7 +4,7 @@
 //! and record what is wrong; what is left over when it is finished is unknown.
 //! The keys that were asked for are the keys there are: nothing lists them twice.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::disk::{Look, Trouble, Wanted};
+use super::disk::{Disk, Trouble, Wanted};
 use super::problem::{Lines, Place, Problem, closest, list, quoted, quoted_path, suggest};
 use super::units;
+use super::{Absent, Owner};
 
 /// Where something stands in the text, in octets from its start.
 pub(super) type At = usize;
@@ -27,37 +28,99 @@ pub(super) struct Located<T> {
     pub(super) at: At,
 }
 
-/// What was found wrong so far, and what is needed to say so.
-pub(super) struct Report<'t> {
+/// One file of the configuration: its text stands behind those of the files before
+/// it, so that an octet's place among all of them says where it is.
+struct Source<'t> {
+    begins: At,
     lines: Lines<'t>,
-    file: &'t Path,
+    file: PathBuf,
     /// Relative paths start here; absolute.
     base: PathBuf,
-    look: Look,
+}
+
+/// What was found wrong so far, and what is needed to say so.
+pub(super) struct Report<'t> {
+    /// The main file, then those that it includes.
+    sources: RefCell<Vec<Source<'t>>>,
+    pub(super) disk: Disk,
+    /// Whose files are being looked at; None: the server's.
+    owner: RefCell<Option<Owner>>,
     problems: RefCell<Vec<(At, Problem)>>,
+    absent: RefCell<Vec<(At, Absent)>>,
     warnings: RefCell<Vec<(At, Problem)>>,
 }
 
+/// What was found while reading, each in the order of the text.
+pub(super) struct Found {
+    /// What is wrong with the text, and with the server's own files.
+    pub(super) problems: Vec<(At, Problem)>,
+    /// Files of plugins and tenants that are not there.
+    pub(super) absent: Vec<(At, Absent)>,
+    pub(super) warnings: Vec<(At, Problem)>,
+}
+
 impl<'t> Report<'t> {
-    pub(super) fn new(text: &'t str, file: &'t Path, base: PathBuf, look: Look) -> Self {
-        Report {
-            lines: Lines::of(text),
-            file,
-            base,
-            look,
+    /// Of the main file; relative paths in it start at `base`.
+    pub(super) fn new(text: &'t str, file: &Path, base: PathBuf, disk: Disk) -> Self {
+        let report = Report {
+            sources: RefCell::default(),
+            disk,
+            owner: RefCell::default(),
             problems: RefCell::default(),
+            absent: RefCell::default(),
             warnings: RefCell::default(),
-        }
+        };
+        report.add_source(text, file, base);
+        report
+    }
+
+    /// Adds an included file, and says where its text begins.
+    pub(super) fn add_source(&self, text: &'t str, file: &Path, base: PathBuf) -> At {
+        let mut sources = self.sources.borrow_mut();
+        // One octet apart: the end of a text is not the beginning of the next.
+        let begins = sources
+            .last()
+            .map_or(0, |last| last.begins + last.lines.octets() + 1);
+        sources.push(Source {
+            begins,
+            lines: Lines::of(text),
+            file: file.to_owned(),
+            base,
+        });
+        begins
+    }
+
+    /// All files, the main one first.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let sources = self.sources.borrow();
+        sources.iter().map(|source| source.file.clone()).collect()
+    }
+
+    /// Which file's this place is.
+    fn source(&self, at: At) -> Ref<'_, Source<'t>> {
+        let index = self.index(at);
+        Ref::map(self.sources.borrow(), |sources| &sources[index])
+    }
+
+    fn index(&self, at: At) -> usize {
+        let sources = self.sources.borrow();
+        // The first begins at 0, so at least one begins at or before `at`.
+        sources.partition_point(|source| source.begins <= at) - 1
     }
 
     fn entry(&self, at: Option<At>, what: String, mend: String) -> (At, Problem) {
         let problem = Problem {
-            file: self.file.to_owned(),
-            place: at.map(|at| self.lines.place(at)),
+            file: self.source(at.unwrap_or(0)).file.clone(),
+            place: at.map(|at| self.place(at)),
             what,
             mend: Some(mend),
         };
         (at.unwrap_or(At::MAX), problem)
+    }
+
+    /// Records a problem of an included file as a whole, where it is named.
+    pub(super) fn problem_of(&self, at: At, problem: Problem) {
+        self.problems.borrow_mut().push((at, problem));
     }
 
     /// Records a problem.
@@ -78,35 +141,54 @@ impl<'t> Report<'t> {
         self.warnings.borrow_mut().push(entry);
     }
 
-    /// Lines and columns of a place, for those who speak of it later.
+    /// File, line and column of a place, for those who speak of it later.
     pub(super) fn place(&self, at: At) -> Place {
-        self.lines.place(at)
+        let source = self.source(at);
+        Place {
+            file: self.index(at),
+            ..source.lines.place(at - source.begins)
+        }
     }
 
-    /// The line of a place, to point at it from another one.
-    pub(super) fn line(&self, at: At) -> usize {
-        self.lines.place(at).line
+    /// Where `at` is, to point at it from another place: "line 3", with the file
+    /// where it is another one.
+    pub(super) fn seen_from(&self, from: At, at: At) -> String {
+        let place = self.place(at);
+        match self.index(from) == place.file {
+            true => format!("line {}", place.line),
+            false => format!("{}, line {}", self.source(at).file.display(), place.line),
+        }
     }
 
-    /// Relative paths start here.
-    pub(super) fn base(&self) -> &Path {
-        &self.base
+    /// Relative paths that stand at `at` start here.
+    pub(super) fn base(&self, at: At) -> PathBuf {
+        self.source(at).base.clone()
     }
 
-    /// Problems and warnings, each in the order of the text.
-    pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
-        let sorted = |list: RefCell<Vec<(At, Problem)>>| {
+    /// Everything that was recorded.
+    pub(super) fn into_found(self) -> Found {
+        fn sorted<T>(list: RefCell<Vec<(At, T)>>) -> Vec<(At, T)> {
             let mut list = list.into_inner();
             list.sort_by_key(|(at, _)| *at);
-            list.into_iter().map(|(_, problem)| problem).collect()
-        };
-        (sorted(self.problems), sorted(self.warnings))
+            list
+        }
+        Found {
+            problems: sorted(self.problems),
+            absent: sorted(self.absent),
+            warnings: sorted(self.warnings),
+        }
+    }
+
+    /// From here on files are this plugin's or tenant's, or the server's own.
+    pub(super) fn files_of(&self, owner: Option<Owner>) {
+        *self.owner.borrow_mut() = owner;
     }
 
     /// Looks at a path and records what is wrong with it. `role` is what the
-    /// message calls it.
+    /// message calls it. False: it is of no use. A file of a plugin or a tenant
+    /// is what it is: the server may do without its owner.
     pub(super) fn check_path(&self, role: &str, path: &Located<PathBuf>, wanted: Wanted) -> bool {
-        let Err(trouble) = (self.look)(&path.value, wanted) else {
+        let Err(trouble) = (self.disk.look)(&path.value, wanted) else {
             return true;
         };
         let shown = quoted_path(&path.value);
@@ -129,8 +211,22 @@ impl<'t> Report<'t> {
                 "let the user that runs restante read it, or correct the path",
             ),
         };
-        self.problem(path.at, what, mend);
-        false
+        match self.owner.borrow().clone() {
+            Some(owner) => {
+                let (at, problem) = self.entry(Some(path.at), what, mend.into());
+                let absent = Absent {
+                    owner,
+                    path: path.value.clone(),
+                    problem,
+                };
+                self.absent.borrow_mut().push((at, absent));
+                true
+            }
+            None => {
+                self.problem(path.at, what, mend);
+                false
+            }
+        }
     }
 }
 
@@ -140,6 +236,8 @@ pub(super) struct Value<'r, 't> {
     /// "`address` in [listener.pop3]"
     pub(super) name: String,
     pub(super) at: At,
+    /// Where its file's text begins.
+    begins: At,
     pub(super) toml: DeValue<'t>,
 }
 
@@ -284,7 +382,7 @@ impl<'r, 't> Value<'r, 't> {
             return self.bad("holds a NUL", "write a path without it");
         }
         Some(Located {
-            value: self.report.base.join(text.as_ref()),
+            value: self.report.base(self.at).join(text.as_ref()),
             at: self.at,
         })
     }
@@ -297,7 +395,8 @@ impl<'r, 't> Value<'r, 't> {
         let elements = array.iter().map(|element| Value {
             report: self.report,
             name: format!("an entry of {}", self.name),
-            at: element.span().start,
+            at: self.begins + element.span().start,
+            begins: self.begins,
             toml: element.get_ref().clone(),
         });
         Some(elements.collect())
@@ -321,7 +420,9 @@ impl<'r, 't> Value<'r, 't> {
     /// A table, as a section called `name`.
     pub(super) fn table(self, name: String, wanted: &str) -> Option<Section<'r, 't>> {
         match self.toml {
-            DeValue::Table(table) => Some(Section::new(self.report, name, self.at, table)),
+            DeValue::Table(table) => {
+                Some(Section::new(self.report, name, self.at, table, self.begins))
+            }
             _ => self.wrong_type(wanted),
         }
     }
@@ -333,6 +434,8 @@ pub(super) struct Section<'r, 't> {
     /// "[listener.pop3]"
     pub(super) name: String,
     pub(super) at: At,
+    /// Where its file's text begins.
+    begins: At,
     left: Vec<Entry<'t>>,
     asked: Vec<&'static str>,
     /// Required keys that are not there, each with a line that would do.
@@ -354,12 +457,13 @@ impl<'r, 't> Section<'r, 't> {
         name: String,
         at: At,
         table: DeTable<'t>,
+        begins: At,
     ) -> Section<'r, 't> {
         let entry = |(key, value): (Spanned<DeString<'t>>, Spanned<DeValue<'t>>)| {
-            let key_at = key.span().start;
+            let key_at = begins + key.span().start;
             let at = match value.get_ref() {
                 DeValue::Table(_) => key_at,
-                _ => value.span().start,
+                _ => begins + value.span().start,
             };
             Entry {
                 key: key.into_inner(),
@@ -374,6 +478,7 @@ impl<'r, 't> Section<'r, 't> {
             report,
             name,
             at,
+            begins,
             left,
             asked: Vec::new(),
             missing: Vec::new(),
@@ -389,6 +494,7 @@ impl<'r, 't> Section<'r, 't> {
             report: self.report,
             name: format!("`{key}` in {}", self.name),
             at,
+            begins: self.begins,
             toml,
         })
     }
@@ -412,7 +518,9 @@ impl<'r, 't> Section<'r, 't> {
         };
         self.take(key)
             .and_then(|value| value.section(name.clone()))
-            .unwrap_or_else(|| Section::new(self.report, name, self.at, DeTable::new()))
+            .unwrap_or_else(|| {
+                Section::new(self.report, name, self.at, DeTable::new(), self.begins)
+            })
     }
 
     /// Every key that is there, whatever it is called, in the text's order.
@@ -422,6 +530,7 @@ impl<'r, 't> Section<'r, 't> {
                 report: self.report,
                 name: format!("{} in {}", quoted(&entry.key), self.name),
                 at: entry.at,
+                begins: self.begins,
                 toml: entry.toml,
             };
             let key = Located {

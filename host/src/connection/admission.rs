@@ -1,7 +1,9 @@
 //! Whether the client may talk to us at all: the admissions of its tenant.
 //!
 //! They are asked once the tenant is known: before the greeting and again when
-//! TLS is up, where server name or default say whose client it is; else at login.
+//! TLS is up, where the server name says whose client it is, or nobody but the
+//! default tenant has users; else at login, lest one tenant's admission turns away
+//! another one's clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,7 @@ where
     pub(super) async fn is_admitted(&mut self) -> Result<bool, End> {
         self.admitted = None;
         let serving = Arc::clone(&self.serving);
-        let Some(tenant) = serving.tenants.choose(self.server_name(), "") else {
+        let Some(tenant) = serving.tenants.certain(self.server_name()) else {
             return Ok(true);
         };
         match self.admit(tenant).await? {

@@ -18,12 +18,13 @@ use tracing::{debug, error, info};
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, End};
 use crate::backend::{Account, Authenticator, Connection, Credentials, Denial, Failure};
+use crate::config::Utf8;
 use crate::lock::{Guard, Locks};
 use crate::metrics::{Ledger, LoginResult, SessionEntry};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
-use crate::view::{OpenMaildrop, Verdicts, View};
+use crate::view::{Octets, OpenMaildrop, Verdicts, View};
 
 /// Characters of a user name that are logged.
 const LOGGED_CHARACTERS: usize = 128;
@@ -106,6 +107,7 @@ enum Why {
     TurnedOff,
     TooManySessions,
     TooManyOfThisUser,
+    TooManyLogins,
     Unknown,
     Rejected,
     InUse,
@@ -192,6 +194,9 @@ where
         acting_as: Option<&str>,
         hash: ScramHash,
     ) -> Result<Result<ScramKeys, Refused>, End> {
+        if let Err(refused) = Refused::unless_within_rate(tenant) {
+            return Ok(Err(refused));
+        }
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
         }
@@ -216,11 +221,10 @@ where
         let answer = match proving.account {
             Some(account) => {
                 let tenant = proving.tenant;
-                let (connection, locks, verdicts) =
-                    (proving.connection, self.locks.clone(), &self.verdicts);
+                let (connection, at) = (proving.connection, self.desk());
                 let opening = async {
                     let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
-                    open(&tenant, &connection, account, permit, &locks, verdicts).await
+                    open(&tenant, &connection, account, permit, &at).await
                 };
                 self.wire.flush_while(opening).await?
             }
@@ -273,6 +277,9 @@ where
         tenant: &Arc<Tenant>,
         credentials: &Credentials,
     ) -> Result<Answer, End> {
+        if let Err(refused) = Refused::unless_within_rate(tenant) {
+            return Ok(Err(refused));
+        }
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
         }
@@ -289,13 +296,25 @@ where
             _ => {}
         }
         let connection = self.connection(tenant);
-        let (locks, verdicts) = (self.locks.clone(), Arc::clone(&self.verdicts));
+        let at = self.desk();
         let asking = async {
             let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
             let account = authenticate(tenant, &connection, credentials).await?;
-            open(tenant, &connection, account, permit, &locks, &verdicts).await
+            open(tenant, &connection, account, permit, &at).await
         };
         self.wire.flush_while(asking).await
+    }
+
+    fn desk(&self) -> Desk {
+        let as_surrogates = self.serving.settings.utf8 == Utf8::Surrogate && !self.session.utf8();
+        Desk {
+            locks: self.locks.clone(),
+            verdicts: Arc::clone(&self.verdicts),
+            octets: match as_surrogates {
+                true => Octets::Surrogates,
+                false => Octets::Stored,
+            },
+        }
     }
 
     fn logged_in(&mut self, open: Open, account: &Account) -> Open {
@@ -368,7 +387,10 @@ where
     /// What a refused login was, as far as guessing goes. The same password or
     /// token again is no other guess.
     fn guess(&self, why: &Why, credentials: &Credentials) -> Guess {
-        if matches!(why, Why::InTheClear | Why::TurnedOff | Why::NotAdmitted) {
+        if matches!(
+            why,
+            Why::InTheClear | Why::TurnedOff | Why::NotAdmitted | Why::TooManyLogins
+        ) {
             return Guess::Untried;
         }
         let user = credentials.user().unwrap_or_default();
@@ -430,14 +452,20 @@ enum Shown {
     Proof(String),
 }
 
+/// What a maildrop is opened with beside its tenant.
+struct Desk {
+    locks: Locks,
+    verdicts: Arc<Verdicts>,
+    octets: Octets,
+}
+
 /// The account's maildrop, locked and open.
 async fn open(
     tenant: &Arc<Tenant>,
     connection: &Arc<Connection>,
     account: Account,
     permit: SessionPermit,
-    locks: &Locks,
-    verdicts: &Verdicts,
+    at: &Desk,
 ) -> Answer {
     debug!(user = ?Name(&account.user), maildrop = ?Name(&account.maildrop), "authenticated");
     let policy = tenant.policy.of(&account);
@@ -448,12 +476,21 @@ async fn open(
         .user_permit(&account.user)
         .ok_or_else(Refused::too_many_of_this_user)?;
     let found = tenant.store.find(connection, &account).await?;
-    let lock = locks
+    let lock = at
+        .locks
         .try_lock(found.lock_key())
         .ok_or_else(Refused::in_use)?;
     let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
-    let view = View::new(tenant, connection, &account, &maildrop, verdicts).await?;
+    let view = View::new(
+        tenant,
+        connection,
+        &account,
+        &maildrop,
+        &at.verdicts,
+        at.octets,
+    )
+    .await?;
     let open = Open {
         maildrop,
         view,
@@ -527,6 +564,20 @@ impl Refused {
         }
     }
 
+    /// Counts a login, where its tenant may have one more now.
+    fn unless_within_rate(tenant: &Tenant) -> Result<(), Self> {
+        tenant.ledger.share().log_in().map_err(|limit| {
+            tenant.ledger.share().complain(&tenant.name, limit);
+            Refused {
+                refusal: Refusal::new(
+                    Some(ResponseCode::SysTemp),
+                    "too many logins, try again in a minute",
+                ),
+                why: Why::TooManyLogins,
+            }
+        })
+    }
+
     fn not_admitted(refusal: Refusal) -> Self {
         Refused {
             refusal,
@@ -591,9 +642,10 @@ impl Why {
             Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
             Why::NotAdmitted => LoginResult::NotAdmitted,
             Why::InTheClear | Why::TurnedOff => LoginResult::NotAllowed,
-            Why::TooManySessions | Why::TooManyOfThisUser | Why::Failed(Failure::LoginDelay(_)) => {
-                LoginResult::Limited
-            }
+            Why::TooManySessions
+            | Why::TooManyOfThisUser
+            | Why::TooManyLogins
+            | Why::Failed(Failure::LoginDelay(_)) => LoginResult::Limited,
             Why::InUse => LoginResult::InUse,
             Why::Failed(_) => LoginResult::Failed,
         }
@@ -608,6 +660,7 @@ impl fmt::Display for Why {
             Why::InTheClear => out.write_str("plaintext login without TLS"),
             Why::TurnedOff => out.write_str("the tenant has not turned this digest on"),
             Why::TooManySessions => out.write_str("the tenant has too many sessions"),
+            Why::TooManyLogins => out.write_str("the tenant has too many logins"),
             Why::TooManyOfThisUser => out.write_str("the user has too many sessions"),
             Why::Unknown => out.write_str("unknown user"),
             Why::Rejected => out.write_str("wrong credentials"),

@@ -5,8 +5,8 @@
 //! the connection without the dot, so that a cut message never looks whole.
 //!
 //! A client that has not said UTF8 gets a surrogate where a header needs it (RFC
-//! 6856 section 2.1). Its octets are promised as far as the first chunk tells;
-//! RFC 6858 section 4 lets LIST say the stored message's.
+//! 6856 section 2.1). LIST says its octets where the store knows them; what "+OK"
+//! promises is as much as the first chunk tells.
 
 use restante_pop3::{Measure, MessageNumber, Refusal, ResponseCode, Stuffing, Surrogate};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,7 +23,7 @@ use crate::content::Source;
 /// Which message, and how the client wants it.
 pub(super) struct Wanted {
     pub(super) message: MessageNumber,
-    /// As the listing has them.
+    /// As LIST says them.
     pub(super) octets: u64,
     /// TOP's.
     pub(super) body_lines: Option<u64>,
@@ -38,11 +38,8 @@ struct Sending {
     chunk: Vec<u8>,
     /// None: it goes out as it is.
     surrogate: Option<Surrogate>,
-    /// Octets that the surrogate of what filters added has more than the listing
-    /// knows of.
-    annotation_growth: i64,
     stuffing: Stuffing,
-    /// As the listing has them.
+    /// What filters put in front, and the message as it is stored.
     octets: u64,
 }
 
@@ -61,8 +58,7 @@ impl Sending {
     /// a surrogate.
     fn promised(&self) -> u64 {
         let growth = self.surrogate.as_ref().map_or(0, Surrogate::growth);
-        self.octets
-            .saturating_add_signed(growth.saturating_add(self.annotation_growth))
+        self.octets.saturating_add_signed(growth)
     }
 }
 
@@ -78,9 +74,8 @@ where
             utf8,
         } = wanted;
         let position = message.position();
-        let mut annotation = open.view.annotation(position).to_vec();
-        // The view added the one to the other.
-        let stored_octets = octets.saturating_sub(annotation.len() as u64);
+        let annotation = open.view.annotation(position);
+        let stored_octets = open.view.stored_octets(position);
         let policy = match utf8 {
             true => Utf8::Off,
             false => self.serving.settings.utf8,
@@ -99,9 +94,8 @@ where
             source,
             chunk,
             surrogate: (policy != Utf8::Off).then(Surrogate::new),
-            annotation_growth: 0,
             stuffing: Stuffing::new(body_lines),
-            octets,
+            octets: stored_octets.saturating_add(annotation.len() as u64),
         };
         sending.shown();
         let is_needed = sending.surrogate.as_ref().is_some_and(Surrogate::is_needed);
@@ -109,17 +103,13 @@ where
             self.session.refuse(&needs_utf8(), self.wire.out());
             return Ok(());
         }
-        if policy != Utf8::Off {
-            let mut surrogate = Surrogate::new();
-            surrogate.feed(&mut annotation);
-            surrogate.finish(&mut annotation);
-            sending.annotation_growth = surrogate.growth();
-        }
-        if sending.promised() != octets {
+        // What is behind the first chunk the listing knows, if the store does.
+        let says_more = !sending.source.ended() && octets != sending.octets;
+        if !says_more && sending.promised() != octets {
             self.session.surrogate(sending.promised());
         }
         self.session.retrieving(self.wire.out());
-        sending.stuffing.feed(&annotation, self.wire.out());
+        sending.stuffing.feed(annotation, self.wire.out());
         match self.send(sending).await? {
             Ok(sent) => {
                 self.session.retrieved(sent);

@@ -39,7 +39,7 @@ pub enum CallFailure {
     Lie,
     /// It was not asked: the plugin rests.
     Resting,
-    /// It was not asked: all instances were in use.
+    /// It was not asked: all instances were in use, or its tenant's share was.
     Busy,
     /// It was not asked: what it needs could not be opened.
     Host,

@@ -19,11 +19,22 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 const PREFIX: &str = "restante";
 
+/// The generation that new sessions get.
+#[derive(Debug, Clone, Copy)]
+pub struct Current {
+    /// Its number.
+    pub generation: u64,
+    /// How many tenants it has.
+    pub tenants: u64,
+    /// How many of them serve nobody.
+    pub tenants_out: u64,
+}
+
 /// What is read when somebody asks.
 #[derive(Debug)]
 struct Snapshot {
     status: Status,
-    generation: u64,
+    current: Current,
     open: u64,
     tenants: Vec<(std::sync::Arc<str>, Totals)>,
     unclaimed: Totals,
@@ -31,15 +42,14 @@ struct Snapshot {
 }
 
 impl Metrics {
-    /// All metrics as text. `open`: connections that are open; `generation`: the
-    /// number of the current one.
+    /// All metrics as text. `open`: connections that are open.
     ///
     /// # Errors
     /// None that is expected: text goes into memory.
-    pub fn exposition(&self, open: u64, generation: u64) -> Result<String, fmt::Error> {
+    pub fn exposition(&self, open: u64, current: Current) -> Result<String, fmt::Error> {
         let snapshot = Snapshot {
             status: self.status(),
-            generation,
+            current,
             open,
             tenants: self.labelled_tenants(),
             unclaimed: self.nobody.totals(),
@@ -78,7 +88,7 @@ impl Snapshot {
             (
                 "generation",
                 "The current generation's number",
-                self.generation,
+                self.current.generation,
             ),
             (
                 "generations",
@@ -99,6 +109,16 @@ impl Snapshot {
                 "start_time_seconds",
                 "When the server started, since the Unix epoch",
                 since.as_secs(),
+            ),
+            (
+                "tenants",
+                "Tenants of the current generation",
+                self.current.tenants,
+            ),
+            (
+                "tenants_out",
+                "Those of them that serve nobody, for something of theirs is broken",
+                self.current.tenants_out,
             ),
         ];
         for (name, help, value) in gauges {
@@ -328,7 +348,12 @@ mod tests {
         let _ledger = metrics.ledger("t");
         let calls = metrics.calls("p");
         calls.failed("store.open", CallFailure::Lie);
-        let text = metrics.exposition(0, 1).unwrap();
+        let current = Current {
+            generation: 1,
+            tenants: 1,
+            tenants_out: 0,
+        };
+        let text = metrics.exposition(0, current).unwrap();
         let families: BTreeMap<String, String> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE "))

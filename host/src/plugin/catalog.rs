@@ -26,9 +26,13 @@ use super::state::State;
 use super::trust::{self, Signed, TrustError};
 use super::{builtin, linker};
 use crate::config::{ComponentSource, Demand};
+use crate::stamp::Stamp;
 
 /// Largest component, in octets: an 18 MB Python component fits, with room.
 pub(super) const COMPONENT: u64 = 64 << 20;
+
+/// Different demands on one component's signature whose answers are remembered.
+const DEMANDS: usize = 64;
 
 /// Compiled code that was not used for so long is removed at a start.
 const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -103,6 +107,38 @@ pub(super) struct Compiled {
     pub(super) imports: Vec<Interface>,
 }
 
+/// What a component's file was found to be, for those who demand the same of its
+/// signature.
+struct Known {
+    stamps: Stamps,
+    demands: Vec<Demand>,
+    signed: Signed,
+    compiled: Weak<Compiled>,
+}
+
+/// The component's file and its signature's; None: it is inside restante.
+#[derive(Clone, PartialEq)]
+struct Stamps(Option<(Stamp, Stamp)>);
+
+impl Stamps {
+    fn of(source: &ComponentSource) -> Self {
+        Stamps(match source {
+            ComponentSource::Builtin(_) => None,
+            ComponentSource::Path(path) => {
+                let signature = Stamp::of(&trust::signature_path(path));
+                Some((Stamp::of(path), signature))
+            }
+        })
+    }
+
+    fn are_settled(&self) -> bool {
+        let Stamps(stamps) = self;
+        stamps
+            .as_ref()
+            .is_none_or(|(component, signature)| component.is_settled() && signature.is_settled())
+    }
+}
+
 /// All components of the process, each compiled once.
 pub(super) struct Catalog {
     engine: Engine,
@@ -112,6 +148,8 @@ pub(super) struct Catalog {
     compiler: Compiler,
     /// By digest, for as long as a plugin of some generation uses it.
     compiled: Mutex<HashMap<String, Weak<Compiled>>>,
+    /// What was found in files that have not changed since.
+    files: Mutex<HashMap<ComponentSource, Vec<Known>>>,
     /// One compilation at a time: each may use all processors, and much memory.
     compiling: Mutex<()>,
 }
@@ -142,6 +180,7 @@ impl Catalog {
             directory,
             compiler,
             compiled: Mutex::default(),
+            files: Mutex::default(),
             compiling: Mutex::default(),
         })
     }
@@ -154,24 +193,66 @@ impl Catalog {
         pinned: Option<&[u8; 32]>,
         demands: &[Demand],
     ) -> Result<(Arc<Compiled>, Signed), ComponentError> {
+        // Looked at before it is read: what changes meanwhile is read again.
+        let stamps = Stamps::of(source);
+        if let Some((compiled, signed)) = self.unchanged(source, &stamps, demands) {
+            check_pin(&compiled.digest, pinned)?;
+            return Ok((compiled, signed));
+        }
         // Read once: what is checked below and what is compiled are the same.
         let octets = read(source)?;
-        let digest = Sha256::digest(&octets);
-        if let Some(pinned) = pinned
-            && *pinned != *digest
-        {
-            return Err(ComponentError::Digest {
-                found: hex(&digest),
-                pinned: hex(pinned),
-            });
-        }
+        let digest = hex(&Sha256::digest(&octets));
+        check_pin(&digest, pinned)?;
         let signed = match source {
             ComponentSource::Builtin(_) => Signed::Unasked,
             ComponentSource::Path(path) => trust::look(path, &octets, demands),
         };
         signed.satisfies_any(demands)?;
-        let compiled = self.compiled(source, hex(&digest), &octets)?;
+        let compiled = self.compiled(source, digest, &octets)?;
+        self.remember(source, stamps, demands, &signed, &compiled);
         Ok((compiled, signed))
+    }
+
+    /// What is known of a file that has not changed.
+    fn unchanged(
+        &self,
+        source: &ComponentSource,
+        stamps: &Stamps,
+        demands: &[Demand],
+    ) -> Option<(Arc<Compiled>, Signed)> {
+        let files = self.files();
+        let known = files.get(source)?.iter().find(|known| {
+            known.stamps.are_settled() && known.stamps == *stamps && known.demands == demands
+        })?;
+        Some((known.compiled.upgrade()?, known.signed.clone()))
+    }
+
+    fn remember(
+        &self,
+        source: &ComponentSource,
+        stamps: Stamps,
+        demands: &[Demand],
+        signed: &Signed,
+        compiled: &Arc<Compiled>,
+    ) {
+        let mut files = self.files();
+        let of_file = files.entry(source.clone()).or_default();
+        of_file.retain(|known| known.stamps == stamps && known.demands != demands);
+        if of_file.len() == DEMANDS {
+            of_file.remove(0);
+        }
+        of_file.push(Known {
+            stamps,
+            demands: demands.to_vec(),
+            signed: signed.clone(),
+            compiled: Arc::downgrade(compiled),
+        });
+        files.retain(|_, all| all.iter().any(|known| known.compiled.strong_count() > 0));
+    }
+
+    fn files(&self) -> std::sync::MutexGuard<'_, HashMap<ComponentSource, Vec<Known>>> {
+        // An entry is right or not there, whatever became of its maker.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn compiled(
@@ -273,6 +354,17 @@ impl Catalog {
                 None
             }
         }
+    }
+}
+
+/// Whether that is the component that was pinned.
+fn check_pin(found: &str, pinned: Option<&[u8; 32]>) -> Result<(), ComponentError> {
+    match pinned.map(|pinned| hex(pinned)) {
+        Some(pinned) if pinned != found => Err(ComponentError::Digest {
+            found: found.to_owned(),
+            pinned,
+        }),
+        _ => Ok(()),
     }
 }
 

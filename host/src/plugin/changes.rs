@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use restante_pop3::Part;
+use restante_pop3::{Listing, Part};
 
 use super::listings::{Listed, Names};
 use crate::backend::Entries;
@@ -25,14 +25,38 @@ pub(super) fn apply(before: &Listed, gone: &str, came: &Listed) -> Option<Listed
         (None, Some(_)) if new.listing.is_empty() => None,
         _ => return None,
     };
-    let listing = old.listing.spliced(&new.listing, parts.iter().cloned());
+    let listing = Arc::new(old.listing.spliced(&new.listing, &parts).ok()?);
     Some(Listed {
         entries: Arc::new(Entries {
-            listing: Arc::new(listing.ok()?),
+            surrogates: surrogates(&listing, old, new, &parts)?,
+            listing,
             received: splice(&old.received, &new.received, &parts),
         }),
         names,
     })
+}
+
+/// The same messages as `listing`, with the octets of their surrogates.
+fn surrogates(
+    listing: &Arc<Listing>,
+    old: &Entries,
+    new: &Entries,
+    parts: &[Part],
+) -> Option<Arc<Listing>> {
+    let have_none = |entries: &Entries| Arc::ptr_eq(&entries.listing, &entries.surrogates);
+    if have_none(old) && have_none(new) {
+        return Some(listing.clone());
+    }
+    let from = parts.iter().flat_map(|part| {
+        let (entries, positions) = match part {
+            Part::One(positions) => (old, positions.clone()),
+            Part::Other(positions) => (new, positions.clone()),
+        };
+        positions.map(|position| entries.surrogates.octets(position))
+    });
+    let octets = from.enumerate();
+    let others = octets.filter(|(position, octets)| *octets != listing.octets(*position));
+    listing.with_octets(others).ok().map(Arc::new)
 }
 
 /// The positions of what is gone, rising. None: something is not there that is
@@ -131,14 +155,22 @@ impl Names {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use restante_pop3::Listing;
 
     fn listed(messages: &[(&str, u64)]) -> Listed {
         let listing = Listing::new(messages.iter().map(|(id, received)| (*id, received * 10)));
+        let listing = Arc::new(listing.unwrap());
+        // Those of an odd second need UTF-8.
+        let odd = messages.iter().enumerate();
+        let odd = odd.filter(|(_, (_, received))| received % 2 == 1);
+        let surrogates: Vec<_> = odd.map(|(at, (_, received))| (at, received * 20)).collect();
         let names: String = messages.iter().flat_map(|(id, _)| ["/", id, "\0"]).collect();
         Listed {
             entries: Arc::new(Entries {
-                listing: Arc::new(listing.unwrap()),
+                surrogates: match surrogates.is_empty() {
+                    true => listing.clone(),
+                    false => Arc::new(listing.with_octets(surrogates).unwrap()),
+                },
+                listing,
                 received: messages.iter().map(|(_, received)| *received).collect(),
             }),
             names: Some(Names::packed(names)),
@@ -146,7 +178,11 @@ mod tests {
     }
 
     fn rows(listed: &Listed) -> Vec<(String, u64)> {
-        let Entries { listing, received } = &*listed.entries;
+        let Entries {
+            listing,
+            surrogates,
+            received,
+        } = &*listed.entries;
         assert_eq!(listing.len(), received.len());
         let octets = (0..listing.len()).map(|position| listing.octets(position));
         assert_eq!(listing.total_octets(), octets.sum::<u64>());
@@ -155,6 +191,8 @@ mod tests {
                 let id = listing.unique_id(position);
                 assert_eq!(listed.name(position), Some(&*format!("/{id}")));
                 assert_eq!(listing.octets(position), received[position] * 10);
+                let factor = 10 + received[position] % 2 * 10;
+                assert_eq!(surrogates.octets(position), received[position] * factor);
                 (id.to_owned(), received[position])
             })
             .collect()
@@ -168,6 +206,7 @@ mod tests {
             ("", vec![("x", 40)], vec!["a", "b", "c", "d", "x"]),
             ("", vec![("x", 20)], vec!["a", "b", "c", "x", "d"]),
             ("", vec![("x", 5), ("y", 5)], vec!["x", "y", "a", "b", "c", "d"]),
+            ("b\0", vec![("x", 21)], vec!["a", "c", "x", "d"]),
             ("b\0", vec![("b", 20)], vec!["a", "c", "b", "d"]),
             ("d\0a\0", vec![], vec!["b", "c"]),
             ("c\0", vec![("x", 30), ("y", 10)], vec!["a", "y", "b", "d", "x"]),
@@ -193,9 +232,11 @@ mod tests {
         let before = listed(&[("a", 10), ("b", 20)]);
         assert!(apply(&before, "c\0", &listed(&[])).is_none());
         assert!(apply(&before, "", &listed(&[("a", 10)])).is_none());
+        let listing = Arc::new(Listing::new([("x", u64::MAX)]).unwrap());
         let huge = Listed {
             entries: Arc::new(Entries {
-                listing: Arc::new(Listing::new([("x", u64::MAX)]).unwrap()),
+                listing: listing.clone(),
+                surrogates: listing,
                 received: vec![1],
             }),
             names: Some(Names::packed("x\0".into())),

@@ -14,7 +14,7 @@ use std::time::UNIX_EPOCH;
 
 use cap_std::fs::{Dir, Metadata, MetadataExt};
 use cap_std::time::SystemTime;
-use restante_pop3::Measure;
+use restante_pop3::{Scales, Weight as Weighed};
 
 use super::bindings::restante::plugin::files::{Chunk, Host, Kind, Names, Status, Weight};
 use super::grants::{Granted, MAILDROP, Root, open_below};
@@ -297,15 +297,17 @@ fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()>
 fn measure(place: &Place) -> io::Result<Weight> {
     let mut file = open_below(place.dir(), &place.path)?;
     let status = status(&Metadata::from_file(&file)?);
-    let mut measure = Measure::new();
-    let mut chunk = vec![0; CHUNK];
+    let mut scales = Scales::new();
+    let mut chunk = Vec::new();
     loop {
+        // Weighing leaves it as long as the surrogate is.
+        chunk.resize(CHUNK, 0);
         match file.read(&mut chunk) {
-            Ok(0) => {
-                let octets = measure.finish();
-                return Ok(Weight { octets, status });
+            Ok(0) => return Ok(weight(scales.finish(), status)),
+            Ok(octets) => {
+                chunk.truncate(octets);
+                scales.feed(&mut chunk);
             }
-            Ok(octets) => measure.feed(&chunk[..octets]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -405,12 +407,15 @@ fn measure_cached(place: &Place) -> Option<io::Result<Weight>> {
         Ok(chunk) => chunk,
         Err(error) => return Some(Err(error)),
     };
-    let mut measure = Measure::new();
-    measure.feed(&chunk.octets);
-    Some(Ok(Weight {
-        octets: measure.finish(),
-        status: chunk.status,
-    }))
+    Some(Ok(weight(Scales::weigh(&chunk.octets), chunk.status)))
+}
+
+fn weight(weighed: Weighed, status: Status) -> Weight {
+    Weight {
+        octets: weighed.octets,
+        surrogate: weighed.surrogate,
+        status,
+    }
 }
 
 #[cfg(test)]

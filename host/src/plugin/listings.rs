@@ -10,9 +10,12 @@ use lru::LruCache;
 
 use crate::backend::{Account, Entries};
 
-/// Messages whose listings are remembered, over all maildrops.
+/// Messages whose listings are remembered, over all maildrops; about
+/// [`MESSAGE_OCTETS`] each.
 const MESSAGES: usize = 2_000_000;
-/// About what one of them takes.
+
+/// Octets of text that count as one message: a guest chooses how long its names,
+/// its stamp and its memo are.
 const MESSAGE_OCTETS: usize = 150;
 
 /// What a listing depends on beside the stamp. The account is there whole: a
@@ -139,15 +142,15 @@ impl Listings {
 
     pub(super) fn remember(&self, key: Key, told: Told) {
         let mut inner = self.lock();
-        inner.messages += weight(&told);
-        if let Some((_, old)) = inner.listings.push(key, told) {
-            inner.messages -= weight(&old);
+        inner.messages += weight(&key, &told);
+        if let Some((key, old)) = inner.listings.push(key, told) {
+            inner.messages -= weight(&key, &old);
         }
         while inner.messages > MESSAGES {
-            let Some((_, old)) = inner.listings.pop_lru() else {
+            let Some((key, old)) = inner.listings.pop_lru() else {
                 break;
             };
-            inner.messages -= weight(&old);
+            inner.messages -= weight(&key, &old);
         }
     }
 
@@ -155,7 +158,7 @@ impl Listings {
     pub(super) fn forget(&self, key: &Key) {
         let mut inner = self.lock();
         if let Some(old) = inner.listings.pop(key) {
-            inner.messages -= weight(&old);
+            inner.messages -= weight(key, &old);
         }
     }
 
@@ -166,9 +169,13 @@ impl Listings {
 }
 
 /// In messages: one at least, so that empty maildrops are bounded too.
-fn weight(told: &Told) -> usize {
+fn weight(key: &Key, told: &Told) -> usize {
+    let names = told.listed.names.as_ref().map_or(0, Names::octets);
+    let stamp = told.stamp.as_ref().map_or(0, String::len);
     let memo = told.memo.as_ref().map_or(0, |memo| memo.len());
-    (told.listed.entries.listing.len() + memo / MESSAGE_OCTETS).max(1)
+    let octets = names + stamp + memo + key.account.octets();
+    let messages = told.listed.entries.listing.len();
+    messages.max(octets / MESSAGE_OCTETS).max(1)
 }
 
 #[cfg(test)]
@@ -192,9 +199,11 @@ mod tests {
 
     fn told(messages: usize) -> Told {
         let ids = (0..messages).map(|number| (number.to_string(), 1));
+        let listing = Arc::new(Listing::new(ids).unwrap());
         let listed = Listed {
             entries: Arc::new(Entries {
-                listing: Arc::new(Listing::new(ids).unwrap()),
+                listing: listing.clone(),
+                surrogates: listing,
                 received: vec![0; messages],
             }),
             names: None,

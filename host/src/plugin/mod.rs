@@ -16,6 +16,7 @@ mod config_store;
 mod convert;
 mod engine;
 mod files;
+mod filesystem;
 mod filter;
 mod grants;
 mod http;
@@ -56,12 +57,16 @@ pub use trust::{TrustError, read_signature, signature_path};
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
 use crate::config::{self, Demand, Grants, PluginLimits};
 use crate::metrics::{Ledger, Metrics, PluginCalls};
+use crate::stamp::Stamp;
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
 use grants::Directories;
 use instance::Instance;
 use listings::Listings;
 use trust::Signed;
+
+/// Problems that a plugin may find in its settings; the rest is left out.
+const COMPLAINTS: usize = 100;
 
 /// Why the runtime cannot start.
 #[derive(Debug, Error)]
@@ -128,21 +133,30 @@ impl Runtime {
 
     /// Makes a configured plugin ready. May compile for seconds: not for the
     /// event loop. `salts`: what SCRAM keys are made with that a plugin has none
-    /// of its own for.
+    /// of its own for. What of `before` is the same goes on as it is: its component
+    /// is not even read, and what the plugin did so far is not forgotten.
     pub fn plugin(
         self: &Arc<Self>,
         plugin: &config::Plugin,
         salts: &Decoy,
-    ) -> Result<Arc<Plugin>, PluginError> {
+        before: Option<&Loaded>,
+    ) -> Result<Loaded, PluginError> {
         let (compiled, signed) =
             self.catalog
                 .load(&plugin.component, plugin.sha256.as_ref(), &plugin.demands)?;
+        let authorities = plugin.grants.http_authorities.as_deref().map(Stamp::of);
+        if let Some(Loaded { plugin: before, .. }) = before
+            && before.is(plugin, &compiled, salts, authorities.as_ref())
+        {
+            let plugin = Arc::clone(before);
+            return Ok(Loaded { plugin, signed });
+        }
         if imports::http(&compiled.imports) && plugin.grants.http.is_empty() {
             return Err(PluginError::HttpNotGranted);
         }
         let http = http::Client::new(&plugin.name, &plugin.grants)?;
         let calls = self.metrics.calls(&plugin.name);
-        Ok(Arc::new(Plugin {
+        let plugin = Arc::new(Plugin {
             name: plugin.name.as_str().into(),
             source: catalog::describe(&plugin.component),
             identity: identity(&compiled.digest, plugin).into(),
@@ -150,14 +164,15 @@ impl Runtime {
             grants: plugin.grants.clone(),
             directories: Directories::default(),
             limits: plugin.limits.clone(),
-            signed,
             http,
+            authorities,
             salts: salts.clone(),
             compiled,
             breaker: Breaker::new(plugin.name.as_str().into(), calls.clone()),
             calls,
             runtime: self.clone(),
-        }))
+        });
+        Ok(Loaded { plugin, signed })
     }
 
     /// Where it is counted how plugins do.
@@ -167,6 +182,21 @@ impl Runtime {
 
     fn engine(&self) -> &Engine {
         &self.engine
+    }
+}
+
+/// A plugin that is ready, and who signed its component.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The plugin.
+    pub plugin: Arc<Plugin>,
+    signed: Signed,
+}
+
+impl Loaded {
+    /// Whether its component is signed as a tenant wants it.
+    pub fn trusted(&self, demand: &Demand) -> Result<(), TrustError> {
+        self.signed.satisfies(demand)
     }
 }
 
@@ -180,9 +210,10 @@ pub struct Plugin {
     grants: Grants,
     directories: Directories,
     limits: PluginLimits,
-    signed: Signed,
     /// None: it was granted no origin.
     http: Option<Arc<http::Client>>,
+    /// The file of authorities that `http` goes by, if there is one.
+    authorities: Option<Stamp>,
     salts: Decoy,
     compiled: Arc<Compiled>,
     breaker: Arc<Breaker>,
@@ -191,9 +222,23 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Whether its component is signed as a tenant wants it.
-    pub fn trusted(&self, demand: &Demand) -> Result<(), TrustError> {
-        self.signed.satisfies(demand)
+    /// Whether this is what would be made of all that.
+    fn is(
+        &self,
+        wanted: &config::Plugin,
+        compiled: &Arc<Compiled>,
+        salts: &Decoy,
+        authorities: Option<&Stamp>,
+    ) -> bool {
+        Arc::ptr_eq(&self.compiled, compiled)
+            && *self.name == *wanted.name
+            && self.source == catalog::describe(&wanted.component)
+            && *self.settings == *wanted.settings
+            && self.grants == wanted.grants
+            && self.limits == wanted.limits
+            && self.salts == *salts
+            && self.authorities.as_ref() == authorities
+            && authorities.is_none_or(Stamp::is_settled)
     }
 
     /// What its component asks for and was not granted, in words; it is let in
@@ -275,7 +320,7 @@ impl Plugin {
                 ..Accepts::PASSWORD
             });
         };
-        let mut instance = Instance::new(self, ledger, None).await?;
+        let mut instance = Instance::for_operator(self, ledger).await?;
         let kinds = instance
             .call("accepts.accepts", |store, guest| {
                 Box::pin(async move {
@@ -301,7 +346,7 @@ impl Plugin {
         let Some(functions) = self.compiled.roles.settings.clone() else {
             return Ok(Vec::new());
         };
-        let mut instance = Instance::new(self, ledger, None).await?;
+        let mut instance = Instance::for_operator(self, ledger).await?;
         let validated = instance
             .call("settings.validate", |store, guest| {
                 Box::pin(async move {
@@ -310,7 +355,12 @@ impl Plugin {
                 })
             })
             .await?;
-        Ok(validated.err().unwrap_or_default())
+        let complaints = validated.err().unwrap_or_default();
+        Ok(complaints
+            .into_iter()
+            .take(COMPLAINTS)
+            .map(convert::words)
+            .collect())
     }
 
     fn missing(&self, role: Role) -> MissingRole {

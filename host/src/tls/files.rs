@@ -82,6 +82,16 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
+impl TlsError {
+    /// The file that cannot be used as it is.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            TlsError::File { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for FileProblem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
+use restante_pop3::Scales;
+
 use super::*;
 use crate::backend::{Authenticator, Message, Store};
 use crate::memory::{Mail, Memory};
@@ -31,6 +33,10 @@ struct Spans(Vec<Span>);
 
 #[async_trait]
 impl Selector for Spans {
+    fn name(&self) -> &str {
+        "spans"
+    }
+
     async fn select(
         &self,
         _connection: &Arc<Connection>,
@@ -52,6 +58,10 @@ struct Verdicter {
 
 #[async_trait]
 impl Filter for Verdicter {
+    fn name(&self) -> &str {
+        "verdicter"
+    }
+
     fn identity(&self) -> &str {
         self.identity
     }
@@ -128,6 +138,10 @@ impl World {
     }
 
     async fn view(&self) -> Result<View, Failure> {
+        self.view_of(Octets::Stored).await
+    }
+
+    async fn view_of(&self, octets: Octets) -> Result<View, Failure> {
         let connection = Arc::new(Connection {
             session: "s".into(),
             ledger: crate::metrics::Ledger::new("t"),
@@ -149,6 +163,7 @@ impl World {
             &account,
             &maildrop,
             &self.verdicts,
+            octets,
         )
         .await
     }
@@ -337,6 +352,10 @@ struct Reads {
 
 #[async_trait]
 impl Filter for Reads {
+    fn name(&self) -> &str {
+        "reads"
+    }
+
     fn identity(&self) -> &str {
         "reads"
     }
@@ -390,6 +409,43 @@ async fn a_filter_reads_what_the_client_would() {
         b"Sub|ct: three\r|e\r\n",
     ];
     assert_eq!(parts, expected);
+}
+
+#[tokio::test]
+async fn a_client_without_utf8_is_shown_the_octets_of_surrogates() {
+    let filters = || {
+        let fields = annotate(&["X-Seen: yes"]);
+        let verdicter = Verdicter::new("1", &[("a", Ok(Verdict::Hide)), ("u", fields)]);
+        vec![Arc::new(verdicter) as Arc<dyn Filter>]
+    };
+    let content = "Subject: Gr\u{fc}\u{df}e\n\nbody\n".as_bytes();
+    let weight = Scales::weigh(content);
+    assert_ne!(weight.octets, weight.surrogate);
+    for (filters, added, at) in [(Vec::new(), 0, 3), (filters(), "X-Seen: yes\r\n".len(), 2)] {
+        let world = World::new(Vec::new(), filters);
+        let mail = Mail {
+            unique_id: "u".into(),
+            received: 7,
+            content: content.into(),
+        };
+        world.memory.deliver(MAILDROP, mail);
+        let stored = world.view_of(Octets::Stored).await.unwrap();
+        let surrogates = world.view_of(Octets::Surrogates).await.unwrap();
+        assert_eq!(stored.listing().octets(at), weight.octets + added as u64);
+        assert_eq!(
+            surrogates.listing().octets(at),
+            weight.surrogate + added as u64
+        );
+        for view in [&stored, &surrogates] {
+            assert_eq!(view.stored_octets(at), weight.octets);
+            assert_eq!(view.listing().octets(0), stored.listing().octets(0));
+        }
+        let growth = weight.surrogate - weight.octets;
+        assert_eq!(
+            surrogates.listing().total_octets(),
+            stored.listing().total_octets() + growth
+        );
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use restante_guest::files::{Names, Weight};
 use restante_guest::{files, log};
@@ -49,6 +49,9 @@ impl Place {
 pub(crate) trait Files {
     fn scan(&self, directory: &str) -> Result<Names, String>;
     fn measure(&self, path: &str) -> Result<Option<Weight>, String>;
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// The granted directory.

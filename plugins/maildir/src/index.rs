@@ -8,11 +8,12 @@
 //! modification time are the same.
 //!
 //! ```text
-//! "restante maildir index 2\n"
+//! "restante maildir index 3\n"
 //! for new and cur: may it be trusted (1) or not (0): u8; modified, made: u64
-//! records, by unique-id: size, modified, octets, identity: u64; directory (0: new,
-//!     1: cur, and 128 more if the name does not begin with the unique-id), length of
-//!     the name, length of the unique-id: u8; name; unique-id, if it is not in there
+//! records, by unique-id: size, modified, octets, surrogate, identity: u64; directory
+//!     (0: new, 1: cur, and 128 more if the name does not begin with the unique-id),
+//!     length of the name, length of the unique-id: u8; name; unique-id, if it is not
+//!     in there
 //! CRC-32 of all that: u32                       (numbers little-endian)
 //! ```
 
@@ -30,12 +31,12 @@ use crate::census::{Place, Times};
 pub(crate) const FILE: &str = ".restante-index";
 /// Where a new one is written before it takes the place of the old.
 const NEXT: &str = ".restante-index.new";
-const MAGIC: &[u8] = b"restante maildir index 2\n";
+const MAGIC: &[u8] = b"restante maildir index 3\n";
 /// Octets of what is told of a directory.
 const DIRECTORY: usize = 17;
 const HEADER: usize = MAGIC.len() + 2 * DIRECTORY;
 /// Octets of a record less its texts.
-const FIXED: usize = 35;
+const FIXED: usize = 43;
 /// Added to a directory: the unique-id stands behind the name.
 const OWN_ID: u8 = 128;
 const CHECKSUM: usize = 4;
@@ -50,6 +51,8 @@ pub(crate) struct Record {
     /// Nanoseconds since the Unix epoch.
     pub(crate) modified: u64,
     pub(crate) octets: u64,
+    /// Octets of its surrogate.
+    pub(crate) surrogate: u64,
     pub(crate) identity: u64,
 }
 
@@ -194,7 +197,8 @@ fn split(record: &[u8]) -> Option<(Entry<'_>, &[u8])> {
         size: number(fixed)?,
         modified: number(&fixed[8..])?,
         octets: number(&fixed[16..])?,
-        identity: number(&fixed[24..])?,
+        surrogate: number(&fixed[24..])?,
+        identity: number(&fixed[32..])?,
     };
     let entry = Entry {
         unique_id,
@@ -216,7 +220,11 @@ pub(crate) fn write<'a>(
     times: &[Option<Times>; 2],
     entries: impl Iterator<Item = Entry<'a>>,
 ) -> io::Result<()> {
-    let file = render(times, entries);
+    put(root, &render(times, entries))
+}
+
+/// The same with one that is rendered.
+pub(crate) fn put(root: &Path, file: &[u8]) -> io::Result<()> {
     let next = root.join(NEXT);
     // Left by a crash, or put there by somebody: a fresh file in any case.
     match fs::remove_file(&next) {
@@ -228,7 +236,7 @@ pub(crate) fn write<'a>(
         .create_new(true)
         .open(&next)
         .and_then(|mut output| {
-            output.write_all(&file)?;
+            output.write_all(file)?;
             output.sync_all()
         })
         .and_then(|()| fs::rename(&next, root.join(FILE)));
@@ -259,7 +267,7 @@ pub(crate) fn merge<'a>(
     })
 }
 
-fn render<'a>(
+pub(crate) fn render<'a>(
     times: &[Option<Times>; 2],
     entries: impl Iterator<Item = Entry<'a>>,
 ) -> Vec<u8> {
@@ -294,7 +302,14 @@ fn render<'a>(
             left_out = true;
             break;
         }
-        for number in [record.size, record.modified, record.octets, record.identity] {
+        let Record {
+            size,
+            modified,
+            octets,
+            surrogate,
+            identity,
+        } = record;
+        for number in [size, modified, octets, surrogate, identity] {
             file.extend_from_slice(&number.to_le_bytes());
         }
         file.extend_from_slice(&[kind, name_length, id_length]);
@@ -334,7 +349,8 @@ mod tests {
                     size: n,
                     modified: 1_700_000_000_000_000_000 + n,
                     octets: 2 * n,
-                    identity: 3 * n,
+                    surrogate: 3 * n,
+                    identity: 4 * n,
                 },
             })
             .collect()

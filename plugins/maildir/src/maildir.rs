@@ -132,9 +132,10 @@ impl<F: Files> Maildir<F> {
             }
             let memo = Memo::of(&look, &messages);
             let is_whole = weighed == Weighed::All && memo.is_some();
+            let is_known = is_whole && scales.is_all_known();
             scales.close(&look, &messages, is_whole);
             let mut listing = oldest_first(messages);
-            if let Some(memo) = memo.filter(|_| weighed == Weighed::All) {
+            if let Some(memo) = memo.filter(|_| is_known) {
                 listing.set_memo(memo.render());
             }
             self.listed = Some(look.stamp);
@@ -166,7 +167,7 @@ impl<F: Files> Maildir<F> {
         }
         let mut messages = messages(came);
         let mut scales = Scales::for_few(&self.root, &self.files);
-        if scales.weigh_all(&mut messages) != Weighed::All || !scales.is_all_readable() {
+        if scales.weigh_all(&mut messages) != Weighed::All || !scales.is_all_known() {
             return Ok(None);
         }
         memo.messages = (memo.messages + messages.len()).saturating_sub(gone.len());
@@ -369,6 +370,7 @@ fn oldest_first(messages: Vec<Message<'_>>) -> Listing {
         let path = [&*size, "/", first.place.directory(), "/", first.name];
         let name = path.into_iter().chain(copies);
         listing.push_parts(&first.unique_id, record.octets, *seconds, name);
+        listing.surrogate(record.surrogate);
     }
     listing
 }

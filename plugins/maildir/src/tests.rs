@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use restante_guest::files::{Names, Weight};
 use restante_guest::prelude::*;
@@ -23,6 +23,8 @@ struct Watched {
     scanned: Rc<RefCell<Vec<String>>>,
     measured: Rc<Cell<usize>>,
     on_measure: Rc<RefCell<Option<Act>>>,
+    /// How far its clock is ahead.
+    later: Rc<Cell<Duration>>,
 }
 
 impl Files for Watched {
@@ -40,6 +42,10 @@ impl Files for Watched {
             return Err("Input/output error".into());
         }
         Granted.measure(path)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now() + self.later.get()
     }
 }
 
@@ -200,10 +206,11 @@ fn a_directory_that_is_none_fails_the_login() {
 }
 
 #[test]
-fn sizes_in_the_name_spare_the_measuring_of_large_files_if_they_are_true() {
+fn sizes_in_the_names_of_large_files_do_if_they_are_true_and_time_is_short() {
     let mail = Mailbox::maildir();
     let large = "0123456\n".repeat(20_000);
     let open_end = &large[..159_999];
+    mail.write("cur/0.a.h", "a\nb\n");
     mail.write("cur/1.a.h,S=160000,W=180000:2,S", &large);
     mail.write("cur/2.a.h,S=159000,W=180000:2,S", &large);
     mail.write("cur/3.a.h,S=160000,W=600000:2,S", &large);
@@ -212,15 +219,39 @@ fn sizes_in_the_name_spare_the_measuring_of_large_files_if_they_are_true() {
     mail.write("cur/5.a.h,S=159999,W=179998", open_end);
     mail.write("cur/6.a.h,S=159999,W=180000", open_end);
     mail.write("cur/7.a.h,S=4,W=8", "a\nb\n");
-    assert_eq!(mail.measured(), 6);
-    let octets: Vec<u64> = mail.rows().iter().map(|(_, octets, _)| *octets).collect();
-    assert_eq!(
-        octets,
-        [180_000, 180_000, 180_000, 180_000, 180_000, 180_000, 6]
+    // The first takes all the time there is.
+    let later = Rc::clone(&mail.watched.later);
+    let slow = move |_: &str| later.set(Duration::from_secs(3));
+    *mail.watched.on_measure.borrow_mut() = Some(Box::new(slow));
+    assert_eq!(mail.measured(), 7);
+    let octets =
+        |mail: &Mailbox| -> Vec<u64> { mail.rows().iter().map(|(_, octets, _)| *octets).collect() };
+    let expected = [6, 180_000, 180_000, 180_000, 180_000, 180_000, 180_000, 6];
+    assert_eq!(octets(&mail), expected);
+    // What had to do for one login is measured at the next.
+    mail.watched.on_measure.take();
+    mail.rename(
+        "cur/1.a.h,S=160000,W=180000:2,S",
+        "cur/1.a.h,S=160000,W=180000:2,RS",
     );
-    // What the name said is remembered like what was measured.
-    mail.rename("cur/1.a.h,S=160000,W=180000:2,S", "cur/1.a.h:2,S");
-    assert_eq!(mail.measured(), 0);
+    assert_eq!([mail.measured(), mail.measured()], [0, 0]);
+    assert_eq!(octets(&mail), expected);
+}
+
+#[test]
+fn a_message_that_needs_utf8_has_a_surrogate_and_keeps_it() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "Subject: plain\n\nbody\n");
+    mail.write("cur/2.a.h", "Subject: gr\u{fc}n\n\nbody\n");
+    mail.write("cur/3.a.h", "Subject: plain\n\n\u{fc}\n");
+    for measured in [3, 0] {
+        mail.watched.measured.set(0);
+        let listing = mail.listing();
+        assert_eq!(mail.watched.measured.get(), measured);
+        let surrogate = Granted.measure("cur/2.a.h").unwrap().unwrap().surrogate;
+        assert_eq!(listing.surrogates(), [(1, surrogate)]);
+        assert!(surrogate > listing.octets()[1]);
+    }
 }
 
 #[test]
@@ -524,7 +555,7 @@ fn the_index_forgets_what_is_gone_and_is_left_alone_otherwise() {
     fs::remove_file(mail.path().join("cur/5.a.h")).unwrap();
     mail.listing();
     let less = fs::metadata(mail.path().join(index::FILE)).unwrap();
-    assert_eq!(full.len() - less.len(), 35 + 5);
+    assert_eq!(full.len() - less.len(), 43 + 5);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! What each message weighs: from the index, from its name, or measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use restante_guest::files::{Kind, Status};
 use restante_guest::{files, log};
 
-use crate::census::{Files, Found, Look, Message, Place, Times};
+use crate::census::{Files, Found, Look, Message, Place};
 use crate::index::{self, Entry, Index, Record};
 use crate::name::Sizes;
 
@@ -26,7 +26,10 @@ const MEASURED_OCTETS: u64 = 4 * 1024 * 1024;
 /// A directory that had to be gone through and has been at rest for so long is
 /// worth the writing: the next one who asks can spare that.
 const AT_REST: Duration = Duration::from_secs(600);
-/// Octets of the smallest file whose name is asked before it is measured.
+/// After this time the sizes in the names of large files have to do: whether a
+/// part's header needs UTF-8 is not known then.
+const NAMED_AFTER: Duration = Duration::from_secs(2);
+/// Octets of the smallest of them: for a smaller one it does not pay.
 const NAMED_OCTETS: u64 = 128 * 1024;
 /// Unreadable messages that are logged one by one.
 const LOGGED: usize = 5;
@@ -38,6 +41,8 @@ pub(crate) struct Scales<'a, F> {
     /// None: nothing is written.
     index: Option<&'a Index>,
     fresh: BTreeMap<String, Fresh>,
+    /// Unique-ids of those whose names had to do.
+    guessed: BTreeSet<String>,
     /// Octets that were read for it.
     measured: u64,
     begun: Instant,
@@ -78,6 +83,8 @@ pub(crate) enum Weighed {
 
 enum Weight {
     Record(Record),
+    /// What the name says: not remembered, another login may have the time.
+    Guess(Record),
     Gone,
     Unreadable,
     OutOfTime,
@@ -93,12 +100,13 @@ impl<'a, F: Files> Scales<'a, F> {
 
     /// Scales for a few messages, that know nothing and write nothing down.
     pub(crate) fn for_few(root: &'a Path, files: &'a F) -> Self {
-        let begun = Instant::now();
+        let begun = files.now();
         Scales {
             root,
             files,
             index: None,
             fresh: BTreeMap::new(),
+            guessed: BTreeSet::new(),
             measured: 0,
             begun,
             next_save: begun + SAVE_EVERY,
@@ -119,8 +127,11 @@ impl<'a, F: Files> Scales<'a, F> {
                 return false;
             }
             match self.weigh(&message.first) {
-                Weight::Record(record) => {
+                weight @ (Weight::Record(record) | Weight::Guess(record)) => {
                     message.first.record = Some(record);
+                    if matches!(weight, Weight::Guess(_)) {
+                        self.guessed.insert(message.first.unique_id.as_ref().to_owned());
+                    }
                     message.copies.retain(|copy| {
                         let status = files::stat(self.root.join(copy.path()));
                         matches!(status, Ok(Some(status)) if status.size == record.size)
@@ -143,7 +154,10 @@ impl<'a, F: Files> Scales<'a, F> {
         let path = file.path();
         let fresh = self.fresh.get(&*file.unique_id).map(|fresh| fresh.record);
         let remembered = fresh.or(file.record);
-        let named = Sizes::of(file.name).filter(|sizes| sizes.on_disk() >= NAMED_OCTETS);
+        let named = match self.elapsed() >= NAMED_AFTER {
+            true => Sizes::of(file.name).filter(|sizes| sizes.on_disk() >= NAMED_OCTETS),
+            false => None,
+        };
         // A look for what may spare the reading.
         if remembered.is_some() || named.is_some() {
             let status = match files::stat(self.root.join(&path)) {
@@ -152,22 +166,35 @@ impl<'a, F: Files> Scales<'a, F> {
                 Ok(Some(_)) => return self.explain(file, "not a regular file"),
                 Err(problem) => return self.explain(file, &problem),
             };
-            let octets = remembered
-                .filter(|record| is_for(record, &status))
-                .map(|record| record.octets)
-                .or_else(|| self.named_octets(&path, named?, &status));
-            if let Some(octets) = octets {
-                return self.remember(file, octets, &status);
+            if let Some(record) = remembered.filter(|record| is_for(record, &status)) {
+                let identity = file.identity;
+                return self.remember(file, Record { identity, ..record });
+            }
+            if let Some(octets) = named.and_then(|named| self.named_octets(&path, named, &status)) {
+                return Weight::Guess(Record {
+                    size: status.size,
+                    modified: status.modified,
+                    octets,
+                    surrogate: octets,
+                    identity: file.identity,
+                });
             }
         }
-        if self.begun.elapsed() >= PATIENCE && !self.cannot_write {
+        if self.elapsed() >= PATIENCE && !self.cannot_write {
             self.save_in_between();
             return Weight::OutOfTime;
         }
         match self.files.measure(&path) {
             Ok(Some(weight)) => {
                 self.measured = self.measured.saturating_add(weight.octets);
-                self.remember(file, weight.octets, &weight.status)
+                let record = Record {
+                    size: weight.status.size,
+                    modified: weight.status.modified,
+                    octets: weight.octets,
+                    surrogate: weight.surrogate,
+                    identity: file.identity,
+                };
+                self.remember(file, record)
             }
             Ok(None) => Weight::Gone,
             Err(problem) => self.explain(file, &problem),
@@ -187,9 +214,9 @@ impl<'a, F: Files> Scales<'a, F> {
         Weight::Unreadable
     }
 
-    /// Whether every file that there is can be read.
-    pub(crate) fn is_all_readable(&self) -> bool {
-        self.unreadable == 0
+    /// Whether every file that there is could be read, and was.
+    pub(crate) fn is_all_known(&self) -> bool {
+        self.unreadable == 0 && self.guessed.is_empty()
     }
 
     /// Writes the index for the messages that there are now, if that pays.
@@ -201,7 +228,7 @@ impl<'a, F: Files> Scales<'a, F> {
         let Some(index) = self.index else {
             return;
         };
-        let trusted = match is_whole && self.is_all_readable() {
+        let trusted = match is_whole && self.is_all_known() {
             true => look.stamp.trusted_times(),
             false => [None; 2],
         };
@@ -224,6 +251,9 @@ impl<'a, F: Files> Scales<'a, F> {
                     name,
                     ..
                 } = &message.first;
+                if self.guessed.contains(&**unique_id) {
+                    return None;
+                }
                 Some(Entry {
                     unique_id,
                     place: *place,
@@ -231,7 +261,8 @@ impl<'a, F: Files> Scales<'a, F> {
                     record: message.first.record?,
                 })
             });
-            self.save(&trusted, entries);
+            let file = index::render(&trusted, entries);
+            self.save(&file);
         }
     }
 
@@ -243,23 +274,22 @@ impl<'a, F: Files> Scales<'a, F> {
         ends_in_lf(&self.root.join(path), status.size).then_some(octets)
     }
 
-    fn remember(&mut self, file: &Found<'_>, octets: u64, status: &Status) -> Weight {
-        let record = Record {
-            size: status.size,
-            modified: status.modified,
-            octets,
-            identity: file.identity,
-        };
+    fn elapsed(&self) -> Duration {
+        self.files.now() - self.begun
+    }
+
+    fn remember(&mut self, file: &Found<'_>, record: Record) -> Weight {
         let fresh = Fresh {
             place: file.place,
             name: file.name.to_owned(),
             record,
         };
         self.fresh.insert(file.unique_id.as_ref().to_owned(), fresh);
-        if Instant::now() >= self.next_save {
-            let begun = Instant::now();
+        let begun = self.files.now();
+        if begun >= self.next_save {
             self.save_in_between();
-            self.next_save = Instant::now() + SAVE_EVERY.max(begun.elapsed() * SAVING_PART);
+            let saved = self.files.now();
+            self.next_save = saved + SAVE_EVERY.max((saved - begun) * SAVING_PART);
         }
         Weight::Record(record)
     }
@@ -272,19 +302,16 @@ impl<'a, F: Files> Scales<'a, F> {
         };
         let fresh = std::mem::take(&mut self.fresh);
         let news = fresh.iter().map(|(id, fresh)| fresh.entry(id));
-        self.save(&[None; 2], index::merge(index.entries(), news));
+        let file = index::render(&[None; 2], index::merge(index.entries(), news));
+        self.save(&file);
         self.fresh = fresh;
     }
 
-    fn save<'r>(
-        &mut self,
-        times: &[Option<Times>; 2],
-        entries: impl Iterator<Item = Entry<'r>>,
-    ) {
+    fn save(&mut self, file: &[u8]) {
         if self.cannot_write {
             return;
         }
-        if let Err(error) = index::write(self.root, times, entries) {
+        if let Err(error) = index::put(self.root, file) {
             self.cannot_write = true;
             log::warn!(
                 "{} cannot be written, going on without: {error}",

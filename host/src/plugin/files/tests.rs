@@ -73,9 +73,9 @@ fn plain(status: Status) -> Plain {
     (kind as u8, size, modified, created, identity)
 }
 
-/// The octets of a message, and how large its file is.
-fn measure_both(place: &Place) -> Result<Option<(u64, u64)>, String> {
-    let plain = |weight: Weight| (weight.octets, weight.status.size);
+/// The octets of a message and of its surrogate, and how large its file is.
+fn measure_both(place: &Place) -> Result<Option<(u64, u64, u64)>, String> {
+    let plain = |weight: Weight| (weight.octets, weight.surrogate, weight.status.size);
     let cached = measure_cached(place).map(|weight| weight.map(plain));
     both(cached, measure(place).map(plain))
 }
@@ -236,18 +236,34 @@ fn a_path_leads_into_the_innermost_grant_or_nowhere() {
 #[test]
 fn a_file_is_measured_alike_however_large() {
     let (root, dir) = tree();
-    for (size, text) in [(0, ""), (3, "x"), (9, "a\nb\r\nc")] {
+    let subject = |text: &str, lines: usize| format!("Subject: {text}\n\n{}", "a\n".repeat(lines));
+    // An encoded-word (RFC 2047) in place of the one letter.
+    let longer = Scales::weigh(subject("\u{fc}", 0).as_bytes());
+    assert!(longer.surrogate > longer.octets);
+    for (size, text) in [
+        (0, ""),
+        (3, "x"),
+        (9, "a\nb\r\nc"),
+        (18, "\n\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}"),
+    ] {
         std::fs::write(root.path().join("inside/mail"), text).unwrap();
         let place = at(&dir, "mail");
         let measured = measure_both(&place);
-        assert_eq!(measured, Ok(Some((size, text.len() as u64))));
+        assert_eq!(measured, Ok(Some((size, size, text.len() as u64))));
+    }
+    for lines in [0, CHUNK] {
+        let text = subject("\u{fc}", lines);
+        std::fs::write(root.path().join("inside/mail"), &text).unwrap();
+        let body = 3 * lines as u64;
+        let sizes = (longer.octets + body, longer.surrogate + body, text.len() as u64);
+        assert_eq!(measure_both(&at(&dir, "mail")), Ok(Some(sizes)));
     }
     for lines in [CHUNK / 2, CHUNK / 2 + 1, CHUNK] {
         std::fs::write(root.path().join("inside/mail"), "a\n".repeat(lines)).unwrap();
         let place = at(&dir, "mail");
         let cached = measure_cached(&place);
         assert!(cached.is_none() || 2 * lines <= CHUNK);
-        let sizes = (3 * lines as u64, 2 * lines as u64);
+        let sizes = (3 * lines as u64, 3 * lines as u64, 2 * lines as u64);
         assert_eq!(measure_both(&place), Ok(Some(sizes)));
     }
     for path in ["new", "fifo", "out", "../secret"] {

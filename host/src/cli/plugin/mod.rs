@@ -1,5 +1,11 @@
 //! `plugin inspect` and `plugin diff`: what a component is, and what a new
-//! version of it asks for that the old one did not. Nothing is compiled or run.
+//! version of it asks for that the old one did not; nothing is compiled or run
+//! for them. `plugin test`: whether it keeps the rules of its roles. `plugin run`:
+//! what it answers to one question.
+
+mod candidate;
+mod run;
+mod test;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -26,6 +32,11 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check each role of a component against its rules, without a mail client; leave with 1 if
+    /// one is broken
+    Test(test::Options),
+    /// Ask a component one question, and show its answer, what it took, and what it logged
+    Run(run::Options),
     /// Show what a new version of a component exports, imports and asks for that the old one
     /// does not
     Diff {
@@ -46,6 +57,8 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
             keys,
             json,
         } => show(&component, &keys, json),
+        Command::Test(options) => test::test(&options),
+        Command::Run(options) => run::run(&options),
         Command::Diff { old, new, json } => diff(&old, &new, json),
     }
 }

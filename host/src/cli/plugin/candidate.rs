@@ -1,0 +1,271 @@
+//! A component made ready on the command line, without a configuration of its
+//! own: what `plugin test` asks and `plugin run` runs.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder};
+use std::io::Read as _;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use restante::backend::Accepts;
+use restante::config::Config;
+use restante::kit::Maildrops;
+use restante::metrics::{Ledger, Metrics};
+use restante::plugin::{Plugin, Runtime};
+use restante::tenant;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::cli::serve::compiler;
+
+/// Instances that may live at once.
+const INSTANCES: u32 = 64;
+/// Octets of the longest password in a file.
+const PASSWORD_OCTETS: u64 = 64 * 1024;
+/// Octets of log lines that are kept until they are asked for.
+const LOG_OCTETS: usize = 256 * 1024;
+
+/// What a component is given to work with.
+#[derive(clap::Args)]
+pub(super) struct Given {
+    /// A component's file, or builtin:NAME
+    pub(super) component: String,
+    /// A setting of the plugin; may be repeated
+    #[arg(long = "settings", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Grant a directory under a path of the guest, to be read, or to be written with :rw; may be
+    /// repeated
+    #[arg(long = "directory", value_name = "HOST:GUEST[:rw]")]
+    directories: Vec<String>,
+    /// Grant HTTP requests to an origin; may be repeated
+    #[arg(long = "http", value_name = "ORIGIN")]
+    http: Vec<String>,
+}
+
+/// A component that is ready.
+pub(super) struct Candidate {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) accepts: Accepts,
+    pub(super) log: Lines,
+    /// Where maildrops are granted: each is a folder of its own in it.
+    granted: PathBuf,
+    /// Gone when this is.
+    home: tempfile::TempDir,
+}
+
+impl Candidate {
+    /// Copies of this maildrop, or of the kit's own.
+    pub(super) fn maildrops(&self, source: Option<&Path>) -> anyhow::Result<Maildrops> {
+        let Some(source) = source else {
+            let sample = Maildrops::sample(self.home.path(), self.granted.clone());
+            return sample.context("the sample maildrop");
+        };
+        ensure!(
+            source.is_dir(),
+            "--maildrop {}: this is no directory",
+            source.display()
+        );
+        Ok(Maildrops::of(source.to_owned(), self.granted.clone()))
+    }
+}
+
+impl Given {
+    /// Compiles the component if it is new, and lets it look over its settings.
+    pub(super) async fn ready(&self) -> anyhow::Result<Candidate> {
+        let log = Lines::begin()?;
+        let home = tempfile::Builder::new()
+            .prefix("restante-plugin-")
+            .tempdir()
+            .context("a temporary folder")?;
+        let maildrops = home.path().join("maildrops");
+        fs::create_dir(&maildrops)?;
+        let here = std::env::current_dir().context("the working directory")?;
+        let text = self.configuration(&maildrops)?;
+        let config = Config::parse(&text, Path::new("command line"), &here)
+            .map_err(|problems| anyhow!("{}", without_places(&problems.to_string())))?;
+        let section = config.plugins.first().context("one plugin was asked for")?;
+        let cache = cache(home.path());
+        let limits = &config.server.limits;
+        let runtime = Runtime::new(INSTANCES, &cache, compiler(limits), Metrics::new())?;
+        let plugin = {
+            let (runtime, section) = (Arc::clone(&runtime), section.clone());
+            // Nobody logs in by these salts.
+            let salts = tenant::decoy(&config.server, [0; 32]);
+            let loading = move || runtime.plugin(&section, &salts, None);
+            let loaded = tokio::task::spawn_blocking(loading).await;
+            loaded.context("the compiler failed")?
+        };
+        let plugin = plugin.with_context(|| self.component.clone())?.plugin;
+        for words in plugin.ungranted() {
+            eprintln!("warning: {}: {words}", self.component);
+        }
+        let ledger = Ledger::new("settings");
+        let failed = |when: &str| {
+            let said = log.take().join("\n");
+            anyhow!("{} fails when it {when}\n{said}", self.component)
+        };
+        let problems = plugin.validate(&ledger).await;
+        let problems = problems.map_err(|_| failed("looks over its settings"))?;
+        if !problems.is_empty() {
+            let problems = problems.join("\n");
+            bail!(
+                "{}: its settings are not in order\n{problems}",
+                self.component
+            );
+        }
+        let accepts = plugin.accepts(&ledger).await;
+        let accepts = accepts.map_err(|_| failed("says which credentials it accepts"))?;
+        Ok(Candidate {
+            plugin,
+            accepts,
+            log,
+            granted: maildrops,
+            home,
+        })
+    }
+
+    fn configuration(&self, maildrops: &Path) -> anyhow::Result<String> {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let root = maildrops
+            .to_str()
+            .context("the temporary folder's name is not UTF-8")?;
+        // Braces in a path are not placeholders.
+        let root = root.replace('{', "{{").replace('}', "}}");
+        let mut text = String::from(
+            "[listener.none]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n[plugin.candidate]\n",
+        );
+        let _ = writeln!(text, "component = {}", quoted(&self.component));
+        text.push_str("[plugin.candidate.settings]\n");
+        for setting in &self.settings {
+            let (key, value) = setting
+                .split_once('=')
+                .with_context(|| format!("--settings {setting}: a setting is written KEY=VALUE"))?;
+            let _ = writeln!(text, "{} = {}", quoted(key), quoted(value));
+        }
+        text.push_str("[plugin.candidate.grants]\n");
+        let maildrop = quoted(&format!("{root}/{{maildrop}}"));
+        let _ = writeln!(text, "maildrop = {maildrop}");
+        let mut directories = Vec::new();
+        for grant in &self.directories {
+            let (rest, access) = match grant.strip_suffix(":rw") {
+                Some(rest) => (rest, "read-write"),
+                None => (grant.as_str(), "read"),
+            };
+            let (host, guest) = rest.rsplit_once(':').with_context(|| {
+                format!(
+                    "--directory {grant}: a directory is written HOST:GUEST, as in ./users:/users"
+                )
+            })?;
+            let (host, guest) = (quoted(host), quoted(guest));
+            directories.push(format!(
+                "{{ host = {host}, guest = {guest}, access = {} }}",
+                quoted(access)
+            ));
+        }
+        let _ = writeln!(text, "directories = [{}]", directories.join(", "));
+        let origins: Vec<String> = self.http.iter().map(|origin| quoted(origin)).collect();
+        if !origins.is_empty() {
+            let _ = writeln!(text, "http = [{}]", origins.join(", "));
+        }
+        text.push_str(
+            "[tenant.none]\ndefault = true\nauthenticators = [\"candidate\"]\nstore = \"candidate\"\n",
+        );
+        Ok(text)
+    }
+}
+
+/// The text is nobody's file.
+fn without_places(problems: &str) -> String {
+    let lines = problems.lines().map(|line| {
+        let place = line.strip_prefix("command line:");
+        let place = place.and_then(|rest| rest.split_once(": "));
+        place.map_or(line, |(_, what)| what)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Where what was compiled is found again the next time; the temporary folder if
+/// the user has no such place.
+fn cache(home: &Path) -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .filter(|base| base.is_absolute());
+    let cache = base.map(|base| base.join("restante"));
+    let made = cache.filter(|cache| {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(cache).is_ok()
+    });
+    made.unwrap_or_else(|| home.join("state"))
+}
+
+/// A password from the first line of a file, or of stdin for "-".
+pub(super) fn password(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let mut input: Box<dyn std::io::Read> = match file.to_str() {
+        Some("-") => Box::new(std::io::stdin()),
+        _ => Box::new(fs::File::open(file).with_context(|| file.display().to_string())?),
+    };
+    input
+        .by_ref()
+        .take(PASSWORD_OCTETS)
+        .read_to_string(&mut text)
+        .with_context(|| file.display().to_string())?;
+    let line = text.lines().next().unwrap_or_default();
+    ensure!(
+        !line.is_empty(),
+        "{}: its first line is empty",
+        file.display()
+    );
+    Ok(line.to_owned())
+}
+
+/// Log lines, kept until somebody asks.
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// From now on everything that is logged is kept here.
+    fn begin() -> anyhow::Result<Lines> {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_target(false)
+            .without_time()
+            .with_ansi(false)
+            .with_writer(lines.clone());
+        subscriber
+            .try_init()
+            .map_err(|error| anyhow!("the log cannot be kept: {error}"))?;
+        Ok(lines)
+    }
+
+    /// What was logged since the last time.
+    pub(super) fn take(&self) -> Vec<String> {
+        let octets = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let text = String::from_utf8_lossy(&octets);
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = LOG_OCTETS.saturating_sub(kept.len());
+        kept.extend_from_slice(&octets[..octets.len().min(room)]);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&self) -> Lines {
+        self.clone()
+    }
+}
