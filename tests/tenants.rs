@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -303,4 +304,102 @@ fn mistakes_in_the_text_and_the_servers_own_files_stay_fatal() {
             assert!(finished.stderr.contains(words), "{finished:#?}");
         }
     }
+}
+
+/// Tenants of the large test; `RESTANTE_TENANTS=5000` for the figures in
+/// docs/operations.md.
+fn many() -> usize {
+    let asked = std::env::var("RESTANTE_TENANTS").ok();
+    asked.map_or(2000, |count| count.parse().unwrap())
+}
+
+/// Components that these have in common.
+const COMPONENTS: usize = 20;
+
+/// The component with one more custom section: other octets, the same code.
+fn variant(octets: &[u8], number: usize) -> Vec<u8> {
+    let mut octets = octets.to_vec();
+    octets.extend([0, 3, 1, b'n', u8::try_from(number).unwrap()]);
+    octets
+}
+
+/// Thousands of tenants, each a file with two plugins of its own, over a few
+/// components: each of these is compiled once, and a reload that changes one
+/// tenant compiles none.
+#[test]
+fn thousands_of_tenants_share_their_components() {
+    let count = many();
+    let mut site = site();
+    site.state = site.path().join("state");
+    site.first = "include = \"tenants.d/*.toml\"\n".to_owned();
+    site.limits = "failure-delay = \"0s\"\n".to_owned();
+    let at = |name: String| site.path().join(name);
+    let users = fs::read(test_guest("one-user")).unwrap();
+    let guests = test_guest("one-user");
+    let built_in = guests.parent().and_then(|path| path.parent()).unwrap();
+    let mail = fs::read(built_in.join("maildir.wasm")).unwrap();
+    for number in 0..COMPONENTS / 2 {
+        fs::write(at(format!("users{number}.wasm")), variant(&users, number)).unwrap();
+        fs::write(at(format!("mail{number}.wasm")), variant(&mail, number)).unwrap();
+    }
+    fs::create_dir(at("tenants.d".to_owned())).unwrap();
+    let maildrop = at("mail/{tenant}".to_owned());
+    for tenant in 0..count {
+        let component = tenant % (COMPONENTS / 2);
+        let text = format!(
+            "[plugin.users{tenant}]\ncomponent = \"../users{component}.wasm\"\n\
+             settings = {{ user = \"ada@t{tenant}.example\", hash = \"{{PLAIN}}x{tenant}\" }}\n\
+             [plugin.mail{tenant}]\ncomponent = \"../mail{component}.wasm\"\n\
+             grants = {{ maildrop = {maildrop:?} }}\n\
+             [tenant.t{tenant}]\ndomains = [\"t{tenant}.example\"]\nserver-names = [\"pop.t{tenant}.example\"]\n\
+             authenticators = [\"users{tenant}\"]\nstore = \"mail{tenant}\"\n"
+        );
+        fs::write(at(format!("tenants.d/t{tenant}.toml")), text).unwrap();
+    }
+    let step = count / 20;
+    for tenant in (0..count).step_by(step) {
+        site.maildir(&format!("t{tenant}")).deliver(MESSAGE);
+    }
+    let began = Instant::now();
+    let server = site.start();
+    let (cold, resident) = (began.elapsed(), server.resident());
+    let collect = |server: &Server, tenant: usize| {
+        let user = format!("ada@t{tenant}.example");
+        let mut client = Pop3::login(server.pop3(), &user, &format!("x{tenant}"));
+        assert_eq!(client.retr(1), b"Subject: hello\r\n\r\nbody\r\n");
+        client.quit();
+        let mut client = Pop3::connect(server.pop3());
+        assert!(!client.authenticate(&user, "x").ok);
+    };
+    collect(&server, 0);
+    let compiled = |server: &Server| server.log().matches("component compiled").count();
+    // With "users" and "mail" of the healthy tenant.
+    assert_eq!(compiled(&server), COMPONENTS + 2);
+    assert_eq!(asked(&site, "status")["tenants"], count + 1);
+    assert_eq!(asked(&site, "status")["tenants_out"], serde_json::json!([]));
+
+    let one = at("tenants.d/t0.toml".to_owned());
+    let text = fs::read_to_string(&one).unwrap();
+    fs::write(&one, text.replace("{PLAIN}x0", "{PLAIN}y0")).unwrap();
+    let began = Instant::now();
+    assert!(!server.reload().contains("nothing"));
+    let reload = began.elapsed();
+    assert_eq!(compiled(&server), COMPONENTS + 2);
+    let mut client = Pop3::login(server.pop3(), "ada@t0.example", "y0");
+    assert_eq!(client.stat().0, 1);
+    client.quit();
+    for tenant in (step..count).step_by(step) {
+        collect(&server, tenant);
+    }
+    let reloaded = server.resident();
+    server.stop();
+    let began = Instant::now();
+    let server = site.start();
+    let warm = began.elapsed();
+    assert_eq!(compiled(&server), 0);
+    collect(&server, step);
+    eprintln!(
+        "{count} tenants: first start {cold:?}, later ones {warm:?}, {resident} KiB; reload {reload:?}, {reloaded} KiB then"
+    );
+    server.stop();
 }

@@ -418,6 +418,7 @@ impl Builder<'_> {
         Some(Tenant {
             selectors,
             filters,
+            filter_failure: tenant.filter_failure,
             admissions,
             plaintext_login: tenant.plaintext_login,
             policy: Policy::new(tenant),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
-use crate::config::{self, PlaintextLogin, Problem, TenantLimits, Utf8};
+use crate::config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
 use crate::metrics::{GenerationMark, Ledger};
 use crate::names::ServerNames;
 use crate::outage::Outage;
@@ -118,6 +118,8 @@ pub struct Tenant {
     pub selectors: Vec<Arc<dyn Selector>>,
     /// Asked in this order for what the ones before it left visible.
     pub filters: Vec<Arc<dyn Filter>>,
+    /// What becomes of messages that one of them failed on.
+    pub filter_failure: FilterFailure,
     /// Where a password may travel in the clear.
     pub plaintext_login: PlaintextLogin,
     /// EXPIRE and LOGIN-DELAY.
@@ -154,6 +156,7 @@ impl Tenant {
             store,
             selectors: Vec::new(),
             filters: Vec::new(),
+            filter_failure: FilterFailure::Refuse,
             plaintext_login: PlaintextLogin::Loopback,
             policy: Policy::NONE,
             apop: false,

@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use crate::backend::{
     Account, Connection, Entries, Failure, Filter, Maildrop, Screener, Selector, Span, Verdict,
 };
+use crate::config::FilterFailure;
 use crate::tenant::Tenant;
 
 use message::StoredMessage;
@@ -31,6 +32,10 @@ pub const ANNOTATION_FIELDS: usize = 32;
 
 /// Octets of one such field, its line end not counted (RFC 5322 section 2.1.1).
 pub const ANNOTATION_FIELD_OCTETS: usize = 998;
+
+/// How many times one filter may fail in one login, until it is not asked about the
+/// rest: each failure may take as long as a call may.
+const FILTER_FAILURES: u32 = 3;
 
 /// A session's maildrop, shared with the messages that its filters look at.
 pub type OpenMaildrop = Arc<Mutex<Box<dyn Maildrop>>>;
@@ -85,10 +90,14 @@ impl View {
         for selector in &tenant.selectors {
             draft.select(&**selector, connection, account).await?;
         }
+        let asking = Asking {
+            connection,
+            account,
+            maildrop,
+            on_failure: tenant.filter_failure,
+        };
         for filter in &tenant.filters {
-            draft
-                .filter(&**filter, connection, account, maildrop, verdicts)
-                .await?;
+            draft.filter(&**filter, &asking, verdicts).await?;
         }
         draft.finish(octets)
     }
@@ -123,6 +132,14 @@ impl View {
     pub fn annotation(&self, visible: usize) -> &[u8] {
         self.annotations.get(&visible).map_or(&[], Vec::as_slice)
     }
+}
+
+/// For whom filters are asked.
+struct Asking<'a> {
+    connection: &'a Arc<Connection>,
+    account: &'a Account,
+    maildrop: &'a OpenMaildrop,
+    on_failure: FilterFailure,
 }
 
 /// A view in the making. Positions are the store's.
@@ -182,50 +199,86 @@ impl Draft {
     async fn filter(
         &mut self,
         filter: &dyn Filter,
-        connection: &Arc<Connection>,
-        account: &Account,
-        maildrop: &OpenMaildrop,
+        asking: &Asking<'_>,
         verdicts: &Verdicts,
     ) -> Result<(), Failure> {
         let listing = Arc::clone(&self.entries.listing);
-        let mut round = verdicts.begin(filter.identity(), &connection.tenant, account, &listing);
+        let tenant = &asking.connection.tenant;
+        let mut round = verdicts.begin(filter.identity(), tenant, asking.account, &listing);
         let mut screener: Option<Box<dyn Screener>> = None;
         let mut asked: usize = 0;
+        let mut failures = 0;
+        // Messages that it had no word for. They are asked about at the next login.
+        let mut undecided: Vec<usize> = Vec::new();
         for position in (0..listing.len()).filter(|&position| !self.is_hidden(position)) {
             if round.get(position).is_some() {
                 continue;
             }
-            if screener.is_none() {
-                screener = Some(filter.screener(connection, account).await?);
-            }
-            let Some(screener) = screener.as_mut() else {
+            if failures == FILTER_FAILURES {
+                undecided.push(position);
                 continue;
-            };
-            let message = StoredMessage::new(maildrop, &self.entries, position);
+            }
             // A hundred thousand quick answers are one long hold on the thread.
             consume_budget().await;
-            let verdict = screener.screen(Arc::new(message)).await?;
-            match checked(verdict) {
+            asked += 1;
+            match self.screen(filter, &mut screener, asking, position).await {
                 Ok(verdict) => round.put(position, verdict),
-                Err(lie) => {
-                    warn!(
-                        plugin = filter.name(),
-                        tenant = connection.tenant,
-                        role = "filter",
-                        unique_id = listing.unique_id(position),
-                        lie,
-                        "the verdict makes no sense"
-                    );
-                    return Err(Failure::internal());
+                Err(failure) if asking.on_failure == FilterFailure::Refuse => return Err(failure),
+                Err(_) => {
+                    // Whatever it was, this one is not relied on any more.
+                    screener = None;
+                    failures += 1;
+                    undecided.push(position);
                 }
             }
-            asked += 1;
         }
         if asked > 0 {
             debug!(role = "filter", asked, "messages screened");
         }
         self.apply(&round);
+        if !undecided.is_empty() {
+            let hidden = asking.on_failure == FilterFailure::Hide;
+            warn!(
+                plugin = filter.name(),
+                tenant,
+                role = "filter",
+                failures,
+                hidden,
+                messages = undecided.len(),
+                "the filter failed: filter-failure decides on these messages"
+            );
+            for position in undecided.into_iter().filter(|_| hidden) {
+                self.hide(position..position + 1);
+            }
+        }
         Ok(())
+    }
+
+    /// What the filter says of one message.
+    async fn screen(
+        &self,
+        filter: &dyn Filter,
+        screener: &mut Option<Box<dyn Screener>>,
+        asking: &Asking<'_>,
+        position: usize,
+    ) -> Result<Remembered, Failure> {
+        let screener = match screener {
+            Some(screener) => screener,
+            None => screener.insert(filter.screener(asking.connection, asking.account).await?),
+        };
+        let message = StoredMessage::new(asking.maildrop, &self.entries, position);
+        let verdict = screener.screen(Arc::new(message)).await?;
+        checked(verdict).map_err(|lie| {
+            warn!(
+                plugin = filter.name(),
+                tenant = asking.connection.tenant,
+                role = "filter",
+                unique_id = self.entries.listing.unique_id(position),
+                lie,
+                "the verdict makes no sense"
+            );
+            Failure::internal()
+        })
     }
 
     fn apply(&mut self, round: &Round<'_>) {

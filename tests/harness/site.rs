@@ -66,6 +66,8 @@ pub struct Site {
     starts: Cell<u32>,
     /// The certificate of the server.
     pub certificate: Certificate,
+    /// Lines above all sections.
+    pub first: String,
     /// Lines of `[server]` beside the site's own.
     pub server: String,
     /// Lines of `[server.limits]`.
@@ -111,6 +113,7 @@ impl Site {
             certificate: Certificate::create(&root.join("tls")),
             users: Vec::new(),
             starts: Cell::new(0),
+            first: String::new(),
             server: String::new(),
             limits: String::new(),
             state: server::build_directory().join("restante-test-state"),
@@ -182,7 +185,8 @@ impl Site {
     /// The configuration as text.
     pub fn config(&self) -> String {
         let mut text = format!(
-            "[server]\nhostname = \"pop.test.example\"\nstate-dir = {:?}\ncertificate = {:?}\nkey = {:?}\n{}\n[server.limits]\n{}",
+            "{}[server]\nhostname = \"pop.test.example\"\nstate-dir = {:?}\ncertificate = {:?}\nkey = {:?}\n{}\n[server.limits]\n{}",
+            self.first,
             self.state,
             self.certificate.certificate,
             self.certificate.key,

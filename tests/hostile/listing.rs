@@ -22,6 +22,13 @@ fn columns_of_different_length() {
 }
 
 #[test]
+fn surrogate_of_no_message() {
+    let site = store("misdeed = \"surrogate-of-nothing\"\n");
+    let log = under_attack(&site, |server| temporary(&login(server).1));
+    told(&log, &["store.listing", "a surrogate of position"]);
+}
+
+#[test]
 fn unique_ids_that_are_none() {
     let long = "x".repeat(71);
     for id in ["first", "", &long, "\u{e9}t\u{e9}", "a b", "a\\r\\n+OK"] {

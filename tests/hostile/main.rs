@@ -7,12 +7,16 @@
 //! and tests/bad_input.rs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod admission;
 mod arena;
+mod breaker;
 mod computing;
+mod filters;
 mod hashing;
 mod listing;
 mod output;
 mod paths;
 mod secrets;
+mod security;
 mod shares;
 mod words;

@@ -546,6 +546,8 @@ pub struct Tenant {
     pub selectors: Vec<String>,
     /// Plugins that say what is seen of each message.
     pub filters: Vec<String>,
+    /// What happens where one of these fails.
+    pub filter_failure: FilterFailure,
     /// Plugins that say whether a client may talk to us; each has to let it.
     pub admissions: Vec<String>,
     /// Where a password may come in the clear.
@@ -576,6 +578,17 @@ pub enum PlaintextLogin {
     Always,
     /// From nowhere.
     Never,
+}
+
+/// What becomes of a message that a filter failed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterFailure {
+    /// The login is refused.
+    Refuse,
+    /// It is shown as if the filter had said nothing.
+    Show,
+    /// It is hidden for this session, and not deleted.
+    Hide,
 }
 
 /// `[tenant.NAME.limits]`

@@ -11,7 +11,9 @@ use super::problem::quoted;
 use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::{MOST_INSTANCES, PlaintextLogin, ShareLimits, Tenant, TenantLimits, units};
+use super::{
+    FilterFailure, MOST_INSTANCES, PlaintextLogin, ShareLimits, Tenant, TenantLimits, units,
+};
 
 /// What one instance needs at least, and so a tenant, in octets.
 const LEAST_GUEST_MEMORY: u64 = 1024 * 1024;
@@ -63,6 +65,14 @@ pub(super) fn tenant(
         .take("filters")
         .and_then(|value| plugins(&value))
         .unwrap_or_default();
+    let failures = [
+        ("refuse", FilterFailure::Refuse),
+        ("show", FilterFailure::Show),
+        ("hide", FilterFailure::Hide),
+    ];
+    let filter_failure = section
+        .take("filter-failure")
+        .and_then(|value| value.choice(&failures));
     let admissions = section
         .take("admissions")
         .and_then(|value| plugins(&value))
@@ -114,6 +124,7 @@ pub(super) fn tenant(
         store: store?.value,
         selectors: values(selectors),
         filters: values(filters),
+        filter_failure: filter_failure.unwrap_or(FilterFailure::Refuse),
         admissions: values(admissions),
         plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
         expire,

@@ -72,6 +72,7 @@ impl raw::GuestMaildrop for Maildrop {
             octets: vec![honest, octets, honest],
             received: vec![0; 3],
             names: ["first", "second", "third"].map(str::to_owned).to_vec(),
+            surrogates: Vec::new(),
         };
         match misdeed().as_str() {
             "few-ids" => drop(listing.unique_ids.pop()),
@@ -79,9 +80,20 @@ impl raw::GuestMaildrop for Maildrop {
             "few-received" => drop(listing.received.pop()),
             "few-names" => drop(listing.names.pop()),
             "many-octets" => listing.octets.extend([7; 1000]),
+            "surrogate-of-nothing" => listing.surrogates.push(raw::Surrogate {
+                position: u32::MAX,
+                octets: 1,
+            }),
             "one-huge-id" => listing.unique_ids[1] = "x".repeat(10 << 20),
             "huge-listing" => {
                 listing.unique_ids = (0..5_000_000).map(|id: u32| format!("id-{id}")).collect();
+            }
+            "surrogates" => {
+                let position = 3;
+                listing.surrogates = vec![raw::Surrogate {
+                    position,
+                    octets: 1,
+                }];
             }
             "id" => listing.unique_ids[1] = settings::get("id").unwrap_or_default(),
             _ => {}
