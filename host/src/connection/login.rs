@@ -479,9 +479,12 @@ async fn open(
     let users = tenant
         .user_permit(&account.user)
         .ok_or_else(Refused::too_many_of_this_user)?;
-    let key = tenant.store.lock_key(connection, &account).await?;
-    let lock = at.locks.try_lock(&key).ok_or_else(Refused::in_use)?;
-    let maildrop = tenant.store.open(connection, &account).await?;
+    let found = tenant.store.find(connection, &account).await?;
+    let lock = at
+        .locks
+        .try_lock(found.lock_key())
+        .ok_or_else(Refused::in_use)?;
+    let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
     let view = View::new(
         tenant,

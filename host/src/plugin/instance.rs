@@ -7,12 +7,10 @@
 
 use std::fmt::Write;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use cap_std::fs::Dir;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{debug, error};
@@ -22,16 +20,17 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use super::breaker::Pass;
 use super::catalog::chain;
-use super::grants::Granted;
+use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
+use super::Plugin;
 use super::state::{Limits, SHARE_OF_MEMORY, State};
-use super::{Plugin, grants};
 use crate::backend::Failure;
 use crate::metrics::{CallFailure, Ledger};
 use crate::share::{Limit, Place};
 
-/// Octets that a guest may answer one call with: listings, names, content.
+/// Octets that a guest may answer one call with: listings, names, content. One
+/// that was granted more memory may answer with as much.
 const ANSWER: usize = 64 << 20;
 /// Octets that it may hand over when it calls the host: a log line, a piece of a
 /// file. Copied and checked at once on the event loop, and not with the guest's
@@ -86,7 +85,7 @@ impl Instance {
     pub(super) async fn new(
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
-        maildrop: Option<PathBuf>,
+        maildrop: Option<Arc<Root>>,
     ) -> Result<Self, Failure> {
         Self::make(plugin, ledger, maildrop, true).await
     }
@@ -103,7 +102,7 @@ impl Instance {
     async fn make(
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
-        maildrop: Option<PathBuf>,
+        maildrop: Option<Arc<Root>>,
         bounded: bool,
     ) -> Result<Self, Failure> {
         let whose = Whose {
@@ -278,30 +277,20 @@ impl Whose {
         ))
     }
 
-    async fn store(&self, maildrop: Option<PathBuf>) -> wasmtime::Result<Store<State>> {
+    async fn store(&self, maildrop: Option<Arc<Root>>) -> wasmtime::Result<Store<State>> {
         let plugin = &self.plugin;
         let voice = Arc::new(Mutex::new(Voice::new(
             plugin.name.clone(),
             self.tenant.clone(),
             plugin.limits.log_lines,
         )));
-        let World {
-            wasi,
-            maildrop,
-            directories,
-        } = if grants::are_cached(&plugin.grants, maildrop.as_deref()) {
-            World::new(plugin, &voice, maildrop)?
-        } else {
-            let plugin = plugin.clone();
-            let voice = voice.clone();
-            tokio::task::spawn_blocking(move || World::new(&plugin, &voice, maildrop)).await??
-        };
+        let directories = plugin.directories.open(&plugin.grants.directories).await?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         let mut store = Store::new(
             plugin.runtime.engine(),
             State {
-                wasi,
+                wasi: world(&voice),
                 table,
                 limits: Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded)),
                 http: Http::new(plugin.http.clone()),
@@ -314,11 +303,12 @@ impl Whose {
         );
         store.limiter(|state| &mut state.limits);
         store.set_max_component_handles(HANDLES);
-        store.call_hook(|mut context, hook| {
+        let answer = usize::try_from(plugin.limits.memory).map_or(ANSWER, |all| all.max(ANSWER));
+        store.call_hook(move |mut context, hook| {
             context.data_mut().limits.crossing(hook.exiting_host());
             context.set_hostcall_fuel(match hook {
                 CallHook::CallingHost => ARGUMENTS,
-                _ => ANSWER,
+                _ => answer,
             });
             Ok(())
         });
@@ -379,45 +369,18 @@ impl Whose {
     }
 }
 
-/// What one instance sees of the world: its grants, its voice, the clocks and
-/// randomness. No environment, no arguments, no network but for [`Http`].
-struct World {
-    wasi: WasiCtx,
-    maildrop: Option<Arc<Dir>>,
-    directories: Arc<[Granted]>,
-}
-
-impl World {
-    /// Opens the granted directories, which may wait for the disk.
-    fn new(
-        plugin: &Plugin,
-        voice: &Arc<Mutex<Voice>>,
-        maildrop: Option<PathBuf>,
-    ) -> wasmtime::Result<Self> {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(Output::stdout(voice))
-            .stderr(Output::stderr(voice))
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM);
-        let opened = match &maildrop {
-            Some(path) => {
-                let opened = grants::open_maildrop(path, plugin.grants.create_maildrop);
-                opened.map_err(|error| {
-                    wasmtime::Error::from(error).context(format!("maildrop {path:?}"))
-                })?
-            }
-            None => None,
-        };
-        let present = maildrop.filter(|_| opened.is_some());
-        let directories = grants::preopen(&mut wasi, &plugin.grants, present.as_deref())?;
-        Ok(Self {
-            wasi: wasi.build(),
-            maildrop: opened,
-            directories: directories.into(),
-        })
-    }
+/// What one instance sees of the world: its voice, the clocks and randomness. No
+/// environment, no arguments, no network but for [`Http`]; its directories are
+/// the [`State`]'s.
+fn world(voice: &Arc<Mutex<Voice>>) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(Output::stdout(voice))
+        .stderr(Output::stderr(voice))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(RANDOM)
+        .build()
 }
 
 /// The guest's functions, innermost first.

@@ -10,6 +10,7 @@ mod bindings;
 mod breaker;
 mod builtin;
 mod catalog;
+mod changes;
 mod compile;
 mod config_store;
 mod convert;
@@ -60,6 +61,7 @@ use crate::shadow::Shadow;
 use crate::stamp::Stamp;
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
+use grants::Directories;
 use instance::Instance;
 use listings::Listings;
 use trust::Signed;
@@ -161,6 +163,7 @@ impl Runtime {
             identity: identity(&compiled.digest, plugin).into(),
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
+            directories: Directories::default(),
             limits: plugin.limits.clone(),
             http,
             authorities,
@@ -206,6 +209,7 @@ pub struct Plugin {
     identity: Arc<str>,
     settings: Arc<[(String, String)]>,
     grants: Grants,
+    directories: Directories,
     limits: PluginLimits,
     /// None: it was granted no origin.
     http: Option<Arc<http::Client>>,

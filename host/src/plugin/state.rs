@@ -3,14 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cap_std::fs::Dir;
 use restante_pop3::Decoy;
 use tokio::sync::Semaphore;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::grants::Granted;
+use super::grants::{Granted, Root};
 use super::http::Http;
 use super::output::Voice;
 use crate::metrics::InstanceEntry;
@@ -32,7 +31,7 @@ pub(crate) struct State {
     pub(super) settings: Arc<[(String, String)]>,
     /// The session's maildrop directory, where the plugin has that grant and
     /// the directory exists.
-    pub(super) maildrop: Option<Arc<Dir>>,
+    pub(super) maildrop: Option<Arc<Root>>,
     /// The plugin's other directories, under their paths in the guest.
     pub(super) directories: Arc<[Granted]>,
     pub(super) voice: Arc<Mutex<Voice>>,

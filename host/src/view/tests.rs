@@ -155,7 +155,7 @@ impl World {
             maildrop: MAILDROP.into(),
             attributes: Vec::new(),
         };
-        let maildrop = self.memory.open(&connection, &account).await?;
+        let maildrop = self.memory.find(&connection, &account).await?.open().await?;
         let maildrop = Arc::new(Mutex::new(maildrop));
         View::new(
             &self.tenant,
@@ -476,7 +476,8 @@ async fn a_large_message_is_read_in_windows() {
         maildrop: "large".into(),
         attributes: Vec::new(),
     };
-    let mut maildrop = world.memory.open(&connection, &account).await.unwrap();
+    let found = world.memory.find(&connection, &account).await.unwrap();
+    let mut maildrop = found.open().await.unwrap();
     let entries = maildrop.listing().await.unwrap();
     let maildrop: OpenMaildrop = Arc::new(Mutex::new(maildrop));
     let message = StoredMessage::new(&maildrop, &entries, 0);

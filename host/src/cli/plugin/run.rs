@@ -206,7 +206,9 @@ impl Run<'_> {
         let role = self.candidate.plugin.store()?;
         let maildrops = self.stage.maildrops(self.options.maildrop.as_deref())?;
         let name = maildrops.fresh().context("the maildrop cannot be copied")?;
-        served(role.open(&self.connection, &self.account(name)).await)
+        let account = self.account(name);
+        let opened = async { role.find(&self.connection, &account).await?.open().await };
+        served(opened.await)
     }
 
     async fn list(&self) -> anyhow::Result<Told> {
