@@ -83,6 +83,76 @@ fn lock_dies_with_a_dropped_session() {
 }
 
 #[test]
+fn a_server_that_remembers_a_maildrop_sees_what_a_fresh_one_sees() {
+    let (site, mut maildir) = site_with(3);
+    let mut server = site.start();
+    let look = |server: &Server| {
+        let mut client = ada(server);
+        let seen = (client.stat(), client.list(), client.uidl());
+        for number in 1..=u32::try_from(seen.2.len()).unwrap() {
+            client.retr(number);
+        }
+        client.quit();
+        seen
+    };
+    let mut seen = vec![look(&server)];
+    let delivered = maildir.deliver(&message(4));
+    seen.push(look(&server));
+    let moved = maildir.mark_seen(&delivered, "S");
+    seen.push(look(&server));
+    assert_eq!(seen[2], seen[1]);
+    // Another file by the same name, and one that goes.
+    let other = maildir.root().join("tmp/other");
+    fs::write(&other, message(4444)).unwrap();
+    fs::rename(&other, &moved).unwrap();
+    seen.push(look(&server));
+    assert_ne!(seen[3], seen[2]);
+    fs::remove_file(&maildir.files()[0]).unwrap();
+    maildir.deliver_seen(&message(5), "");
+    seen.push(look(&server));
+    assert_eq!(seen[4].2.len(), 4);
+    for _ in 0..30 {
+        maildir.deliver(&message(6));
+        seen.push(look(&server));
+    }
+    assert_eq!(seen.last().unwrap().2.len(), 34);
+    server.stop();
+    server = site.start();
+    assert_eq!(Some(&look(&server)), seen.last());
+    server.stop();
+}
+
+#[test]
+fn a_message_that_was_edited_is_refused_once_and_right_at_the_next_login() {
+    let (site, maildir) = site_with(3);
+    // Long enough ago for the server to rely on it.
+    for part in ["cur", "new"] {
+        let directory = fs::File::open(maildir.root().join(part)).unwrap();
+        let time = std::time::SystemTime::now() - Duration::from_secs(60);
+        directory.set_modified(time).unwrap();
+    }
+    let server = site.start();
+    ada(&server).quit();
+    let path = &maildir.files()[1];
+    let before = String::from_utf8(message(2)).unwrap();
+    // Another length; and the same with a line end less.
+    let longer = format!("{before}more\n");
+    let joined = longer.replace("body of message 2\n", "body of message 2 ");
+    for edited in [longer, joined] {
+        fs::write(path, &edited).unwrap();
+        let mut client = ada(&server);
+        client.refused("RETR 2");
+        assert_eq!(client.retr(3), on_the_wire(3));
+        client.quit();
+        let mut client = ada(&server);
+        let expected = edited.replace('\n', "\r\n");
+        assert_eq!(client.retr(2), expected.as_bytes());
+        client.quit();
+    }
+    server.stop();
+}
+
+#[test]
 fn arriving_mail_is_invisible_until_the_next_session() {
     let (site, mut maildir) = site_with(2);
     let server = site.start();

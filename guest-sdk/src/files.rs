@@ -11,7 +11,7 @@
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-pub use crate::bindings::host::restante::plugin::files::{Chunk, Entry, Kind, Status, Weight};
+pub use crate::bindings::host::restante::plugin::files::{Chunk, Kind, Names, Status, Weight};
 
 /// Octets that [`Reader`] asks for at once: as many as [`read`] hands over.
 const PIECE_OCTETS: u32 = 1 << 20;
@@ -28,11 +28,11 @@ pub fn root() -> &'static Path {
 }
 
 /// The regular files of a whole directory in one call, by its path below
-/// [`root`]; names that start with "." are left out.
+/// [`root`]; names that start with "." are left out. No file is looked at.
 ///
 /// # Errors
 /// What the operating system said.
-pub fn scan(directory: &str) -> Result<Vec<Entry>, String> {
+pub fn scan(directory: &str) -> Result<Names, String> {
     #[cfg(target_family = "wasm")]
     {
         crate::bindings::host::restante::plugin::files::scan(directory)
@@ -41,14 +41,23 @@ pub fn scan(directory: &str) -> Result<Vec<Entry>, String> {
     crate::testing::scan(directory)
 }
 
+impl Names {
+    /// The names, rising by their octets, and what tells a file from another one
+    /// that had the same name earlier.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        let names = self.names.split_terminator('\0');
+        names.zip(self.identities.iter().copied())
+    }
+}
+
 /// The octets of a message file as RFC 1939 counts them (every line end is
 /// CRLF, byte-stuffing is not counted), and those of its surrogate for clients
 /// that have not said UTF8 (see [`Listing::surrogate`](crate::store::Listing::surrogate)).
-/// The path is below [`root`].
+/// The path is below [`root`]; none: there is nothing.
 ///
 /// # Errors
 /// What the operating system said.
-pub fn measure(path: &str) -> Result<Weight, String> {
+pub fn measure(path: &str) -> Result<Option<Weight>, String> {
     #[cfg(target_family = "wasm")]
     {
         crate::bindings::host::restante::plugin::files::measure(path)

@@ -62,7 +62,7 @@ pub mod prelude {
     pub use crate::filter::{Filter, Message};
     pub use crate::selector::{Positions, Selector, View};
     pub use crate::settings::Validate;
-    pub use crate::store::{Content, Listing, Maildrop};
+    pub use crate::store::{Changes, Content, Listing, Maildrop};
     pub use crate::types::{Account, Connection, Failure, Secret};
     pub use crate::{export, files, log, passwords, settings};
 }

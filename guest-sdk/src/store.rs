@@ -39,6 +39,16 @@ pub trait Maildrop: Sized + 'static {
     /// The login is refused with what the [`Failure`] says.
     fn listing(&mut self) -> Result<Listing, Failure>;
 
+    /// What has changed since a listing that was told with this
+    /// [memo](Listing::set_memo), perhaps to another instance. `None`, the default:
+    /// the host asks for all of it anew.
+    ///
+    /// # Errors
+    /// The login is refused with what the [`Failure`] says.
+    fn changes(&mut self, _memo: &str) -> Result<Option<Changes>, Failure> {
+        Ok(None)
+    }
+
     /// Where the octets of the message called `name` in the listing come from.
     ///
     /// # Errors
@@ -67,23 +77,28 @@ pub trait Reader: 'static {
 /// A maildrop's messages, oldest first, in columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    unique_ids: Vec<String>,
+    unique_ids: Packed,
     octets: Vec<u64>,
     received: Vec<u64>,
-    names: Vec<String>,
+    names: Packed,
     surrogates: Vec<(u32, u64)>,
+    memo: Option<String>,
 }
 
 impl Listing {
     /// A listing with room for `messages` of them.
     pub fn with_capacity(messages: usize) -> Listing {
         Listing {
-            unique_ids: Vec::with_capacity(messages),
             octets: Vec::with_capacity(messages),
             received: Vec::with_capacity(messages),
-            names: Vec::with_capacity(messages),
-            surrogates: Vec::new(),
+            ..Listing::default()
         }
+    }
+
+    /// Makes room for octets of unique-ids and names, for a store that knows.
+    pub fn reserve_text(&mut self, unique_ids: usize, names: usize) {
+        self.unique_ids.0.reserve(unique_ids);
+        self.names.0.reserve(names);
     }
 
     /// Appends the next message.
@@ -94,18 +109,29 @@ impl Listing {
     ///   (RFC 1939 section 11);
     /// - `received`: seconds since the Unix epoch; 0: not known;
     /// - `name`: the store's own name for it, handed back to
-    ///   [`Maildrop::content`] and [`Maildrop::remove`].
+    ///   [`Maildrop::content`] and [`Maildrop::remove`]; without NUL.
     pub fn push(
         &mut self,
-        unique_id: impl Into<String>,
+        unique_id: impl AsRef<str>,
         octets: u64,
         received: u64,
-        name: impl Into<String>,
+        name: impl AsRef<str>,
     ) {
-        self.unique_ids.push(unique_id.into());
+        self.push_parts(unique_id, octets, received, [name.as_ref()]);
+    }
+
+    /// The same, with a name that is put together from parts.
+    pub fn push_parts<'a>(
+        &mut self,
+        unique_id: impl AsRef<str>,
+        octets: u64,
+        received: u64,
+        name: impl IntoIterator<Item = &'a str>,
+    ) {
+        self.unique_ids.push([unique_id.as_ref()]);
         self.octets.push(octets);
         self.received.push(received);
-        self.names.push(name.into());
+        self.names.push(name);
     }
 
     /// The message that was pushed last has UTF-8 in a header, and its surrogate
@@ -123,19 +149,29 @@ impl Listing {
         }
     }
 
+    /// Sets what [`Maildrop::changes`] is to get back, at most 64 KiB.
+    pub fn set_memo(&mut self, memo: impl Into<String>) {
+        self.memo = Some(memo.into());
+    }
+
+    /// What [`Maildrop::changes`] is to get back.
+    pub fn memo(&self) -> Option<&str> {
+        self.memo.as_deref()
+    }
+
     /// How many messages there are.
     pub fn len(&self) -> usize {
-        self.unique_ids.len()
+        self.octets.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.unique_ids.is_empty()
+        self.octets.is_empty()
     }
 
     /// The messages' unique-ids.
-    pub fn unique_ids(&self) -> &[String] {
-        &self.unique_ids
+    pub fn unique_ids(&self) -> impl Iterator<Item = &str> {
+        self.unique_ids.iter()
     }
 
     /// The messages' octets.
@@ -149,8 +185,8 @@ impl Listing {
     }
 
     /// The store's own names.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter()
     }
 
     /// Position, from 0, and octets of the surrogates that have other octets than
@@ -163,16 +199,72 @@ impl Listing {
 impl From<Listing> for raw::Listing {
     fn from(listing: Listing) -> raw::Listing {
         raw::Listing {
-            unique_ids: listing.unique_ids,
+            unique_ids: listing.unique_ids.0,
             octets: listing.octets,
             received: listing.received,
-            names: listing.names,
+            names: listing.names.0,
             surrogates: listing
                 .surrogates
                 .into_iter()
                 .map(|(position, octets)| raw::Surrogate { position, octets })
                 .collect(),
+            memo: listing.memo,
         }
+    }
+}
+
+/// How a maildrop differs from a listing that was told earlier.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    gone: Packed,
+    came: Listing,
+}
+
+impl Changes {
+    /// No changes but these messages, and the memo of the listing as it is now.
+    pub fn new(came: Listing) -> Changes {
+        let gone = Packed::default();
+        Changes { gone, came }
+    }
+
+    /// A message is not there any more, or is among those that came by another
+    /// name.
+    pub fn push_gone(&mut self, unique_id: impl AsRef<str>) {
+        self.gone.push([unique_id.as_ref()]);
+    }
+
+    /// The unique-ids of messages that are not there any more.
+    pub fn gone(&self) -> impl Iterator<Item = &str> {
+        self.gone.iter()
+    }
+
+    /// The messages that came.
+    pub fn came(&self) -> &Listing {
+        &self.came
+    }
+}
+
+impl From<Changes> for raw::Changes {
+    fn from(changes: Changes) -> raw::Changes {
+        raw::Changes {
+            gone: changes.gone.0,
+            came: changes.came.into(),
+        }
+    }
+}
+
+/// Texts in one, each with a NUL behind it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Packed(String);
+
+impl Packed {
+    fn push<'a>(&mut self, parts: impl IntoIterator<Item = &'a str>) {
+        self.0.extend(parts);
+        self.0.push('\0');
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split_terminator('\0')
     }
 }
 
@@ -267,6 +359,11 @@ impl<T: Maildrop> raw::GuestMaildrop for OpenMaildrop<T> {
 
     fn listing(&self) -> Result<raw::Listing, Failure> {
         self.0.borrow_mut().listing().map(raw::Listing::from)
+    }
+
+    fn changes(&self, memo: String) -> Result<Option<raw::Changes>, Failure> {
+        let changes = self.0.borrow_mut().changes(&memo)?;
+        Ok(changes.map(raw::Changes::from))
     }
 
     fn content(&self, name: String) -> Result<raw::Content, Failure> {

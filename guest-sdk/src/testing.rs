@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::files::{Chunk, Entry, Kind, Status, Weight};
+use crate::files::{Chunk, Kind, Names, Status, Weight};
 #[cfg(feature = "http")]
 use crate::http;
 
@@ -77,40 +77,43 @@ pub(crate) fn verify(hash: &str, secret: &str) -> Result<bool, String> {
     }
 }
 
-pub(crate) fn scan(directory: &str) -> Result<Vec<Entry>, String> {
-    let mut entries = Vec::new();
-    for found in fs::read_dir(maildrop().join(directory)).map_err(|error| error.to_string())? {
-        let found = found.map_err(|error| error.to_string())?;
-        let Ok(name) = found.file_name().into_string() else {
+pub(crate) fn scan(directory: &str) -> Result<Names, String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(maildrop().join(directory)).map_err(|error| error.to_string())? {
+        let entry = entry.map_err(|error| error.to_string())?;
+        let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        let Ok(metadata) = found.metadata() else {
+        let Ok(metadata) = entry.metadata() else {
             continue;
         };
-        if name.starts_with('.') || !metadata.is_file() {
-            continue;
+        if !name.starts_with('.') && metadata.is_file() {
+            found.push((name, identity(&metadata)));
         }
-        entries.push(Entry {
-            name,
-            size: metadata.len(),
-            modified: nanoseconds(metadata.modified()).unwrap_or(0),
-        });
     }
-    Ok(entries)
+    found.sort();
+    Ok(Names {
+        names: found.iter().flat_map(|(name, _)| [name, "\0"]).collect(),
+        identities: found.iter().map(|(_, identity)| *identity).collect(),
+    })
 }
 
 /// A host's surrogates are another matter; what counts here is that there are
 /// two sizes where a header is beyond ASCII.
-pub(crate) fn measure(path: &str) -> Result<Weight, String> {
+pub(crate) fn measure(path: &str) -> Result<Option<Weight>, String> {
+    let Some(status) = stat(path)? else {
+        return Ok(None);
+    };
     let raw = fs::read(maildrop().join(path)).map_err(|error| error.to_string())?;
     let wire = with_crlf(&raw);
     let blank = wire.windows(4).position(|end| end == b"\r\n\r\n");
     let header = &wire[..blank.unwrap_or(wire.len())];
     let beyond_ascii = header.iter().filter(|octet| !octet.is_ascii()).count();
-    Ok(Weight {
+    Ok(Some(Weight {
         octets: wire.len() as u64,
         surrogate: (wire.len() + beyond_ascii) as u64,
-    })
+        status,
+    }))
 }
 
 pub(crate) fn stat(path: &str) -> Result<Option<Status>, String> {

@@ -192,6 +192,15 @@ pub struct Account {
     pub attributes: Vec<(String, String)>,
 }
 
+impl Account {
+    /// Octets of all its texts.
+    pub fn octets(&self) -> usize {
+        let attributes = self.attributes.iter();
+        let attributes = attributes.map(|(key, value)| key.len() + value.len());
+        self.user.len() + self.maildrop.len() + attributes.sum::<usize>()
+    }
+}
+
 /// Why nobody was logged in.
 #[derive(Debug)]
 pub enum Denial {
@@ -286,18 +295,24 @@ pub trait Admission: Send + Sync {
 /// Role: keep the mail.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// What the exclusive lock on this account's maildrop is taken under
-    /// (RFC 1939 section 4): two accounts that lead to the same mail give the
-    /// same key.
-    async fn lock_key(&self, connection: &Connection, account: &Account)
-    -> Result<String, Failure>;
-
-    /// Opens the account's maildrop, for this session alone. The lock is held.
-    async fn open(
+    /// Finds the account's maildrop, and leaves it alone: the lock is still to be
+    /// taken.
+    async fn find(
         &self,
         connection: &Arc<Connection>,
         account: &Account,
-    ) -> Result<Box<dyn Maildrop>, Failure>;
+    ) -> Result<Box<dyn FoundMaildrop>, Failure>;
+}
+
+/// A maildrop that is known and not open yet.
+#[async_trait]
+pub trait FoundMaildrop: Send {
+    /// What the exclusive lock on it is taken under (RFC 1939 section 4): two
+    /// accounts that lead to the same mail give the same key.
+    fn lock_key(&self) -> &str;
+
+    /// Opens it, for this session alone. The lock is held.
+    async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure>;
 }
 
 /// A maildrop, open for one session. Messages are named by their *position* in
@@ -314,6 +329,10 @@ pub trait Maildrop: Send {
     /// The UPDATE state: remove exactly these, and make it last before
     /// answering.
     async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure>;
+
+    /// The message is not what the listing said: nothing that is remembered of it
+    /// is to be trusted.
+    async fn doubt(&mut self, _position: usize) {}
 
     /// The client says nothing for a while: what can be made again may be given
     /// back.
@@ -374,6 +393,9 @@ pub struct Span {
 /// Role: which part of a maildrop a login sees.
 #[async_trait]
 pub trait Selector: Send + Sync {
+    /// As the configuration calls it, for log lines.
+    fn name(&self) -> &str;
+
     /// The positions to hide, as spans in rising order.
     async fn select(
         &self,
@@ -397,6 +419,9 @@ pub enum Verdict {
 /// Role: what a client sees of each message.
 #[async_trait]
 pub trait Filter: Send + Sync {
+    /// As the configuration calls it, for log lines.
+    fn name(&self) -> &str;
+
     /// Everything a verdict depends on but account and message: plugin,
     /// version of the component, settings. Verdicts are remembered under it.
     fn identity(&self) -> &str;

@@ -12,7 +12,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Opens `path` for reading below `dir` if the whole way to it is cached. None:
-/// it may take waiting, or the system cannot tell.
+/// it may take waiting, or the system cannot tell. `dir` is on a file system of
+/// which [`is_local`] is true.
 ///
 /// Never leads out of `dir` or to another file system, nor through magic links
 /// of /proc; does not wait for the other end of a FIFO.
@@ -23,9 +24,6 @@ use std::path::Path;
 pub fn open(dir: impl AsFd, path: impl AsRef<Path>) -> Option<io::Result<File>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
     use rustix::io::Errno;
-    if !linux::is_known_local(&dir) {
-        return None;
-    }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::CACHED
         | ResolveFlags::BENEATH
@@ -47,29 +45,36 @@ pub fn open(_dir: impl AsFd, _path: impl AsRef<Path>) -> Option<io::Result<File>
     None
 }
 
-/// Whether everything on the way to `path` is cached and it lies on a local file
-/// system, so that opening it takes no waiting.
+/// Opens a directory by its path on this machine, if everything on the way is
+/// cached and it lies on a local file system that is known. None: it may take
+/// waiting, or something is wrong.
 #[cfg(target_os = "linux")]
-pub fn knows(path: &Path) -> bool {
+pub fn open_directory(path: &Path) -> Option<File> {
     use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED)
-        .is_ok_and(|found| linux::is_known_local(&found))
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?;
+    linux::is_known_local(&found).then(|| found.into())
 }
 
 /// Other systems cannot tell.
 #[cfg(not(target_os = "linux"))]
-pub fn knows(_path: &Path) -> bool {
-    false
+pub fn open_directory(_path: &Path) -> Option<File> {
+    None
 }
 
-/// Remembers what kind of file system `dir` is on, for [`open`] and [`knows`].
-/// Asks it, which may take waiting: for the blocking pool.
-pub fn learn(dir: impl AsFd) {
+/// Whether `dir` is on a local file system, which answers without anybody else.
+/// Asks it, which may take waiting: for the blocking pool. Remembered for
+/// [`open_directory`].
+pub fn is_local(dir: impl AsFd) -> bool {
     #[cfg(target_os = "linux")]
-    linux::learn(&dir);
+    {
+        linux::is_local(&dir)
+    }
     #[cfg(not(target_os = "linux"))]
-    let _ = dir;
+    {
+        let _ = dir;
+        false
+    }
 }
 
 /// Which file systems answer without anybody else: on the others even what is
@@ -111,22 +116,29 @@ mod linux {
         })
     }
 
-    pub(super) fn learn(dir: &impl AsFd) {
-        let Some(device) = device(dir) else { return };
-        let known = |devices: &Option<HashMap<_, _>>| {
-            let devices = devices.as_ref();
-            devices.is_some_and(|devices| devices.contains_key(&device))
+    pub(super) fn is_local(dir: &impl AsFd) -> bool {
+        let Some(device) = device(dir) else {
+            return false;
         };
-        if known(&DEVICES.read().unwrap_or_else(PoisonError::into_inner)) {
-            return;
+        let known = {
+            let devices = DEVICES.read().unwrap_or_else(PoisonError::into_inner);
+            let devices = devices.as_ref();
+            devices.and_then(|devices| devices.get(&device).copied())
+        };
+        if let Some(is_local) = known {
+            return is_local;
         }
-        let Ok(about) = fstatfs(dir) else { return };
+        let Ok(about) = fstatfs(dir) else {
+            return false;
+        };
         let kind = u64::try_from(about.f_type).unwrap_or(0) & 0xFFFF_FFFF;
+        let is_local = LOCAL.contains(&kind);
         let mut devices = DEVICES.write().unwrap_or_else(PoisonError::into_inner);
         let devices = devices.get_or_insert_default();
         if devices.len() < KNOWN {
-            devices.insert(device, LOCAL.contains(&kind));
+            devices.insert(device, is_local);
         }
+        is_local
     }
 
     /// What the kernel has at hand: no file system is asked.
@@ -169,11 +181,13 @@ mod tests {
         std::fs::write(root.path().join("file"), b"0123456789").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("out")).unwrap();
         let dir = File::open(root.path()).unwrap();
-        learn(&dir);
         // Where the system cannot tell (an old kernel, another system) all of
         // it is None, and there is nothing to test.
+        if !is_local(&dir) {
+            return;
+        }
         let Some(file) = open(&dir, "file") else {
-            assert!(!cfg!(target_os = "linux") || !knows(root.path()));
+            assert!(open_directory(root.path()).is_none());
             return;
         };
         let file = file.unwrap();
@@ -181,7 +195,9 @@ mod tests {
         if let Some(read) = read_at(&file, &mut space, 3) {
             assert_eq!((read.unwrap(), &space), (4, b"3456"));
         }
-        assert!(knows(&root.path().join("file")));
+        assert!(open_directory(root.path()).is_some());
+        assert!(open_directory(&root.path().join("file")).is_none());
+        assert!(open_directory(&root.path().join("missing")).is_none());
         for path in ["out", "../file", "/etc/passwd"] {
             assert!(
                 !matches!(open(&dir, path), Some(Ok(_))),

@@ -22,6 +22,7 @@ use crate::config::{self, Config, Owner, Place, Problem, Problems};
 use crate::metrics::Ledger;
 use crate::plugin::{Loaded, MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
+use crate::shadow::Shadows;
 use crate::shutdown::Ending;
 use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
@@ -168,6 +169,9 @@ pub async fn build(
             &configured.server_names,
             configured.default,
         );
+    }
+    for tenant in tenants.iter() {
+        tenant.ledger.share().set(&tenant.limits.share);
     }
     let serving = Serving {
         tenants,
@@ -435,10 +439,26 @@ impl Builder<'_> {
             ready.loaded.plugin.admission()
         });
         self.digests(tenant, &authenticators);
+        let names = &tenant.shadows;
+        let mut shadows = Shadows::new(&tenant.name);
+        shadows.authenticators = self.roles(tenant, &names.authenticators, plugins, |ready| {
+            let plugin = &ready.loaded.plugin;
+            Ok(plugin.shadow(plugin.authenticator(ready.accepts)?))
+        });
+        shadows.admissions = self.roles(tenant, &names.admissions, plugins, |ready| {
+            let plugin = &ready.loaded.plugin;
+            Ok(plugin.shadow(plugin.admission()?))
+        });
+        shadows.filters = self.roles(tenant, &names.filters, plugins, |ready| {
+            let plugin = &ready.loaded.plugin;
+            Ok(plugin.shadow(plugin.filter()?))
+        });
         Some(Tenant {
             selectors,
             filters,
+            filter_failure: tenant.filter_failure,
             admissions,
+            shadows,
             plaintext_login: tenant.plaintext_login,
             policy: Policy::new(tenant),
             apop: tenant.apop,

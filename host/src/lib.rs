@@ -28,6 +28,8 @@ pub mod plugin;
 pub mod policy;
 pub mod proxy;
 pub mod sessions;
+pub mod shadow;
+pub mod share;
 pub mod shutdown;
 pub mod signature;
 pub mod stamp;

@@ -2,7 +2,7 @@
 //!
 //! The lock lives in this process and dies with the session that took it, so
 //! there is no stale lock to clean up. What a key stands for is the store's
-//! business ([`crate::backend::Store::lock_key`]).
+//! business ([`crate::backend::FoundMaildrop::lock_key`]).
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

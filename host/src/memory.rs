@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::backend::{
     Accepts, Account, Authenticator, Connection, Content, Credentials, Denial, Entries, Failure,
-    Maildrop, Store,
+    FoundMaildrop, Maildrop, Store,
 };
 use crate::passwords::ScramSecret;
 
@@ -244,23 +244,37 @@ fn same(one: &str, other: &str) -> bool {
 
 #[async_trait]
 impl Store for Memory {
-    async fn lock_key(
-        &self,
-        _connection: &Connection,
-        account: &Account,
-    ) -> Result<String, Failure> {
-        Ok(format!("memory:{}", account.maildrop))
-    }
-
-    async fn open(
+    async fn find(
         &self,
         _connection: &Arc<Connection>,
         account: &Account,
-    ) -> Result<Box<dyn Maildrop>, Failure> {
-        Ok(Box::new(MemoryMaildrop {
+    ) -> Result<Box<dyn FoundMaildrop>, Failure> {
+        Ok(Box::new(Found {
             maildrops: Arc::clone(&self.maildrops),
             name: account.maildrop.clone(),
-            opened: self.mail(&account.maildrop),
+            key: format!("memory:{}", account.maildrop),
+        }))
+    }
+}
+
+struct Found {
+    maildrops: Arc<Mutex<HashMap<String, Vec<Mail>>>>,
+    name: String,
+    key: String,
+}
+
+#[async_trait]
+impl FoundMaildrop for Found {
+    fn lock_key(&self) -> &str {
+        &self.key
+    }
+
+    async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure> {
+        let opened = lock(&self.maildrops).get(&self.name).cloned();
+        Ok(Box::new(MemoryMaildrop {
+            opened: opened.unwrap_or_default(),
+            maildrops: self.maildrops,
+            name: self.name,
         }))
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use restante_pop3::{ScramHash, ScramKeys};
 
 use crate::backend::{
-    Accepts, Account, Authenticator, Connection, Credentials, Denial, Failure, Maildrop, Store,
+    Accepts, Account, Authenticator, Connection, Credentials, Denial, Failure, FoundMaildrop, Store,
 };
 
 /// Plays every role that a login needs, and fails in it.
@@ -55,19 +55,11 @@ impl Authenticator for Outage {
 
 #[async_trait]
 impl Store for Outage {
-    async fn lock_key(
-        &self,
-        _connection: &Connection,
-        _account: &Account,
-    ) -> Result<String, Failure> {
-        Err(failure())
-    }
-
-    async fn open(
+    async fn find(
         &self,
         _connection: &Arc<Connection>,
         _account: &Account,
-    ) -> Result<Box<dyn Maildrop>, Failure> {
+    ) -> Result<Box<dyn FoundMaildrop>, Failure> {
         Err(failure())
     }
 }

@@ -13,12 +13,13 @@ use std::time::Duration;
 use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
-use crate::config::{self, PlaintextLogin, Problem, TenantLimits, Utf8};
+use crate::config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
 use crate::metrics::{GenerationMark, Ledger};
 use crate::names::ServerNames;
 use crate::outage::Outage;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
+use crate::shadow::Shadows;
 use crate::shutdown::Ending;
 use crate::tls::Contexts;
 
@@ -121,6 +122,10 @@ pub struct Tenant {
     pub selectors: Vec<Arc<dyn Selector>>,
     /// Asked in this order for what the ones before it left visible.
     pub filters: Vec<Arc<dyn Filter>>,
+    /// What becomes of messages that one of them failed on.
+    pub filter_failure: FilterFailure,
+    /// Asked beside the others, with answers that change nothing.
+    pub shadows: Shadows,
     /// Where a password may travel in the clear.
     pub plaintext_login: PlaintextLogin,
     /// EXPIRE and LOGIN-DELAY.
@@ -157,6 +162,8 @@ impl Tenant {
             store,
             selectors: Vec::new(),
             filters: Vec::new(),
+            filter_failure: FilterFailure::Refuse,
+            shadows: Shadows::new(name),
             plaintext_login: PlaintextLogin::Loopback,
             policy: Policy::NONE,
             apop: false,
@@ -443,6 +450,18 @@ impl Tenants {
             .or(self.default.as_ref())
     }
 
+    /// Whose client this is before it says who it is: the tenant of the server name,
+    /// or the default one where no user's domain leads to another.
+    pub fn certain(&self, server_name: Option<&str>) -> Option<&Arc<Tenant>> {
+        self.of_server_name(server_name).or_else(|| {
+            let default = self.default.as_ref()?;
+            let mut by_domain = self.by_domain.values();
+            by_domain
+                .all(|tenant| Arc::ptr_eq(tenant, default))
+                .then_some(default)
+        })
+    }
+
     /// The tenant that a server name alone leads to.
     fn of_server_name(&self, server_name: Option<&str>) -> Option<&Arc<Tenant>> {
         server_name.and_then(|name| self.by_server_name.find(name))
@@ -470,6 +489,7 @@ mod tests {
             limits: TenantLimits {
                 sessions,
                 sessions_per_user: 2,
+                ..TenantLimits::default()
             },
             ..Tenant::new(name, authenticators, memory)
         })

@@ -6,6 +6,7 @@
 //! session shows. Both count from 0.
 
 mod message;
+mod shadow;
 mod verdicts;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use tracing::{debug, warn};
 use crate::backend::{
     Account, Connection, Entries, Failure, Filter, Maildrop, Screener, Selector, Span, Verdict,
 };
+use crate::config::FilterFailure;
 use crate::tenant::Tenant;
 
 use message::StoredMessage;
@@ -31,6 +33,10 @@ pub const ANNOTATION_FIELDS: usize = 32;
 
 /// Octets of one such field, its line end not counted (RFC 5322 section 2.1.1).
 pub const ANNOTATION_FIELD_OCTETS: usize = 998;
+
+/// How many times one filter may fail in one login, until it is not asked about the
+/// rest: each failure may take as long as a call may.
+const FILTER_FAILURES: u32 = 3;
 
 /// A session's maildrop, shared with the messages that its filters look at.
 pub type OpenMaildrop = Arc<Mutex<Box<dyn Maildrop>>>;
@@ -67,7 +73,7 @@ impl View {
         connection: &Arc<Connection>,
         account: &Account,
         maildrop: &OpenMaildrop,
-        verdicts: &Verdicts,
+        verdicts: &Arc<Verdicts>,
         octets: Octets,
     ) -> Result<View, Failure> {
         let entries = maildrop.lock().await.listing().await?;
@@ -82,16 +88,20 @@ impl View {
             return Err(Failure::internal());
         }
         let mut draft = Draft::new(entries);
-        for (index, selector) in tenant.selectors.iter().enumerate() {
-            draft
-                .select(&**selector, index, connection, account)
-                .await?;
+        for selector in &tenant.selectors {
+            draft.select(&**selector, connection, account).await?;
         }
+        let asking = Asking {
+            connection,
+            account,
+            maildrop,
+            on_failure: tenant.filter_failure,
+        };
+        let selected = draft.hidden.clone();
         for filter in &tenant.filters {
-            draft
-                .filter(&**filter, connection, account, maildrop, verdicts)
-                .await?;
+            draft.filter(&**filter, &asking, verdicts).await?;
         }
+        shadow::ask(&tenant.shadows, &draft, &selected, &asking, verdicts);
         draft.finish(octets)
     }
 
@@ -127,6 +137,14 @@ impl View {
     }
 }
 
+/// For whom filters are asked.
+struct Asking<'a> {
+    connection: &'a Arc<Connection>,
+    account: &'a Account,
+    maildrop: &'a OpenMaildrop,
+    on_failure: FilterFailure,
+}
+
 /// A view in the making. Positions are the store's.
 struct Draft {
     entries: Arc<Entries>,
@@ -160,13 +178,18 @@ impl Draft {
     async fn select(
         &mut self,
         selector: &dyn Selector,
-        index: usize,
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<(), Failure> {
         let spans = selector.select(connection, account, &self.entries).await?;
         if let Some(lie) = lie_about_spans(&spans, self.entries.listing.len()) {
-            warn!(role = "selector", index, lie, "the answer makes no sense");
+            warn!(
+                plugin = selector.name(),
+                tenant = connection.tenant,
+                role = "selector",
+                lie,
+                "the answer makes no sense"
+            );
             return Err(Failure::internal());
         }
         for span in spans {
@@ -179,37 +202,86 @@ impl Draft {
     async fn filter(
         &mut self,
         filter: &dyn Filter,
-        connection: &Arc<Connection>,
-        account: &Account,
-        maildrop: &OpenMaildrop,
+        asking: &Asking<'_>,
         verdicts: &Verdicts,
     ) -> Result<(), Failure> {
         let listing = Arc::clone(&self.entries.listing);
-        let mut round = verdicts.begin(filter.identity(), &connection.tenant, account, &listing);
+        let tenant = &asking.connection.tenant;
+        let mut round = verdicts.begin(filter.identity(), tenant, asking.account, &listing);
         let mut screener: Option<Box<dyn Screener>> = None;
         let mut asked: usize = 0;
+        let mut failures = 0;
+        // Messages that it had no word for. They are asked about at the next login.
+        let mut undecided: Vec<usize> = Vec::new();
         for position in (0..listing.len()).filter(|&position| !self.is_hidden(position)) {
             if round.get(position).is_some() {
                 continue;
             }
-            if screener.is_none() {
-                screener = Some(filter.screener(connection, account).await?);
-            }
-            let Some(screener) = screener.as_mut() else {
+            if failures == FILTER_FAILURES {
+                undecided.push(position);
                 continue;
-            };
-            let message = StoredMessage::new(maildrop, &self.entries, position);
+            }
             // A hundred thousand quick answers are one long hold on the thread.
             consume_budget().await;
-            let verdict = screener.screen(Arc::new(message)).await?;
-            round.put(position, checked(verdict, filter, &listing, position)?);
             asked += 1;
+            match self.screen(filter, &mut screener, asking, position).await {
+                Ok(verdict) => round.put(position, verdict),
+                Err(failure) if asking.on_failure == FilterFailure::Refuse => return Err(failure),
+                Err(_) => {
+                    // Whatever it was, this one is not relied on any more.
+                    screener = None;
+                    failures += 1;
+                    undecided.push(position);
+                }
+            }
         }
         if asked > 0 {
             debug!(role = "filter", asked, "messages screened");
         }
         self.apply(&round);
+        if !undecided.is_empty() {
+            let hidden = asking.on_failure == FilterFailure::Hide;
+            warn!(
+                plugin = filter.name(),
+                tenant,
+                role = "filter",
+                failures,
+                hidden,
+                messages = undecided.len(),
+                "the filter failed: filter-failure decides on these messages"
+            );
+            for position in undecided.into_iter().filter(|_| hidden) {
+                self.hide(position..position + 1);
+            }
+        }
         Ok(())
+    }
+
+    /// What the filter says of one message.
+    async fn screen(
+        &self,
+        filter: &dyn Filter,
+        screener: &mut Option<Box<dyn Screener>>,
+        asking: &Asking<'_>,
+        position: usize,
+    ) -> Result<Remembered, Failure> {
+        let screener = match screener {
+            Some(screener) => screener,
+            None => screener.insert(filter.screener(asking.connection, asking.account).await?),
+        };
+        let message = StoredMessage::new(asking.maildrop, &self.entries, position);
+        let verdict = screener.screen(Arc::new(message)).await?;
+        checked(verdict).map_err(|lie| {
+            warn!(
+                plugin = filter.name(),
+                tenant = asking.connection.tenant,
+                role = "filter",
+                unique_id = self.entries.listing.unique_id(position),
+                lie,
+                "the verdict makes no sense"
+            );
+            Failure::internal()
+        })
     }
 
     fn apply(&mut self, round: &Round<'_>) {
@@ -290,12 +362,8 @@ pub(crate) fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'stati
     None
 }
 
-fn checked(
-    verdict: Verdict,
-    filter: &dyn Filter,
-    listing: &Listing,
-    position: usize,
-) -> Result<Remembered, Failure> {
+/// What is wrong with a verdict, or the verdict.
+fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
     let fields = match verdict {
         Verdict::Show => return Ok(Remembered::Show),
         Verdict::Hide => return Ok(Remembered::Hide),
@@ -303,14 +371,7 @@ fn checked(
         Verdict::Annotate(fields) => fields,
     };
     if let Some(lie) = lie_about_annotation(&fields) {
-        warn!(
-            role = "filter",
-            filter = filter.identity(),
-            unique_id = listing.unique_id(position),
-            lie,
-            "the verdict makes no sense"
-        );
-        return Err(Failure::internal());
+        return Err(lie);
     }
     let octets = fields.iter().map(|field| field.len() + 2).sum();
     let mut lines = Vec::with_capacity(octets);

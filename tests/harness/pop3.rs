@@ -41,6 +41,13 @@ impl Pop3 {
         client
     }
 
+    /// Connects under TLS with this server name, and leaves the greeting to be taken.
+    pub fn silent_tls(address: SocketAddr, name: &str, certificate: &Certificate) -> Pop3 {
+        let mut client = Pop3::silent(address);
+        client.stream = client.stream.under_tls(name, certificate);
+        client
+    }
+
     /// STLS, accepted, and then everything under TLS.
     pub fn stls(mut self, certificate: &Certificate) -> Pop3 {
         self.accepted("STLS");
@@ -52,7 +59,8 @@ impl Pop3 {
         self
     }
 
-    fn silent(address: SocketAddr) -> Pop3 {
+    /// Connects, and leaves the greeting to be taken.
+    pub fn silent(address: SocketAddr) -> Pop3 {
         let stream = TcpStream::connect(address)
             .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

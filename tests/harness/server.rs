@@ -232,6 +232,16 @@ impl Server {
         self.memory("VmHWM:")
     }
 
+    /// How many file descriptors it has open now.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    /// How many threads it has now.
+    pub fn threads(&self) -> usize {
+        fs::read_dir(self.proc("task")).unwrap().count()
+    }
+
     /// Begins a new measure of [`Server::peak`].
     pub fn forget_peak(&self) {
         // proc(5): "5" resets the peak resident set size.

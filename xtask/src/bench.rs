@@ -10,17 +10,25 @@ use crate::Outcome;
 use crate::build;
 use crate::cargo::Workspace;
 use crate::dovecot;
+use crate::languages::LANGUAGES;
 use crate::step::Steps;
 
 /// Builds everything and measures; the arguments go to `restante-bench run`.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<Outcome> {
-    let mut steps = Steps::new(build::STEPS + 1);
+    let mut steps = Steps::new(build::STEPS + 1 + LANGUAGES.len());
     let server = build::everything(workspace, &mut steps)?;
     // One build makes both.
     let bench = server.with_file_name("restante-bench");
     ensure!(bench.is_file(), "there is no {}", bench.display());
     let work = workspace.target.join("bench");
     let found = steps.run("Dovecot, to compare with", || dovecot::find(&work));
+    let authenticators = LANGUAGES.map(|language| {
+        let what = format!("an authenticator in {}", language.name);
+        let built = steps.run(&what, || {
+            language.component(workspace, &workspace.target.join("languages"))
+        });
+        (language.name, built)
+    });
 
     let mut command = Command::new(&bench);
     command
@@ -37,6 +45,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<Outco
             command.args([dovecot.master, dovecot.pop3, dovecot.pop3_login]);
         }
         Err(error) => eprintln!("    it is left out: {error:#}"),
+    }
+    for (name, built) in authenticators {
+        match built {
+            Ok(component) => {
+                let mut pair = OsString::from(format!("{name}="));
+                pair.push(component);
+                command.arg("--authenticator").arg(pair);
+            }
+            Err(error) => eprintln!("    {name} is left out: {error:#}"),
+        }
     }
     let status = command
         .args(arguments)

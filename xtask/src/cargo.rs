@@ -162,9 +162,10 @@ fn tells_about_xtask(variable: &OsStr) -> bool {
         || name == "CARGO_PRIMARY_PACKAGE"
 }
 
-/// Runs a cargo to its end, in full view; an error if it fails.
+/// Runs a cargo or another tool to its end, in full view; an error if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().context("cannot run cargo")?;
+    let status = command.status();
+    let status = status.with_context(|| format!("cannot run {}", said(command)))?;
     ensure!(status.success(), "{} failed", said(command));
     Ok(())
 }

@@ -16,6 +16,7 @@ mod debian;
 mod demo;
 mod dovecot;
 mod fuzz;
+mod languages;
 mod step;
 mod tally;
 mod test;

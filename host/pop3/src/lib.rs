@@ -49,7 +49,7 @@ mod weight;
 mod wording;
 
 pub use action::{Action, Close, DigestAlgorithm, Login, State, Step, Summary};
-pub use maildrop::{Listing, ListingError, Maildrop, MessageNumber, NoMessage};
+pub use maildrop::{Listing, ListingError, Maildrop, MessageNumber, NoMessage, Part};
 pub use prepare::{Preparation, Unprepared, saslprep};
 pub use reply::{Refusal, ResponseCode, UnknownResponseCode};
 pub use sasl::{

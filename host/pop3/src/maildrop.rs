@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::command::Number;
@@ -45,6 +46,10 @@ impl UniqueIds {
 
     /// The first that is another's as well.
     fn duplicate(&self) -> Option<usize> {
+        // They mostly begin with a time: what rises has nothing twice.
+        if (1..self.ends.len()).all(|position| self.get(position - 1) < self.get(position)) {
+            return None;
+        }
         let mut seen = HashSet::with_capacity(self.ends.len());
         (0..self.ends.len()).find(|&position| !seen.insert(self.get(position)))
     }
@@ -89,6 +94,31 @@ pub enum ListingError {
         /// Where the sum went over.
         position: usize,
     },
+}
+
+/// Messages of a listing that is put together from two, by their positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Of the one that is asked.
+    One(Range<usize>),
+    /// Of the other one.
+    Other(Range<usize>),
+}
+
+impl UniqueIds {
+    /// Appends those at some positions of another.
+    fn append(&mut self, from: &UniqueIds, positions: &Range<usize>) {
+        let start = match positions.start {
+            0 => 0,
+            position => from.ends[position - 1],
+        };
+        let ends = &from.ends[positions.clone()];
+        let end = ends.last().copied().unwrap_or(start);
+        // So many that all together are counted by a u32 are in no listing.
+        let base = self.text.len() as u32;
+        self.text.push_str(&from.text[start as usize..end as usize]);
+        self.ends.extend(ends.iter().map(|end| end - start + base));
+    }
 }
 
 impl Listing {
@@ -172,6 +202,46 @@ impl Listing {
         Ok(Listing {
             octets,
             unique_ids: Arc::clone(&self.unique_ids),
+            total_octets,
+        })
+    }
+
+    /// A listing made of parts of two, in this order.
+    ///
+    /// # Errors
+    /// When it has too many messages or octets. Whether a unique-id stands in it
+    /// twice is the caller's to know.
+    ///
+    /// # Panics
+    /// When a part reaches beyond the end of its listing.
+    pub fn spliced(&self, other: &Listing, parts: &[Part]) -> Result<Self, ListingError> {
+        let part = |part: &Part| match part {
+            Part::One(positions) => (self, positions.clone()),
+            Part::Other(positions) => (other, positions.clone()),
+        };
+        let messages = parts.iter().map(|one| part(one).1.len()).sum();
+        if messages > MESSAGES {
+            return Err(ListingError::TooMany { limit: MESSAGES });
+        }
+        let mut unique_ids = UniqueIds {
+            text: String::with_capacity(self.unique_ids.text.len() + other.unique_ids.text.len()),
+            ends: Vec::with_capacity(messages),
+        };
+        let mut octets: Vec<u64> = Vec::with_capacity(messages);
+        let mut total_octets = 0u64;
+        for (from, positions) in parts.iter().map(part) {
+            unique_ids.append(&from.unique_ids, &positions);
+            for &weight in &from.octets[positions] {
+                let position = octets.len();
+                total_octets = total_octets
+                    .checked_add(weight)
+                    .ok_or(ListingError::OctetsOverflow { position })?;
+                octets.push(weight);
+            }
+        }
+        Ok(Listing {
+            octets,
+            unique_ids: Arc::new(unique_ids),
             total_octets,
         })
     }
@@ -463,6 +533,27 @@ mod tests {
             listing.with_octets([(1, u64::MAX)]),
             Err(ListingError::OctetsOverflow { position: 1 })
         );
+    }
+
+    #[test]
+    fn a_listing_is_put_together_from_parts_of_two() {
+        let one = Listing::new([("a", 1), ("bb", 2), ("ccc", 3)]).unwrap();
+        let other = Listing::new([("x", 10), ("yy", 20)]).unwrap();
+        let parts = [
+            Part::One(1..3),
+            Part::Other(1..2),
+            Part::One(0..1),
+            Part::Other(0..0),
+        ];
+        let whole = one.spliced(&other, &parts).unwrap();
+        let expected = Listing::new([("bb", 2), ("ccc", 3), ("yy", 20), ("a", 1)]).unwrap();
+        assert_eq!(whole, expected);
+        let huge = Listing::new([("z", u64::MAX)]).unwrap();
+        assert_eq!(
+            one.spliced(&huge, &[Part::One(0..1), Part::Other(0..1)]),
+            Err(ListingError::OctetsOverflow { position: 1 })
+        );
+        assert!(one.spliced(&huge, &[]).unwrap().is_empty());
     }
 
     #[test]

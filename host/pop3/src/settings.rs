@@ -129,7 +129,7 @@ impl Default for Limits {
             bad_commands_before_login: 5,
             bad_commands_after_login: 20,
             login_failures: 3,
-            output_octets: 16 * 1024,
+            output_octets: 64 * 1024,
         }
     }
 }

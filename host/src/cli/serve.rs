@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use restante::admin::{self, Admin, Reload};
 use restante::config::{Config, Log, LogFormat, Problems};
 use restante::generation::{self, Broken};
@@ -15,6 +15,8 @@ use tracing::{info, warn};
 
 use super::generations::Generations;
 use super::watch;
+
+use super::plugin;
 
 /// `restante serve`.
 pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
@@ -30,16 +32,33 @@ pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
 }
 
 /// `restante check`.
-pub(super) fn check(file: &Path) -> anyhow::Result<()> {
+pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
     let config = load(file)?;
-    log(&Log {
-        format: LogFormat::Text,
-        filter: "warn".into(),
-    })?;
+    let lines = match deep {
+        true => Some(plugin::Lines::begin()?),
+        false => {
+            log(&Log {
+                format: LogFormat::Text,
+                filter: "warn".into(),
+            })?;
+            None
+        }
+    };
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    executor()?.block_on(Generations::first(&config, file, Broken::Refused))?;
+    let executor = executor()?;
+    let built = executor.block_on(Generations::first(&config, file, Broken::Refused));
+    if let Some(lines) = lines {
+        for line in lines.take() {
+            eprintln!("log: {line}");
+        }
+        drop(built?);
+        let kept = executor.block_on(plugin::deep(&config, lines))?;
+        ensure!(kept, "{}: a plugin breaks a rule", file.display());
+    } else {
+        drop(built?);
+    }
     eprintln!(
         "{}: in order ({} tenants, {} plugins, {} listeners)",
         file.display(),

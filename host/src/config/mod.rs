@@ -467,6 +467,16 @@ pub enum ComponentSource {
     Path(PathBuf),
 }
 
+/// As it is written in a configuration.
+impl fmt::Display for ComponentSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ComponentSource::Builtin(name) => write!(out, "builtin:{name}"),
+            ComponentSource::Path(path) => path.display().fmt(out),
+        }
+    }
+}
+
 /// `[plugin.NAME.grants]`: what a plugin may touch. Nothing else answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
@@ -552,8 +562,12 @@ pub struct Tenant {
     pub selectors: Vec<String>,
     /// Plugins that say what is seen of each message.
     pub filters: Vec<String>,
+    /// What happens where one of these fails.
+    pub filter_failure: FilterFailure,
     /// Plugins that say whether a client may talk to us; each has to let it.
     pub admissions: Vec<String>,
+    /// Plugins that are asked beside them, with answers that change nothing.
+    pub shadows: ShadowNames,
     /// Where a password may come in the clear.
     pub plaintext_login: PlaintextLogin,
     /// How long messages stay at least (EXPIRE, RFC 2449 section 6.7). None:
@@ -584,6 +598,28 @@ pub enum PlaintextLogin {
     Never,
 }
 
+/// Plugins that are shadows, by role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShadowNames {
+    /// Of `authenticators`.
+    pub authenticators: Vec<String>,
+    /// Of `admissions`.
+    pub admissions: Vec<String>,
+    /// Of `filters`.
+    pub filters: Vec<String>,
+}
+
+/// What becomes of a message that a filter failed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterFailure {
+    /// The login is refused.
+    Refuse,
+    /// It is shown as if the filter had said nothing.
+    Show,
+    /// It is hidden for this session, and not deleted.
+    Hide,
+}
+
 /// `[tenant.NAME.limits]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantLimits {
@@ -591,6 +627,24 @@ pub struct TenantLimits {
     pub sessions: usize,
     /// Sessions that are logged in, one user.
     pub sessions_per_user: usize,
+    /// What its logins and plugins may use.
+    pub share: ShareLimits,
+}
+
+/// Those of `[tenant.NAME.limits]` that bound what logins and plugins use. None:
+/// as much as the server has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShareLimits {
+    /// Logins in a minute, failed ones too.
+    pub logins_a_minute: Option<u32>,
+    /// Live instances of plugins.
+    pub instances: Option<u32>,
+    /// Octets of linear memory of all of them.
+    pub guest_memory: Option<u64>,
+    /// Guests' own computing in a minute.
+    pub guest_cpu_a_minute: Option<Duration>,
+    /// Octets of mail, files and listings between guests and host in a minute.
+    pub host_call_octets_a_minute: Option<u64>,
 }
 
 impl Tenant {
@@ -606,6 +660,9 @@ impl Tenant {
             &self.admissions,
             &self.selectors,
             &self.filters,
+            &self.shadows.authenticators,
+            &self.shadows.admissions,
+            &self.shadows.filters,
         ];
         let listed = lists.into_iter().flatten().map(String::as_str);
         std::iter::once(self.store.as_str()).chain(listed)
@@ -617,6 +674,7 @@ impl Default for TenantLimits {
         TenantLimits {
             sessions: 1000,
             sessions_per_user: 10,
+            share: ShareLimits::default(),
         }
     }
 }

@@ -11,7 +11,19 @@ use super::problem::quoted;
 use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::{PlaintextLogin, Tenant, TenantLimits, units};
+use super::{
+    FilterFailure, MOST_INSTANCES, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits,
+    units,
+};
+
+/// What one instance needs at least, and so a tenant, in octets.
+const LEAST_GUEST_MEMORY: u64 = 1024 * 1024;
+
+/// Less would not carry one listing, in octets.
+const LEAST_HOST_CALL_OCTETS: u64 = 64 * 1024;
+
+/// Sizes have an end, in octets.
+const MOST_OCTETS: u64 = 1 << 50;
 
 pub(super) fn tenant(
     name: &Located<String>,
@@ -37,9 +49,12 @@ pub(super) fn tenant(
             "authenticators = [\"NAME\"], naming plugins",
         )
         .and_then(|value| {
-            let authenticators = plugins(&value)?;
-            if authenticators.is_empty() {
-                return value.bad("is empty", "name at least one plugin, or nobody can log in");
+            let authenticators = with_shadows(&value)?;
+            if authenticators.live.is_empty() {
+                return value.bad(
+                    "names nobody",
+                    "name at least one plugin that is no shadow, or nobody can log in",
+                );
             }
             Some(authenticators)
         });
@@ -52,11 +67,19 @@ pub(super) fn tenant(
         .unwrap_or_default();
     let filters = section
         .take("filters")
-        .and_then(|value| plugins(&value))
+        .and_then(|value| with_shadows(&value))
         .unwrap_or_default();
+    let failures = [
+        ("refuse", FilterFailure::Refuse),
+        ("show", FilterFailure::Show),
+        ("hide", FilterFailure::Hide),
+    ];
+    let filter_failure = section
+        .take("filter-failure")
+        .and_then(|value| value.choice(&failures));
     let admissions = section
         .take("admissions")
-        .and_then(|value| plugins(&value))
+        .and_then(|value| with_shadows(&value))
         .unwrap_or_default();
     let plaintext = [
         ("loopback", PlaintextLogin::Loopback),
@@ -77,13 +100,11 @@ pub(super) fn tenant(
     let signing = signing(&mut section);
     let limits = tenant_limits(section.section("limits"));
 
-    let uses = authenticators.iter().flatten().chain(&store);
-    claims.uses.extend(
-        uses.chain(&admissions)
-            .chain(&selectors)
-            .chain(&filters)
-            .cloned(),
-    );
+    let lists = [authenticators.as_ref(), Some(&admissions), Some(&filters)];
+    let listed = lists.into_iter().flatten().flat_map(Plugins::all);
+    claims
+        .uses
+        .extend(listed.chain(&store).chain(&selectors).cloned());
     claims.tenants.push(TenantClaims {
         name: name.clone(),
         domains: domains.clone(),
@@ -92,6 +113,7 @@ pub(super) fn tenant(
     });
     let place = section.report.place(name.at);
     section.finish();
+    let authenticators = authenticators?;
     Some(Tenant {
         place,
         name: name.value.clone(),
@@ -101,11 +123,17 @@ pub(super) fn tenant(
         certificate,
         client_authorities,
         signing,
-        authenticators: values(authenticators?),
+        authenticators: values(authenticators.live),
         store: store?.value,
         selectors: values(selectors),
-        filters: values(filters),
-        admissions: values(admissions),
+        filters: values(filters.live),
+        filter_failure: filter_failure.unwrap_or(FilterFailure::Refuse),
+        admissions: values(admissions.live),
+        shadows: ShadowNames {
+            authenticators: values(authenticators.shadows),
+            admissions: values(admissions.shadows),
+            filters: values(filters.shadows),
+        },
         plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
         expire,
         login_delay: login_delay.unwrap_or(Duration::ZERO),
@@ -148,8 +176,33 @@ fn tenant_limits(mut section: Section<'_, '_>) -> TenantLimits {
         &mut limits.sessions_per_user,
         of_user.map(|number| number as usize),
     );
+    limits.share = share(&mut section);
     section.finish();
     limits
+}
+
+fn share(section: &mut Section<'_, '_>) -> ShareLimits {
+    let mut size = |key, least, most| {
+        section
+            .take(key)
+            .and_then(|value| value.size(least..=most, ""))
+    };
+    let guest_memory = size("guest-memory", LEAST_GUEST_MEMORY, MOST_OCTETS);
+    let octets = size(
+        "host-call-octets-a-minute",
+        LEAST_HOST_CALL_OCTETS,
+        MOST_OCTETS,
+    );
+    let mut count = |key, most| section.take(key).and_then(|value| value.count(1..=most));
+    ShareLimits {
+        logins_a_minute: count("logins-a-minute", MOST),
+        instances: count("instances", MOST_INSTANCES),
+        guest_memory,
+        guest_cpu_a_minute: section
+            .take("guest-cpu-a-minute")
+            .and_then(|value| value.duration(SECOND..=DAY, "")),
+        host_call_octets_a_minute: octets,
+    }
 }
 
 /// An array of domain names, in lower case.
@@ -178,6 +231,55 @@ fn names(
         fits
     });
     names
+}
+
+/// Plugins in one role.
+#[derive(Default)]
+struct Plugins {
+    live: Vec<Located<String>>,
+    shadows: Vec<Located<String>>,
+}
+
+impl Plugins {
+    fn all(&self) -> impl Iterator<Item = &Located<String>> {
+        self.live.iter().chain(&self.shadows)
+    }
+}
+
+/// An array of plugins, each once: a name, or a table that says that it is a shadow.
+fn with_shadows(value: &Value<'_, '_>) -> Option<Plugins> {
+    const TABLE: &str = "{ plugin = \"NAME\", shadow = true }";
+    let wanted = format!("[\"NAME\"], naming plugins, or [\"NAME\", {TABLE}]");
+    let mut plugins = Plugins::default();
+    for entry in value.array(&wanted)? {
+        let (report, title) = (entry.report(), entry.name.clone());
+        let named = if entry.is_table() {
+            let mut section = entry.table(title, TABLE)?;
+            let name = section
+                .require("plugin", TABLE)
+                .and_then(|value| value.string("the name of a plugin, in quotes"));
+            let shadow = section.take("shadow").and_then(|value| value.boolean());
+            section.finish();
+            name.map(|name| (name, shadow == Some(true)))
+        } else {
+            let name = entry.string("the name of a plugin, in quotes");
+            name.map(|name| (name, false))
+        };
+        let Some((name, shadow)) = named else {
+            continue;
+        };
+        if plugins.all().any(|before| before.value == name.value) {
+            let what = format!("{} stands twice in {}", quoted(&name.value), value.name);
+            report.problem(name.at, what, "name each plugin once");
+        }
+        let list = if shadow {
+            &mut plugins.shadows
+        } else {
+            &mut plugins.live
+        };
+        list.push(name);
+    }
+    Some(plugins)
 }
 
 /// An array of names of plugins, each once.

@@ -99,6 +99,8 @@ fn the_least_takes_every_default() {
             store: "p".into(),
             selectors: vec![],
             filters: vec![],
+            filter_failure: FilterFailure::Refuse,
+            shadows: ShadowNames::default(),
             admissions: vec![],
             plaintext_login: PlaintextLogin::Loopback,
             expire: None,

@@ -1,7 +1,9 @@
 //! Whether the client may talk to us at all: the admissions of its tenant.
 //!
 //! They are asked once the tenant is known: before the greeting and again when
-//! TLS is up, where server name or default say whose client it is; else at login.
+//! TLS is up, where the server name says whose client it is, or nobody but the
+//! default tenant has users; else at login, lest one tenant's admission turns away
+//! another one's clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tracing::info;
 use super::refusal::refusal_for;
 use super::{Driver, End};
 use crate::backend::{Admitted, Connection};
+use crate::shadow::Leave;
 use crate::tenant::Tenant;
 
 /// The longest that an admission may let a client wait.
@@ -28,7 +31,7 @@ where
     pub(super) async fn is_admitted(&mut self) -> Result<bool, End> {
         self.admitted = None;
         let serving = Arc::clone(&self.serving);
-        let Some(tenant) = serving.tenants.choose(self.server_name(), "") else {
+        let Some(tenant) = serving.tenants.certain(self.server_name()) else {
             return Ok(true);
         };
         match self.admit(tenant).await? {
@@ -42,7 +45,8 @@ where
 
     /// Asks the tenant's admissions, unless they let this client in already.
     pub(super) async fn admit(&mut self, tenant: &Tenant) -> Result<Result<(), Refusal>, End> {
-        if tenant.admissions.is_empty() || self.admitted.as_ref() == Some(&tenant.name) {
+        let nobody = tenant.admissions.is_empty() && tenant.shadows.admissions.is_empty();
+        if nobody || self.admitted.as_ref() == Some(&tenant.name) {
             return Ok(Ok(()));
         }
         let connection = self.connection(tenant);
@@ -77,18 +81,23 @@ where
 
 /// How long the client has to wait, or what it hears instead of being let in.
 async fn ask(tenant: &Tenant, connection: &Arc<Connection>) -> Result<Duration, Refusal> {
-    let mut longest = Duration::ZERO;
+    let mut longest = 0;
     for admission in &tenant.admissions {
         match admission.admit(connection).await {
             Ok(Admitted::Yes) => {}
-            Ok(Admitted::Delayed(milliseconds)) => {
-                longest = longest.max(Duration::from_millis(milliseconds.into()));
-            }
+            Ok(Admitted::Delayed(milliseconds)) => longest = longest.max(milliseconds),
             Ok(Admitted::No(words)) => {
+                tenant.shadows.admitted(connection, &Leave::Denied);
                 return Err(Refusal::new(Some(ResponseCode::SysPerm), &words));
             }
-            Err(failure) => return Err(refusal_for(&failure)),
+            Err(failure) => {
+                tenant.shadows.admitted(connection, &Leave::Failed);
+                return Err(refusal_for(&failure));
+            }
         }
     }
-    Ok(longest)
+    tenant
+        .shadows
+        .admitted(connection, &Leave::Admitted(longest));
+    Ok(Duration::from_millis(longest.into()))
 }

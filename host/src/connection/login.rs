@@ -23,6 +23,7 @@ use crate::lock::{Guard, Locks};
 use crate::metrics::{Ledger, LoginResult, SessionEntry};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
+use crate::shadow::Decision;
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
 use crate::view::{Octets, OpenMaildrop, Verdicts, View};
 
@@ -107,6 +108,7 @@ enum Why {
     TurnedOff,
     TooManySessions,
     TooManyOfThisUser,
+    TooManyLogins,
     Unknown,
     Rejected,
     InUse,
@@ -130,7 +132,7 @@ where
         };
         let server_name = server_name.map(str::to_owned);
         let credentials = match self.shown(login) {
-            Shown::Credentials(credentials) => credentials,
+            Shown::Credentials(credentials) => Arc::new(credentials),
             Shown::Proof(user) => return self.log_in_proved(&user, started).await,
         };
         let user = credentials.user().unwrap_or_default();
@@ -193,6 +195,9 @@ where
         acting_as: Option<&str>,
         hash: ScramHash,
     ) -> Result<Result<ScramKeys, Refused>, End> {
+        if let Err(refused) = Refused::unless_within_rate(tenant) {
+            return Ok(Err(refused));
+        }
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
         }
@@ -271,12 +276,15 @@ where
     async fn ask(
         &mut self,
         tenant: &Arc<Tenant>,
-        credentials: &Credentials,
+        credentials: &Arc<Credentials>,
     ) -> Result<Answer, End> {
+        if let Err(refused) = Refused::unless_within_rate(tenant) {
+            return Ok(Err(refused));
+        }
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
         }
-        match credentials {
+        match &**credentials {
             Credentials::Password { .. }
                 if !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) =>
             {
@@ -292,7 +300,10 @@ where
         let at = self.desk();
         let asking = async {
             let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
-            let account = authenticate(tenant, &connection, credentials).await?;
+            let decided = authenticate(tenant, &connection, credentials).await;
+            let shadows = &tenant.shadows;
+            shadows.authenticated(&connection, credentials, || decision(&decided));
+            let account = decided?;
             open(tenant, &connection, account, permit, &at).await
         };
         self.wire.flush_while(asking).await
@@ -380,7 +391,10 @@ where
     /// What a refused login was, as far as guessing goes. The same password or
     /// token again is no other guess.
     fn guess(&self, why: &Why, credentials: &Credentials) -> Guess {
-        if matches!(why, Why::InTheClear | Why::TurnedOff | Why::NotAdmitted) {
+        if matches!(
+            why,
+            Why::InTheClear | Why::TurnedOff | Why::NotAdmitted | Why::TooManyLogins
+        ) {
             return Guess::Untried;
         }
         let user = credentials.user().unwrap_or_default();
@@ -465,9 +479,12 @@ async fn open(
     let users = tenant
         .user_permit(&account.user)
         .ok_or_else(Refused::too_many_of_this_user)?;
-    let key = tenant.store.lock_key(connection, &account).await?;
-    let lock = at.locks.try_lock(&key).ok_or_else(Refused::in_use)?;
-    let maildrop = tenant.store.open(connection, &account).await?;
+    let found = tenant.store.find(connection, &account).await?;
+    let lock = at
+        .locks
+        .try_lock(found.lock_key())
+        .ok_or_else(Refused::in_use)?;
+    let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
     let view = View::new(
         tenant,
@@ -489,6 +506,15 @@ async fn open(
         _entry: tenant.ledger.session(),
     };
     Ok((open, account))
+}
+
+/// What shadows are compared with.
+fn decision(decided: &Result<Account, Refused>) -> Decision {
+    match decided {
+        Ok(account) => Decision::Account(account.clone()),
+        Err(refused) if matches!(refused.why, Why::Failed(_)) => Decision::Failed,
+        Err(_) => Decision::Denied,
+    }
 }
 
 /// The first authenticator that knows the user decides.
@@ -549,6 +575,20 @@ impl Refused {
             Denial::Rejected => Err(Refused::credentials(Why::Rejected)),
             Denial::Failed(failure) => Err(failure.into()),
         }
+    }
+
+    /// Counts a login, where its tenant may have one more now.
+    fn unless_within_rate(tenant: &Tenant) -> Result<(), Self> {
+        tenant.ledger.share().log_in().map_err(|limit| {
+            tenant.ledger.share().complain(&tenant.name, limit);
+            Refused {
+                refusal: Refusal::new(
+                    Some(ResponseCode::SysTemp),
+                    "too many logins, try again in a minute",
+                ),
+                why: Why::TooManyLogins,
+            }
+        })
     }
 
     fn not_admitted(refusal: Refusal) -> Self {
@@ -615,9 +655,10 @@ impl Why {
             Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
             Why::NotAdmitted => LoginResult::NotAdmitted,
             Why::InTheClear | Why::TurnedOff => LoginResult::NotAllowed,
-            Why::TooManySessions | Why::TooManyOfThisUser | Why::Failed(Failure::LoginDelay(_)) => {
-                LoginResult::Limited
-            }
+            Why::TooManySessions
+            | Why::TooManyOfThisUser
+            | Why::TooManyLogins
+            | Why::Failed(Failure::LoginDelay(_)) => LoginResult::Limited,
             Why::InUse => LoginResult::InUse,
             Why::Failed(_) => LoginResult::Failed,
         }
@@ -632,6 +673,7 @@ impl fmt::Display for Why {
             Why::InTheClear => out.write_str("plaintext login without TLS"),
             Why::TurnedOff => out.write_str("the tenant has not turned this digest on"),
             Why::TooManySessions => out.write_str("the tenant has too many sessions"),
+            Why::TooManyLogins => out.write_str("the tenant has too many logins"),
             Why::TooManyOfThisUser => out.write_str("the user has too many sessions"),
             Why::Unknown => out.write_str("unknown user"),
             Why::Rejected => out.write_str("wrong credentials"),

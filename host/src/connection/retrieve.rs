@@ -202,6 +202,7 @@ async fn begin(
             counted = source.ended().then(|| measured(&chunk)),
             "message is not what its listing says"
         );
+        open.maildrop.lock().await.doubt(stored).await;
         return Err(Failure::Temporary(
             "the message is not what the listing says".into(),
         ));

@@ -260,6 +260,9 @@ impl Asked<'_> {
             "*",
             "x",
         ] {
+            if self.user.as_ref().is_some_and(|(_, right)| right == wrong) {
+                continue;
+            }
             let what = format!("the password {}", Shown(wrong.as_bytes()));
             self.denied(user, wrong, &what).await?;
         }

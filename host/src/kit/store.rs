@@ -129,7 +129,11 @@ impl Bench<'_> {
 
     async fn open(&self, account: &Account) -> Checked<Box<dyn Maildrop>> {
         let connection = self.candidate.usual_connection();
-        let opened = self.store.open(&connection, account).await;
+        let found = self.store.find(&connection, account).await;
+        let opened = match found {
+            Ok(found) => found.open().await,
+            Err(failure) => Err(failure),
+        };
         served(opened, "maildrop.open(account)")
     }
 
@@ -408,10 +412,11 @@ impl Bench<'_> {
     /// What the account is shown; none: it fails in words.
     async fn shown_to(&self, account: &Account, sent: &str) -> Checked<Option<Arc<Entries>>> {
         let connection = self.candidate.usual_connection();
-        let listing = match self.store.open(&connection, account).await {
-            Ok(mut maildrop) => maildrop.listing().await,
-            Err(failure) => Err(failure),
+        let listing = async {
+            let found = self.store.find(&connection, account).await?;
+            found.open().await?.listing().await
         };
+        let listing = listing.await;
         match listing {
             Ok(entries) => Ok(Some(entries)),
             // What a trap becomes, and nothing else.

@@ -3,11 +3,15 @@
 //! Counters are atomics that their owners touch without waiting for anybody; a
 //! ledger lives on from generation to generation.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::share::Share;
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,9 @@ pub struct Ledger {
     memory: AtomicU64,
     peak_memory: AtomicU64,
     host_call_octets: AtomicU64,
+    /// Places for work that is slow by design: hashes of passwords.
+    slow_work: Arc<Semaphore>,
+    share: Arc<Share>,
 }
 
 /// What a ledger says at one moment.
@@ -94,8 +101,8 @@ pub struct Totals {
     pub memory_octets: u64,
     /// The most that this has been at once, in octets.
     pub peak_memory_octets: u64,
-    /// Octets of mail and of files that its plugins read, or handed over, through
-    /// the calls of the contract.
+    /// Octets of mail, of files and of listings that its plugins read, or handed
+    /// over, through the calls of the contract.
     pub host_call_octets: u64,
 }
 
@@ -120,6 +127,8 @@ impl Ledger {
             memory: AtomicU64::default(),
             peak_memory: AtomicU64::default(),
             host_call_octets: AtomicU64::default(),
+            slow_work: Arc::new(Semaphore::new(processors())),
+            share: Arc::default(),
         })
     }
 
@@ -156,13 +165,26 @@ impl Ledger {
         add(&self.removed_messages, messages);
     }
 
-    /// An instance lives until the entry is dropped.
-    pub fn instance(self: &Arc<Self>) -> InstanceEntry {
+    /// What it may use.
+    pub fn share(&self) -> &Arc<Share> {
+        &self.share
+    }
+
+    /// An instance lives until the entry is dropped. `bounded`: within the tenant's
+    /// share.
+    pub fn instance(self: &Arc<Self>, bounded: bool) -> InstanceEntry {
         add(&self.instances, 1);
         InstanceEntry {
             ledger: Arc::clone(self),
             memory: 0,
+            bounded,
         }
+    }
+
+    /// Whether its live instances have as much memory as they may.
+    pub fn memory_is_full(&self) -> bool {
+        let most = self.share.memory();
+        most.is_some_and(|most| self.memory.load(Ordering::Relaxed) >= most)
     }
 
     /// As it stands. Each number is right; they are not of exactly one moment.
@@ -227,6 +249,7 @@ pub struct InstanceEntry {
     ledger: Arc<Ledger>,
     /// What it has of the tenant's memory, in octets.
     memory: u64,
+    bounded: bool,
 }
 
 impl InstanceEntry {
@@ -234,21 +257,39 @@ impl InstanceEntry {
     pub fn ran(&self, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         add(&self.ledger.guest_cpu_nanoseconds, nanoseconds);
+        self.ledger.share.ran(time);
     }
 
-    /// It has this many octets of linear memory now.
-    pub fn holds(&mut self, octets: u64) {
+    /// It has this many octets of linear memory now. False: that is more than is
+    /// left of its tenant's share, and it must not have them.
+    #[must_use]
+    pub fn holds(&mut self, octets: u64) -> bool {
         let more = octets.saturating_sub(self.memory);
-        if more > 0 {
-            let now = self.ledger.memory.fetch_add(more, Ordering::Relaxed) + more;
-            self.ledger.peak_memory.fetch_max(now, Ordering::Relaxed);
-            self.memory = octets;
+        if more == 0 {
+            return true;
         }
+        let most = self.ledger.share.memory().filter(|_| self.bounded);
+        let most = most.unwrap_or(u64::MAX);
+        let memory = &self.ledger.memory;
+        let grown = memory.try_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+            now.checked_add(more).filter(|grown| *grown <= most)
+        });
+        let Ok(before) = grown else { return false };
+        let peak = &self.ledger.peak_memory;
+        peak.fetch_max(before + more, Ordering::Relaxed);
+        self.memory = octets;
+        true
+    }
+
+    /// Its tenant's places for work that is slow by design.
+    pub fn slow_work(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.ledger.slow_work)
     }
 
     /// Octets crossed the border, one way or the other.
     pub fn carried(&self, octets: usize) {
         add(&self.ledger.host_call_octets, octets as u64);
+        self.ledger.share.carried(octets as u64);
     }
 }
 
@@ -258,6 +299,13 @@ impl Drop for InstanceEntry {
         ledger.memory.fetch_sub(self.memory, Ordering::Relaxed);
         ledger.instances.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// How much slow work one tenant may have under way or in the queue: it can use
+/// all processors, and whoever comes after it waits for one piece to be done, not
+/// for all that this tenant wants.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get)
 }
 
 fn add(counter: &AtomicU64, more: u64) {
@@ -271,13 +319,13 @@ mod tests {
     #[test]
     fn memory_is_that_of_all_live_instances_and_its_peak_stays() {
         let ledger = Ledger::new("t");
-        let mut one = ledger.instance();
-        let mut other = ledger.instance();
-        one.holds(100);
-        other.holds(50);
-        other.holds(70);
+        let mut one = ledger.instance(true);
+        let mut other = ledger.instance(true);
+        assert!(one.holds(100));
+        assert!(other.holds(50));
+        assert!(other.holds(70));
         drop(one);
-        other.holds(80);
+        assert!(other.holds(80));
         let totals = ledger.totals();
         assert_eq!((totals.memory_octets, totals.peak_memory_octets), (80, 170));
         assert_eq!(totals.instances, 1);
@@ -285,6 +333,27 @@ mod tests {
         let totals = ledger.totals();
         assert_eq!((totals.memory_octets, totals.peak_memory_octets), (0, 170));
         assert_eq!(totals.instances, 0);
+    }
+
+    #[test]
+    fn share_of_memory_is_that_of_all_instances() {
+        let ledger = Ledger::new("t");
+        ledger.share().set(&crate::config::ShareLimits {
+            guest_memory: Some(100),
+            ..Default::default()
+        });
+        let (mut one, mut other) = (ledger.instance(true), ledger.instance(true));
+        assert!(one.holds(60));
+        assert!(!other.holds(41));
+        assert!(other.holds(40));
+        assert!(ledger.memory_is_full());
+        assert!(
+            ledger.instance(false).holds(50),
+            "the operator's own question"
+        );
+        drop(one);
+        assert!(other.holds(100));
+        assert_eq!(ledger.totals().memory_octets, 100);
     }
 
     #[test]

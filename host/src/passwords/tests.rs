@@ -601,10 +601,7 @@ fn nothing_over_a_limit_is_computed() {
     );
     assert_eq!(verify(CHEAP[6], &long), Ok(false));
     for hash in CHEAP {
-        assert_eq!(
-            verify(hash, &format!("{long}s")),
-            Err(HashError::OverLimit(SECRET_LENGTH))
-        );
+        assert_eq!(verify(hash, &format!("{long}s")), Ok(false));
     }
     let longest = "p".repeat(1024 - "{PLAIN}".len());
     assert_eq!(verify(&format!("{{PLAIN}}{longest}"), &longest), Ok(true));

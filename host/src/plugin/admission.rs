@@ -32,7 +32,7 @@ impl Admission for PluginAdmission {
         Ok(match verdict {
             wit::Verdict::Admit => Admitted::Yes,
             wit::Verdict::Delay(milliseconds) => Admitted::Delayed(milliseconds),
-            wit::Verdict::Deny(text) => Admitted::No(text),
+            wit::Verdict::Deny(text) => Admitted::No(convert::words(text)),
         })
     }
 }

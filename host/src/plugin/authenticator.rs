@@ -128,6 +128,9 @@ impl PluginAuthenticator {
     }
 }
 
+/// Octets of an account: user, maildrop and attributes.
+const ACCOUNT: usize = 64 << 10;
+
 /// An account that the limits, the locks and the store can go by.
 fn named(
     account: wit::Account,
@@ -137,7 +140,15 @@ fn named(
     if account.user.is_empty() || account.maildrop.is_empty() {
         return Err(instance.lie(call, "an account without a user or a maildrop"));
     }
-    Ok(account.into())
+    let account = Account::from(account);
+    if account.octets() > ACCOUNT {
+        let what = format!(
+            "an account of {} octets, more than {ACCOUNT}",
+            account.octets()
+        );
+        return Err(instance.lie(call, what));
+    }
+    Ok(account)
 }
 
 /// Credentials in the contract's form, wiped when they are done with.

@@ -46,14 +46,24 @@ impl From<wit::Account> for Account {
     }
 }
 
+/// Octets of a text of a guest's for a client or for the log: a status line has
+/// room for half of it (RFC 2449 section 4).
+const WORDS: usize = 1024;
+
+/// As much of a guest's words as anybody has use for.
+pub(super) fn words(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(WORDS));
+    text
+}
+
 impl From<wit::Failure> for Failure {
     fn from(failure: wit::Failure) -> Self {
         match failure {
-            wit::Failure::Temporary(text) => Failure::Temporary(text),
-            wit::Failure::Permanent(text) => Failure::Permanent(text),
-            wit::Failure::InUse(text) => Failure::InUse(text),
+            wit::Failure::Temporary(text) => Failure::Temporary(words(text)),
+            wit::Failure::Permanent(text) => Failure::Permanent(words(text)),
+            wit::Failure::InUse(text) => Failure::InUse(words(text)),
             wit::Failure::LoginDelay(seconds) => Failure::LoginDelay(seconds),
-            wit::Failure::Other((code, text)) => Failure::Other(code, text),
+            wit::Failure::Other((code, text)) => Failure::Other(words(code), words(text)),
         }
     }
 }

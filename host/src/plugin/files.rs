@@ -14,15 +14,18 @@ use std::time::UNIX_EPOCH;
 
 use cap_std::fs::{Dir, Metadata, MetadataExt};
 use cap_std::time::SystemTime;
-use restante_pop3::{Scales, Weight};
+use restante_pop3::{Scales, Weight as Weighed};
 
-use super::bindings::restante::plugin::files::{self as wit, Chunk, Entry, Host, Kind, Status};
-use super::grants::{Granted, MAILDROP, open_below};
+use super::bindings::restante::plugin::files::{Chunk, Host, Kind, Names, Status, Weight};
+use super::grants::{Granted, MAILDROP, Root, open_below};
 use super::state::State;
 use crate::cached;
 
 /// Most entries that one scan hands over.
 const ENTRIES: usize = 1_000_000;
+/// Octets of a directory read at once.
+#[cfg(target_os = "linux")]
+const DIRECTORY: usize = 64 << 10;
 /// Octets read at once when a file is measured; a larger one is not measured on
 /// the event loop.
 const CHUNK: usize = 128 << 10;
@@ -32,26 +35,25 @@ const READ: u32 = 1 << 20;
 const NO_MAILDROP: &str = "there is no maildrop directory: not granted, or it does not exist";
 
 impl Host for State {
-    async fn scan(&mut self, directory: String) -> wasmtime::Result<Result<Vec<Entry>, String>> {
+    async fn scan(&mut self, directory: String) -> wasmtime::Result<Result<Names, String>> {
         let Some(maildrop) = self.maildrop.clone() else {
             return Ok(Err(NO_MAILDROP.into()));
         };
-        let scanned = waiting(move || scan(&maildrop, &directory)).await;
+        let scanned = waiting(move || scan(maildrop.dir(), &directory)).await;
         Ok(scanned.map_err(|error| error.to_string()))
     }
 
-    async fn measure(&mut self, path: String) -> wasmtime::Result<Result<wit::Weight, String>> {
-        let Some(dir) = self.maildrop.clone() else {
+    async fn measure(&mut self, path: String) -> wasmtime::Result<Result<Option<Weight>, String>> {
+        let Some(maildrop) = self.maildrop.clone() else {
             return Ok(Err(NO_MAILDROP.into()));
         };
-        let place = Place { dir, path };
+        let base = Base::Maildrop(maildrop);
+        let place = Place { base, path };
         let measured = match self.at_once(|| measure_cached(&place)) {
             Some(measured) => measured,
             None => waiting(move || measure(&place)).await,
         };
-        Ok(measured
-            .map(wit::Weight::from)
-            .map_err(|error| error.to_string()))
+        Ok(present(measured))
     }
 
     async fn stat(&mut self, path: String) -> wasmtime::Result<Result<Option<Status>, String>> {
@@ -127,32 +129,53 @@ fn present<R>(found: io::Result<R>) -> Result<Option<R>, String> {
 
 /// A granted directory, and the way from there.
 struct Place {
-    dir: Arc<Dir>,
+    base: Base,
     path: String,
+}
+
+/// A granted directory.
+#[derive(Clone)]
+enum Base {
+    Maildrop(Arc<Root>),
+    Granted(Arc<[Granted]>, usize),
+}
+
+impl Place {
+    fn root(&self) -> &Root {
+        match &self.base {
+            Base::Maildrop(root) => root,
+            Base::Granted(granted, at) => &granted[*at].root,
+        }
+    }
+
+    fn dir(&self) -> &Dir {
+        self.root().dir()
+    }
 }
 
 /// Where a guest's path leads. None: into a maildrop that does not exist.
 fn place(
-    maildrop: Option<&Arc<Dir>>,
-    directories: &[Granted],
+    maildrop: Option<&Arc<Root>>,
+    directories: &Arc<[Granted]>,
     path: &str,
 ) -> Result<Option<Place>, String> {
-    let (dir, rest) = if !path.starts_with('/') {
-        (maildrop, path)
+    let of_maildrop = || maildrop.map(|root| Base::Maildrop(root.clone()));
+    let (base, rest) = if !path.starts_with('/') {
+        (of_maildrop(), path)
     } else if let Some(rest) = below(MAILDROP, path) {
-        (maildrop, rest)
+        (of_maildrop(), rest)
     } else {
-        let (dir, rest) = directories
+        let (at, rest) = directories
             .iter()
-            .filter_map(|(guest, dir)| Some((guest.len(), dir, below(guest, path)?)))
-            .max_by_key(|(depth, ..)| *depth)
-            .map(|(_, dir, rest)| (dir, rest))
+            .enumerate()
+            .filter_map(|(at, granted)| Some((at, below(&granted.guest, path)?)))
+            .max_by_key(|(at, _)| directories[*at].guest.len())
             .ok_or("not inside a granted directory")?;
-        (Some(dir), rest)
+        (Some(Base::Granted(directories.clone(), at)), rest)
     };
     let rest = if rest.is_empty() { "." } else { rest };
-    Ok(dir.map(|dir| Place {
-        dir: dir.clone(),
+    Ok(base.map(|base| Place {
+        base,
         path: rest.to_owned(),
     }))
 }
@@ -163,49 +186,121 @@ fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
 }
 
-/// Regular files only; what vanishes while it is looked at was never there.
-fn scan(maildrop: &Dir, directory: &str) -> io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for entry in maildrop.read_dir(directory)? {
-        let entry = entry?;
-        // A name that is not text cannot cross the border; no MTA writes one.
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
+/// Regular files only, by name.
+fn scan(maildrop: &Dir, directory: &str) -> io::Result<Names> {
+    let mut found = Found::default();
+    entries(maildrop, directory, &mut found)?;
+    Ok(found.sorted())
+}
+
+/// Names in one text, as a directory has them.
+#[derive(Default)]
+struct Found {
+    text: String,
+    /// Where each one begins, how long it is, and its inode.
+    files: Vec<(usize, usize, u64)>,
+}
+
+impl Found {
+    /// Another file. A name that is not text cannot cross the border; no MTA
+    /// writes one.
+    fn push(&mut self, name: &[u8], inode: u64) -> io::Result<()> {
+        let Ok(name) = str::from_utf8(name) else {
+            return Ok(());
         };
-        if name.starts_with('.') {
-            continue;
-        }
-        let about = match entry.metadata() {
-            Ok(about) => about,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        if !about.is_file() {
-            continue;
-        }
-        if entries.len() == ENTRIES {
+        if self.files.len() == ENTRIES {
             return Err(io::Error::other(format!(
                 "the directory has more than {ENTRIES} files"
             )));
         }
-        entries.push(Entry {
-            name,
-            size: about.len(),
-            modified: nanoseconds(about.modified()).unwrap_or(0),
-        });
+        self.files.push((self.text.len(), name.len(), inode));
+        self.text.push_str(name);
+        Ok(())
     }
-    Ok(entries)
+
+    fn sorted(mut self) -> Names {
+        let name = |&(start, length, _): &(usize, usize, u64)| &self.text[start..start + length];
+        self.files.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+        let mut names = String::with_capacity(self.text.len() + self.files.len());
+        for file in &self.files {
+            names.push_str(name(file));
+            names.push('\0');
+        }
+        let identities = self.files.iter().map(|(_, _, inode)| *inode).collect();
+        Names { names, identities }
+    }
+}
+
+/// The type of a file as the directory tells it: where the file system keeps it
+/// there, no file is looked at.
+#[cfg(target_os = "linux")]
+fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()> {
+    use cap_std::fs::{OpenOptions, OpenOptionsExt};
+    use rustix::fs::{AtFlags, FileType, OFlags, RawDir, statat};
+    use rustix::io::Errno;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options.custom_flags(OFlags::DIRECTORY.bits() as i32);
+    let directory = maildrop.open_with(directory, &options)?;
+    let mut space = Vec::with_capacity(DIRECTORY);
+    let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => entry?,
+        };
+        let name = entry.file_name();
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => {
+                match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(about) => FileType::from_raw_mode(about.st_mode),
+                    // What vanishes while it is looked at was never there.
+                    Err(Errno::NOENT) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            kind => kind,
+        };
+        if kind == FileType::RegularFile {
+            found.push(name.to_bytes(), entry.ino())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()> {
+    for entry in maildrop.read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") {
+            continue;
+        }
+        match entry.metadata() {
+            Ok(about) if about.is_file() => found.push(name, about.ino())?,
+            Ok(_) => {}
+            // What vanishes while it is looked at was never there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn measure(place: &Place) -> io::Result<Weight> {
-    let mut file = open_below(&place.dir, &place.path)?;
+    let mut file = open_below(place.dir(), &place.path)?;
+    let status = status(&Metadata::from_file(&file)?);
     let mut scales = Scales::new();
     let mut chunk = Vec::new();
     loop {
         // Weighing leaves it as long as the surrogate is.
         chunk.resize(CHUNK, 0);
         match file.read(&mut chunk) {
-            Ok(0) => return Ok(scales.finish()),
+            Ok(0) => return Ok(weight(scales.finish(), status)),
             Ok(octets) => {
                 chunk.truncate(octets);
                 scales.feed(&mut chunk);
@@ -217,11 +312,11 @@ fn measure(place: &Place) -> io::Result<Weight> {
 }
 
 fn stat(place: &Place) -> io::Result<Status> {
-    Ok(status(&place.dir.metadata(&place.path)?))
+    Ok(status(&place.dir().metadata(&place.path)?))
 }
 
 fn read_waiting(place: &Place, offset: u64, length: u32) -> io::Result<Chunk> {
-    let file = open_below(&place.dir, &place.path)?;
+    let file = open_below(place.dir(), &place.path)?;
     let status = status(&Metadata::from_file(&file)?);
     let mut octets = space(&status, offset, length);
     let mut filled = 0;
@@ -272,7 +367,7 @@ fn nanoseconds(time: io::Result<SystemTime>) -> Option<u64> {
 
 /// What is there, opened for reading.
 fn look_cached(place: &Place) -> Option<io::Result<(File, Status)>> {
-    let opened = cached::open(&*place.dir, &place.path)?;
+    let opened = place.root().open_at_once(&place.path)?;
     Some(opened.and_then(|file| {
         let status = status(&Metadata::from_file(&file)?);
         Ok((file, status))
@@ -304,19 +399,19 @@ fn read_cached(place: &Place, offset: u64, length: u32) -> Option<io::Result<Chu
 
 /// Small files only: measuring is work for the processor too.
 fn measure_cached(place: &Place) -> Option<io::Result<Weight>> {
-    Some(match read_cached(place, 0, CHUNK as u32)? {
+    let chunk = match read_cached(place, 0, CHUNK as u32)? {
         Ok(chunk) if chunk.status.size != chunk.octets.len() as u64 => return None,
-        Ok(chunk) => Ok(Scales::weigh(&chunk.octets)),
-        Err(error) => Err(error),
-    })
+        Ok(chunk) => chunk,
+        Err(error) => return Some(Err(error)),
+    };
+    Some(Ok(weight(Scales::weigh(&chunk.octets), chunk.status)))
 }
 
-impl From<Weight> for wit::Weight {
-    fn from(weight: Weight) -> Self {
-        wit::Weight {
-            octets: weight.octets,
-            surrogate: weight.surrogate,
-        }
+fn weight(weighed: Weighed, status: Status) -> Weight {
+    Weight {
+        octets: weighed.octets,
+        surrogate: weighed.surrogate,
+        status,
     }
 }
 

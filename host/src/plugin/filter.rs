@@ -19,6 +19,10 @@ pub(super) struct PluginFilter {
 
 #[async_trait]
 impl Filter for PluginFilter {
+    fn name(&self) -> &str {
+        &self.plugin.name
+    }
+
     fn identity(&self) -> &str {
         &self.plugin.identity
     }

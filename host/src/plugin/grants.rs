@@ -4,15 +4,20 @@
 use std::fs::File;
 use std::io;
 use std::path::{Component as PathPart, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+use wasmtime::component::Resource;
+use wasmtime_wasi::FsPerms;
+use wasmtime_wasi::filesystem::{Descriptor, OpenMode};
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
 
+use super::state::State;
 use crate::backend::{Account, FileRange};
 use crate::cached;
-use crate::config::Grants;
+use crate::config::{DirectoryGrant, Grants};
 use crate::template::{ExpandError, Values};
 
 /// Where a session's maildrop appears in the guest.
@@ -42,22 +47,102 @@ pub(super) fn maildrop_path(
         .transpose()
 }
 
-/// Opens the maildrop's directory, or makes it where the grant says so. None:
-/// it does not exist, and the plugin is to do without.
-pub(super) fn open_maildrop(path: &Path, create: bool) -> io::Result<Option<Arc<Dir>>> {
-    match Dir::open_ambient_dir(path, ambient_authority()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-        Ok(dir) => {
-            cached::learn(&dir);
-            return Ok(Some(Arc::new(dir)));
+/// A granted directory, open.
+pub(super) struct Root {
+    dir: Dir,
+    /// What the kernel has of it in its caches is had at once.
+    is_local: bool,
+}
+
+impl Root {
+    /// Opens a directory on this machine. May wait for the disk.
+    pub(super) fn open(path: &Path) -> io::Result<Root> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+        let is_local = cached::is_local(&dir);
+        Ok(Root { dir, is_local })
+    }
+
+    /// The same, if it takes no waiting.
+    fn open_cached(path: &Path) -> Option<Root> {
+        let dir = Dir::from_std_file(cached::open_directory(path)?);
+        let is_local = true;
+        Some(Root { dir, is_local })
+    }
+
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Opens what is at a path below for reading, if that takes no waiting.
+    pub(super) fn open_at_once(&self, path: &str) -> Option<io::Result<File>> {
+        match self.is_local {
+            true => cached::open(&self.dir, path),
+            false => None,
         }
     }
-    if !create {
-        return Ok(None);
+
+    /// Where it is, however it was spelled. None: the system does not tell.
+    #[cfg(target_os = "linux")]
+    fn place(&self) -> Option<PathBuf> {
+        use std::os::fd::AsRawFd;
+        let link = format!("/proc/self/fd/{}", self.dir.as_raw_fd());
+        let place = std::fs::read_link(link).ok()?;
+        place.is_absolute().then_some(place)
     }
-    make_private_dir(path)?;
-    Dir::open_ambient_dir(path, ambient_authority()).map(|dir| Some(Arc::new(dir)))
+
+    #[cfg(not(target_os = "linux"))]
+    fn place(&self) -> Option<PathBuf> {
+        None
+    }
+}
+
+/// A maildrop's directory, where there is one, and a path that stands for it
+/// however it was spelled: what the maildrop's lock is taken under.
+pub(super) async fn find_maildrop(path: &Path) -> io::Result<(Option<Arc<Root>>, PathBuf)> {
+    if let Some(root) = Root::open_cached(path)
+        && let Some(place) = root.place()
+    {
+        return Ok((Some(Arc::new(root)), place));
+    }
+    let path = path.to_owned();
+    waiting(move || {
+        let root = match Root::open(&path) {
+            Ok(root) => Some(Arc::new(root)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let place = root.as_ref().and_then(|root| root.place());
+        Ok((root, place.unwrap_or_else(|| canonical(&path))))
+    })
+    .await
+}
+
+/// Opens a maildrop's directory, or makes it where the grant says so. None: it
+/// does not exist, and the plugin is to do without.
+pub(super) async fn open_maildrop(path: &Path, create: bool) -> io::Result<Option<Arc<Root>>> {
+    if let Some(root) = Root::open_cached(path) {
+        return Ok(Some(Arc::new(root)));
+    }
+    let path = path.to_owned();
+    waiting(move || {
+        match Root::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened.map(|root| Some(Arc::new(root))),
+        }
+        if !create {
+            return Ok(None);
+        }
+        make_private_dir(&path)?;
+        Root::open(&path).map(|root| Some(Arc::new(root)))
+    })
+    .await
+}
+
+async fn waiting<R: Send + 'static>(
+    work: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> io::Result<R> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(io::Error::other("the host failed")))
 }
 
 /// Makes a directory and those above it, for nobody but the server's user.
@@ -69,50 +154,113 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// A granted directory: its path in the guest, and the directory.
-pub(super) type Granted = (Arc<str>, Arc<Dir>);
-
-/// Puts the granted directories into a guest's world. What it gives back is the
-/// same for the host's own work on them.
-pub(super) fn preopen(
-    wasi: &mut WasiCtxBuilder,
-    grants: &Grants,
-    maildrop: Option<&Path>,
-) -> wasmtime::Result<Vec<Granted>> {
-    let mut granted = Vec::with_capacity(grants.directories.len());
-    for directory in &grants.directories {
-        let permissions = if directory.write {
-            FsPerms::ReadWrite
-        } else {
-            FsPerms::ReadOnly
-        };
-        wasi.preopened_dir(&directory.host, &directory.guest, permissions)
-            .map_err(|error| error.context(format!("granted directory {:?}", directory.host)))?;
-        let dir = Dir::open_ambient_dir(&directory.host, ambient_authority())?;
-        cached::learn(&dir);
-        granted.push((directory.guest.as_str().into(), Arc::new(dir)));
-    }
-    if let Some(path) = maildrop {
-        wasi.preopened_dir(path, MAILDROP, FsPerms::ReadWrite)
-            .map_err(|error| error.context(format!("maildrop {path:?}")))?;
-    }
-    Ok(granted)
+/// A directory that the plugin was granted, whosever session it is.
+pub(super) struct Granted {
+    /// Its path in the guest.
+    pub(super) guest: String,
+    pub(super) root: Root,
+    pub(super) write: bool,
 }
 
-/// Whether all that an instance opens when it is made takes no waiting.
-pub(super) fn are_cached(grants: &Grants, maildrop: Option<&Path>) -> bool {
-    grants
-        .directories
-        .iter()
-        .map(|directory| directory.host.as_path())
-        .chain(maildrop)
-        .all(cached::knows)
+/// The directories that a plugin was granted, open. Looked up again after
+/// [`TRUSTED`]: another directory may have taken the place of one.
+#[derive(Default)]
+pub(super) struct Directories {
+    opened: Mutex<Option<(Instant, Arc<[Granted]>)>>,
+}
+
+/// How long a directory that was opened stands for its path.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+impl Directories {
+    /// # Errors
+    /// One of them cannot be opened: says which.
+    pub(super) async fn open(&self, grants: &[DirectoryGrant]) -> wasmtime::Result<Arc<[Granted]>> {
+        if grants.is_empty() {
+            return Ok(Arc::new([]));
+        }
+        if let Some((since, opened)) = &*self.lock()
+            && since.elapsed() < TRUSTED
+        {
+            return Ok(opened.clone());
+        }
+        let begun = Instant::now();
+        let opened: Option<Arc<[Granted]>> = grants
+            .iter()
+            .map(|grant| Some(grant.with(Root::open_cached(&grant.host)?)))
+            .collect();
+        let opened = match opened {
+            Some(opened) => opened,
+            None => {
+                let grants = grants.to_vec();
+                let open = move || {
+                    let opened = grants.iter().map(DirectoryGrant::open);
+                    opened.collect::<wasmtime::Result<Arc<[Granted]>>>()
+                };
+                tokio::task::spawn_blocking(open).await??
+            }
+        };
+        *self.lock() = Some((begun, Arc::clone(&opened)));
+        Ok(opened)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<[Granted]>)>> {
+        // It is replaced whole.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DirectoryGrant {
+    fn open(&self) -> wasmtime::Result<Granted> {
+        let root = Root::open(&self.host).map_err(|error| {
+            wasmtime::Error::from(error).context(format!("granted directory {:?}", self.host))
+        })?;
+        Ok(self.with(root))
+    }
+
+    fn with(&self, root: Root) -> Granted {
+        Granted {
+            guest: self.guest.clone(),
+            root,
+            write: self.write,
+        }
+    }
+}
+
+/// What a standard library learns of its directories, when it first asks: `wasi`
+/// itself has none.
+impl preopens::Host for State {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let maildrop = self.maildrop.iter().map(|root| (&**root, MAILDROP, true));
+        let granted = self.directories.iter();
+        let granted = granted.map(|granted| (&granted.root, &*granted.guest, granted.write));
+        granted
+            .chain(maildrop)
+            .map(|(root, guest, write)| {
+                let (permissions, mode) = match write {
+                    true => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
+                    false => (FsPerms::ReadOnly, OpenMode::READ),
+                };
+                let dir = root.dir.try_clone()?.into_std_file();
+                let dir = wasmtime_wasi::filesystem::Dir::new(dir, permissions, mode, false);
+                Ok((self.table.push(Descriptor::Dir(dir))?, guest.to_owned()))
+            })
+            .collect()
+    }
 }
 
 /// Opens a file below a granted directory: a regular file only, never above
 /// the grant, through no symbolic link out of it, and without waiting (a FIFO
 /// would). Blocks on the disk.
 pub(super) fn open_below(dir: &Dir, path: &str) -> io::Result<File> {
+    let file = open_below_any(dir, path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(not_regular()),
+    }
+}
+
+fn open_below_any(dir: &Dir, path: &str) -> io::Result<File> {
     if path.len() > PATH || path.contains('\0') {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -123,53 +271,60 @@ pub(super) fn open_below(dir: &Dir, path: &str) -> io::Result<File> {
     options.read(true);
     #[cfg(unix)]
     options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32);
-    regular(dir.open_with(path, &options)?.into_std())
+    Ok(dir.open_with(path, &options)?.into_std())
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
+
+/// The part of a file that a guest has named for a RETR; fixes how long it is.
+/// Opens it as [`open_below`] does.
+pub(super) fn range(dir: &Dir, named: &Named) -> io::Result<FileRange> {
+    named.range(open_below_any(dir, &named.path)?)
 }
 
 /// The same, if it takes no waiting.
-pub(super) fn open_cached_below(dir: &Dir, path: &str) -> Option<io::Result<File>> {
-    if path.len() > PATH {
+pub(super) fn range_at_once(root: &Root, named: &Named) -> Option<io::Result<FileRange>> {
+    if named.path.len() > PATH {
         return None;
     }
-    Some(cached::open(dir, path)?.and_then(regular))
+    let opened = root.open_at_once(&named.path)?;
+    Some(opened.and_then(|file| named.range(file)))
 }
 
-fn regular(file: File) -> io::Result<File> {
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "not a regular file",
-    ))
+/// What a guest names for a RETR.
+pub(super) struct Named {
+    pub(super) path: String,
+    pub(super) offset: u64,
+    pub(super) length: Option<u64>,
 }
 
-/// The part of an open file that a guest has named for a RETR; fixes how long
-/// it is.
-pub(super) fn range(
-    file: File,
-    path: &str,
-    offset: u64,
-    length: Option<u64>,
-) -> io::Result<FileRange> {
-    let size = file.metadata()?.len();
-    let rest = size.checked_sub(offset);
-    let length = match (rest, length) {
-        (Some(rest), None) => rest,
-        (Some(rest), Some(length)) if length <= rest => length,
-        _ => {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("the file has {size} octets, fewer than the range that was named"),
-            ));
+impl Named {
+    fn range(&self, file: File) -> io::Result<FileRange> {
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(not_regular());
         }
-    };
-    Ok(FileRange {
-        file,
-        path: PathBuf::from(path),
-        offset,
-        length,
-    })
+        let size = about.len();
+        let rest = size.checked_sub(self.offset);
+        let length = match (rest, self.length) {
+            (Some(rest), None) => rest,
+            (Some(rest), Some(length)) if length <= rest => length,
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("the file has {size} octets, fewer than the range that was named"),
+                ));
+            }
+        };
+        Ok(FileRange {
+            file,
+            path: PathBuf::from(&self.path),
+            offset: self.offset,
+            length,
+        })
+    }
 }
 
 /// A path that stands for the same directory however it was spelled, whether
@@ -199,14 +354,22 @@ pub(super) fn canonical(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn tree() -> (tempfile::TempDir, Dir) {
+    fn tree() -> (tempfile::TempDir, Root) {
         let root = tempfile::tempdir().unwrap();
         let inside = root.path().join("inside");
         std::fs::create_dir(&inside).unwrap();
         std::fs::write(inside.join("mail"), b"0123456789").unwrap();
         std::fs::write(root.path().join("secret"), b"no").unwrap();
-        let dir = Dir::open_ambient_dir(&inside, ambient_authority()).unwrap();
+        let dir = Root::open(&inside).unwrap();
         (root, dir)
+    }
+
+    fn whole(path: &str) -> Named {
+        Named {
+            path: path.to_owned(),
+            offset: 0,
+            length: None,
+        }
     }
 
     #[test]
@@ -225,7 +388,8 @@ mod tests {
             0,
         )
         .unwrap();
-        assert!(open_below(&dir, "mail").is_ok());
+        assert!(open_below(&dir.dir, "mail").is_ok());
+        assert!(range(&dir.dir, &whole("mail")).is_ok());
         for path in [
             "../secret",
             "link",
@@ -242,29 +406,42 @@ mod tests {
             "directory/../../secret",
             "mail/",
         ] {
-            assert!(open_below(&dir, path).is_err(), "{path:?} was opened");
-            let quick = open_cached_below(&dir, path);
+            assert!(open_below(&dir.dir, path).is_err(), "{path:?} was opened");
+            let named = whole(path);
+            assert!(range(&dir.dir, &named).is_err(), "{path:?} was opened");
+            let quick = range_at_once(&dir, &named);
             assert!(!matches!(quick, Some(Ok(_))), "{path:?} was opened");
         }
-        assert!(open_below(&dir, &"a/".repeat(4000)).is_err());
+        assert!(open_below(&dir.dir, &"a/".repeat(4000)).is_err());
+        assert!(range_at_once(&dir, &whole(&"a/".repeat(4000))).is_none());
     }
 
     #[test]
     fn a_range_lies_within_the_file() {
         let (_root, dir) = tree();
-        let open_range = |dir: &Dir, offset, length| {
-            range(open_below(dir, "mail").unwrap(), "mail", offset, length)
+        let open_range = |offset, length| {
+            let named = Named {
+                offset,
+                length,
+                ..whole("mail")
+            };
+            if let Some(quick) = range_at_once(&dir, &named) {
+                let quick = quick.map(|range| range.length).ok();
+                let range = range(&dir.dir, &named).map(|range| range.length).ok();
+                assert_eq!(quick, range);
+            }
+            range(&dir.dir, &named)
         };
-        assert_eq!(open_range(&dir, 0, None).unwrap().length, 10);
-        assert_eq!(open_range(&dir, 4, Some(6)).unwrap().length, 6);
-        assert_eq!(open_range(&dir, 10, None).unwrap().length, 0);
+        assert_eq!(open_range(0, None).unwrap().length, 10);
+        assert_eq!(open_range(4, Some(6)).unwrap().length, 6);
+        assert_eq!(open_range(10, None).unwrap().length, 0);
         for (offset, length) in [
             (11, None),
             (4, Some(7)),
             (u64::MAX, Some(u64::MAX)),
             (0, Some(u64::MAX)),
         ] {
-            assert!(open_range(&dir, offset, length).is_err());
+            assert!(open_range(offset, length).is_err());
         }
     }
 
@@ -275,5 +452,46 @@ mod tests {
         let direct = canonical(&root.path().join("inside/new/deeper"));
         assert_eq!(canonical(&root.path().join("alias/new/deeper")), direct);
         assert!(direct.ends_with("inside/new/deeper"));
+    }
+
+    #[tokio::test]
+    async fn a_maildrop_has_one_place_whether_it_exists_or_not() {
+        let (root, _dir) = tree();
+        std::os::unix::fs::symlink("inside", root.path().join("alias")).unwrap();
+        let place = async |path: &str| {
+            let found = find_maildrop(&root.path().join(path)).await.unwrap();
+            (found.0.is_some(), found.1)
+        };
+        let missing = place("alias/box").await;
+        std::fs::create_dir(root.path().join("inside/box")).unwrap();
+        let there = place("inside/box").await;
+        assert_eq!((missing.0, there.0), (false, true));
+        assert_eq!(missing.1, there.1);
+        // Once more, from the caches.
+        assert_eq!(place("alias/box").await, there);
+        assert!(find_maildrop(&root.path().join("secret")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn directories_are_opened_once_and_looked_up_again_after_a_while() {
+        let (root, _dir) = tree();
+        let grant = DirectoryGrant {
+            host: root.path().join("inside"),
+            guest: "/inside".into(),
+            write: false,
+        };
+        let grants = [grant];
+        let directories = Directories::default();
+        let first = directories.open(&grants).await.unwrap();
+        assert!(Arc::ptr_eq(
+            &first,
+            &directories.open(&grants).await.unwrap()
+        ));
+        std::fs::rename(root.path().join("inside"), root.path().join("old")).unwrap();
+        tokio::time::sleep(TRUSTED).await;
+        assert!(directories.open(&grants).await.is_err());
+        std::fs::create_dir(root.path().join("inside")).unwrap();
+        let next = directories.open(&grants).await.unwrap();
+        assert!(next[0].root.dir.open("mail").is_err());
     }
 }

@@ -7,31 +7,35 @@
 
 use std::fmt::Write;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use cap_std::fs::Dir;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{debug, error};
 use wasmtime::component::{Instance as GuestInstance, ResourceTable};
-use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
+use wasmtime::{CallHook, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
+use super::Plugin;
 use super::breaker::Pass;
 use super::catalog::chain;
-use super::grants::Granted;
+use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
-use super::state::{Limits, State};
-use super::{Plugin, grants};
+use super::state::{Limits, SHARE_OF_MEMORY, State};
 use crate::backend::Failure;
 use crate::metrics::{CallFailure, Ledger};
+use crate::share::{Limit, Place};
 
-/// Octets that a guest may hand over in one call: listings, names, content.
-const HOST_CALL: usize = 64 << 20;
+/// Octets that a guest may answer one call with: listings, names, content. One
+/// that was granted more memory may answer with as much.
+const ANSWER: usize = 64 << 20;
+/// Octets that it may hand over when it calls the host: a log line, a piece of a
+/// file. Copied and checked at once on the event loop, and not with the guest's
+/// CPU time, so it is not much.
+const ARGUMENTS: usize = 2 << 20;
 /// Component-model handles that one instance may hold.
 const HANDLES: usize = 10_000;
 /// Host resources (open files, streams, messages) that one instance may hold.
@@ -59,13 +63,21 @@ struct Whose {
     plugin: Arc<Plugin>,
     tenant: Arc<str>,
     ledger: Arc<Ledger>,
+    /// False: the operator asks, whatever the tenant has used.
+    bounded: bool,
 }
 
 struct Live {
     store: Store<State>,
     guest: GuestInstance,
     /// The place in the pool; given back after the store is gone.
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
+}
+
+/// Places among the tenant's instances and among all.
+struct Permit {
+    _of_tenant: Option<Place>,
+    _of_all: OwnedSemaphorePermit,
 }
 
 impl Instance {
@@ -73,13 +85,33 @@ impl Instance {
     pub(super) async fn new(
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
-        maildrop: Option<PathBuf>,
+        maildrop: Option<Arc<Root>>,
+    ) -> Result<Self, Failure> {
+        Self::make(plugin, ledger, maildrop, true).await
+    }
+
+    /// The same for a question of the operator's, which the tenant's share does not
+    /// keep from being asked.
+    pub(super) async fn for_operator(
+        plugin: &Arc<Plugin>,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self, Failure> {
+        Self::make(plugin, ledger, None, false).await
+    }
+
+    async fn make(
+        plugin: &Arc<Plugin>,
+        ledger: &Arc<Ledger>,
+        maildrop: Option<Arc<Root>>,
+        bounded: bool,
     ) -> Result<Self, Failure> {
         let whose = Whose {
             plugin: plugin.clone(),
             tenant: ledger.tenant().clone(),
             ledger: ledger.clone(),
+            bounded,
         };
+        whose.within_share()?;
         let mut pass = whose.pass()?;
         let permit = whose.permit().await?;
         let mut store = whose.store(maildrop).await.map_err(|error| {
@@ -105,14 +137,8 @@ impl Instance {
                     _permit: permit,
                 }),
             }),
-            Ok(Err(error)) => {
-                pass.failed();
-                Err(whose.report(MAKING, &store, Some(&error)))
-            }
-            Err(_) => {
-                pass.failed();
-                Err(whose.report(MAKING, &store, None))
-            }
+            Ok(Err(error)) => Err(whose.report(MAKING, &store, Some(&error), &mut pass)),
+            Err(_) => Err(whose.report(MAKING, &store, None, &mut pass)),
         }
     }
 
@@ -123,6 +149,9 @@ impl Instance {
         name: &'static str,
         call: impl for<'a> FnOnce(&'a mut Store<State>, &'a GuestInstance) -> Call<'a, R>,
     ) -> Result<R, Failure> {
+        if self.is_alive() {
+            self.whose.within_share()?;
+        }
         // Taken out, and put back only if the call ended well: also when this
         // future is dropped half way, the instance is not used again.
         let Some(mut live) = self.live.take() else {
@@ -143,13 +172,10 @@ impl Instance {
                 Ok(value)
             }
             Ok(Err(error)) => {
-                self.pass.failed();
-                Err(self.whose.report(name, &live.store, Some(&error)))
+                let (store, pass) = (&live.store, &mut self.pass);
+                Err(self.whose.report(name, store, Some(&error), pass))
             }
-            Err(_) => {
-                self.pass.failed();
-                Err(self.whose.report(name, &live.store, None))
-            }
+            Err(_) => Err(self.whose.report(name, &live.store, None, &mut self.pass)),
         }
     }
 
@@ -190,7 +216,6 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
     state.limits.begin_call(plugin.limits.cpu_time);
     state.http.begin_call(&plugin.limits);
     store.set_epoch_deadline(1);
-    store.set_hostcall_fuel(HOST_CALL);
 }
 
 impl Whose {
@@ -203,11 +228,44 @@ impl Whose {
         })
     }
 
-    /// A place in the pool. Waits while all are taken, as long as a call may take.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    /// Whether the tenant may have a guest run now.
+    fn within_share(&self) -> Result<(), Failure> {
+        if !self.bounded {
+            return Ok(());
+        }
+        self.ledger
+            .share()
+            .may_run()
+            .map_err(|limit| self.over_share(limit))
+    }
+
+    /// Refuses what the tenant has used up.
+    fn over_share(&self, limit: Limit) -> Failure {
+        self.ledger.share().complain(&self.tenant, limit);
+        self.plugin.calls.failed(MAKING, CallFailure::Busy);
+        Failure::Temporary("too much is going on here, try again in a minute".into())
+    }
+
+    /// Places among the tenant's instances and in the pool. Waits while all are
+    /// taken, as long as a call may take.
+    async fn permit(&self) -> Result<Permit, Failure> {
+        if self.bounded && self.ledger.memory_is_full() {
+            return Err(self.over_share(Limit::Memory));
+        }
+        let mut of_tenant = None;
+        if self.bounded {
+            let place = self.ledger.share().place();
+            match timeout(self.plugin.limits.wall_time, place).await {
+                Ok(place) => of_tenant = Some(place),
+                Err(_) => return Err(self.over_share(Limit::Instances)),
+            }
+        }
         let free = self.plugin.runtime.permits.clone().acquire_owned();
-        if let Ok(Ok(permit)) = timeout(self.plugin.limits.wall_time, free).await {
-            return Ok(permit);
+        if let Ok(Ok(of_all)) = timeout(self.plugin.limits.wall_time, free).await {
+            return Ok(Permit {
+                _of_tenant: of_tenant,
+                _of_all: of_all,
+            });
         }
         error!(
             plugin = %self.plugin.name, tenant = %self.tenant,
@@ -219,32 +277,22 @@ impl Whose {
         ))
     }
 
-    async fn store(&self, maildrop: Option<PathBuf>) -> wasmtime::Result<Store<State>> {
+    async fn store(&self, maildrop: Option<Arc<Root>>) -> wasmtime::Result<Store<State>> {
         let plugin = &self.plugin;
         let voice = Arc::new(Mutex::new(Voice::new(
             plugin.name.clone(),
             self.tenant.clone(),
             plugin.limits.log_lines,
         )));
-        let World {
-            wasi,
-            maildrop,
-            directories,
-        } = if grants::are_cached(&plugin.grants, maildrop.as_deref()) {
-            World::new(plugin, &voice, maildrop)?
-        } else {
-            let plugin = plugin.clone();
-            let voice = voice.clone();
-            tokio::task::spawn_blocking(move || World::new(&plugin, &voice, maildrop)).await??
-        };
+        let directories = plugin.directories.open(&plugin.grants.directories).await?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         let mut store = Store::new(
             plugin.runtime.engine(),
             State {
-                wasi,
+                wasi: world(&voice),
                 table,
-                limits: Limits::new(plugin.limits.memory, self.ledger.instance()),
+                limits: Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded)),
                 http: Http::new(plugin.http.clone()),
                 settings: plugin.settings.clone(),
                 maildrop,
@@ -255,8 +303,13 @@ impl Whose {
         );
         store.limiter(|state| &mut state.limits);
         store.set_max_component_handles(HANDLES);
-        store.call_hook(|mut context, hook| {
+        let answer = usize::try_from(plugin.limits.memory).map_or(ANSWER, |all| all.max(ANSWER));
+        store.call_hook(move |mut context, hook| {
             context.data_mut().limits.crossing(hook.exiting_host());
+            context.set_hostcall_fuel(match hook {
+                CallHook::CallingHost => ARGUMENTS,
+                _ => answer,
+            });
             Ok(())
         });
         store.epoch_deadline_callback(|context| {
@@ -281,6 +334,7 @@ impl Whose {
         call: &'static str,
         store: &Store<State>,
         failure: Option<&wasmtime::Error>,
+        pass: &mut Pass,
     ) -> Failure {
         let state = store.data();
         let mut cause = match failure {
@@ -306,49 +360,27 @@ impl Whose {
             plugin = %self.plugin.name, tenant = %self.tenant, call, cause, said, backtrace,
             "plugin call failed"
         );
+        if state.limits.reached() == Some(SHARE_OF_MEMORY) {
+            return self.over_share(Limit::Memory);
+        }
+        // The tenant's share is no fault of the plugin's; all else is.
+        pass.failed();
         Failure::internal()
     }
 }
 
-/// What one instance sees of the world: its grants, its voice, the clocks and
-/// randomness. No environment, no arguments, no network but for [`Http`].
-struct World {
-    wasi: WasiCtx,
-    maildrop: Option<Arc<Dir>>,
-    directories: Arc<[Granted]>,
-}
-
-impl World {
-    /// Opens the granted directories, which may wait for the disk.
-    fn new(
-        plugin: &Plugin,
-        voice: &Arc<Mutex<Voice>>,
-        maildrop: Option<PathBuf>,
-    ) -> wasmtime::Result<Self> {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(Output::stdout(voice))
-            .stderr(Output::stderr(voice))
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM);
-        let opened = match &maildrop {
-            Some(path) => {
-                let opened = grants::open_maildrop(path, plugin.grants.create_maildrop);
-                opened.map_err(|error| {
-                    wasmtime::Error::from(error).context(format!("maildrop {path:?}"))
-                })?
-            }
-            None => None,
-        };
-        let present = maildrop.filter(|_| opened.is_some());
-        let directories = grants::preopen(&mut wasi, &plugin.grants, present.as_deref())?;
-        Ok(Self {
-            wasi: wasi.build(),
-            maildrop: opened,
-            directories: directories.into(),
-        })
-    }
+/// What one instance sees of the world: its voice, the clocks and randomness. No
+/// environment, no arguments, no network but for [`Http`]; its directories are
+/// the [`State`]'s.
+fn world(voice: &Arc<Mutex<Voice>>) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(Output::stdout(voice))
+        .stderr(Output::stderr(voice))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(RANDOM)
+        .build()
 }
 
 /// The guest's functions, innermost first.

@@ -7,14 +7,21 @@
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
 
 use super::bindings::restante::plugin as contract;
 use super::bindings::wasi;
+use super::filesystem;
 use super::state::State;
 
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    filesystem::add_to_linker(&mut linker)?;
+    // The granted directories are open already: see grants.
+    linker.allow_shadowing(true);
+    preopens::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    linker.allow_shadowing(false);
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasi::config::store::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     wasi::logging::logging::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;

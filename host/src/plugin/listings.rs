@@ -1,6 +1,8 @@
-//! Listings, remembered across sessions while the store's stamp stays the
-//! same: a client that polls an unchanged maildrop costs no listing.
+//! Listings, remembered across sessions: while the store's stamp stays the
+//! same, a client that polls an unchanged maildrop costs no listing; and for
+//! what changed since, where the store can tell that, not all of one.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,9 +10,13 @@ use lru::LruCache;
 
 use crate::backend::{Account, Entries};
 
-/// Messages whose listings are remembered, over all maildrops; about 150
-/// octets each.
+/// Messages whose listings are remembered, over all maildrops; about
+/// [`MESSAGE_OCTETS`] each.
 const MESSAGES: usize = 2_000_000;
+
+/// Octets of text that count as one message: a guest chooses how long its names,
+/// its stamp and its memo are.
+const MESSAGE_OCTETS: usize = 150;
 
 /// What a listing depends on beside the stamp. The account is there whole: a
 /// store may tell two accounts on one maildrop different things.
@@ -43,31 +49,70 @@ impl Listed {
     }
 }
 
-/// Many short texts in one.
+/// Many short texts in one, each with a NUL behind it.
+#[derive(Default)]
 pub(super) struct Names {
     text: String,
-    ends: Vec<usize>,
+    /// Where each ends, its NUL included.
+    ends: Vec<u32>,
 }
 
 impl Names {
-    pub(super) fn pack(names: &[String]) -> Self {
-        let mut text = String::with_capacity(names.iter().map(String::len).sum());
-        let mut ends = Vec::with_capacity(names.len());
-        for name in names {
-            text.push_str(name);
-            ends.push(text.len());
-        }
+    /// What the guest handed over, which has a NUL at its end. At most 4 GiB: its
+    /// whole memory.
+    pub(super) fn packed(text: String) -> Self {
+        let ends = memchr::memchr_iter(0, text.as_bytes());
+        let ends = ends.map(|at| at as u32 + 1).collect();
         Self { text, ends }
     }
 
-    fn get(&self, position: usize) -> Option<&str> {
-        let end = *self.ends.get(position)?;
-        let start = match position.checked_sub(1) {
-            Some(before) => self.ends[before],
-            None => 0,
-        };
-        Some(&self.text[start..end])
+    pub(super) fn with_capacity(octets: usize) -> Self {
+        Self {
+            text: String::with_capacity(octets),
+            ends: Vec::new(),
+        }
     }
+
+    pub(super) fn octets(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Appends those at some positions of another.
+    pub(super) fn append(&mut self, from: &Names, positions: &Range<usize>) {
+        let ends = &from.ends[positions.clone()];
+        let start = from.start(positions.start);
+        let end = ends.last().map_or(start, |end| *end as usize);
+        let base = self.text.len();
+        self.text.push_str(&from.text[start..end]);
+        let ends = ends.iter().map(|end| *end as usize - start + base);
+        self.ends.extend(ends.map(|end| end as u32));
+    }
+
+    fn start(&self, position: usize) -> usize {
+        match position.checked_sub(1) {
+            Some(before) => self.ends[before] as usize,
+            None => 0,
+        }
+    }
+
+    fn get(&self, position: usize) -> Option<&str> {
+        let end = *self.ends.get(position)? as usize;
+        Some(&self.text[self.start(position)..end - 1])
+    }
+}
+
+/// A listing, and what it was told with.
+#[derive(Clone)]
+pub(super) struct Told {
+    /// None: the store would not vouch for it.
+    pub(super) stamp: Option<String>,
+    /// None: the store cannot tell changes.
+    pub(super) memo: Option<Arc<str>>,
+    pub(super) listed: Arc<Listed>,
 }
 
 /// The memory itself.
@@ -76,7 +121,7 @@ pub(super) struct Listings {
 }
 
 struct Inner {
-    listings: LruCache<Key, (String, Arc<Listed>)>,
+    listings: LruCache<Key, Told>,
     messages: usize,
 }
 
@@ -90,25 +135,30 @@ impl Listings {
         }
     }
 
-    /// The listing told under this stamp.
-    pub(super) fn recall(&self, key: &Key, stamp: &str) -> Option<Arc<Listed>> {
-        let mut inner = self.lock();
-        let (told, listed) = inner.listings.get(key)?;
-        (told == stamp).then(|| listed.clone())
+    /// The listing that was told last.
+    pub(super) fn recall(&self, key: &Key) -> Option<Told> {
+        self.lock().listings.get(key).cloned()
     }
 
-    pub(super) fn remember(&self, key: Key, stamp: String, listed: Arc<Listed>) {
+    pub(super) fn remember(&self, key: Key, told: Told) {
         let mut inner = self.lock();
-        // One message at least, so that empty maildrops are bounded too.
-        inner.messages += weight(&listed);
-        if let Some((_, (_, old))) = inner.listings.push(key, (stamp, listed)) {
-            inner.messages -= weight(&old);
+        inner.messages += weight(&key, &told);
+        if let Some((key, old)) = inner.listings.push(key, told) {
+            inner.messages -= weight(&key, &old);
         }
         while inner.messages > MESSAGES {
-            let Some((_, (_, old))) = inner.listings.pop_lru() else {
+            let Some((key, old)) = inner.listings.pop_lru() else {
                 break;
             };
-            inner.messages -= weight(&old);
+            inner.messages -= weight(&key, &old);
+        }
+    }
+
+    /// Something in it was not true.
+    pub(super) fn forget(&self, key: &Key) {
+        let mut inner = self.lock();
+        if let Some(old) = inner.listings.pop(key) {
+            inner.messages -= weight(key, &old);
         }
     }
 
@@ -118,8 +168,14 @@ impl Listings {
     }
 }
 
-fn weight(listed: &Listed) -> usize {
-    listed.entries.listing.len().max(1)
+/// In messages: one at least, so that empty maildrops are bounded too.
+fn weight(key: &Key, told: &Told) -> usize {
+    let names = told.listed.names.as_ref().map_or(0, Names::octets);
+    let stamp = told.stamp.as_ref().map_or(0, String::len);
+    let memo = told.memo.as_ref().map_or(0, |memo| memo.len());
+    let octets = names + stamp + memo + key.account.octets();
+    let messages = told.listed.entries.listing.len();
+    messages.max(octets / MESSAGE_OCTETS).max(1)
 }
 
 #[cfg(test)]
@@ -141,51 +197,73 @@ mod tests {
         }
     }
 
-    fn listed(messages: usize) -> Arc<Listed> {
+    fn told(messages: usize) -> Told {
         let ids = (0..messages).map(|number| (number.to_string(), 1));
         let listing = Arc::new(Listing::new(ids).unwrap());
-        Arc::new(Listed {
+        let listed = Listed {
             entries: Arc::new(Entries {
                 listing: listing.clone(),
                 surrogates: listing,
                 received: vec![0; messages],
             }),
             names: None,
-        })
+        };
+        Told {
+            stamp: None,
+            memo: None,
+            listed: Arc::new(listed),
+        }
     }
 
     #[test]
-    fn a_listing_is_recalled_under_its_own_stamp_and_account_only() {
+    fn a_listing_is_recalled_for_its_own_account_only_until_it_is_forgotten() {
         let listings = Listings::new();
-        listings.remember(key("a"), "1".into(), listed(3));
-        assert!(listings.recall(&key("a"), "1").is_some());
-        assert!(listings.recall(&key("a"), "2").is_none());
-        assert!(listings.recall(&key("b"), "1").is_none());
+        listings.remember(key("a"), told(3));
+        assert!(listings.recall(&key("a")).is_some());
+        assert!(listings.recall(&key("b")).is_none());
+        listings.forget(&key("a"));
+        listings.forget(&key("b"));
+        assert!(listings.recall(&key("a")).is_none());
+        assert_eq!(listings.lock().messages, 0);
     }
 
     #[test]
     fn the_sum_of_messages_is_bounded_and_the_oldest_goes() {
         let listings = Listings::new();
-        let large = listed(MESSAGES / 4);
+        let large = told(MESSAGES / 4);
         for user in ["a", "b", "c", "d"] {
-            listings.remember(key(user), "1".into(), large.clone());
+            listings.remember(key(user), large.clone());
         }
-        listings.remember(key("e"), "1".into(), listed(1));
-        assert!(listings.recall(&key("a"), "1").is_none());
-        assert!(listings.recall(&key("d"), "1").is_some());
+        listings.remember(key("e"), told(1));
+        assert!(listings.recall(&key("a")).is_none());
+        assert!(listings.recall(&key("d")).is_some());
         for _ in 0..10 {
-            listings.remember(key("d"), "2".into(), large.clone());
+            listings.remember(key("d"), large.clone());
         }
-        assert!(listings.recall(&key("b"), "1").is_some());
+        assert!(listings.recall(&key("b")).is_some());
         assert!(listings.lock().messages <= MESSAGES);
+        let mut with_memo = told(1);
+        with_memo.memo = Some("x".repeat(MESSAGES / 2 * MESSAGE_OCTETS).into());
+        listings.remember(key("f"), with_memo);
+        assert!(listings.recall(&key("b")).is_some());
+        assert!(listings.recall(&key("c")).is_none());
     }
 
     #[test]
     fn names_come_out_as_they_went_in() {
-        let names = Names::pack(&["cur/a".into(), String::new(), "new/b".into()]);
+        let names = Names::packed("cur/a\0\0new/b\0".into());
+        assert_eq!(names.len(), 3);
         assert_eq!(names.get(0), Some("cur/a"));
         assert_eq!(names.get(1), Some(""));
         assert_eq!(names.get(2), Some("new/b"));
         assert_eq!(names.get(3), None);
+        let mut some = Names::default();
+        some.append(&names, &(1..3));
+        some.append(&names, &(0..1));
+        some.append(&names, &(2..2));
+        assert_eq!(some.get(0), Some(""));
+        assert_eq!(some.get(1), Some("new/b"));
+        assert_eq!(some.get(2), Some("cur/a"));
+        assert_eq!(some.len(), 3);
     }
 }

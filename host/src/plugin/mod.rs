@@ -10,11 +10,13 @@ mod bindings;
 mod breaker;
 mod builtin;
 mod catalog;
+mod changes;
 mod compile;
 mod config_store;
 mod convert;
 mod engine;
 mod files;
+mod filesystem;
 mod filter;
 mod grants;
 mod http;
@@ -55,12 +57,17 @@ pub use trust::{TrustError, read_signature, signature_path};
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
 use crate::config::{self, Demand, Grants, PluginLimits};
 use crate::metrics::{Ledger, Metrics, PluginCalls};
+use crate::shadow::Shadow;
 use crate::stamp::Stamp;
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
+use grants::Directories;
 use instance::Instance;
 use listings::Listings;
 use trust::Signed;
+
+/// Problems that a plugin may find in its settings; the rest is left out.
+const COMPLAINTS: usize = 100;
 
 /// Why the runtime cannot start.
 #[derive(Debug, Error)]
@@ -152,10 +159,11 @@ impl Runtime {
         let calls = self.metrics.calls(&plugin.name);
         let plugin = Arc::new(Plugin {
             name: plugin.name.as_str().into(),
-            source: catalog::describe(&plugin.component),
+            source: plugin.component.to_string(),
             identity: identity(&compiled.digest, plugin).into(),
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
+            directories: Directories::default(),
             limits: plugin.limits.clone(),
             http,
             authorities,
@@ -201,6 +209,7 @@ pub struct Plugin {
     identity: Arc<str>,
     settings: Arc<[(String, String)]>,
     grants: Grants,
+    directories: Directories,
     limits: PluginLimits,
     /// None: it was granted no origin.
     http: Option<Arc<http::Client>>,
@@ -214,6 +223,15 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// It in a role, as a shadow.
+    pub fn shadow<R: ?Sized>(&self, role: Arc<R>) -> Shadow<R> {
+        Shadow {
+            plugin: Arc::clone(&self.name),
+            role,
+            calls: Arc::clone(&self.calls),
+        }
+    }
+
     /// Whether this is what would be made of all that.
     fn is(
         &self,
@@ -224,7 +242,7 @@ impl Plugin {
     ) -> bool {
         Arc::ptr_eq(&self.compiled, compiled)
             && *self.name == *wanted.name
-            && self.source == catalog::describe(&wanted.component)
+            && self.source == wanted.component.to_string()
             && *self.settings == *wanted.settings
             && self.grants == wanted.grants
             && self.limits == wanted.limits
@@ -312,7 +330,7 @@ impl Plugin {
                 ..Accepts::PASSWORD
             });
         };
-        let mut instance = Instance::new(self, ledger, None).await?;
+        let mut instance = Instance::for_operator(self, ledger).await?;
         let kinds = instance
             .call("accepts.accepts", |store, guest| {
                 Box::pin(async move {
@@ -338,7 +356,7 @@ impl Plugin {
         let Some(functions) = self.compiled.roles.settings.clone() else {
             return Ok(Vec::new());
         };
-        let mut instance = Instance::new(self, ledger, None).await?;
+        let mut instance = Instance::for_operator(self, ledger).await?;
         let validated = instance
             .call("settings.validate", |store, guest| {
                 Box::pin(async move {
@@ -347,7 +365,12 @@ impl Plugin {
                 })
             })
             .await?;
-        Ok(validated.err().unwrap_or_default())
+        let complaints = validated.err().unwrap_or_default();
+        Ok(complaints
+            .into_iter()
+            .take(COMPLAINTS)
+            .map(convert::words)
+            .collect())
     }
 
     fn missing(&self, role: Role) -> MissingRole {

@@ -1,7 +1,7 @@
 //! `restante:plugin/passwords`: hashes checked, and SCRAM keys made, natively and
 //! off the event loop.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use restante_pop3::ScramHash;
 use tokio::sync::Semaphore;
@@ -13,8 +13,9 @@ use crate::passwords::{self, HashError};
 
 /// Hashes being computed at once: they are meant to be slow, and more of them
 /// than there are processors only take memory.
-static AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| {
-    Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    Arc::new(Semaphore::new(processors))
 });
 
 impl wit::Host for State {
@@ -24,7 +25,8 @@ impl wit::Host for State {
         secret: String,
     ) -> wasmtime::Result<Result<bool, String>> {
         let secret = Zeroizing::new(secret);
-        computed(move || passwords::verify(&hash, &secret)).await
+        self.computed(move || passwords::verify(&hash, &secret))
+            .await
     }
 
     async fn derive_scram(
@@ -39,7 +41,7 @@ impl wit::Host for State {
             wit::ScramHash::Sha256 => ScramHash::Sha256,
         };
         let (salt, iterations) = (self.salts.salt(hash, &user), self.salts.iterations());
-        computed(move || {
+        self.computed(move || {
             let mut keys = passwords::ScramSecret::derive(hash, &secret, &salt, iterations)?;
             Ok(wit::ScramKeys {
                 salt,
@@ -52,11 +54,20 @@ impl wit::Host for State {
     }
 }
 
-/// The result of something slow, in its turn.
-async fn computed<R: Send + 'static>(
-    compute: impl FnOnce() -> Result<R, HashError> + Send + 'static,
-) -> wasmtime::Result<Result<R, String>> {
-    let _turn = AT_ONCE.acquire().await?;
-    let computed = tokio::task::spawn_blocking(compute).await?;
-    Ok(computed.map_err(|error| error.to_string()))
+impl State {
+    /// The result of something slow, in its tenant's turn and then in everybody's.
+    async fn computed<R: Send + 'static>(
+        &mut self,
+        compute: impl FnOnce() -> Result<R, HashError> + Send + 'static,
+    ) -> wasmtime::Result<Result<R, String>> {
+        let of_tenant = self.limits.slow_work().acquire_owned().await?;
+        let of_all = AT_ONCE.clone().acquire_owned().await?;
+        let computed = tokio::task::spawn_blocking(move || {
+            // Held until it is done, also when nobody waits for it any more: it
+            // takes processor and memory all the same.
+            let _turn = (of_tenant, of_all);
+            compute()
+        });
+        Ok(computed.await?.map_err(|error| error.to_string()))
+    }
 }

@@ -18,6 +18,10 @@ pub(super) struct PluginSelector {
 
 #[async_trait]
 impl Selector for PluginSelector {
+    fn name(&self) -> &str {
+        &self.plugin.name
+    }
+
     async fn select(
         &self,
         connection: &Arc<Connection>,

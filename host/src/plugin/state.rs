@@ -3,19 +3,21 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cap_std::fs::Dir;
 use restante_pop3::Decoy;
+use tokio::sync::Semaphore;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::grants::Granted;
+use super::grants::{Granted, Root};
 use super::http::Http;
 use super::output::Voice;
 use crate::metrics::InstanceEntry;
 
 /// Table elements that one instance may have in all.
 const TABLE_ELEMENTS: usize = 400_000;
+/// The bound that is not the instance's but its tenant's.
+pub(super) const SHARE_OF_MEMORY: &str = "guest-memory of the tenant reached";
 /// Core modules' instances within one component instance.
 const CORE_INSTANCES: usize = 64;
 
@@ -29,7 +31,7 @@ pub(crate) struct State {
     pub(super) settings: Arc<[(String, String)]>,
     /// The session's maildrop directory, where the plugin has that grant and
     /// the directory exists.
-    pub(super) maildrop: Option<Arc<Dir>>,
+    pub(super) maildrop: Option<Arc<Root>>,
     /// The plugin's other directories, under their paths in the guest.
     pub(super) directories: Arc<[Granted]>,
     pub(super) voice: Arc<Mutex<Voice>>,
@@ -107,6 +109,11 @@ impl Limits {
         self.entry.carried(octets);
     }
 
+    /// The tenant's places for work that is slow by design.
+    pub(super) fn slow_work(&self) -> Arc<Semaphore> {
+        self.entry.slow_work()
+    }
+
     /// The border between guest and host is crossed, one way or the other.
     pub(super) fn crossing(&mut self, into_guest: bool) {
         let now = Instant::now();
@@ -152,12 +159,17 @@ impl ResourceLimiter for Limits {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let fits = grow(&mut self.memory_used, self.memory, current, desired);
-        self.entry.holds(self.memory_used as u64);
-        if !fits {
+        let before = self.memory_used;
+        if !grow(&mut self.memory_used, self.memory, current, desired) {
             self.reached = Some("memory limit reached");
+            return Ok(false);
         }
-        Ok(fits)
+        if !self.entry.holds(self.memory_used as u64) {
+            self.memory_used = before;
+            self.reached = Some(SHARE_OF_MEMORY);
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn table_growing(
@@ -173,6 +185,17 @@ impl ResourceLimiter for Limits {
         Ok(fits)
     }
 
+    // The pool's own bounds, of one table and one memory, say no without asking.
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.reached.get_or_insert("table limit reached");
+        Ok(())
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.reached.get_or_insert("memory limit reached");
+        Ok(())
+    }
+
     fn instances(&self) -> usize {
         CORE_INSTANCES
     }
@@ -185,7 +208,7 @@ mod tests {
 
     #[test]
     fn only_the_guests_own_time_counts() {
-        let mut limits = Limits::new(0, Ledger::new("t").instance());
+        let mut limits = Limits::new(0, Ledger::new("t").instance(true));
         limits.begin_call(Duration::from_millis(20));
         limits.crossing(true);
         limits.crossing(false);
@@ -202,7 +225,7 @@ mod tests {
     #[test]
     fn memories_share_one_bound() {
         let ledger = Ledger::new("t");
-        let mut limits = Limits::new(100, ledger.instance());
+        let mut limits = Limits::new(100, ledger.instance(true));
         let mut grow = |from, to| limits.memory_growing(from, to, None).unwrap();
         assert!(grow(0, 60));
         assert!(grow(0, 40));
@@ -217,7 +240,7 @@ mod tests {
     #[test]
     fn time_of_a_call_that_was_given_up_is_booked_too() {
         let ledger = Ledger::new("t");
-        let mut limits = Limits::new(0, ledger.instance());
+        let mut limits = Limits::new(0, ledger.instance(true));
         limits.begin_call(Duration::from_secs(1));
         limits.crossing(true);
         std::thread::sleep(Duration::from_millis(20));

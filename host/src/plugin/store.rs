@@ -2,24 +2,31 @@
 //! maildrop and no other in its world.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use restante_pop3::Listing;
 use tokio::sync::MutexGuard;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use wasmtime::component::ResourceAny;
 
 use super::bindings::exports::restante::plugin::store as wit;
+use super::grants::{Named, Root};
 use super::instance::Instance;
-use super::listings::{Key, Listed, Names};
-use super::{Plugin, convert, grants};
+use super::listings::{Key, Listed, Names, Told};
+use super::{Plugin, changes, convert, grants};
 use crate::backend::{
-    Account, Connection, Content, ContentReader, Entries, Failure, FileRange, Maildrop, Store,
+    Account, Connection, Content, ContentReader, Entries, Failure, FileRange, FoundMaildrop,
+    Maildrop, Store,
 };
-use crate::cached;
 use crate::metrics::Ledger;
+
+/// Octets of a stamp: it is remembered with the listing.
+const STAMP: usize = 4096;
+/// Octets of a memo, likewise.
+const MEMO: usize = 64 << 10;
 
 pub(super) struct PluginStore {
     pub(super) plugin: Arc<Plugin>,
@@ -44,48 +51,66 @@ impl PluginStore {
 
 #[async_trait]
 impl Store for PluginStore {
-    async fn lock_key(
-        &self,
-        connection: &Connection,
-        account: &Account,
-    ) -> Result<String, Failure> {
-        let Some(path) = self.maildrop_path(connection, account)? else {
-            return Ok(format!(
-                "{}\n{}\n{}",
-                connection.tenant, self.plugin.name, account.maildrop
-            ));
-        };
-        let canonical = if cached::knows(&path) {
-            grants::canonical(&path)
-        } else {
-            tokio::task::spawn_blocking(move || grants::canonical(&path))
-                .await
-                .map_err(|_| Failure::internal())?
-        };
-        Ok(canonical.to_string_lossy().into_owned())
-    }
-
-    async fn open(
+    async fn find(
         &self,
         connection: &Arc<Connection>,
         account: &Account,
-    ) -> Result<Box<dyn Maildrop>, Failure> {
+    ) -> Result<Box<dyn FoundMaildrop>, Failure> {
+        let path = self.maildrop_path(connection, account)?;
+        let (root, lock_key) = match &path {
+            None => {
+                let parts = [&connection.tenant, &*self.plugin.name, &account.maildrop];
+                (None, parts.join("\n"))
+            }
+            Some(path) => match grants::find_maildrop(path).await {
+                Ok((root, place)) => (root, place.to_string_lossy().into_owned()),
+                Err(error) => return Err(self.plugin.unopened(&connection.tenant, path, &error)),
+            },
+        };
         let key = Key {
             identity: self.plugin.identity.clone(),
             tenant: connection.tenant.clone(),
-            path: self.maildrop_path(connection, account)?,
+            path,
             account: account.clone(),
+        };
+        let shared = Shared {
+            root: Mutex::new(root),
+            ..Shared::default()
         };
         let maildrop = PluginMaildrop {
             plugin: self.plugin.clone(),
             functions: self.functions.clone(),
-            shared: Arc::default(),
+            shared: Arc::new(shared),
             key,
             ledger: connection.ledger.clone(),
             listed: None,
         };
-        drop(maildrop.awake().await?);
-        Ok(Box::new(maildrop))
+        Ok(Box::new(PluginFound { maildrop, lock_key }))
+    }
+}
+
+struct PluginFound {
+    maildrop: PluginMaildrop,
+    lock_key: String,
+}
+
+#[async_trait]
+impl FoundMaildrop for PluginFound {
+    fn lock_key(&self) -> &str {
+        &self.lock_key
+    }
+
+    async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure> {
+        drop(self.maildrop.awake().await?);
+        Ok(Box::new(self.maildrop))
+    }
+}
+
+impl Plugin {
+    /// A maildrop's directory cannot be opened: the operator is told why.
+    fn unopened(&self, tenant: &str, path: &Path, error: &io::Error) -> Failure {
+        error!(plugin = %self.name, tenant, ?path, %error, "a maildrop cannot be opened");
+        Failure::internal()
     }
 }
 
@@ -107,6 +132,9 @@ struct Shared {
     /// number of their instance.
     done: Mutex<Vec<(u64, ResourceAny)>>,
     instances: AtomicU64,
+    /// The maildrop's directory, for as long as an instance lives. None: it is not
+    /// open, or there is none.
+    root: Mutex<Option<Arc<Root>>>,
 }
 
 type AwakeGuard<'a> = tokio::sync::MappedMutexGuard<'a, Awake>;
@@ -139,8 +167,8 @@ impl PluginMaildrop {
     }
 
     async fn wake(&self) -> Result<Awake, Failure> {
-        let path = self.key.path.clone();
-        let mut instance = Instance::new(&self.plugin, &self.ledger, path).await?;
+        let root = self.root().await?;
+        let mut instance = Instance::new(&self.plugin, &self.ledger, root).await?;
         let functions = self.functions.clone();
         let account = convert::account(&self.key.account);
         let (functions, opened) = instance
@@ -158,6 +186,23 @@ impl PluginMaildrop {
             maildrop: opened?,
             number: self.shared.instances.fetch_add(1, Ordering::Relaxed),
         })
+    }
+
+    /// The maildrop's directory: opened for the session, and again after a rest.
+    async fn root(&self) -> Result<Option<Arc<Root>>, Failure> {
+        let Some(path) = &self.key.path else {
+            return Ok(None);
+        };
+        let opened = self.shared.root().clone();
+        if opened.is_some() {
+            return Ok(opened);
+        }
+        let create = self.plugin.grants.create_maildrop;
+        let opened = grants::open_maildrop(path, create).await;
+        let opened =
+            opened.map_err(|error| self.plugin.unopened(&self.key.tenant, path, &error))?;
+        self.shared.root().clone_from(&opened);
+        Ok(opened)
     }
 
     /// Hands finished readers back to the guest, whose destructor may run.
@@ -179,17 +224,24 @@ impl PluginMaildrop {
     async fn stamp(&mut self) -> Result<Option<String>, Failure> {
         let mut awake = self.awake().await?;
         let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
-        awake
+        let stamp = awake
             .instance
             .call("store.stamp", |store, _| {
                 Box::pin(async move { functions.maildrop().call_stamp(store, maildrop).await })
             })
             .await?
-            .map_err(Failure::from)
+            .map_err(Failure::from)?;
+        match stamp.as_ref().map_or(0, String::len) {
+            octets if octets > STAMP => {
+                let what = format!("a stamp of {octets} octets, more than {STAMP}");
+                Err(awake.instance.lie("store.stamp", what))
+            }
+            _ => Ok(stamp),
+        }
     }
 
-    /// The listing as the guest tells it, checked.
-    async fn ask(&mut self) -> Result<Listed, Failure> {
+    /// The listing as the guest tells it, checked, and the memo with it.
+    async fn ask(&mut self) -> Result<(Listed, Option<Arc<str>>), Failure> {
         let mut awake = self.awake().await?;
         let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
         let told = awake
@@ -199,7 +251,64 @@ impl PluginMaildrop {
             })
             .await?
             .map_err(Failure::from)?;
+        awake.instance.carried(weight(&told));
         checked(told).map_err(|lie| awake.instance.lie("store.listing", lie))
+    }
+
+    /// The listing that is remembered, brought up to date. None: the guest cannot
+    /// tell the changes.
+    async fn ask_changes(&mut self, told: &Told) -> Result<Option<Told>, Failure> {
+        let Some(memo) = told.memo.clone() else {
+            return Ok(None);
+        };
+        let mut awake = self.awake().await?;
+        let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
+        let changes = awake
+            .instance
+            .call("store.changes", |store, _| {
+                Box::pin(async move {
+                    functions
+                        .maildrop()
+                        .call_changes(store, maildrop, &memo)
+                        .await
+                })
+            })
+            .await?
+            .map_err(Failure::from)?;
+        let Some(wit::Changes { gone, came }) = changes else {
+            return Ok(None);
+        };
+        awake.instance.carried(gone.len() + weight(&came));
+        let (came, memo) = checked(came).map_err(|lie| awake.instance.lie("store.changes", lie))?;
+        let listed = if gone.is_empty() && came.entries.listing.is_empty() {
+            Some(told.listed.clone())
+        } else {
+            changes::apply(&told.listed, &gone, &came).map(Arc::new)
+        };
+        Ok(listed.map(|listed| Told {
+            stamp: None,
+            memo,
+            listed,
+        }))
+    }
+
+    /// The listing as it is now, as cheaply as the guest can have it told.
+    async fn told(&mut self, stamp: Option<String>) -> Result<Told, Failure> {
+        let remembered = self.plugin.runtime.listings.recall(&self.key);
+        if let Some(told) = remembered {
+            if stamp.is_some() && told.stamp == stamp {
+                return Ok(told);
+            }
+            if let Some(told) = self.ask_changes(&told).await? {
+                return Ok(Told { stamp, ..told });
+            }
+        }
+        let (listed, memo) = self.ask().await?;
+        Ok(Told {
+            stamp,
+            memo,
+            listed: Arc::new(listed),
+        })
     }
 
     fn names(&self, positions: &[usize]) -> Result<Vec<String>, Failure> {
@@ -236,7 +345,7 @@ impl PluginMaildrop {
 
     /// Opens the file that the guest has named: at once if its path is cached,
     /// else where waiting does no harm.
-    async fn open_file(&self, named: &wit::FileRange) -> Result<io::Result<FileRange>, Failure> {
+    async fn open_file(&self, named: Named) -> Result<io::Result<FileRange>, Failure> {
         let maildrop = {
             let mut awake = self.awake().await?;
             let state = awake.instance.state();
@@ -248,16 +357,12 @@ impl PluginMaildrop {
                 }
             }
         };
-        let opened = match grants::open_cached_below(&maildrop, &named.path) {
-            Some(opened) => opened,
-            None => {
-                let path = named.path.clone();
-                tokio::task::spawn_blocking(move || grants::open_below(&maildrop, &path))
-                    .await
-                    .map_err(|_| Failure::internal())?
-            }
-        };
-        Ok(opened.and_then(|file| grants::range(file, &named.path, named.offset, named.length)))
+        match grants::range_at_once(&maildrop, &named) {
+            Some(range) => Ok(range),
+            None => tokio::task::spawn_blocking(move || grants::range(maildrop.dir(), &named))
+                .await
+                .map_err(|_| Failure::internal()),
+        }
     }
 }
 
@@ -265,23 +370,14 @@ impl PluginMaildrop {
 impl Maildrop for PluginMaildrop {
     async fn listing(&mut self) -> Result<Arc<Entries>, Failure> {
         let stamp = self.stamp().await?;
-        let listings = &self.plugin.runtime.listings;
-        let remembered = stamp
-            .as_ref()
-            .and_then(|stamp| listings.recall(&self.key, stamp));
-        let listed = match remembered {
-            Some(listed) => listed,
-            None => {
-                let listed = Arc::new(self.ask().await?);
-                if let Some(stamp) = stamp {
-                    let listings = &self.plugin.runtime.listings;
-                    listings.remember(self.key.clone(), stamp, listed.clone());
-                }
-                listed
-            }
-        };
-        self.listed = Some(listed.clone());
-        Ok(listed.entries.clone())
+        let told = self.told(stamp).await?;
+        self.listed = Some(told.listed.clone());
+        let entries = told.listed.entries.clone();
+        if told.stamp.is_some() || told.memo.is_some() {
+            let listings = &self.plugin.runtime.listings;
+            listings.remember(self.key.clone(), told);
+        }
+        Ok(entries)
     }
 
     async fn content(&mut self, position: usize) -> Result<Content, Failure> {
@@ -289,7 +385,12 @@ impl Maildrop for PluginMaildrop {
         // A store may name a file without looking at it. If it is not there (a
         // mail program has moved it), the store is asked once more.
         for last in [false, true] {
-            let (content, number) = self.ask_content(&name).await?;
+            let asked = self.ask_content(&name).await;
+            if asked.is_err() {
+                // Perhaps it was listed wrongly.
+                self.plugin.runtime.listings.forget(&self.key);
+            }
+            let (content, number) = asked?;
             let named = match content {
                 wit::Content::Inline(octets) => return Ok(Content::Inline(octets)),
                 wit::Content::Reader(reader) => {
@@ -301,10 +402,16 @@ impl Maildrop for PluginMaildrop {
                 }
                 wit::Content::File(named) => named,
             };
-            match self.open_file(&named).await? {
+            let path = named.path.clone();
+            let named = Named {
+                path: named.path,
+                offset: named.offset,
+                length: named.length,
+            };
+            match self.open_file(named).await? {
                 Ok(range) => return Ok(Content::File(range)),
                 Err(error) if last => info!(
-                    plugin = %self.plugin.name, tenant = self.key.tenant, path = ?named.path, %error,
+                    plugin = %self.plugin.name, tenant = self.key.tenant, ?path, %error,
                     "a message's file cannot be opened"
                 ),
                 Err(_) => {}
@@ -331,13 +438,30 @@ impl Maildrop for PluginMaildrop {
             .map_err(Failure::from)
     }
 
+    async fn doubt(&mut self, position: usize) {
+        self.plugin.runtime.listings.forget(&self.key);
+        let Ok(name) = self.names(&[position]).map(|mut names| names.remove(0)) else {
+            return;
+        };
+        // A store that is asked twice looks.
+        for _ in 0..2 {
+            let _ = self.ask_content(&name).await;
+        }
+    }
+
     async fn rest(&mut self) {
         *self.shared.awake.lock().await = None;
+        *self.shared.root() = None;
         self.shared.take_done();
     }
 }
 
 impl Shared {
+    fn root(&self) -> std::sync::MutexGuard<'_, Option<Arc<Root>>> {
+        // It is replaced whole.
+        self.root.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take_done(&self) -> Vec<(u64, ResourceAny)> {
         // Nothing in the list can be half done.
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
@@ -389,30 +513,51 @@ impl Drop for PluginReader {
     }
 }
 
-/// Columns of one length, unique-ids that are some.
-fn checked(told: wit::Listing) -> Result<Listed, String> {
-    let count = told.unique_ids.len();
-    let names = told.names.len();
-    if told.octets.len() != count || told.received.len() != count || (names != count && names != 0)
+/// Octets of a listing as it crossed the border.
+fn weight(told: &wit::Listing) -> usize {
+    let memo = told.memo.as_ref().map_or(0, String::len);
+    let numbers = told.octets.len() + told.received.len() + 2 * told.surrogates.len();
+    told.unique_ids.len() + told.names.len() + memo + 8 * numbers
+}
+
+/// Columns of one length, unique-ids that are some; and the memo, if there is one
+/// and it is short enough.
+fn checked(told: wit::Listing) -> Result<(Listed, Option<Arc<str>>), String> {
+    let ids = told.unique_ids.split_terminator('\0');
+    let count = memchr::memchr_iter(0, told.unique_ids.as_bytes()).count();
+    if [&told.unique_ids, &told.names]
+        .into_iter()
+        .any(|packed| !packed.is_empty() && !packed.ends_with('\0'))
+    {
+        return Err("a text without a NUL behind it".into());
+    }
+    let has_names = count == 0 || !told.names.is_empty();
+    let names = Names::packed(told.names);
+    if told.octets.len() != count
+        || told.received.len() != count
+        || (has_names && names.len() != count)
     {
         return Err(format!(
-            "columns of different length: {count} unique-ids, {} octets, {} received, {names} names",
+            "columns of different length: {count} unique-ids, {} octets, {} received, {} names",
             told.octets.len(),
-            told.received.len()
+            told.received.len(),
+            names.len()
         ));
     }
-    let listing =
-        Listing::new(told.unique_ids.iter().zip(told.octets)).map_err(|error| error.to_string())?;
-    let listing = Arc::new(listing);
+    let octets = told.octets.iter().copied();
+    let listing = Listing::new(octets.zip(ids).map(|(octets, id)| (id, octets)));
+    let listing = Arc::new(listing.map_err(|error| error.to_string())?);
     let surrogates = with_surrogates(&listing, &told.surrogates)?;
-    Ok(Listed {
+    let listed = Listed {
         entries: Arc::new(Entries {
             listing,
             surrogates,
             received: told.received,
         }),
-        names: (names > 0).then(|| Names::pack(&told.names)),
-    })
+        names: has_names.then_some(names),
+    };
+    let memo = told.memo.filter(|memo| memo.len() <= MEMO).map(Arc::from);
+    Ok((listed, memo))
 }
 
 fn with_surrogates(
@@ -446,10 +591,11 @@ mod tests {
     fn told(surrogates: &[(u32, u64)]) -> wit::Listing {
         let surrogates = surrogates.iter();
         wit::Listing {
-            unique_ids: vec!["a".into(), "b".into(), "c".into()],
+            unique_ids: "a\0b\0c\0".into(),
             octets: vec![1, 2, 3],
             received: vec![0; 3],
-            names: Vec::new(),
+            names: String::new(),
+            memo: None,
             surrogates: surrogates
                 .map(|&(position, octets)| wit::Surrogate { position, octets })
                 .collect(),
@@ -460,13 +606,43 @@ mod tests {
     fn surrogates_have_octets_of_their_own() {
         let entries = checked(told(&[(0, 9), (2, 8)]))
             .ok()
-            .map(|told| told.entries);
+            .map(|(told, _)| told.entries);
         let entries = entries.expect("nothing is wrong with it");
         assert_eq!([0, 1, 2].map(|at| entries.listing.octets(at)), [1, 2, 3]);
         assert_eq!([0, 1, 2].map(|at| entries.surrogates.octets(at)), [9, 2, 8]);
-        let entries = checked(told(&[])).ok().map(|told| told.entries);
+        let entries = checked(told(&[])).ok().map(|(told, _)| told.entries);
         let entries = entries.expect("nothing is wrong with it");
         assert!(Arc::ptr_eq(&entries.listing, &entries.surrogates));
+    }
+
+    #[test]
+    fn columns_are_of_one_length_and_their_texts_whole() {
+        let honest = || told(&[]);
+        assert!(checked(honest()).is_ok());
+        for (ids, names) in [
+            ("a\0b\0", ""),
+            ("a\0b\0c\0d\0", ""),
+            ("a\0b\0c", ""),
+            ("a\0b\0c\0x", ""),
+            ("a\0b\0c\0", "x\0"),
+            ("a\0b\0c\0", "x\0y\0z"),
+            ("a\0b\0c\0", "x"),
+            ("", ""),
+        ] {
+            let lie = wit::Listing {
+                unique_ids: ids.into(),
+                names: names.into(),
+                ..honest()
+            };
+            assert!(checked(lie).is_err(), "{ids:?} {names:?}");
+        }
+        let with_memo = |octets| wit::Listing {
+            memo: Some("x".repeat(octets)),
+            ..honest()
+        };
+        let memo = |octets| checked(with_memo(octets)).ok().and_then(|(_, memo)| memo);
+        assert_eq!(memo(MEMO).map(|memo| memo.len()), Some(MEMO));
+        assert_eq!(memo(MEMO + 1), None);
     }
 
     #[test]

@@ -33,6 +33,10 @@ struct Spans(Vec<Span>);
 
 #[async_trait]
 impl Selector for Spans {
+    fn name(&self) -> &str {
+        "spans"
+    }
+
     async fn select(
         &self,
         _connection: &Arc<Connection>,
@@ -54,6 +58,10 @@ struct Verdicter {
 
 #[async_trait]
 impl Filter for Verdicter {
+    fn name(&self) -> &str {
+        "verdicter"
+    }
+
     fn identity(&self) -> &str {
         self.identity
     }
@@ -110,7 +118,7 @@ fn annotate(fields: &[&str]) -> Result<Verdict, Failure> {
 struct World {
     memory: Arc<Memory>,
     tenant: Tenant,
-    verdicts: Verdicts,
+    verdicts: Arc<Verdicts>,
 }
 
 impl World {
@@ -125,7 +133,7 @@ impl World {
         World {
             memory,
             tenant,
-            verdicts: Verdicts::default(),
+            verdicts: Arc::new(Verdicts::default()),
         }
     }
 
@@ -147,7 +155,12 @@ impl World {
             maildrop: MAILDROP.into(),
             attributes: Vec::new(),
         };
-        let maildrop = self.memory.open(&connection, &account).await?;
+        let maildrop = self
+            .memory
+            .find(&connection, &account)
+            .await?
+            .open()
+            .await?;
         let maildrop = Arc::new(Mutex::new(maildrop));
         View::new(
             &self.tenant,
@@ -344,6 +357,10 @@ struct Reads {
 
 #[async_trait]
 impl Filter for Reads {
+    fn name(&self) -> &str {
+        "reads"
+    }
+
     fn identity(&self) -> &str {
         "reads"
     }
@@ -464,7 +481,8 @@ async fn a_large_message_is_read_in_windows() {
         maildrop: "large".into(),
         attributes: Vec::new(),
     };
-    let mut maildrop = world.memory.open(&connection, &account).await.unwrap();
+    let found = world.memory.find(&connection, &account).await.unwrap();
+    let mut maildrop = found.open().await.unwrap();
     let entries = maildrop.listing().await.unwrap();
     let maildrop: OpenMaildrop = Arc::new(Mutex::new(maildrop));
     let message = StoredMessage::new(&maildrop, &entries, 0);

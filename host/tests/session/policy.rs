@@ -13,6 +13,10 @@ struct Marker;
 
 #[async_trait]
 impl Filter for Marker {
+    fn name(&self) -> &str {
+        "marker"
+    }
+
     fn identity(&self) -> &str {
         "marker"
     }

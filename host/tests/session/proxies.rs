@@ -47,6 +47,10 @@ struct Seen(Arc<Mutex<Vec<SocketAddr>>>);
 
 #[async_trait]
 impl Selector for Seen {
+    fn name(&self) -> &str {
+        "seen"
+    }
+
     async fn select(
         &self,
         connection: &Arc<Connection>,

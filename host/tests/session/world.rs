@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use restante::backend::{
-    Account, Authenticator, Connection, Content, Entries, Failure, Filter, Maildrop, Selector,
-    Store,
+    Account, Authenticator, Connection, Content, Entries, Failure, Filter, FoundMaildrop, Maildrop,
+    Selector, Store,
 };
 use restante::config::{Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits, Utf8};
 use restante::connection::{End, Peer, Shared, serve};
@@ -323,22 +323,33 @@ impl Doctored {
 
 #[async_trait]
 impl Store for Doctored {
-    async fn lock_key(
-        &self,
-        connection: &Connection,
-        account: &Account,
-    ) -> Result<String, Failure> {
-        self.memory.lock_key(connection, account).await
-    }
-
-    async fn open(
+    async fn find(
         &self,
         connection: &Arc<Connection>,
         account: &Account,
-    ) -> Result<Box<dyn Maildrop>, Failure> {
-        Ok(Box::new(DoctoredMaildrop {
+    ) -> Result<Box<dyn FoundMaildrop>, Failure> {
+        Ok(Box::new(DoctoredFound {
             store: self.clone(),
-            inner: self.memory.open(connection, account).await?,
+            inner: self.memory.find(connection, account).await?,
+        }))
+    }
+}
+
+struct DoctoredFound {
+    store: Doctored,
+    inner: Box<dyn FoundMaildrop>,
+}
+
+#[async_trait]
+impl FoundMaildrop for DoctoredFound {
+    fn lock_key(&self) -> &str {
+        self.inner.lock_key()
+    }
+
+    async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure> {
+        Ok(Box::new(DoctoredMaildrop {
+            store: self.store,
+            inner: self.inner.open().await?,
         }))
     }
 }

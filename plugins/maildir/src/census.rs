@@ -1,15 +1,17 @@
 //! One look at the whole maildrop: which files there are, and whether the
 //! directories stood still meanwhile.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use restante_guest::files::{Entry, Weight};
+use restante_guest::files::{Names, Weight};
 use restante_guest::{files, log};
 
+use crate::index::{Index, Record};
 use crate::name;
 
-/// Times that a census is taken again because the maildrop changed under it.
+/// Times that a look is taken again because the maildrop changed under it.
 const RETRIES: u32 = 2;
 /// A directory that changed within this time can change again and keep its
 /// modification time.
@@ -17,10 +19,36 @@ const RACY: Duration = Duration::from_secs(2);
 /// `new` before `cur`: a message that moves meanwhile is seen twice, not never.
 const DIRECTORIES: [&str; 2] = ["new", "cur"];
 
+/// A directory with messages in it, by its place in [`DIRECTORIES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u8);
+
+impl Place {
+    pub(crate) const ALL: [Place; 2] = [Place(0), Place(1)];
+
+    /// As an index has it.
+    pub(crate) fn from_octet(octet: u8) -> Option<Place> {
+        Place::ALL.get(usize::from(octet)).copied()
+    }
+
+    pub(crate) fn octet(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) fn directory(self) -> &'static str {
+        DIRECTORIES[self.at()]
+    }
+
+    /// Where in arrays by place it is found.
+    pub(crate) fn at(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// What the host does natively; the tests put other files before it.
 pub(crate) trait Files {
-    fn scan(&self, directory: &str) -> Result<Vec<Entry>, String>;
-    fn measure(&self, path: &str) -> Result<Weight, String>;
+    fn scan(&self, directory: &str) -> Result<Names, String>;
+    fn measure(&self, path: &str) -> Result<Option<Weight>, String>;
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -30,172 +58,275 @@ pub(crate) trait Files {
 pub(crate) struct Granted;
 
 impl Files for Granted {
-    fn scan(&self, directory: &str) -> Result<Vec<Entry>, String> {
+    fn scan(&self, directory: &str) -> Result<Names, String> {
         files::scan(directory)
     }
 
-    fn measure(&self, path: &str) -> Result<Weight, String> {
+    fn measure(&self, path: &str) -> Result<Option<Weight>, String> {
         files::measure(path)
     }
 }
 
 /// A message's file.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) unique_id: String,
-    /// Below the granted directory.
-    pub(crate) path: String,
-    pub(crate) size: u64,
-    /// Nanoseconds since the Unix epoch.
-    pub(crate) modified: u64,
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) unique_id: Cow<'a, str>,
+    pub(crate) place: Place,
+    pub(crate) name: &'a str,
+    pub(crate) identity: u64,
+    /// What is remembered of the unique-id.
+    pub(crate) record: Option<Record>,
+    /// Whether that was of this very file, which needs no look then.
+    pub(crate) is_known: bool,
 }
 
-impl Found {
-    fn new(directory: &str, entry: Entry) -> Found {
+impl<'a> Found<'a> {
+    pub(crate) fn new(place: Place, name: &'a str, identity: u64) -> Found<'a> {
         Found {
-            unique_id: name::unique_id(&entry.name),
-            path: [directory, "/", &entry.name].concat(),
-            size: entry.size,
-            modified: entry.modified,
+            unique_id: name::unique_id(name),
+            place,
+            name,
+            identity,
+            record: None,
+            is_known: false,
         }
     }
 
-    /// The file's own name.
-    pub(crate) fn name(&self) -> &str {
-        self.path.split_once('/').map_or("", |(_, name)| name)
+    /// Below the granted directory.
+    pub(crate) fn path(&self) -> String {
+        [self.place.directory(), "/", self.name].concat()
     }
 
     /// Seconds since the Unix epoch, microseconds.
     pub(crate) fn delivered(&self) -> (u64, u64) {
-        let modified = self.modified / 1000;
-        name::delivered(self.name()).unwrap_or((modified / 1_000_000, modified % 1_000_000))
+        name::delivered(self.name).unwrap_or_else(|| {
+            let modified = self.record.map_or(0, |record| record.modified) / 1000;
+            (modified / 1_000_000, modified % 1_000_000)
+        })
+    }
+
+    /// By unique-id; of one unique-id those in `cur` first.
+    pub(crate) fn order(&self, other: &Found<'_>) -> std::cmp::Ordering {
+        self.unique_id
+            .cmp(&other.unique_id)
+            .then_with(|| other.place.cmp(&self.place))
+            .then_with(|| self.name.cmp(other.name))
     }
 }
 
-/// All messages' files, by unique-id; of one unique-id those in `cur` first.
-pub(crate) struct Census {
-    pub(crate) found: Vec<Found>,
+/// What there is in the directories.
+pub(crate) struct Look {
     /// Of the directories, from before they were looked at.
     pub(crate) stamp: Stamp,
+    /// None: not scanned, since it is as it was.
+    pub(crate) names: [Option<Names>; 2],
 }
 
-impl Census {
-    /// Looks at both directories, again if they changed meanwhile.
-    pub(crate) fn take(root: &Path, files: &impl Files) -> Result<Census, String> {
+impl Look {
+    /// Looks at both directories, again if they changed meanwhile. Those that
+    /// still have the times `known` are not gone through.
+    pub(crate) fn take(
+        root: &Path,
+        files: &impl Files,
+        known: &[Option<Times>; 2],
+    ) -> Result<Look, String> {
         let mut retries = RETRIES;
         loop {
             let stamp = Stamp::of(root, SystemTime::now())?;
-            let found = DIRECTORIES
-                .iter()
-                .zip(&stamp.times)
-                .filter(|(_, times)| times.is_some())
-                .try_fold(Vec::new(), |mut found, (directory, _)| {
-                    let entries = files.scan(directory)?;
-                    found.extend(
-                        entries
-                            .into_iter()
-                            .map(|entry| Found::new(directory, entry)),
-                    );
-                    Ok(found)
-                });
+            let names = scan(files, &stamp, known);
             let stood_still = Stamp::of(root, SystemTime::now())?.is_same(&stamp);
-            match found {
-                Ok(mut found) if stood_still || retries == 0 => {
-                    // "cur/" sorts before "new/".
-                    found.sort_unstable_by(|a, b| {
-                        (&a.unique_id, &a.path).cmp(&(&b.unique_id, &b.path))
-                    });
-                    return Ok(Census { found, stamp });
-                }
+            match names {
+                Ok(names) if stood_still || retries == 0 => return Ok(Look { stamp, names }),
                 Err(problem) if stood_still || retries == 0 => return Err(problem),
                 _ => retries -= 1,
             }
         }
     }
 
-    /// The files of one message.
-    pub(crate) fn files_of(&self, unique_id: &str, size: u64) -> impl Iterator<Item = &Found> {
-        let start = self
-            .found
-            .partition_point(|found| found.unique_id.as_str() < unique_id);
-        self.found[start..]
-            .iter()
-            .take_while(move |found| found.unique_id == unique_id)
-            .filter(move |found| found.size == size)
+    /// All messages' files, with what an index knows of them.
+    pub(crate) fn files<'a>(&'a self, index: &'a Index) -> Vec<Found<'a>> {
+        let scanned = self.names.iter().flatten();
+        let scanned: usize = scanned.map(|names| names.identities.len()).sum();
+        let mut found = Vec::with_capacity(scanned);
+        for (place, names) in Place::ALL.into_iter().zip(&self.names) {
+            let names = names.iter().flat_map(Names::iter);
+            found.extend(names.map(|(name, identity)| Found::new(place, name, identity)));
+        }
+        found.sort_by(Found::order);
+        recall(&mut found, index);
+        if self.names.iter().all(Option::is_some) {
+            return found;
+        }
+        let is_trusted = |place: Place| self.names[place.at()].is_none();
+        let trusted = index.entries().filter(|entry| is_trusted(entry.place));
+        let mut all: Vec<Found<'a>> = Vec::with_capacity(index.len() + scanned);
+        all.extend(trusted.map(|entry| Found {
+            unique_id: Cow::Borrowed(entry.unique_id),
+            place: entry.place,
+            name: entry.name,
+            identity: entry.record.identity,
+            record: Some(entry.record),
+            is_known: true,
+        }));
+        if !found.is_empty() {
+            // Two runs, each in order, which the sort finds out.
+            all.append(&mut found);
+            all.sort_by(Found::order);
+        }
+        all
+    }
+}
+
+fn scan(
+    files: &impl Files,
+    stamp: &Stamp,
+    known: &[Option<Times>; 2],
+) -> Result<[Option<Names>; 2], String> {
+    let mut names = [None, None];
+    for place in Place::ALL {
+        let times = stamp.times[place.at()];
+        if known[place.at()] == Some(times) {
+            continue;
+        }
+        names[place.at()] = Some(match times {
+            Times::ABSENT => Names {
+                names: String::new(),
+                identities: Vec::new(),
+            },
+            _ => files.scan(place.directory())?,
+        });
+    }
+    Ok(names)
+}
+
+/// Both go by unique-id: side by side.
+fn recall(found: &mut [Found<'_>], index: &Index) {
+    let mut entries = index.entries().peekable();
+    for found in found {
+        while entries
+            .next_if(|entry| entry.unique_id < &*found.unique_id)
+            .is_some()
+        {}
+        let Some(entry) = entries.peek() else {
+            return;
+        };
+        if entry.unique_id == found.unique_id {
+            found.record = Some(entry.record);
+            found.is_known = entry.place == found.place
+                && entry.name == found.name
+                && entry.record.identity == found.identity;
+        }
+    }
+}
+
+/// Where messages are, to find those again that were moved.
+pub(crate) struct Census {
+    /// Unique-id and path.
+    found: Vec<(String, String)>,
+    pub(crate) stamp: Stamp,
+}
+
+impl Census {
+    pub(crate) fn take(root: &Path, files: &impl Files) -> Result<Census, String> {
+        let look = Look::take(root, files, &[None; 2])?;
+        let nothing = Index::default();
+        let found = look.files(&nothing);
+        Ok(Census {
+            found: found
+                .into_iter()
+                .map(|found| {
+                    let path = found.path();
+                    (found.unique_id.into_owned(), path)
+                })
+                .collect(),
+            stamp: look.stamp,
+        })
     }
 
-    /// Takes out the second and further files of a message, and joins those of
-    /// one size to the first.
-    pub(crate) fn into_messages(self) -> Vec<Message> {
-        let mut messages: Vec<Message> = Vec::with_capacity(self.found.len());
-        let mut twice = 0;
-        for found in self.found {
-            match messages.last_mut() {
-                Some(message) if message.first.unique_id == found.unique_id => {
-                    twice += 1;
-                    if twice == 1 {
-                        log::warn!(
-                            "{:?} and {:?} are one message by their names: the first is listed",
-                            message.first.path,
-                            found.path
-                        );
-                    }
-                    if message.first.size == found.size {
-                        message.copies.push(found.path);
-                    }
-                }
-                _ => messages.push(Message {
-                    first: found,
-                    copies: Vec::new(),
-                    weight: Weight {
-                        octets: 0,
-                        surrogate: 0,
-                    },
-                }),
-            }
-        }
-        if twice > 1 {
-            log::warn!("{twice} files in all repeat a message of the same name");
-        }
-        messages
+    /// The paths of one message's files.
+    pub(crate) fn files_of(&self, unique_id: &str) -> impl Iterator<Item = &str> {
+        let start = self
+            .found
+            .partition_point(|(id, _)| id.as_str() < unique_id);
+        self.found[start..]
+            .iter()
+            .take_while(move |(id, _)| id == unique_id)
+            .map(|(_, path)| path.as_str())
     }
 }
 
 /// A message, and further files of it that a crash of some program left.
-pub(crate) struct Message {
-    pub(crate) first: Found,
-    pub(crate) copies: Vec<String>,
-    /// Once it is weighed.
-    pub(crate) weight: Weight,
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) first: Found<'a>,
+    pub(crate) copies: Vec<Found<'a>>,
 }
 
-/// When each of [`DIRECTORIES`] was changed and made; none: it does not exist.
+/// Joins the second and further files of a message to the first.
+pub(crate) fn messages(files: Vec<Found<'_>>) -> Vec<Message<'_>> {
+    let mut messages: Vec<Message<'_>> = Vec::with_capacity(files.len());
+    let mut twice = 0;
+    for found in files {
+        match messages.last_mut() {
+            Some(message) if message.first.unique_id == found.unique_id => {
+                twice += 1;
+                if twice == 1 {
+                    log::warn!(
+                        "{:?} and {:?} are one message by their names: the first is listed",
+                        message.first.path(),
+                        found.path()
+                    );
+                }
+                message.copies.push(found);
+            }
+            _ => messages.push(Message {
+                first: found,
+                copies: Vec::new(),
+            }),
+        }
+    }
+    if twice > 1 {
+        log::warn!("{twice} files in all repeat a message of the same name");
+    }
+    messages
+}
+
+/// When each of [`DIRECTORIES`] was changed and made.
 #[derive(Debug, Clone)]
 pub(crate) struct Stamp {
-    times: [Option<Times>; 2],
+    pub(crate) times: [Times; 2],
     /// When that was looked up.
     taken: SystemTime,
 }
 
+/// When a directory was changed, and which it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Times {
+pub(crate) struct Times {
     /// Nanoseconds since the Unix epoch.
-    modified: u64,
+    pub(crate) modified: u64,
     /// Tells a directory from one that took another's place: when it was made,
     /// or where that is not kept the file system's number for it.
-    made: u64,
+    pub(crate) made: u64,
+}
+
+impl Times {
+    /// It does not exist.
+    pub(crate) const ABSENT: Times = Times {
+        modified: 0,
+        made: 0,
+    };
 }
 
 impl Stamp {
     pub(crate) fn of(root: &Path, now: SystemTime) -> Result<Stamp, String> {
-        let mut times = [None; 2];
+        let mut times = [Times::ABSENT; 2];
         for (directory, times) in DIRECTORIES.iter().zip(&mut times) {
-            *times = files::stat(root.join(directory))
-                .map_err(|problem| format!("{directory}: {problem}"))?
-                .map(|status| Times {
-                    modified: status.modified,
-                    made: status.created.unwrap_or(status.identity),
-                });
+            let status = files::stat(root.join(directory))
+                .map_err(|problem| format!("{directory}: {problem}"))?;
+            *times = status.map_or(Times::ABSENT, |status| Times {
+                modified: status.modified,
+                made: status.created.unwrap_or(status.identity),
+            });
         }
         Ok(Stamp { times, taken: now })
     }
@@ -204,18 +335,30 @@ impl Stamp {
         self.times == other.times
     }
 
-    /// As text; none if a directory was so fresh that what was seen of it later
-    /// could have changed once more without a new time.
+    /// How long a directory had not been changed. None: the clock is behind.
+    pub(crate) fn at_rest(&self, place: Place) -> Option<Duration> {
+        let modified = self.times[place.at()].modified;
+        let changed = UNIX_EPOCH + Duration::from_nanos(modified);
+        self.taken.duration_since(changed).ok()
+    }
+
+    /// The times of each directory that is not so fresh that what was seen of it
+    /// later could have changed once more without a new time.
+    pub(crate) fn trusted_times(&self) -> [Option<Times>; 2] {
+        Place::ALL.map(|place| {
+            let rest = self.at_rest(place)?;
+            (rest > RACY).then_some(self.times[place.at()])
+        })
+    }
+
+    /// As text; none if a directory cannot be trusted.
     pub(crate) fn trusted(&self) -> Option<String> {
         let mut text = String::new();
-        for (directory, times) in DIRECTORIES.iter().zip(self.times) {
+        for (directory, times) in DIRECTORIES.iter().zip(self.trusted_times()) {
             text.push_str(directory);
-            if let Some(Times { modified, made }) = times {
-                let changed = UNIX_EPOCH + Duration::from_nanos(modified);
-                if self.taken.duration_since(changed).ok()? <= RACY {
-                    return None;
-                }
-                text.push_str(&format!("={modified},{made}"));
+            let times = times?;
+            if times != Times::ABSENT {
+                text.push_str(&format!("={},{}", times.modified, times.made));
             }
             text.push(';');
         }

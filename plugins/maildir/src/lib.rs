@@ -8,6 +8,11 @@
 //! - Octets are measured once for each file and remembered in an index file. Of
 //!   a large file they come from `,S=` and `,W=` in its name where those can be
 //!   true.
+//! - A directory whose modification time is the one in the index is not gone
+//!   through; of another one the names are, and only files that are new are
+//!   looked at. A file is taken to be written once: a change in its place is found
+//!   out when the message is asked for.
+//! - A host that remembers a listing is told what came and went.
 //! - Other programs may deliver, move and delete at any time. A message that is
 //!   not in its place is looked for under its unique-id before it is given up.
 //! - What a login and a RETR of an unchanged Maildir need is asked of the host
@@ -22,6 +27,7 @@
 mod census;
 mod index;
 mod maildir;
+mod memo;
 mod name;
 #[cfg(test)]
 mod tests;
@@ -57,6 +63,10 @@ impl Maildrop for Mail {
 
     fn listing(&mut self) -> Result<Listing, Failure> {
         self.0.listing()
+    }
+
+    fn changes(&mut self, memo: &str) -> Result<Option<Changes>, Failure> {
+        self.0.changes(memo)
     }
 
     fn content(&mut self, name: &str) -> Result<Content, Failure> {

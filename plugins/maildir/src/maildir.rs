@@ -12,15 +12,23 @@ use std::time::SystemTime;
 use restante_guest::files::Kind;
 use restante_guest::prelude::*;
 
-use crate::census::{Census, Files, Message, Stamp};
+use crate::census::{Census, Files, Found, Look, Message, Place, Stamp, messages};
+use crate::index::{self, Entry, Index};
+use crate::memo::{Known, Memo};
 use crate::name;
-use crate::weigh::{Scales, Weighed};
+use crate::weigh::{CHANGED_PART, Scales, Weighed};
 
 /// Between the paths of a name; no path has it.
 const AND: &str = "//";
 /// Times that the maildrop is gone over again because messages moved away
 /// while they were measured or removed.
 const RETRIES: u32 = 2;
+/// New files that are told as changes at most: more are listed with the help of
+/// the index.
+const CAME: usize = 64;
+/// Messages that may come one by one, beside one [`CHANGED_PART`] of the
+/// maildrop, before the index has to learn of them.
+const UNSAVED: usize = 16;
 
 /// A Maildir.
 pub(crate) struct Maildir<F> {
@@ -32,6 +40,8 @@ pub(crate) struct Maildir<F> {
     census: Option<Census>,
     /// The name of the message whose content was asked for last.
     asked: Option<String>,
+    /// The index was wrong, and has been told so.
+    has_doubted: bool,
 }
 
 /// A message's name, taken apart.
@@ -48,22 +58,14 @@ impl<'a> Name<'a> {
             .ok_or_else(|| Failure::permanent("there is no such message"))
     }
 
-    fn render(message: &Message) -> String {
-        let mut name = format!("{}/{}", message.first.size, message.first.path);
-        for copy in &message.copies {
-            name.push_str(AND);
-            name.push_str(copy);
-        }
-        name
-    }
-
     fn paths(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.paths.split(AND)
     }
 
     fn unique_id(&self) -> String {
         let first = self.paths().next().unwrap_or_default();
-        name::unique_id(first.split_once('/').map_or("", |(_, name)| name))
+        let name = first.split_once('/').map_or("", |(_, name)| name);
+        name::unique_id(name).into_owned()
     }
 }
 
@@ -75,6 +77,7 @@ impl<F: Files> Maildir<F> {
             listed: None,
             census: None,
             asked: None,
+            has_doubted: false,
         }
     }
 
@@ -106,16 +109,20 @@ impl<F: Files> Maildir<F> {
     }
 
     pub(crate) fn listing(&mut self) -> Result<Listing, Failure> {
-        let mut scales = Scales::new(&self.root, &self.files);
+        let index = Index::load(&self.root);
+        let mut scales = Scales::new(&self.root, &self.files, &index);
         let mut retries = RETRIES;
-        let (stamp, messages) = loop {
-            let census = Census::take(&self.root, &self.files).map_err(unreadable)?;
-            let stamp = census.stamp.clone();
-            let mut messages = census.into_messages();
-            match scales.weigh_all(&mut messages) {
+        loop {
+            let look = Look::take(&self.root, &self.files, index.times()).map_err(unreadable)?;
+            let mut messages = messages(look.files(&index));
+            let weighed = scales.weigh_all(&mut messages);
+            match weighed {
                 // Gone is deleted, or moved: then it has to be looked for.
-                Weighed::SomeGone if retries > 0 => retries -= 1,
-                Weighed::All | Weighed::SomeGone => break (stamp, messages),
+                Weighed::SomeGone if retries > 0 => {
+                    retries -= 1;
+                    continue;
+                }
+                Weighed::All | Weighed::SomeGone => {}
                 Weighed::OutOfTime => {
                     log::warn!("measuring the maildrop goes on at the next login");
                     return Err(Failure::temporary(
@@ -123,10 +130,60 @@ impl<F: Files> Maildir<F> {
                     ));
                 }
             }
+            let memo = Memo::of(&look, &messages);
+            let is_whole = weighed == Weighed::All && memo.is_some();
+            let is_known = is_whole && scales.is_all_known();
+            scales.close(&look, &messages, is_whole);
+            let mut listing = oldest_first(messages);
+            if let Some(memo) = memo.filter(|_| is_known) {
+                listing.set_memo(memo.render());
+            }
+            self.listed = Some(look.stamp);
+            return Ok(listing);
+        }
+    }
+
+    /// See [`Maildrop::changes`]. None also where a whole listing, with the index,
+    /// is the cheaper way or the surer one.
+    pub(crate) fn changes(&mut self, memo: &str) -> Result<Option<Changes>, Failure> {
+        let Some(mut memo) = Memo::parse(memo) else {
+            return Ok(None);
         };
-        scales.close(&messages);
-        self.listed = Some(stamp);
-        Ok(oldest_first(messages))
+        let now = Stamp::of(&self.root, SystemTime::now()).map_err(unreadable)?;
+        let can_tell = |place: Place| {
+            let at = place.at();
+            memo.names[at].is_some() || memo.times[at] == Some(now.times[at])
+        };
+        if !Place::ALL.into_iter().all(can_tell) {
+            return Ok(None);
+        }
+        let look = Look::take(&self.root, &self.files, &memo.times).map_err(unreadable)?;
+        let Some((gone, came)) = differences(&look, &mut memo) else {
+            return Ok(None);
+        };
+        let unsaved = memo.unsaved + came.len();
+        if came.len() > CAME || unsaved > UNSAVED + memo.messages / CHANGED_PART {
+            return Ok(None);
+        }
+        let mut messages = messages(came);
+        let mut scales = Scales::for_few(&self.root, &self.files);
+        if scales.weigh_all(&mut messages) != Weighed::All || !scales.is_all_known() {
+            return Ok(None);
+        }
+        memo.messages = (memo.messages + messages.len()).saturating_sub(gone.len());
+        memo.unsaved = unsaved;
+        memo.times = look.stamp.trusted_times();
+        let Some(memo) = memo.with(&messages) else {
+            return Ok(None);
+        };
+        let mut came = oldest_first(messages);
+        came.set_memo(memo.render());
+        let mut changes = Changes::new(came);
+        for unique_id in gone {
+            changes.push_gone(unique_id);
+        }
+        self.listed = Some(look.stamp);
+        Ok(Some(changes))
     }
 
     /// The path of a message's file, for the host to open.
@@ -153,21 +210,49 @@ impl<F: Files> Maildir<F> {
                 && about.kind == Kind::File
             {
                 if about.size == name.size {
+                    self.doubt(&name.unique_id(), Some(about.modified));
                     return Ok(path.to_owned());
                 }
                 changed = true;
             }
         }
         let unique_id = name.unique_id();
-        let census = self.census()?;
-        if let Some(found) = census.files_of(&unique_id, name.size).next() {
-            return Ok(found.path.clone());
+        let root = self.root.clone();
+        let is_it = |path: &str| {
+            let status = files::stat(root.join(path));
+            matches!(status, Ok(Some(status)) if status.size == name.size)
+        };
+        let found = self.census()?.files_of(&unique_id).find(|path| is_it(path));
+        if let Some(found) = found {
+            return Ok(found.to_owned());
         }
+        self.doubt(&unique_id, None);
         Err(Failure::temporary(if changed {
             "the message was changed by another program"
         } else {
             "the message is gone: another program has removed it"
         }))
+    }
+
+    /// A message is not as it was listed, or somebody thinks so. If the index says
+    /// otherwise it is wrong: the next listing is to look at every directory, and at
+    /// this message. `modified`: when its file was; none: it is not there.
+    fn doubt(&mut self, unique_id: &str, modified: Option<u64>) {
+        if std::mem::replace(&mut self.has_doubted, true) {
+            return;
+        }
+        let index = Index::load(&self.root);
+        let is_it = |entry: &Entry<'_>| entry.unique_id == unique_id;
+        let Some(entry) = index.entries().find(is_it) else {
+            return;
+        };
+        if modified == Some(entry.record.modified) {
+            return;
+        }
+        let rest = index.entries().filter(|entry| !is_it(entry));
+        if let Err(error) = index::write(&self.root, &[None; 2], rest) {
+            log::warn!("{} cannot be written: {error}", index::FILE);
+        }
     }
 
     /// The files as they are now; not looked for again while nothing changed.
@@ -209,8 +294,11 @@ impl<F: Files> Maildir<F> {
             };
             // What is not found any more was removed by somebody else.
             lost.retain(|(unique_id, size)| {
-                let files = census.files_of(unique_id, *size);
-                let paths: Vec<&str> = files.map(|found| found.path.as_str()).collect();
+                let is_it = |path: &&str| {
+                    let status = files::stat(self.root.join(path));
+                    !matches!(status, Ok(Some(status)) if status.size != *size)
+                };
+                let paths: Vec<&str> = census.files_of(unique_id).filter(is_it).collect();
                 !paths.is_empty() && !removal.unlink_all(&paths)
             });
         }
@@ -226,20 +314,66 @@ fn unreadable(problem: String) -> Failure {
     Failure::temporary("the maildrop cannot be read")
 }
 
+/// Which messages of the directories that were scanned are gone, by their
+/// unique-ids, and which files are new. Takes both out of the memo's names, whose
+/// place those that were found now take. None: the memo has no names there.
+fn differences<'a>(look: &'a Look, memo: &mut Memo) -> Option<(Vec<String>, Vec<Found<'a>>)> {
+    let (mut gone, mut came) = (Vec::new(), Vec::new());
+    for place in Place::ALL {
+        let Some(names) = &look.names[place.at()] else {
+            continue;
+        };
+        let mut left: Vec<Known> = Vec::new();
+        let mut known = memo.names[place.at()].take()?.into_iter().peekable();
+        for (name, identity) in names.iter() {
+            while let Some((missing, _)) = known.next_if(|(known, _)| known.as_str() < name) {
+                gone.push(name::unique_id(&missing).into_owned());
+            }
+            match known.next_if(|(known, _)| known == name) {
+                Some(same) if same.1 == identity => left.push(same),
+                other => {
+                    gone.extend(other.map(|(name, _)| name::unique_id(&name).into_owned()));
+                    came.push(Found::new(place, name, identity));
+                }
+            }
+        }
+        gone.extend(known.map(|(name, _)| name::unique_id(&name).into_owned()));
+        memo.names[place.at()] = Some(left);
+    }
+    came.sort_by(Found::order);
+    Some((gone, came))
+}
+
 /// Messages come by unique-id, so that messages of one instant keep an order.
-fn oldest_first(mut messages: Vec<Message>) -> Listing {
-    messages.sort_by_key(|message| message.first.delivered());
+fn oldest_first(messages: Vec<Message<'_>>) -> Listing {
+    let mut messages: Vec<((u64, u64), Message<'_>)> = messages
+        .into_iter()
+        .map(|message| (message.first.delivered(), message))
+        .collect();
+    messages.sort_by_key(|(delivered, _)| *delivered);
     let mut listing = Listing::with_capacity(messages.len());
-    for message in messages {
-        let (seconds, _) = message.first.delivered();
-        let name = Name::render(&message);
-        listing.push(
-            message.first.unique_id,
-            message.weight.octets,
-            seconds,
-            name,
-        );
-        listing.surrogate(message.weight.surrogate);
+    let octets = |text: fn(&Found<'_>) -> usize| -> usize {
+        messages
+            .iter()
+            .map(|(_, message)| text(&message.first))
+            .sum()
+    };
+    listing.reserve_text(
+        octets(|found| found.unique_id.len() + 1),
+        octets(|found| found.name.len() + "123456/cur/ ".len()),
+    );
+    for ((seconds, _), message) in &messages {
+        let first = &message.first;
+        let Some(record) = first.record else {
+            continue;
+        };
+        let size = record.size.to_string();
+        let copies = message.copies.iter();
+        let copies = copies.flat_map(|copy| [AND, copy.place.directory(), "/", copy.name]);
+        let path = [&*size, "/", first.place.directory(), "/", first.name];
+        let name = path.into_iter().chain(copies);
+        listing.push_parts(&first.unique_id, record.octets, *seconds, name);
+        listing.surrogate(record.surrogate);
     }
     listing
 }

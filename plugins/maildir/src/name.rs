@@ -10,6 +10,8 @@
 //! The *stem* is what stays for ever: flags change, and tools add the sizes
 //! later.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
 /// Octets of the longest unique-id (RFC 1939 section 7, UIDL).
@@ -41,6 +43,11 @@ impl Sizes {
         })
     }
 
+    /// The size of the file, as the name has it.
+    pub(crate) fn on_disk(self) -> u64 {
+        self.on_disk
+    }
+
     /// The message's octets, if the sizes agree with the file and with each
     /// other: a CR for each LF at most, and a line end at the end.
     pub(crate) fn octets(self, size: u64) -> Option<u64> {
@@ -68,7 +75,7 @@ pub(crate) fn delivered(name: &str) -> Option<(u64, u64)> {
 
 /// The message's unique-id: the stem, if it may be one and clients can make a
 /// file name of it; else a hash of the stem.
-pub(crate) fn unique_id(name: &str) -> String {
+pub(crate) fn unique_id(name: &str) -> Cow<'_, str> {
     let stem = stem(name);
     if is_unique_id(&stem) {
         return stem;
@@ -81,7 +88,7 @@ pub(crate) fn unique_id(name: &str) -> String {
             unique_id.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
         }
     }
-    unique_id
+    Cow::Owned(unique_id)
 }
 
 /// Changing this changes unique-ids: every client would fetch everything anew.
@@ -96,18 +103,21 @@ fn is_unique_id(stem: &str) -> bool {
 }
 
 /// The name without flags and sizes.
-fn stem(name: &str) -> String {
+fn stem(name: &str) -> Cow<'_, str> {
     let base = base(name);
-    let mut stem = String::with_capacity(base.len());
-    for (position, field) in base.split(',').enumerate() {
-        if position == 0 {
-            stem.push_str(field);
-        } else if !is_size(field) {
-            stem.push(',');
-            stem.push_str(field);
-        }
+    let Some((first, rest)) = base.split_once(',') else {
+        return Cow::Borrowed(base);
+    };
+    if rest.split(',').all(is_size) {
+        return Cow::Borrowed(first);
     }
-    stem
+    let mut stem = String::with_capacity(base.len());
+    stem.push_str(first);
+    for field in rest.split(',').filter(|field| !is_size(field)) {
+        stem.push(',');
+        stem.push_str(field);
+    }
+    Cow::Owned(stem)
 }
 
 /// The name without flags; ":1," is the draft of the same idea.
@@ -177,7 +187,7 @@ mod tests {
         ] {
             let id = unique_id(name);
             assert!(id.starts_with(HASHED) && id.len() == 47, "{name}: {id}");
-            assert!(seen.insert(id), "{name}");
+            assert!(seen.insert(id.into_owned()), "{name}");
         }
         assert_eq!(unique_id(&"a".repeat(70)), "a".repeat(70));
         // SHA-256 of the empty string, as FIPS 180 examples have it.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use restante_guest::files::{Entry, Weight};
+use restante_guest::files::{Names, Weight};
 use restante_guest::prelude::*;
 use restante_guest::testing;
 
@@ -20,6 +20,7 @@ type Act = Box<dyn FnMut(&str)>;
 /// The granted directory, with somebody else who acts when a file is measured.
 #[derive(Clone, Default)]
 struct Watched {
+    scanned: Rc<RefCell<Vec<String>>>,
     measured: Rc<Cell<usize>>,
     on_measure: Rc<RefCell<Option<Act>>>,
     /// How far its clock is ahead.
@@ -27,11 +28,12 @@ struct Watched {
 }
 
 impl Files for Watched {
-    fn scan(&self, directory: &str) -> Result<Vec<Entry>, String> {
+    fn scan(&self, directory: &str) -> Result<Names, String> {
+        self.scanned.borrow_mut().push(directory.to_owned());
         Granted.scan(directory)
     }
 
-    fn measure(&self, path: &str) -> Result<Weight, String> {
+    fn measure(&self, path: &str) -> Result<Option<Weight>, String> {
         self.measured.set(self.measured.get() + 1);
         if let Some(act) = self.on_measure.borrow_mut().as_mut() {
             act(path);
@@ -97,11 +99,21 @@ impl Mailbox {
         let listing = self.listing();
         listing
             .unique_ids()
-            .iter()
             .zip(listing.octets())
             .zip(listing.received())
-            .map(|((id, octets), received)| (id.clone(), *octets, *received))
+            .map(|((id, octets), received)| (id.to_owned(), *octets, *received))
             .collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        names(&self.listing())
+    }
+
+    /// The directories that a listing goes through.
+    fn scanned(&self) -> Vec<String> {
+        self.watched.scanned.take();
+        self.listing();
+        self.watched.scanned.take()
     }
 
     /// How many files a listing measures.
@@ -117,6 +129,10 @@ impl Mailbox {
             set_modified(&self.path().join(directory), seconds);
         }
     }
+}
+
+fn names(listing: &Listing) -> Vec<String> {
+    listing.names().map(str::to_owned).collect()
 }
 
 fn set_modified(path: &Path, seconds_ago: u64) {
@@ -232,7 +248,7 @@ fn a_message_that_needs_utf8_has_a_surrogate_and_keeps_it() {
         mail.watched.measured.set(0);
         let listing = mail.listing();
         assert_eq!(mail.watched.measured.get(), measured);
-        let surrogate = Granted.measure("cur/2.a.h").unwrap().surrogate;
+        let surrogate = Granted.measure("cur/2.a.h").unwrap().unwrap().surrogate;
         assert_eq!(listing.surrogates(), [(1, surrogate)]);
         assert!(surrogate > listing.octets()[1]);
     }
@@ -255,18 +271,261 @@ fn each_message_is_measured_once() {
 }
 
 #[test]
-fn a_foreign_change_is_measured_again() {
+fn a_file_in_the_place_of_another_is_measured_again() {
     let mail = Mailbox::maildir();
     mail.write("cur/1.a.h", "a\nb\n");
     mail.write("cur/2.a.h", "a\nb\n");
     mail.listing();
-    mail.write("cur/1.a.h", "a\nb\nc\n");
+    mail.write("tmp/1.a.h", "a\nb\nc\n");
+    mail.rename("tmp/1.a.h", "cur/1.a.h");
     assert_eq!(mail.measured(), 1);
     // The same size at another time.
-    mail.write("cur/2.a.h", "a\r\nb");
-    set_modified(&mail.path().join("cur/2.a.h"), 60);
-    assert_eq!(mail.rows(), [row("1.a.h", 9, 1), row("2.a.h", 6, 2)]);
+    mail.write("tmp/2.a.h", "abc\n");
+    set_modified(&mail.path().join("tmp/2.a.h"), 60);
+    mail.rename("tmp/2.a.h", "cur/2.a.h");
+    assert_eq!(mail.rows(), [row("1.a.h", 9, 1), row("2.a.h", 5, 2)]);
     assert_eq!(mail.measured(), 0);
+}
+
+#[test]
+fn a_change_in_the_place_of_a_file_is_found_out_when_it_is_asked_for() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\nb\n");
+    mail.write("cur/2.a.h", "a\nb\n");
+    mail.age(5);
+    let names = mail.names();
+    mail.write("cur/1.a.h", "a\nb\nc\n");
+    assert_eq!(mail.rows()[0], row("1.a.h", 6, 1));
+    let mut maildir = mail.open();
+    maildir.content(&names[0]).unwrap();
+    assert!(matches!(
+        maildir.content(&names[0]),
+        Err(Failure::Temporary(_))
+    ));
+    assert_eq!(mail.measured(), 1);
+    assert_eq!(mail.rows()[0], row("1.a.h", 9, 1));
+}
+
+#[test]
+fn an_index_that_names_what_is_not_there_is_found_out_when_it_is_asked_for() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\n");
+    mail.write("cur/2.a.h", "a\n");
+    mail.age(5);
+    let names = mail.names();
+    // Somebody turns the clock back.
+    let time = fs::metadata(mail.path().join("cur"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    fs::remove_file(mail.path().join("cur/1.a.h")).unwrap();
+    let cur = fs::File::open(mail.path().join("cur")).unwrap();
+    cur.set_modified(time).unwrap();
+    assert_eq!(mail.rows().len(), 2);
+    assert!(mail.open().locate(&names[0]).is_err());
+    assert_eq!(mail.rows(), [row("2.a.h", 3, 2)]);
+}
+
+#[test]
+fn a_directory_that_stood_still_is_not_gone_through() {
+    let mail = Mailbox::maildir();
+    for n in 0..9 {
+        mail.write(&format!("cur/{n}.a.h:2,S"), "a\n");
+    }
+    mail.write("new/9.a.h", "a\n");
+    mail.age(5);
+    let rows = mail.rows();
+    assert_eq!((mail.scanned(), mail.rows()), (vec![], rows.clone()));
+    // A delivery: one directory, one file.
+    mail.write("new/10.a.h", "a\nb\n");
+    assert_eq!(mail.scanned(), ["new"]);
+    assert_eq!(mail.rows()[..10], rows);
+    assert_eq!(mail.rows()[10], row("10.a.h", 6, 10));
+    // Seen by a mail program.
+    mail.rename("new/10.a.h", "cur/10.a.h:2,S");
+    assert_eq!(
+        (mail.scanned(), mail.measured()),
+        (vec!["new".into(), "cur".into()], 0)
+    );
+    assert_eq!(mail.rows()[10], row("10.a.h", 6, 10));
+    fs::remove_file(mail.path().join("cur/3.a.h:2,S")).unwrap();
+    assert_eq!(mail.rows().len(), 10);
+    // Written down anew once nothing has happened for a while.
+    mail.age(5);
+    mail.listing();
+    assert_eq!(mail.scanned(), ["new", "cur"]);
+    mail.age(700);
+    mail.listing();
+    assert!(mail.scanned().is_empty());
+    // Another directory with the time of the first.
+    let time = fs::metadata(mail.path().join("cur"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    mail.rename("cur", "old");
+    fs::create_dir(mail.path().join("cur")).unwrap();
+    let cur = fs::File::open(mail.path().join("cur")).unwrap();
+    cur.set_modified(time).unwrap();
+    assert_eq!(mail.rows(), [row("9.a.h", 3, 9)]);
+}
+
+#[test]
+fn a_directory_that_was_fresh_when_it_was_seen_is_not_trusted() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\n");
+    let time = fs::metadata(mail.path().join("cur"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    mail.listing();
+    // Within the same grain of the clock, as it may be.
+    mail.write("cur/2.a.h", "a\n");
+    let cur = fs::File::open(mail.path().join("cur")).unwrap();
+    cur.set_modified(time).unwrap();
+    assert_eq!(mail.rows().len(), 2);
+}
+
+#[test]
+fn what_is_not_listed_is_looked_for_again() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\n");
+    mail.write("cur/2.unreadable", "a\n");
+    mail.age(5);
+    assert_eq!(mail.rows().len(), 1);
+    assert_eq!(mail.scanned(), ["new", "cur"]);
+    mail.write("cur/1.a.h:2,S", "a\n");
+    mail.age(5);
+    mail.listing();
+    assert_eq!(mail.scanned(), ["new", "cur"]);
+}
+
+/// A listing as a host has it, brought up to date by the changes.
+struct Remembered {
+    rows: Vec<(String, u64, u64)>,
+    memo: Option<String>,
+}
+
+impl Remembered {
+    fn of(listing: &Listing) -> Remembered {
+        Remembered {
+            rows: rows_of(listing),
+            memo: listing.memo().map(str::to_owned),
+        }
+    }
+
+    /// False: they could not be told.
+    fn update(&mut self, mail: &Mailbox) -> bool {
+        let memo = self.memo.as_deref().unwrap();
+        let Some(changes) = mail.open().changes(memo).unwrap() else {
+            return false;
+        };
+        for gone in changes.gone() {
+            let before = self.rows.len();
+            self.rows.retain(|(id, ..)| id != gone);
+            assert_eq!(self.rows.len(), before - 1, "{gone}");
+        }
+        for came in rows_of(changes.came()) {
+            let at = self.rows.iter().rposition(|row| row.2 <= came.2);
+            self.rows.insert(at.map_or(0, |at| at + 1), came);
+        }
+        self.memo = changes.came().memo().map(str::to_owned);
+        true
+    }
+}
+
+fn rows_of(listing: &Listing) -> Vec<(String, u64, u64)> {
+    let ids = listing.unique_ids().map(str::to_owned);
+    ids.zip(listing.octets())
+        .zip(listing.received())
+        .map(|((id, octets), received)| (id, *octets, *received))
+        .collect()
+}
+
+#[test]
+fn changes_are_told_of_a_listing_that_somebody_remembers() {
+    let mail = Mailbox::maildir();
+    for n in 0..9 {
+        mail.write(&format!("cur/{n}.a.h:2,S"), "a\n");
+    }
+    let mut remembered = Remembered::of(&mail.listing());
+    let acts: [&dyn Fn(); 8] = [
+        &|| {},
+        &|| mail.write("new/20.a.h", "a\nb\n"),
+        &|| mail.write("new/15.a.h", "a\n"),
+        &|| mail.rename("new/20.a.h", "cur/20.a.h:2,S"),
+        &|| mail.rename("cur/3.a.h:2,S", "cur/3.a.h,S=2:2,RS"),
+        &|| fs::remove_file(mail.path().join("cur/4.a.h:2,S")).unwrap(),
+        &|| {
+            mail.write("tmp/5.a.h", "something else\n");
+            mail.rename("tmp/5.a.h", "cur/5.a.h:2,S");
+        },
+        &|| {
+            fs::remove_dir_all(mail.path().join("new")).unwrap();
+            mail.write("cur/30.a.h", "a\n");
+        },
+    ];
+    for (number, act) in acts.iter().enumerate() {
+        act();
+        assert!(remembered.update(&mail), "{number}");
+        assert_eq!(remembered.rows, mail.rows(), "{number}");
+        mail.watched.scanned.take();
+    }
+}
+
+#[test]
+fn a_delivery_beside_a_large_directory_costs_one_look_at_the_small_one() {
+    let mail = Mailbox::maildir();
+    for n in 0..2000 {
+        mail.write(&format!("cur/1{n:05}.a.h:2,S"), "a\n");
+    }
+    mail.age(5);
+    let mut remembered = Remembered::of(&mail.listing());
+    assert!(remembered.memo.as_ref().unwrap().len() < 200);
+    mail.watched.scanned.take();
+    mail.watched.measured.set(0);
+    for n in 1..4 {
+        mail.write(&format!("new/20000{n}.a.h"), "a\n");
+        assert!(remembered.update(&mail));
+    }
+    assert_eq!(mail.watched.scanned.take(), ["new"; 3]);
+    assert_eq!(mail.watched.measured.get(), 3);
+    assert_eq!(remembered.rows, mail.rows());
+    // What happens among so many is not told one by one.
+    mail.rename("new/200001.a.h", "cur/200001.a.h:2,S");
+    mail.watched.scanned.take();
+    assert!(!remembered.update(&mail));
+    assert!(mail.watched.scanned.take().is_empty());
+}
+
+#[test]
+fn changes_that_are_many_or_doubtful_are_not_told() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\n");
+    let remembered = || Remembered::of(&mail.listing());
+    // The index is to learn of them one day.
+    let mut one_by_one = remembered();
+    let told = (0..40).take_while(|n| {
+        mail.write(&format!("new/5{n}.a.h"), "a\n");
+        one_by_one.update(&mail)
+    });
+    assert_eq!(told.count(), 16);
+    let mut at_once = remembered();
+    for n in 0..70 {
+        mail.write(&format!("new/6{n}.a.h"), "a\n");
+    }
+    assert!(!at_once.update(&mail));
+    let mut with_unreadable = remembered();
+    mail.write("new/7.unreadable", "a\n");
+    assert!(!with_unreadable.update(&mail));
+    fs::remove_file(mail.path().join("new/7.unreadable")).unwrap();
+    let mut with_two = remembered();
+    mail.write("new/8.a.h", "a\n");
+    mail.write("new/8.a.h:2,S", "a\n");
+    assert!(!with_two.update(&mail));
+    assert_eq!(mail.listing().memo(), None);
+    for memo in ["", "rubbish", "1/2/3"] {
+        assert_eq!(mail.open().changes(memo).unwrap(), None);
+    }
 }
 
 #[test]
@@ -308,7 +567,7 @@ fn the_index_forgets_what_is_gone_and_is_left_alone_otherwise() {
     fs::remove_file(mail.path().join("cur/5.a.h")).unwrap();
     mail.listing();
     let less = fs::metadata(mail.path().join(index::FILE)).unwrap();
-    assert_eq!(full.len() - less.len(), 33 + 5);
+    assert_eq!(full.len() - less.len(), 43 + 5);
 }
 
 #[test]
@@ -379,7 +638,7 @@ fn a_message_that_stands_there_twice_is_listed_and_removed_once() {
     mail.write("cur/2.a.h,S=2:2,", "a\n");
     assert_eq!(mail.rows(), [row("1.a.h", 3, 1), row("2.a.h", 3, 2)]);
     let mut maildir = mail.open();
-    let names = maildir.listing().unwrap().names().to_vec();
+    let names = names(&maildir.listing().unwrap());
     assert!(maildir.locate(&names[0]).unwrap().starts_with("cur/"));
     maildir.remove(&names).unwrap();
     assert_eq!(mail.rows().len(), 1);
@@ -392,7 +651,7 @@ fn a_message_is_found_wherever_it_went() {
     mail.write("new/1.a.h", "a\n");
     mail.write("new/2.a.h", "a\n");
     mail.write("cur/3.a b:2,", "a\n");
-    let names = mail.listing().names().to_vec();
+    let names = mail.names();
     // Another instance, which knows nothing.
     let mut maildir = mail.open();
     assert_eq!(maildir.locate(&names[0]).unwrap(), "new/1.a.h");
@@ -417,7 +676,7 @@ fn the_first_answer_is_without_a_look_and_the_second_with_one() {
     mail.write("new/2.a.h", "a\n");
     mail.write("cur/3.a.h:2,", "a\n");
     mail.write("cur/3.a.h:2,S", "a\n");
-    let names = mail.listing().names().to_vec();
+    let names = mail.names();
     let mut maildir = mail.open();
     mail.rename("new/1.a.h", "cur/1.a.h:2,S");
     assert_eq!(maildir.content(&names[0]).unwrap(), "new/1.a.h");
@@ -443,7 +702,7 @@ fn a_message_that_was_changed_is_not_served_with_the_old_octets() {
     let mail = Mailbox::maildir();
     mail.write("cur/1.a.h:2,", "a\n");
     let mut maildir = mail.open();
-    let names = maildir.listing().unwrap().names().to_vec();
+    let names = names(&maildir.listing().unwrap());
     mail.write("cur/1.a.h:2,", "ab\n");
     assert!(matches!(
         maildir.locate(&names[0]),
@@ -457,7 +716,7 @@ fn exactly_what_is_named_is_removed() {
     for n in 1..7 {
         mail.write(&format!("new/{n}.a.h"), "a\n");
     }
-    let names = mail.listing().names().to_vec();
+    let names = mail.names();
     mail.rename("new/2.a.h", "cur/2.a.h:2,S");
     fs::remove_file(mail.path().join("new/3.a.h")).unwrap();
     mail.write("new/9.a.h", "arrived meanwhile\n");
@@ -475,7 +734,7 @@ fn one_failure_does_not_keep_the_others() {
     for n in 1..4 {
         mail.write(&format!("new/{n}.a.h"), "a\n");
     }
-    let mut names = mail.listing().names().to_vec();
+    let mut names = mail.names();
     // In the place of the second a directory, which cannot be unlinked.
     fs::remove_file(mail.path().join("new/2.a.h")).unwrap();
     fs::create_dir(mail.path().join("new/2.a.h")).unwrap();
@@ -540,7 +799,7 @@ fn the_roles_work_together() {
     mail.write("new/1.a.h", "a\n");
     let mut open = Mail::open(Account::new("mrose")).unwrap();
     let listing = open.listing().unwrap();
-    let Content::File(range) = open.content(&listing.names()[0]).unwrap() else {
+    let Content::File(range) = open.content(&names(&listing)[0]).unwrap() else {
         panic!("not a file");
     };
     assert_eq!(
@@ -549,7 +808,7 @@ fn the_roles_work_together() {
     );
     assert!(open.content("no/such").is_err());
     assert!(open.content("").is_err());
-    open.remove(listing.names()).unwrap();
+    open.remove(&names(&listing)).unwrap();
     assert!(open.listing().unwrap().is_empty());
     testing::set_settings([("creat", "true"), ("create", "yes")]);
     assert_eq!(Mail::validate().unwrap_err().len(), 2);

@@ -1,14 +1,14 @@
 //! What each message weighs: from the index, from its name, or measured.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use restante_guest::files::{Kind, Status};
 use restante_guest::{files, log};
 
-use crate::census::{Files, Found, Message};
-use crate::index::{self, Index, Record, Unusable};
+use crate::census::{Files, Found, Look, Message, Place};
+use crate::index::{self, Entry, Index, Record};
 use crate::name::Sizes;
 
 /// While a large maildrop is measured for the first time the index is written
@@ -21,8 +21,11 @@ const SAVING_PART: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The index is written anew once this part of it has changed, or this many
 /// octets were measured: a large one is not rewritten for every message.
-const CHANGED_PART: usize = 256;
+pub(crate) const CHANGED_PART: usize = 256;
 const MEASURED_OCTETS: u64 = 4 * 1024 * 1024;
+/// A directory that had to be gone through and has been at rest for so long is
+/// worth the writing: the next one who asks can spare that.
+const AT_REST: Duration = Duration::from_secs(600);
 /// After this time the sizes in the names of large files have to do: whether a
 /// part's header needs UTF-8 is not known then.
 const NAMED_AFTER: Duration = Duration::from_secs(2);
@@ -35,9 +38,11 @@ const LOGGED: usize = 5;
 pub(crate) struct Scales<'a, F> {
     root: &'a Path,
     files: &'a F,
-    /// Read when the first message needs it.
-    index: Option<Index>,
-    fresh: BTreeMap<String, Record>,
+    /// None: nothing is written.
+    index: Option<&'a Index>,
+    fresh: BTreeMap<String, Fresh>,
+    /// Unique-ids of those whose names had to do.
+    guessed: BTreeSet<String>,
     /// Octets that were read for it.
     measured: u64,
     begun: Instant,
@@ -47,7 +52,26 @@ pub(crate) struct Scales<'a, F> {
     unreadable: usize,
 }
 
+/// A record that the index has not got.
+struct Fresh {
+    place: Place,
+    name: String,
+    record: Record,
+}
+
+impl Fresh {
+    fn entry<'a>(&'a self, unique_id: &'a str) -> Entry<'a> {
+        Entry {
+            unique_id,
+            place: self.place,
+            name: &self.name,
+            record: self.record,
+        }
+    }
+}
+
 /// What became of a whole maildrop on the scales.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Weighed {
     /// Every message that can be read has its octets.
     All,
@@ -58,20 +82,31 @@ pub(crate) enum Weighed {
 }
 
 enum Weight {
-    Known(files::Weight),
+    Record(Record),
+    /// What the name says: not remembered, another login may have the time.
+    Guess(Record),
     Gone,
     Unreadable,
     OutOfTime,
 }
 
 impl<'a, F: Files> Scales<'a, F> {
-    pub(crate) fn new(root: &'a Path, files: &'a F) -> Self {
+    /// Scales that keep the index up to date.
+    pub(crate) fn new(root: &'a Path, files: &'a F, index: &'a Index) -> Self {
+        let mut scales = Scales::for_few(root, files);
+        scales.index = Some(index);
+        scales
+    }
+
+    /// Scales for a few messages, that know nothing and write nothing down.
+    pub(crate) fn for_few(root: &'a Path, files: &'a F) -> Self {
         let begun = files.now();
         Scales {
             root,
             files,
             index: None,
             fresh: BTreeMap::new(),
+            guessed: BTreeSet::new(),
             measured: 0,
             begun,
             next_save: begun + SAVE_EVERY,
@@ -80,16 +115,28 @@ impl<'a, F: Files> Scales<'a, F> {
         }
     }
 
-    /// Weighs each message, and takes out those that have no weight.
-    pub(crate) fn weigh_all(&mut self, messages: &mut Vec<Message>) -> Weighed {
+    /// Weighs each message, and takes out those that have no weight. Of further
+    /// files those of the same size are left.
+    pub(crate) fn weigh_all(&mut self, messages: &mut Vec<Message<'_>>) -> Weighed {
         let mut weighed = Weighed::All;
         messages.retain_mut(|message| {
-            if matches!(weighed, Weighed::OutOfTime) {
+            if message.first.is_known && message.copies.is_empty() {
+                return true;
+            }
+            if weighed == Weighed::OutOfTime {
                 return false;
             }
             match self.weigh(&message.first) {
-                Weight::Known(weight) => {
-                    message.weight = weight;
+                weight @ (Weight::Record(record) | Weight::Guess(record)) => {
+                    message.first.record = Some(record);
+                    if matches!(weight, Weight::Guess(_)) {
+                        self.guessed
+                            .insert(message.first.unique_id.as_ref().to_owned());
+                    }
+                    message.copies.retain(|copy| {
+                        let status = files::stat(self.root.join(copy.path()));
+                        matches!(status, Ok(Some(status)) if status.size == record.size)
+                    });
                     return true;
                 }
                 Weight::Gone => weighed = Weighed::SomeGone,
@@ -101,131 +148,171 @@ impl<'a, F: Files> Scales<'a, F> {
         weighed
     }
 
-    fn elapsed(&self) -> Duration {
-        self.files.now() - self.begun
-    }
-
-    fn weigh(&mut self, file: &Found) -> Weight {
-        if let Some(record) = self.recall(file) {
-            return Weight::Known(files::Weight {
-                octets: record.octets,
-                surrogate: record.surrogate,
-            });
+    fn weigh(&mut self, file: &Found<'_>) -> Weight {
+        if let (Some(record), true) = (file.record, file.is_known) {
+            return Weight::Record(record);
         }
-        if self.elapsed() >= NAMED_AFTER
-            && let Some(octets) = self.named_octets(file)
-        {
-            // Not remembered: another login may have the time.
-            return Weight::Known(files::Weight {
-                octets,
-                surrogate: octets,
-            });
+        let path = file.path();
+        let fresh = self.fresh.get(&*file.unique_id).map(|fresh| fresh.record);
+        let remembered = fresh.or(file.record);
+        let named = match self.elapsed() >= NAMED_AFTER {
+            true => Sizes::of(file.name).filter(|sizes| sizes.on_disk() >= NAMED_OCTETS),
+            false => None,
+        };
+        // A look for what may spare the reading.
+        if remembered.is_some() || named.is_some() {
+            let status = match files::stat(self.root.join(&path)) {
+                Ok(Some(status)) if status.kind == Kind::File => status,
+                Ok(None) => return Weight::Gone,
+                Ok(Some(_)) => return self.explain(file, "not a regular file"),
+                Err(problem) => return self.explain(file, &problem),
+            };
+            if let Some(record) = remembered.filter(|record| is_for(record, &status)) {
+                let identity = file.identity;
+                return self.remember(file, Record { identity, ..record });
+            }
+            if let Some(octets) = named.and_then(|named| self.named_octets(&path, named, &status)) {
+                return Weight::Guess(Record {
+                    size: status.size,
+                    modified: status.modified,
+                    octets,
+                    surrogate: octets,
+                    identity: file.identity,
+                });
+            }
         }
         if self.elapsed() >= PATIENCE && !self.cannot_write {
             self.save_in_between();
             return Weight::OutOfTime;
         }
-        match self.files.measure(&file.path) {
-            Ok(weight) => {
+        match self.files.measure(&path) {
+            Ok(Some(weight)) => {
                 self.measured = self.measured.saturating_add(weight.octets);
-                self.remember(file, &weight);
-                Weight::Known(weight)
+                let record = Record {
+                    size: weight.status.size,
+                    modified: weight.status.modified,
+                    octets: weight.octets,
+                    surrogate: weight.surrogate,
+                    identity: file.identity,
+                };
+                self.remember(file, record)
             }
+            Ok(None) => Weight::Gone,
             Err(problem) => self.explain(file, &problem),
         }
     }
 
     /// Why a file could not be measured.
-    fn explain(&mut self, file: &Found, problem: &str) -> Weight {
-        match self.root.join(&file.path).symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Weight::Gone,
-            _ => {
-                self.unreadable += 1;
-                if self.unreadable <= LOGGED {
-                    log::error!("{:?} cannot be read, and is left out: {problem}", file.path);
-                }
-                Weight::Unreadable
-            }
+    fn explain(&mut self, file: &Found<'_>, problem: &str) -> Weight {
+        if let Ok(None) = files::stat(self.root.join(file.path())) {
+            return Weight::Gone;
         }
+        self.unreadable += 1;
+        if self.unreadable <= LOGGED {
+            let path = file.path();
+            log::error!("{path:?} cannot be read, and is left out: {problem}");
+        }
+        Weight::Unreadable
+    }
+
+    /// Whether every file that there is could be read, and was.
+    pub(crate) fn is_all_known(&self) -> bool {
+        self.unreadable == 0 && self.guessed.is_empty()
     }
 
     /// Writes the index for the messages that there are now, if that pays.
-    pub(crate) fn close(mut self, messages: &[Message]) {
+    /// `is_whole`: they are all that was found.
+    pub(crate) fn close(mut self, look: &Look, messages: &[Message<'_>], is_whole: bool) {
         if self.unreadable > LOGGED {
             log::error!("{} files in all cannot be read", self.unreadable);
         }
-        let Some(index) = self.index.take() else {
+        let Some(index) = self.index else {
             return;
         };
-        let records: Vec<(&[u8], Record)> = messages
-            .iter()
-            .filter_map(|message| {
-                let fresh = self.fresh.get(&message.first.unique_id).copied();
-                let record = fresh.or_else(|| known(&index, &message.first))?;
-                Some((message.first.unique_id.as_bytes(), record))
-            })
-            .collect();
-        let kept = records.len().saturating_sub(self.fresh.len());
-        let changes = self.fresh.len() + index.len().saturating_sub(kept);
-        let pays = changes * CHANGED_PART >= records.len() || self.measured >= MEASURED_OCTETS;
-        if changes > 0 && pays {
-            self.save(records.into_iter());
+        let trusted = match is_whole && self.is_all_known() {
+            true => look.stamp.trusted_times(),
+            false => [None; 2],
+        };
+        let known = messages.iter().filter(|message| message.first.is_known);
+        let known = known.count();
+        let changes = (messages.len() - known) + (index.len().saturating_sub(known));
+        let pays = changes * CHANGED_PART >= messages.len() || self.measured >= MEASURED_OCTETS;
+        let was_at_rest = Place::ALL.into_iter().any(|place| {
+            look.names[place.at()].is_some()
+                && trusted[place.at()].is_some()
+                && !messages.is_empty()
+                && look.stamp.at_rest(place) >= Some(AT_REST)
+                && trusted[place.at()] != index.times()[place.at()]
+        });
+        if (changes > 0 && pays) || was_at_rest {
+            let entries = messages.iter().filter_map(|message| {
+                let Found {
+                    unique_id,
+                    place,
+                    name,
+                    ..
+                } = &message.first;
+                if self.guessed.contains(&**unique_id) {
+                    return None;
+                }
+                Some(Entry {
+                    unique_id,
+                    place: *place,
+                    name,
+                    record: message.first.record?,
+                })
+            });
+            let file = index::render(&trusted, entries);
+            self.save(&file);
         }
-    }
-
-    fn recall(&mut self, file: &Found) -> Option<Record> {
-        let fresh = self.fresh.get(&file.unique_id).copied();
-        if let Some(record) = fresh.filter(|record| is_for(record, file)) {
-            return Some(record);
-        }
-        known(self.index.get_or_insert_with(|| load(self.root)), file)
     }
 
     /// Delivery agents count a CR for each LF, but some do not count a last line
     /// end that is missing: the sizes in the name settle it only for a file that
     /// ends in LF. To look for that is dearer than to measure a small file.
-    fn named_octets(&self, file: &Found) -> Option<u64> {
-        if file.size < NAMED_OCTETS {
-            return None;
-        }
-        let octets = Sizes::of(file.name())?.octets(file.size)?;
-        ends_in_lf(&self.root.join(&file.path), file.size).then_some(octets)
+    fn named_octets(&self, path: &str, named: Sizes, status: &Status) -> Option<u64> {
+        let octets = named.octets(status.size)?;
+        ends_in_lf(&self.root.join(path), status.size).then_some(octets)
     }
 
-    fn remember(&mut self, file: &Found, weight: &files::Weight) {
-        let record = Record {
-            size: file.size,
-            modified: file.modified,
-            octets: weight.octets,
-            surrogate: weight.surrogate,
+    fn elapsed(&self) -> Duration {
+        self.files.now() - self.begun
+    }
+
+    fn remember(&mut self, file: &Found<'_>, record: Record) -> Weight {
+        let fresh = Fresh {
+            place: file.place,
+            name: file.name.to_owned(),
+            record,
         };
-        self.fresh.insert(file.unique_id.clone(), record);
+        self.fresh.insert(file.unique_id.as_ref().to_owned(), fresh);
         let begun = self.files.now();
         if begun >= self.next_save {
             self.save_in_between();
             let saved = self.files.now();
             self.next_save = saved + SAVE_EVERY.max((saved - begun) * SAVING_PART);
         }
+        Weight::Record(record)
     }
 
     /// What was known and what was measured so far; what is gone is found out
     /// at the end.
     fn save_in_between(&mut self) {
-        let index = self.index.take().unwrap_or_default();
+        let Some(index) = self.index else {
+            return;
+        };
         let fresh = std::mem::take(&mut self.fresh);
-        self.save(index::merge(
-            index.records(),
-            fresh.iter().map(|(id, record)| (id.as_bytes(), *record)),
-        ));
+        let news = fresh.iter().map(|(id, fresh)| fresh.entry(id));
+        let file = index::render(&[None; 2], index::merge(index.entries(), news));
+        self.save(&file);
         self.fresh = fresh;
-        self.index = Some(index);
     }
 
-    fn save<'r>(&mut self, records: impl Iterator<Item = (&'r [u8], Record)>) {
+    fn save(&mut self, file: &[u8]) {
         if self.cannot_write {
             return;
         }
-        if let Err(error) = index::write(self.root, records) {
+        if let Err(error) = index::put(self.root, file) {
             self.cannot_write = true;
             log::warn!(
                 "{} cannot be written, going on without: {error}",
@@ -240,26 +327,6 @@ fn ends_in_lf(path: &Path, size: u64) -> bool {
     matches!(last, Some(Ok(Some(last))) if last.octets == b"\n")
 }
 
-fn known(index: &Index, file: &Found) -> Option<Record> {
-    index
-        .find(&file.unique_id)
-        .filter(|record| is_for(record, file))
-}
-
-fn is_for(record: &Record, file: &Found) -> bool {
-    (record.size, record.modified) == (file.size, file.modified)
-}
-
-fn load(root: &Path) -> Index {
-    Index::load(root).unwrap_or_else(|unusable| {
-        match unusable {
-            Unusable::Missing => {}
-            Unusable::Foreign => log::info!("{} is no index: it is built anew", index::FILE),
-            Unusable::Broken => log::info!("{} is broken: it is built anew", index::FILE),
-            Unusable::Unreadable(error) => {
-                log::info!("{} cannot be read: it is built anew: {error}", index::FILE);
-            }
-        }
-        Index::default()
-    })
+fn is_for(record: &Record, status: &Status) -> bool {
+    (record.size, record.modified) == (status.size, status.modified)
 }

@@ -1,14 +1,13 @@
 //! What a guest's paths lead to, at once and by way of the blocking pool.
 
 use super::*;
-use cap_std::ambient_authority;
 
-fn open(path: &std::path::Path) -> Arc<Dir> {
-    Arc::new(Dir::open_ambient_dir(path, ambient_authority()).unwrap())
+fn open(path: &std::path::Path) -> Arc<Root> {
+    Arc::new(Root::open(path).unwrap())
 }
 
 /// A directory "inside" with every kind of thing in it, beside a secret.
-fn tree() -> (tempfile::TempDir, Arc<Dir>) {
+fn tree() -> (tempfile::TempDir, Arc<Root>) {
     let root = tempfile::tempdir().unwrap();
     let inside = root.path().join("inside");
     std::fs::create_dir_all(inside.join("new")).unwrap();
@@ -38,8 +37,9 @@ fn tree() -> (tempfile::TempDir, Arc<Dir>) {
     (root, dir)
 }
 
-fn at(dir: &Arc<Dir>, path: &str) -> Place {
-    place(Some(dir), &[], path).unwrap().unwrap()
+fn at(dir: &Arc<Root>, path: &str) -> Place {
+    let none: Arc<[Granted]> = Arc::new([]);
+    place(Some(dir), &none, path).unwrap().unwrap()
 }
 
 /// Asks both ways, which must say the same where the quick one says anything.
@@ -73,14 +73,21 @@ fn plain(status: Status) -> Plain {
     (kind as u8, size, modified, created, identity)
 }
 
-fn stat_both(dir: &Arc<Dir>, path: &str) -> Result<Option<Plain>, String> {
+/// The octets of a message and of its surrogate, and how large its file is.
+fn measure_both(place: &Place) -> Result<Option<(u64, u64, u64)>, String> {
+    let plain = |weight: Weight| (weight.octets, weight.surrogate, weight.status.size);
+    let cached = measure_cached(place).map(|weight| weight.map(plain));
+    both(cached, measure(place).map(plain))
+}
+
+fn stat_both(dir: &Arc<Root>, path: &str) -> Result<Option<Plain>, String> {
     let place = at(dir, path);
     let cached = stat_cached(&place).map(|status| status.map(plain));
     both(cached, stat(&place).map(plain))
 }
 
 fn read_both(
-    dir: &Arc<Dir>,
+    dir: &Arc<Root>,
     path: &str,
     offset: u64,
     length: u32,
@@ -181,13 +188,17 @@ fn one_read_is_bounded() {
 #[test]
 fn a_path_leads_into_the_innermost_grant_or_nowhere() {
     let root = tempfile::tempdir().unwrap();
-    let directories: Vec<Granted> = ["/users", "/users/more", "/u"]
+    let directories: Arc<[Granted]> = ["/users", "/users/more", "/u"]
         .into_iter()
         .map(|guest| {
             let host = root.path().join(guest.replace('/', "-"));
             std::fs::create_dir(&host).unwrap();
             std::fs::write(host.join("mark"), guest).unwrap();
-            (guest.into(), open(&host))
+            Granted {
+                guest: guest.into(),
+                root: Root::open(&host).unwrap(),
+                write: false,
+            }
         })
         .collect();
     let found = |path: &str| {
@@ -208,12 +219,16 @@ fn a_path_leads_into_the_innermost_grant_or_nowhere() {
         assert_eq!(found(path), Ok(None), "{path}");
     }
     assert!(found("/maildropmark").is_err());
-    let maildrop = &directories[0].1;
+    let maildrop = &open(&root.path().join("-users"));
     for path in ["mark", "/maildrop/mark", "/maildrop//mark"] {
-        let place = place(Some(maildrop), &[], path).unwrap().unwrap();
+        let place = at(maildrop, path);
         assert_eq!(place.path, "mark");
     }
-    let whole: Vec<Granted> = vec![("/".into(), maildrop.clone())];
+    let whole: Arc<[Granted]> = Arc::new([Granted {
+        guest: "/".into(),
+        root: Root::open(root.path()).unwrap(),
+        write: true,
+    }]);
     let place = place(None, &whole, "/users/mark").unwrap().unwrap();
     assert_eq!(place.path, "users/mark");
 }
@@ -221,7 +236,6 @@ fn a_path_leads_into_the_innermost_grant_or_nowhere() {
 #[test]
 fn a_file_is_measured_alike_however_large() {
     let (root, dir) = tree();
-    let of = |octets, surrogate| Ok(Some(Weight { octets, surrogate }));
     let subject = |text: &str, lines: usize| format!("Subject: {text}\n\n{}", "a\n".repeat(lines));
     // An encoded-word (RFC 2047) in place of the one letter.
     let longer = Scales::weigh(subject("\u{fc}", 0).as_bytes());
@@ -234,47 +248,61 @@ fn a_file_is_measured_alike_however_large() {
     ] {
         std::fs::write(root.path().join("inside/mail"), text).unwrap();
         let place = at(&dir, "mail");
-        assert_eq!(
-            both(measure_cached(&place), measure(&place)),
-            of(size, size)
-        );
+        let measured = measure_both(&place);
+        assert_eq!(measured, Ok(Some((size, size, text.len() as u64))));
     }
     for lines in [0, CHUNK] {
-        std::fs::write(root.path().join("inside/mail"), subject("\u{fc}", lines)).unwrap();
-        let place = at(&dir, "mail");
+        let text = subject("\u{fc}", lines);
+        std::fs::write(root.path().join("inside/mail"), &text).unwrap();
         let body = 3 * lines as u64;
-        assert_eq!(
-            both(measure_cached(&place), measure(&place)),
-            of(longer.octets + body, longer.surrogate + body)
+        let sizes = (
+            longer.octets + body,
+            longer.surrogate + body,
+            text.len() as u64,
         );
+        assert_eq!(measure_both(&at(&dir, "mail")), Ok(Some(sizes)));
     }
     for lines in [CHUNK / 2, CHUNK / 2 + 1, CHUNK] {
         std::fs::write(root.path().join("inside/mail"), "a\n".repeat(lines)).unwrap();
         let place = at(&dir, "mail");
         let cached = measure_cached(&place);
         assert!(cached.is_none() || 2 * lines <= CHUNK);
-        let size = 3 * lines as u64;
-        assert_eq!(both(cached, measure(&place)), of(size, size));
+        let sizes = (3 * lines as u64, 3 * lines as u64, 2 * lines as u64);
+        assert_eq!(measure_both(&place), Ok(Some(sizes)));
     }
     for path in ["new", "fifo", "out", "../secret"] {
         let place = at(&dir, path);
-        assert!(both(measure_cached(&place), measure(&place)).is_err());
+        assert!(measure_both(&place).is_err());
     }
+    assert_eq!(measure_both(&at(&dir, "missing")), Ok(None));
 }
 
 #[test]
-fn a_scan_sees_regular_files_and_nothing_else() {
+fn a_scan_names_regular_files_in_order_and_nothing_else() {
+    use std::os::unix::ffi::OsStrExt;
     let root = tempfile::tempdir().unwrap();
     let new = root.path().join("new");
     std::fs::create_dir_all(new.join("directory")).unwrap();
-    std::fs::write(new.join("1.a.b"), b"line\n").unwrap();
+    let not_text = std::ffi::OsStr::from_bytes(b"1.\xff");
+    std::fs::write(new.join(not_text), b"x").unwrap();
     std::fs::write(new.join(".hidden"), b"x").unwrap();
-    std::os::unix::fs::symlink("1.a.b", new.join("link")).unwrap();
+    std::os::unix::fs::symlink("0001.a", new.join("link")).unwrap();
     let dir = open(root.path());
-    let entries = scan(&dir, "new").unwrap();
-    assert_eq!(entries.len(), 1);
-    assert_eq!((entries[0].name.as_str(), entries[0].size), ("1.a.b", 5));
-    assert!(entries[0].modified > 1_700_000_000_000_000_000);
-    assert!(scan(&dir, "cur").is_err());
-    assert!(scan(&dir, "..").is_err());
+    let scan = |directory: &str| scan(dir.dir(), directory);
+    let nothing = scan("new").unwrap();
+    assert_eq!((nothing.names.as_str(), nothing.identities.len()), ("", 0));
+    // More than fit one read of the directory.
+    let mut expected = String::new();
+    let mut inodes = Vec::new();
+    for number in 1..5000 {
+        let path = new.join(format!("{number:04}.a"));
+        std::fs::write(&path, b"line\n").unwrap();
+        let about = std::fs::metadata(&path).unwrap();
+        expected += &format!("{number:04}.a\0");
+        inodes.push(std::os::unix::fs::MetadataExt::ino(&about));
+    }
+    let scanned = scan("new").unwrap();
+    assert_eq!((scanned.names, scanned.identities), (expected, inodes));
+    assert!(scan("cur").is_err());
+    assert!(scan("..").is_err());
 }

@@ -1,0 +1,23 @@
+//! One hostile guest for each way to be hostile. For each: what its client is
+//! told, the line of the log that the operator reads, and that the clients of a
+//! second tenant, who were collecting their mail in the same process all the while,
+//! saw no error and waited for nobody.
+//!
+//! Compilers are attacked in tests/trust.rs; what a reload is fed, in tests/reload.rs
+//! and tests/bad_input.rs.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod admission;
+mod arena;
+mod breaker;
+mod computing;
+mod filters;
+mod hashing;
+mod listing;
+mod output;
+mod paths;
+mod secrets;
+mod security;
+mod shadows;
+mod shares;
+mod words;

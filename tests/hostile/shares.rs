@@ -1,0 +1,158 @@
+//! `[tenant.NAME.limits]`: who is at one of them is told so, and the neighbour has
+//! its own.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use restante_tests::{Pop3, Site, Status};
+
+use crate::arena::{logged_in, login, temporary, under_attack};
+
+/// The attacked tenant with that limit.
+fn site(role: &str, settings: &str, limit: &str) -> Site {
+    let mut site = crate::arena::site(role, settings);
+    let lines = &mut site.tenants[0].lines;
+    lines.push_str(&format!("[tenant.attacked.limits]\n{limit}\n"));
+    site
+}
+
+fn too_much(status: &Status) {
+    temporary(status);
+    assert!(status.text.contains("too m"), "{status:?}");
+}
+
+/// One line of the log names tenant and key.
+fn limited(log: &str, key: &str) {
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("used up its share"))
+        .filter(|line| line.contains("attacked") && line.contains(&format!("limit=\"{key}\"")));
+    let lines: Vec<&str> = lines.collect();
+    assert!((1..10).contains(&lines.len()), "{lines:#?}\n{log}");
+    assert!(!log.contains("tenant=\"neighbour\" limit"), "{log}");
+}
+
+#[test]
+fn logins_a_minute() {
+    let site = site("filter", "", "logins-a-minute = 5");
+    let log = under_attack(&site, |server| {
+        for _ in 0..5 {
+            logged_in(server).quit();
+        }
+        for _ in 0..20 {
+            let (mut client, status) = login(server);
+            too_much(&status);
+            client.accepted("CAPA");
+            client.body();
+            client.quit();
+        }
+    });
+    limited(&log, "logins-a-minute");
+}
+
+#[test]
+fn failed_logins_count_as_logins() {
+    let site = site("filter", "", "logins-a-minute = 2");
+    under_attack(&site, |server| {
+        let wrong = Pop3::connect(server.pop3()).authenticate("ada", "y");
+        assert!(wrong.text.starts_with("[AUTH]"), "{wrong:?}");
+        logged_in(server).quit();
+        too_much(&login(server).1);
+    });
+}
+
+#[test]
+fn instances_at_once() {
+    let settings = "misdeed = \"sleep\"\nat = \"authenticate\"\n";
+    let site = site("authenticator", settings, "instances = 1");
+    let log = under_attack(&site, |server| {
+        let asked = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..5 {
+                scope.spawn(|| temporary(&login(server).1));
+            }
+        });
+        // One after the other they would take five times four seconds.
+        assert!(
+            asked.elapsed() < Duration::from_secs(14),
+            "{:?}",
+            asked.elapsed()
+        );
+    });
+    limited(&log, "instances");
+}
+
+#[test]
+fn guest_memory() {
+    let settings = "misdeed = \"memory\"\nat = \"listing\"\n";
+    let site = site("store", settings, "guest-memory = \"8MiB\"");
+    let log = under_attack(&site, |server| {
+        // Not the plugin's fault: it is not rested.
+        for _ in 0..8 {
+            too_much(&login(server).1);
+        }
+    });
+    limited(&log, "guest-memory");
+    assert!(log.contains("guest-memory of the tenant reached"), "{log}");
+    assert!(!log.contains("plugin rests"), "{log}");
+}
+
+#[test]
+fn guest_cpu_a_minute() {
+    let settings = "misdeed = \"loop\"\nat = \"authenticate\"\n";
+    let site = site("authenticator", settings, "guest-cpu-a-minute = \"1s\"");
+    let log = under_attack(&site, |server| {
+        temporary(&login(server).1);
+        let asked = Instant::now();
+        for _ in 0..20 {
+            too_much(&login(server).1);
+        }
+        assert!(
+            asked.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            asked.elapsed()
+        );
+    });
+    limited(&log, "guest-cpu-a-minute");
+}
+
+/// A message breaks off where its octets are more than the share has; without the
+/// final dot.
+#[test]
+fn host_call_octets_a_minute() {
+    let settings = "at = \"read\"\noctets = \"1000000\"\n";
+    let limit = "host-call-octets-a-minute = \"200KiB\"";
+    let site = site("store", settings, limit);
+    let log = under_attack(&site, |server| {
+        let mut client = logged_in(server);
+        client.accepted("RETR 2");
+        let rest = client.rest();
+        assert!(
+            (100_000..600_000).contains(&rest.len()),
+            "{} octets",
+            rest.len()
+        );
+        assert!(!rest.ends_with(b"\r\n.\r\n"), "looks whole");
+        too_much(&login(server).1);
+    });
+    limited(&log, "host-call-octets-a-minute");
+}
+
+/// Limits of a new generation hold at once, and a tenant that is over its share
+/// does not keep anybody from reloading.
+#[test]
+fn reload_with_other_limits() {
+    let settings = "misdeed = \"loop\"\nat = \"authenticate\"\n";
+    let site = site("authenticator", settings, "guest-cpu-a-minute = \"1s\"");
+    under_attack(&site, |server| {
+        temporary(&login(server).1);
+        too_much(&login(server).1);
+        let honest = site.config().replace("\"loop\"", "\"none\"");
+        site.write_config(&honest);
+        assert!(!server.reload().contains("nothing"));
+        too_much(&login(server).1);
+        site.write_config(&honest.replace("guest-cpu-a-minute = \"1s\"", ""));
+        assert!(!server.reload().contains("nothing"));
+        logged_in(server).quit();
+    });
+}
