@@ -76,13 +76,26 @@ fn python(workspace: &Workspace, tools: &Path, component: &Path) -> Result<()> {
     let environment = tools.join("environment");
     let tool = environment.join("bin/componentize-py");
     if !tool.is_file() {
-        cargo::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+        cargo::run(
+            Command::new("python3")
+                .args(["-m", "venv"])
+                .arg(&environment),
+        )?;
         let pip = environment.join("bin/pip");
         cargo::run(Command::new(pip).args(["install", "--quiet", COMPONENTIZE_PY]))?;
     }
     let mut componentize = workspace.tool(&tool);
     componentize
-        .args(["-d", CONTRACT, "-w", WORLD, "componentize", "--stub-wasi", "-p", SOURCES])
+        .args([
+            "-d",
+            CONTRACT,
+            "-w",
+            WORLD,
+            "componentize",
+            "--stub-wasi",
+            "-p",
+            SOURCES,
+        ])
         .args(["authenticator", "-o"])
         .arg(component);
     cargo::run(&mut componentize)
@@ -104,7 +117,11 @@ fn javascript(workspace: &Workspace, tools: &Path, component: &Path) -> Result<(
         .arg("componentize")
         .arg(Path::new(SOURCES).join("authenticator.js"))
         .args(["--wit", CONTRACT, "-n", WORLD, "--backend", "qjs"])
-        .args(["--backend-qjs-disable-async", "--backend-qjs-stub-wasi", "-o"])
+        .args([
+            "--backend-qjs-disable-async",
+            "--backend-qjs-stub-wasi",
+            "-o",
+        ])
         .arg(below);
     cargo::run(&mut componentize)
 }

@@ -163,7 +163,10 @@ mod tests {
         let odd = messages.iter().enumerate();
         let odd = odd.filter(|(_, (_, received))| received % 2 == 1);
         let surrogates: Vec<_> = odd.map(|(at, (_, received))| (at, received * 20)).collect();
-        let names: String = messages.iter().flat_map(|(id, _)| ["/", id, "\0"]).collect();
+        let names: String = messages
+            .iter()
+            .flat_map(|(id, _)| ["/", id, "\0"])
+            .collect();
         Listed {
             entries: Arc::new(Entries {
                 surrogates: match surrogates.is_empty() {
@@ -205,11 +208,19 @@ mod tests {
             ("", vec![], vec!["a", "b", "c", "d"]),
             ("", vec![("x", 40)], vec!["a", "b", "c", "d", "x"]),
             ("", vec![("x", 20)], vec!["a", "b", "c", "x", "d"]),
-            ("", vec![("x", 5), ("y", 5)], vec!["x", "y", "a", "b", "c", "d"]),
+            (
+                "",
+                vec![("x", 5), ("y", 5)],
+                vec!["x", "y", "a", "b", "c", "d"],
+            ),
             ("b\0", vec![("x", 21)], vec!["a", "c", "x", "d"]),
             ("b\0", vec![("b", 20)], vec!["a", "c", "b", "d"]),
             ("d\0a\0", vec![], vec!["b", "c"]),
-            ("c\0", vec![("x", 30), ("y", 10)], vec!["a", "y", "b", "d", "x"]),
+            (
+                "c\0",
+                vec![("x", 30), ("y", 10)],
+                vec!["a", "y", "b", "d", "x"],
+            ),
             ("a\0b\0c\0d\0", vec![], vec![]),
             ("a\0b\0c\0d\0", vec![("x", 20)], vec!["x"]),
         ] {

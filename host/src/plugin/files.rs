@@ -43,10 +43,7 @@ impl Host for State {
         Ok(scanned.map_err(|error| error.to_string()))
     }
 
-    async fn measure(
-        &mut self,
-        path: String,
-    ) -> wasmtime::Result<Result<Option<Weight>, String>> {
+    async fn measure(&mut self, path: String) -> wasmtime::Result<Result<Option<Weight>, String>> {
         let Some(maildrop) = self.maildrop.clone() else {
             return Ok(Err(NO_MAILDROP.into()));
         };

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use wasmtime::component::Resource;
+use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::filesystem::{Descriptor, OpenMode};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
-use wasmtime_wasi::FsPerms;
 
 use super::state::State;
 use crate::backend::{Account, FileRange};
@@ -483,7 +483,10 @@ mod tests {
         let grants = [grant];
         let directories = Directories::default();
         let first = directories.open(&grants).await.unwrap();
-        assert!(Arc::ptr_eq(&first, &directories.open(&grants).await.unwrap()));
+        assert!(Arc::ptr_eq(
+            &first,
+            &directories.open(&grants).await.unwrap()
+        ));
         std::fs::rename(root.path().join("inside"), root.path().join("old")).unwrap();
         tokio::time::sleep(TRUSTED).await;
         assert!(directories.open(&grants).await.is_err());

@@ -18,12 +18,12 @@ use wasmtime::component::{Instance as GuestInstance, ResourceTable};
 use wasmtime::{CallHook, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
+use super::Plugin;
 use super::breaker::Pass;
 use super::catalog::chain;
 use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
-use super::Plugin;
 use super::state::{Limits, SHARE_OF_MEMORY, State};
 use crate::backend::Failure;
 use crate::metrics::{CallFailure, Ledger};

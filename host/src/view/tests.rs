@@ -155,7 +155,12 @@ impl World {
             maildrop: MAILDROP.into(),
             attributes: Vec::new(),
         };
-        let maildrop = self.memory.find(&connection, &account).await?.open().await?;
+        let maildrop = self
+            .memory
+            .find(&connection, &account)
+            .await?
+            .open()
+            .await?;
         let maildrop = Arc::new(Mutex::new(maildrop));
         View::new(
             &self.tenant,

@@ -432,8 +432,7 @@ mod tests {
         let all = entries(&names);
         let mut new = all[5..].to_vec();
         new[0].record.octets = 99;
-        let merged: Vec<_> =
-            merge(all[1..7].iter().copied(), new.iter().copied()).collect();
+        let merged: Vec<_> = merge(all[1..7].iter().copied(), new.iter().copied()).collect();
         assert_eq!(merged, [&all[1..5], &new[..]].concat());
         assert_eq!(merge([].into_iter(), new.iter().copied()).count(), 7);
     }

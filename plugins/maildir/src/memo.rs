@@ -135,11 +135,17 @@ mod tests {
                 }),
                 None,
             ],
-            names: [None, Some(vec![("1.a,\n".into(), 7), ("2".into(), u64::MAX)])],
+            names: [
+                None,
+                Some(vec![("1.a,\n".into(), 7), ("2".into(), u64::MAX)]),
+            ],
         };
         let text = memo.render();
         assert_eq!(Memo::parse(&text).as_ref(), Some(&memo));
-        assert_eq!(Memo::parse(&Memo::default().render()), Some(Memo::default()));
+        assert_eq!(
+            Memo::parse(&Memo::default().render()),
+            Some(Memo::default())
+        );
         for end in 0..text.len() - 1 {
             assert_ne!(Memo::parse(&text[..end]).as_ref(), Some(&memo), "{end}");
         }

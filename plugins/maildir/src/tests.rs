@@ -314,7 +314,10 @@ fn an_index_that_names_what_is_not_there_is_found_out_when_it_is_asked_for() {
     mail.age(5);
     let names = mail.names();
     // Somebody turns the clock back.
-    let time = fs::metadata(mail.path().join("cur")).unwrap().modified().unwrap();
+    let time = fs::metadata(mail.path().join("cur"))
+        .unwrap()
+        .modified()
+        .unwrap();
     fs::remove_file(mail.path().join("cur/1.a.h")).unwrap();
     let cur = fs::File::open(mail.path().join("cur")).unwrap();
     cur.set_modified(time).unwrap();
@@ -340,7 +343,10 @@ fn a_directory_that_stood_still_is_not_gone_through() {
     assert_eq!(mail.rows()[10], row("10.a.h", 6, 10));
     // Seen by a mail program.
     mail.rename("new/10.a.h", "cur/10.a.h:2,S");
-    assert_eq!((mail.scanned(), mail.measured()), (vec!["new".into(), "cur".into()], 0));
+    assert_eq!(
+        (mail.scanned(), mail.measured()),
+        (vec!["new".into(), "cur".into()], 0)
+    );
     assert_eq!(mail.rows()[10], row("10.a.h", 6, 10));
     fs::remove_file(mail.path().join("cur/3.a.h:2,S")).unwrap();
     assert_eq!(mail.rows().len(), 10);
@@ -352,7 +358,10 @@ fn a_directory_that_stood_still_is_not_gone_through() {
     mail.listing();
     assert!(mail.scanned().is_empty());
     // Another directory with the time of the first.
-    let time = fs::metadata(mail.path().join("cur")).unwrap().modified().unwrap();
+    let time = fs::metadata(mail.path().join("cur"))
+        .unwrap()
+        .modified()
+        .unwrap();
     mail.rename("cur", "old");
     fs::create_dir(mail.path().join("cur")).unwrap();
     let cur = fs::File::open(mail.path().join("cur")).unwrap();
@@ -364,7 +373,10 @@ fn a_directory_that_stood_still_is_not_gone_through() {
 fn a_directory_that_was_fresh_when_it_was_seen_is_not_trusted() {
     let mail = Mailbox::maildir();
     mail.write("cur/1.a.h", "a\n");
-    let time = fs::metadata(mail.path().join("cur")).unwrap().modified().unwrap();
+    let time = fs::metadata(mail.path().join("cur"))
+        .unwrap()
+        .modified()
+        .unwrap();
     mail.listing();
     // Within the same grain of the clock, as it may be.
     mail.write("cur/2.a.h", "a\n");

@@ -130,7 +130,8 @@ impl<'a, F: Files> Scales<'a, F> {
                 weight @ (Weight::Record(record) | Weight::Guess(record)) => {
                     message.first.record = Some(record);
                     if matches!(weight, Weight::Guess(_)) {
-                        self.guessed.insert(message.first.unique_id.as_ref().to_owned());
+                        self.guessed
+                            .insert(message.first.unique_id.as_ref().to_owned());
                     }
                     message.copies.retain(|copy| {
                         let status = files::stat(self.root.join(copy.path()));

@@ -255,7 +255,11 @@ fn a_file_is_measured_alike_however_large() {
         let text = subject("\u{fc}", lines);
         std::fs::write(root.path().join("inside/mail"), &text).unwrap();
         let body = 3 * lines as u64;
-        let sizes = (longer.octets + body, longer.surrogate + body, text.len() as u64);
+        let sizes = (
+            longer.octets + body,
+            longer.surrogate + body,
+            text.len() as u64,
+        );
         assert_eq!(measure_both(&at(&dir, "mail")), Ok(Some(sizes)));
     }
     for lines in [CHUNK / 2, CHUNK / 2 + 1, CHUNK] {
