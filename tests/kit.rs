@@ -6,8 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use restante_tests::{Finished, Maildir, binary, own_messages, run_to_end, test_guest};
+use restante_tests::{
+    Finished, Maildir, Plugin, Site, binary, own_messages, run_to_end, test_guest,
+};
 use serde_json::Value;
+
+/// What is compiled is compiled once for all tests.
+fn cache() -> PathBuf {
+    std::env::temp_dir().join("restante-test-kit")
+}
 
 /// A folder of the test's own, with a password and a place for what is compiled.
 struct Bench {
@@ -30,14 +37,12 @@ impl Bench {
     }
 
     fn plugin(&self, arguments: &[&str]) -> Finished {
-        // Compiled once for all tests.
-        let cache = std::env::temp_dir().join("restante-test-kit");
         run_to_end(
             Command::new(binary())
                 .arg("plugin")
                 .args(arguments)
                 .current_dir(self.path())
-                .env("XDG_CACHE_HOME", cache),
+                .env("XDG_CACHE_HOME", cache()),
         )
     }
 
@@ -374,4 +379,37 @@ fn one_question_is_answered_with_what_it_took() {
         finished.stdout.contains("not admitted: \"not today\""),
         "{finished:#?}"
     );
+}
+
+#[test]
+fn a_configuration_is_checked_in_depth() {
+    let mut site = Site::new();
+    site.user("ada", "x");
+    site.rules("hide-header = \"X-Spam-Flag: YES\"\n");
+    let check = |site: &Site| {
+        let config = site.write_config(&site.config());
+        run_to_end(
+            Command::new(binary())
+                .args(["check", "--deep", "--config"])
+                .arg(config)
+                .env("XDG_CACHE_HOME", cache()),
+        )
+    };
+    let finished = check(&site);
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    for plugin in ["users", "mail", "rules"] {
+        let title = format!("[plugin.{plugin}]");
+        assert!(finished.stdout.contains(&title), "{finished:#?}");
+    }
+    assert!(!finished.stdout.contains(" 0 passed"), "{finished:#?}");
+    let mut hostile = Plugin::new("hostile", test_guest("hostile").display().to_string());
+    hostile.settings = "misdeed = \"field-injection\"\n".to_owned();
+    site.plugins.push(hostile);
+    let finished = check(&site);
+    assert_eq!(finished.code, Some(1), "{finished:#?}");
+    assert!(
+        finished.stderr.contains("a plugin breaks a rule"),
+        "{finished:#?}"
+    );
+    assert!(finished.stdout.contains("not printable"), "{finished:#?}");
 }

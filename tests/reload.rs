@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use restante_tests::{Plugin, Pop3, Server, Site, Tenant, test_guest, wait_for};
@@ -179,6 +182,54 @@ fn a_plugin_that_rests_goes_on_to_rest_after_a_reload_of_something_else() {
     server.stop();
 }
 
+/// Sessions of an older generation end when the drain time is over: with words, and
+/// without having removed anything.
+#[test]
+fn sessions_of_a_replaced_configuration_are_drained() {
+    let mut site = site();
+    site.user("bob", "x");
+    site.maildir("bob").deliver(HAM);
+    let server = site.start();
+    let mut idle = Pop3::login(server.pop3(), "ada", "x");
+    idle.accepted("DELE 1");
+    let mut stranger = Pop3::connect(server.pop3());
+    let first = server.reload();
+    assert!(!first.contains("nothing"), "{first}");
+    // Without a drain time nothing happens to them.
+    std::thread::sleep(Duration::from_millis(1500));
+    idle.accepted("NOOP");
+
+    let mut busy = Pop3::login(server.pop3(), "bob", "x");
+    site.limits = "drain-time = \"2s\"\n".to_owned();
+    site.write_config(&site.config());
+    assert!(!server.reload().contains("nothing"));
+    let mut after = Pop3::connect(server.pop3());
+    // Whoever is at work hears it as the answer to a command.
+    let answer = wait_for("the end of the drain time", || {
+        std::thread::sleep(Duration::from_millis(20));
+        let status = busy.command("NOOP");
+        (!status.ok).then_some(status)
+    });
+    assert!(answer.text.starts_with("[SYS/TEMP] "), "{answer:?}");
+    busy.closed();
+    // Whoever is not, finds it before the answer to the next one, of the very first
+    // generation too.
+    for client in [&mut idle, &mut stranger] {
+        let status = client.status();
+        assert!(
+            !status.ok && status.text.starts_with("[SYS/TEMP] "),
+            "{status:?}"
+        );
+        client.closed();
+    }
+    server.logged(&["logout", "configuration was replaced"]);
+    after.accepted("USER ada");
+    after.accepted("PASS x");
+    assert_eq!(after.list().len(), 2, "nothing is removed");
+    after.quit();
+    server.stop();
+}
+
 /// A component's file replaced, a tenant added, and one taken away, a hundred
 /// times while somebody collects: nobody notices, and nothing is left behind.
 #[test]
@@ -223,4 +274,197 @@ fn hundred_reloads_leave_nothing_behind() {
     assert!(grown < 16 * 1024, "{grown} KiB more after 40 rounds");
     ada.quit();
     server.stop();
+}
+
+/// How often the log says that.
+fn said(server: &Server, words: &str) -> usize {
+    server.log().matches(words).count()
+}
+
+fn reloads(server: &Server, count: usize) {
+    wait_for(&format!("{count} reloads"), || {
+        (said(server, " reloaded ") >= count).then_some(())
+    });
+}
+
+/// Long enough for a change to be seen, settled and carried out, on a slow machine.
+const WATCHED: Duration = Duration::from_secs(5);
+
+#[test]
+fn changes_on_disk_are_reloads() {
+    let mut site = site();
+    site.watch = true;
+    let component = site.path().join("users.wasm");
+    fs::copy(test_guest("one-user"), &component).unwrap();
+    let mut users = Plugin::new("others", component.display().to_string());
+    users.settings = "user = \"eve\"\nhash = \"{PLAIN}y\"\n".to_owned();
+    site.plugins.push(users);
+    site.tenants[0].lines =
+        "default = true\nauthenticators = [\"users\", \"others\"]\nstore = \"mail\"\n".to_owned();
+    site.first = "include = \"tenants.d/*.toml\"\n".to_owned();
+    fs::create_dir(site.path().join("tenants.d")).unwrap();
+    let server = site.start();
+
+    // The file itself, renamed over the old one.
+    let text = site.config().replace("{PLAIN}y", "{PLAIN}z");
+    fs::write(site.path().join("next"), &text).unwrap();
+    fs::rename(site.path().join("next"), site.path().join("restante.toml")).unwrap();
+    reloads(&server, 1);
+    Pop3::login(server.pop3(), "eve", "z").quit();
+    // A file that is new in a folder that is included, with a component that is not.
+    let gone = site.path().join("gone.wasm");
+    let tenant = format!(
+        "[plugin.gone]\ncomponent = {gone:?}\n[plugin.gone.settings]\nuser = \"bob@b.example\"\nhash = \"{{PLAIN}}b\"\n\
+         [tenant.b]\ndomains = [\"b.example\"]\nauthenticators = [\"gone\"]\nstore = \"mail\"\n"
+    );
+    fs::write(site.path().join("tenants.d/b.toml"), tenant).unwrap();
+    server.logged(&["nothing reloaded"]);
+    assert_eq!(said(&server, "gone.wasm` does not exist"), 1);
+    fs::copy(test_guest("one-user"), &gone).unwrap();
+    reloads(&server, 2);
+    site.maildir("bob@b.example");
+    Pop3::login(server.pop3(), "bob@b.example", "b").quit();
+    // A component that is another one.
+    let mut octets = fs::read(&component).unwrap();
+    octets.extend_from_slice(&[0, 3, 1, b'n', 1]);
+    fs::write(&component, octets).unwrap();
+    reloads(&server, 3);
+    // A certificate, behind a link.
+    let site_certificate = &site.certificate.certificate;
+    let moved = site.path().join("moved.pem");
+    fs::rename(site_certificate, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, site_certificate).unwrap();
+    reloads(&server, 4);
+    assert_eq!(said(&server, "nothing reloaded"), 1);
+
+    // A mistake is told once, however long it stands.
+    site.write_config(&text.replace("hostname", "hostnam"));
+    wait_for("the mistake to be told", || {
+        (said(&server, "nothing reloaded") == 2).then_some(())
+    });
+    std::thread::sleep(WATCHED);
+    assert_eq!(said(&server, "nothing reloaded"), 2);
+    // What is still being written makes no noise.
+    let half = site.path().join("restante.toml");
+    let (begin, end) = text.split_at(text.len() / 2);
+    fs::write(&half, begin).unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(&half).unwrap();
+    let length = end.len() / 20;
+    for piece in end.as_bytes().chunks(length.max(1)) {
+        std::thread::sleep(Duration::from_millis(150));
+        std::io::Write::write_all(&mut file, piece).unwrap();
+    }
+    reloads(&server, 5);
+    assert_eq!(said(&server, "nothing reloaded"), 2);
+    // And one that the operator asked for is not done again.
+    site.write_config(&text.replace("watch = true", "watch = true\nimplementation = false"));
+    assert!(!server.reload().contains("nothing"));
+    std::thread::sleep(WATCHED);
+    assert_eq!(said(&server, " reloaded "), 6);
+
+    site.write_config(&text.replace("watch = true", "watch = false"));
+    reloads(&server, 7);
+    site.write_config(&text);
+    std::thread::sleep(WATCHED);
+    assert_eq!(said(&server, " reloaded "), 7);
+    server.stop();
+}
+
+/// Octets of an answer of the admin socket.
+fn post_reload(site: &Site) -> String {
+    let mut stream = UnixStream::connect(site.path().join("admin.sock")).unwrap();
+    stream
+        .set_read_timeout(Some(restante_tests::PATIENCE))
+        .unwrap();
+    stream
+        .write_all(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A thousand reloads, each of which changes a plugin, while clients collect their
+/// mail: no session fails, and nothing is left behind.
+#[test]
+fn thousand_reloads_under_load() {
+    const RELOADS: usize = 1000;
+    const CLIENTS: usize = 4;
+    let mut site = Site::new();
+    let users: Vec<String> = (0..CLIENTS).map(|number| format!("user{number}")).collect();
+    for user in &users {
+        site.user(user, "x");
+        site.maildir(user).deliver(HAM);
+    }
+    site.server =
+        "admin = \"unix:admin.sock\"\n[server.log]\nfilter = \"warn,restante::listener=info\"\n"
+            .to_owned();
+    site.rules("hide-header = \"X-A: 1\"\n");
+    let configs = ["X-A: 1", "X-B: 1"].map(|field| site.config().replace("X-A: 1", field));
+    let server = site.start();
+    let (address, done) = (server.pop3(), AtomicBool::new(false));
+    let sessions = AtomicUsize::new(0);
+    let mut after_some = (0, 0);
+    let count_files = || fs::read_dir(server.proc("fd")).unwrap().count();
+    std::thread::scope(|scope| {
+        for user in &users {
+            let (done, sessions) = (&done, &sessions);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let mut client = Pop3::login(address, user, "x");
+                    assert_eq!(client.retr(1), b"Subject: ham\r\n\r\nbody\r\n");
+                    client.quit();
+                    sessions.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // A panic here must not leave the clients at work.
+        let _done = Finally(&done);
+        for round in 1..=RELOADS {
+            site.write_config(&configs[round % 2]);
+            let answer = post_reload(&site);
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            assert!(
+                answer.contains(&format!("\"generation\":{}", round + 1)),
+                "{answer}"
+            );
+            if round == RELOADS / 10 {
+                after_some = (server.resident(), count_files());
+            }
+        }
+    });
+    let sessions = sessions.load(Ordering::Relaxed);
+    assert!(sessions > RELOADS, "{sessions} sessions");
+    let generations = || {
+        let mut stream = UnixStream::connect(site.path().join("admin.sock")).unwrap();
+        stream
+            .write_all(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.contains("\"generations\":1,").then_some(())
+    };
+    wait_for("the older generations to be gone", generations);
+    let (memory, files) = after_some;
+    let grown = server.resident().saturating_sub(memory);
+    assert!(
+        grown < 16 * 1024,
+        "{grown} KiB more after {RELOADS} reloads"
+    );
+    assert!(
+        count_files() <= files + CLIENTS,
+        "{} files, {files} before",
+        count_files()
+    );
+    let log = server.stop();
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+}
+
+/// Sets a flag when it goes.
+struct Finally<'a>(&'a AtomicBool);
+
+impl Drop for Finally<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

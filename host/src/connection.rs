@@ -26,11 +26,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use restante_pop3::{
-    Action, Channel, ChannelBinding, Close, Mechanism, MessageNumber, Session, State, Step,
-    Summary, Timestamp,
+    Action, Channel, ChannelBinding, Close, Mechanism, MessageNumber, Refusal, ResponseCode,
+    Session, State, Step, Summary, Timestamp,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{Instrument, debug, error_span, info};
 
 use crate::backend::Tls;
@@ -40,7 +40,7 @@ use crate::lock::Locks;
 use crate::metrics::Ledger;
 use crate::penalty::Penalties;
 use crate::sessions::{LiveSession, Sessions};
-use crate::shutdown::Signal;
+use crate::shutdown::{Ending, Signal};
 use crate::tenant::Serving;
 use crate::view::Verdicts;
 use crate::waiting::Place;
@@ -53,6 +53,10 @@ use wire::Wire;
 
 /// Silence after which a session is idle; clients that are at work answer sooner.
 const REST_AFTER: Duration = Duration::from_secs(2);
+
+/// What an answer may take that a session is in the middle of when its generation
+/// has to go.
+const LAST_ANSWER: Duration = Duration::from_secs(60);
 
 /// Where a connection came in.
 #[derive(Debug, Clone)]
@@ -116,6 +120,8 @@ pub enum End {
     Shutdown,
     /// An operator ended it.
     Kicked,
+    /// Its generation had to go.
+    Drained,
     /// A message broke off after "+OK".
     BrokenOff(BrokenOff),
 }
@@ -151,6 +157,7 @@ impl fmt::Display for End {
             End::Displaced => out.write_str("made room for newer connections"),
             End::Shutdown => out.write_str("server shutdown"),
             End::Kicked => out.write_str("ended by an operator"),
+            End::Drained => out.write_str("its configuration was replaced too long ago"),
             End::BrokenOff(why) => write!(out, "message broke off: {why}"),
         }
     }
@@ -243,6 +250,7 @@ where
         let accepted = Instant::now();
         let shutdown = self.shutdown.clone();
         let live = Arc::clone(&self.live);
+        let serving = Arc::clone(&self.serving);
         let deadline = accepted + self.serving.settings.login_timeout;
         // Boxed, as all that is not needed while a session idles.
         let login = tokio::select! {
@@ -262,6 +270,7 @@ where
                     biased;
                     () = shutdown.over() => End::Shutdown,
                     () = live.kicked() => End::Kicked,
+                    () = cut_off(&serving.ending, &live) => End::Drained,
                     end = self.transaction(&mut open) => end,
                 };
                 drop(open);
@@ -378,11 +387,29 @@ where
                 }
                 Step::Read => {
                     self.wire.flush().await?;
+                    let serving = Arc::clone(&self.serving);
+                    if serving.ending.is_over() {
+                        return self.drained().await;
+                    }
                     let deadline = self.autologout();
-                    self.read(deadline, open).await?;
+                    let read = tokio::select! {
+                        biased;
+                        read = self.read(deadline, open) => read,
+                        () = serving.ending.over() => return self.drained().await,
+                    };
+                    read?;
                 }
             }
         }
+    }
+
+    /// The answer to the next command, whether it came or is to come.
+    async fn drained<T>(&mut self) -> Result<T, End> {
+        let words = "the server has a new configuration, log in again";
+        let refusal = Refusal::new(Some(ResponseCode::SysTemp), words);
+        self.session.turn_away(&refusal, self.wire.out());
+        self.wire.flush().await?;
+        Err(End::Drained)
     }
 
     /// Waits for the client; a maildrop that is open is let rest meanwhile.
@@ -517,6 +544,17 @@ where
             }
         }
         Ok(())
+    }
+}
+
+/// Returns when a session of a generation that had to go is still in the middle of
+/// an answer: its client takes what it gets at leisure. In UPDATE it is left to
+/// finish.
+async fn cut_off(ending: &Ending, live: &LiveSession) {
+    ending.over().await;
+    sleep(LAST_ANSWER).await;
+    if live.is_updating() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use restante_pop3::Decoy;
@@ -22,6 +22,8 @@ use crate::config::{self, Config, Owner, Place, Problem, Problems};
 use crate::metrics::Ledger;
 use crate::plugin::{Loaded, MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
+use crate::shadow::Shadows;
+use crate::shutdown::Ending;
 use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
 
@@ -67,9 +69,30 @@ pub fn current(current: &Current) -> Arc<Serving> {
         .clone()
 }
 
-/// From now on new sessions get this one.
-pub fn swap(current: &Current, next: Serving) {
-    *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+/// From now on new sessions get this one. The one before it is given back.
+pub fn swap(current: &Current, next: Serving) -> Arc<Serving> {
+    let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *current, Arc::new(next))
+}
+
+/// Generations that sessions still have after another took their place.
+#[derive(Default)]
+pub struct Retired(Vec<Weak<Serving>>);
+
+impl Retired {
+    /// One more; it goes with its last session. With `drain_time` all of them go
+    /// when that is over, at the latest.
+    pub fn add(&mut self, old: &Arc<Serving>, drain_time: Option<Duration>) {
+        let Retired(all) = self;
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(old));
+        let Some(drain_time) = drain_time else {
+            return;
+        };
+        for one in all.iter().filter_map(Weak::upgrade) {
+            one.ending.begin(drain_time);
+        }
+    }
 }
 
 /// Builds a generation, or says everything that is in the way of it. Compiles
@@ -155,6 +178,7 @@ pub async fn build(
         tls,
         settings: SessionSettings::new(&config.server, &config.tenants, decoy),
         generation: metrics.next_generation(),
+        ending: Ending::default(),
     };
     Ok((serving, plugins))
 }
@@ -415,11 +439,26 @@ impl Builder<'_> {
             ready.loaded.plugin.admission()
         });
         self.digests(tenant, &authenticators);
+        let names = &tenant.shadows;
+        let mut shadows = Shadows::new(&tenant.name);
+        shadows.authenticators = self.roles(tenant, &names.authenticators, plugins, |ready| {
+            let plugin = &ready.loaded.plugin;
+            Ok(plugin.shadow(plugin.authenticator(ready.accepts)?))
+        });
+        shadows.admissions = self.roles(tenant, &names.admissions, plugins, |ready| {
+            let plugin = &ready.loaded.plugin;
+            Ok(plugin.shadow(plugin.admission()?))
+        });
+        shadows.filters = self.roles(tenant, &names.filters, plugins, |ready| {
+            let plugin = &ready.loaded.plugin;
+            Ok(plugin.shadow(plugin.filter()?))
+        });
         Some(Tenant {
             selectors,
             filters,
             filter_failure: tenant.filter_failure,
             admissions,
+            shadows,
             plaintext_login: tenant.plaintext_login,
             policy: Policy::new(tenant),
             apop: tenant.apop,

@@ -90,10 +90,11 @@ impl Candidate {
 
 /// Maildrops to try things on: each a copy of its own, so that nothing that is
 /// removed is missed.
+#[derive(Clone)]
 pub struct Maildrops {
     source: PathBuf,
     root: PathBuf,
-    made: AtomicU32,
+    made: Arc<AtomicU32>,
 }
 
 /// Octets and files of a maildrop that is copied for each check.
@@ -104,7 +105,7 @@ impl Maildrops {
     /// Copies of `source` appear below `root`, which stands in the grant as
     /// `root/{maildrop}`.
     pub fn of(source: PathBuf, root: PathBuf) -> Self {
-        let made = AtomicU32::new(0);
+        let made = Arc::default();
         Maildrops { source, root, made }
     }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
-pub use calls::{CallFailure, PluginCalls};
+pub use calls::{CallFailure, PluginCalls, ShadowResult};
 pub use exposition::{CONTENT_TYPE, Current};
 pub use ledger::{InstanceEntry, Ledger, LoginResult, SessionEntry, Totals};
 

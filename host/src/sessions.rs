@@ -223,6 +223,11 @@ impl LiveSession {
         self.state.store(State::Update as u8, Ordering::Relaxed);
     }
 
+    /// Whether QUIT was said, and mail is being removed.
+    pub fn is_updating(&self) -> bool {
+        self.state() == State::Update
+    }
+
     /// It has had so many octets of messages in all.
     pub fn had(&self, octets: u64) {
         self.octets.store(octets, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! How the end of the server is told to everything that runs: once, with the
-//! instant until which sessions may finish.
+//! How the end of the server, or of a generation, is told to everything that runs:
+//! once, with the instant until which sessions may finish.
 
 use std::time::Duration;
 
@@ -23,6 +23,38 @@ pub struct Signal {
 pub fn channel() -> (Trigger, Signal) {
     let (sender, receiver) = watch::channel(None);
     (Trigger { until: sender }, Signal { until: receiver })
+}
+
+/// An end that is told to those who share what ends.
+#[derive(Debug)]
+pub struct Ending {
+    trigger: Trigger,
+    signal: Signal,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        let (trigger, signal) = channel();
+        Ending { trigger, signal }
+    }
+}
+
+impl Ending {
+    /// As [`Trigger::begin`].
+    pub fn begin(&self, grace: Duration) {
+        self.trigger.begin(grace);
+    }
+
+    /// Whether the grace time is over.
+    pub fn is_over(&self) -> bool {
+        let until = *self.signal.until.borrow();
+        until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Returns once it is.
+    pub async fn over(&self) {
+        self.signal.over().await;
+    }
 }
 
 impl Trigger {

@@ -19,6 +19,8 @@ use crate::names::ServerNames;
 use crate::outage::Outage;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
+use crate::shadow::Shadows;
+use crate::shutdown::Ending;
 use crate::tls::Contexts;
 
 /// Octets of a SCRAM salt, as nearly everybody makes them.
@@ -39,6 +41,8 @@ pub struct Serving {
     pub settings: SessionSettings,
     /// Its number, and that it lives.
     pub generation: GenerationMark,
+    /// When its sessions have to go, once another has taken its place.
+    pub ending: Ending,
 }
 
 /// What holds for every session, whoever's it is.
@@ -120,6 +124,8 @@ pub struct Tenant {
     pub filters: Vec<Arc<dyn Filter>>,
     /// What becomes of messages that one of them failed on.
     pub filter_failure: FilterFailure,
+    /// Asked beside the others, with answers that change nothing.
+    pub shadows: Shadows,
     /// Where a password may travel in the clear.
     pub plaintext_login: PlaintextLogin,
     /// EXPIRE and LOGIN-DELAY.
@@ -157,6 +163,7 @@ impl Tenant {
             selectors: Vec::new(),
             filters: Vec::new(),
             filter_failure: FilterFailure::Refuse,
+            shadows: Shadows::new(name),
             plaintext_login: PlaintextLogin::Loopback,
             policy: Policy::NONE,
             apop: false,

@@ -6,6 +6,7 @@
 //! session shows. Both count from 0.
 
 mod message;
+mod shadow;
 mod verdicts;
 
 use std::collections::HashMap;
@@ -72,7 +73,7 @@ impl View {
         connection: &Arc<Connection>,
         account: &Account,
         maildrop: &OpenMaildrop,
-        verdicts: &Verdicts,
+        verdicts: &Arc<Verdicts>,
         octets: Octets,
     ) -> Result<View, Failure> {
         let entries = maildrop.lock().await.listing().await?;
@@ -96,9 +97,11 @@ impl View {
             maildrop,
             on_failure: tenant.filter_failure,
         };
+        let selected = draft.hidden.clone();
         for filter in &tenant.filters {
             draft.filter(&**filter, &asking, verdicts).await?;
         }
+        shadow::ask(&tenant.shadows, &draft, &selected, &asking, verdicts);
         draft.finish(octets)
     }
 

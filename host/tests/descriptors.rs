@@ -54,6 +54,7 @@ async fn the_listener_survives_running_out_of_descriptors() {
         tls: None,
         settings: settings(),
         generation: GenerationMark::default(),
+        ending: shutdown::Ending::default(),
     });
     let listener = Listener {
         name: "l".into(),

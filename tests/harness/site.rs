@@ -66,6 +66,8 @@ pub struct Site {
     starts: Cell<u32>,
     /// The certificate of the server.
     pub certificate: Certificate,
+    /// Whether the server watches its files; a test says when it reloads.
+    pub watch: bool,
     /// Lines above all sections.
     pub first: String,
     /// Lines of `[server]` beside the site's own.
@@ -113,6 +115,7 @@ impl Site {
             certificate: Certificate::create(&root.join("tls")),
             users: Vec::new(),
             starts: Cell::new(0),
+            watch: false,
             first: String::new(),
             server: String::new(),
             limits: String::new(),
@@ -185,8 +188,9 @@ impl Site {
     /// The configuration as text.
     pub fn config(&self) -> String {
         let mut text = format!(
-            "{}[server]\nhostname = \"pop.test.example\"\nstate-dir = {:?}\ncertificate = {:?}\nkey = {:?}\n{}\n[server.limits]\n{}",
+            "{}[server]\nhostname = \"pop.test.example\"\nwatch = {}\nstate-dir = {:?}\ncertificate = {:?}\nkey = {:?}\n{}\n[server.limits]\n{}",
             self.first,
+            self.watch,
             self.state,
             self.certificate.certificate,
             self.certificate.key,

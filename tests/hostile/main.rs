@@ -18,5 +18,6 @@ mod output;
 mod paths;
 mod secrets;
 mod security;
+mod shadows;
 mod shares;
 mod words;

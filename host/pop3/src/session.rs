@@ -99,20 +99,21 @@ impl Session {
         reply::greeting(out, &self.settings.greeting, timestamp);
     }
 
-    /// Ends the session before anybody is logged in, with these words: instead of
-    /// the greeting (RFC 1939 section 3 knows a negative one from practice only,
-    /// and every client understands it), or of the next answer.
+    /// Ends the session with these words: instead of the greeting (RFC 1939 section
+    /// 3 knows a negative one from practice only, and every client understands it),
+    /// or of the next answer. Nothing is removed.
     ///
     /// # Panics
-    /// In TRANSACTION or UPDATE, and while an [`Action`] waits for its answer.
+    /// In UPDATE, in the middle of an answer, and while an [`Action`] waits for its
+    /// own.
     pub fn turn_away(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
-        match self.take_phase() {
-            Phase::Authorization { .. } => {
-                refused(out, self.voice, refusal);
-                self.phase = Phase::Over(State::Authorization, Close::TurnedAway);
-            }
+        let state = match self.take_phase() {
+            Phase::Authorization { .. } | Phase::Exchanging(_) => State::Authorization,
+            Phase::Transaction(_) => State::Transaction,
             phase => phase.unasked("turn_away()"),
-        }
+        };
+        refused(out, self.voice, refusal);
+        self.phase = Phase::Over(state, Close::TurnedAway);
     }
 
     /// Takes octets off the front of `input` and answers into `out`, until the

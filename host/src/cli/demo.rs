@@ -13,6 +13,7 @@ use restante::listener::Bound;
 use restante::passwords::{self, Scheme};
 use restante::tls;
 
+use super::generations::Generations;
 use super::serve;
 
 /// The demo's one user.
@@ -68,7 +69,7 @@ pub(super) fn demo(
     fs::write(&file, &text)?;
     let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     serve::executor()?.block_on(async {
-        let generations = serve::Generations::first(&config, &file, Broken::Refused).await?;
+        let generations = Generations::first(&config, &file, Broken::Refused).await?;
         serve::run(config, generations, |bound| {
             let certificate = home.path().join("certificate.pem");
             greet(bound, &maildrop, &password, &certificate)

@@ -3,10 +3,12 @@
 
 mod control;
 mod demo;
+mod generations;
 mod hash_password;
 mod plugin;
 mod serve;
 mod table;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,6 +38,9 @@ enum Command {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Check each plugin against the rules of its roles too, as `plugin test` does
+        #[arg(long)]
+        deep: bool,
     },
     /// Serve sample mail on this machine with the built-in plugins: nothing to configure
     Demo {
@@ -100,7 +105,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve { config } => serve::serve(&config),
-        Command::Check { config } => serve::check(&config),
+        Command::Check { config, deep } => serve::check(&config, deep),
         Command::Demo {
             listen,
             listen_tls,

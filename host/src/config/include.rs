@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use glob::Pattern;
 use toml::de::DeTable;
 
-use super::disk::{ALL_OCTETS, INCLUDED_FILES, read_included};
+use super::disk::{self, ALL_OCTETS, INCLUDED_FILES, read_included};
 use super::problem::{quoted, quoted_path};
 use super::read::syntax_problems;
 use super::section::{At, Located, Report, Section, Value};
@@ -19,6 +19,13 @@ pub struct Include {
     pub folder: PathBuf,
     /// What the names of its files have to be like.
     pub pattern: Pattern,
+}
+
+impl Include {
+    /// The files that it names now; none where the folder cannot be looked into.
+    pub fn matching(&self) -> Vec<PathBuf> {
+        disk::matching(&self.folder, &self.pattern).unwrap_or_default()
+    }
 }
 
 /// An included file as it was read.

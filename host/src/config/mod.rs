@@ -199,6 +199,8 @@ pub struct Server {
     pub admin: Option<Admin>,
     /// Whose components are let in, for every tenant.
     pub signing: Signing,
+    /// Whether a change of the configuration's files on disk is a reload.
+    pub watch: bool,
     /// Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).
     pub implementation: bool,
     /// The iteration count that SCRAM shows of users whom nobody knows (RFC 5802
@@ -325,6 +327,9 @@ pub struct ServerLimits {
     pub failure_decay: Duration,
     /// What SIGTERM gives the sessions that are running.
     pub shutdown_grace: Duration,
+    /// How long sessions may go on with a generation that another took the place
+    /// of. None: as long as they last.
+    pub drain_time: Option<Duration>,
     /// CPU time for the compilation of one component, all threads together.
     pub compile_time: Duration,
     /// Octets of memory for the compilation of one component.
@@ -352,6 +357,7 @@ impl Default for ServerLimits {
             longest_failure_delay: Duration::from_secs(15),
             failure_decay: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
+            drain_time: None,
             compile_time: Duration::from_secs(2 * 60),
             compile_memory: 4 << 30,
         }
@@ -461,6 +467,16 @@ pub enum ComponentSource {
     Path(PathBuf),
 }
 
+/// As it is written in a configuration.
+impl fmt::Display for ComponentSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ComponentSource::Builtin(name) => write!(out, "builtin:{name}"),
+            ComponentSource::Path(path) => path.display().fmt(out),
+        }
+    }
+}
+
 /// `[plugin.NAME.grants]`: what a plugin may touch. Nothing else answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
@@ -550,6 +566,8 @@ pub struct Tenant {
     pub filter_failure: FilterFailure,
     /// Plugins that say whether a client may talk to us; each has to let it.
     pub admissions: Vec<String>,
+    /// Plugins that are asked beside them, with answers that change nothing.
+    pub shadows: ShadowNames,
     /// Where a password may come in the clear.
     pub plaintext_login: PlaintextLogin,
     /// How long messages stay at least (EXPIRE, RFC 2449 section 6.7). None:
@@ -578,6 +596,17 @@ pub enum PlaintextLogin {
     Always,
     /// From nowhere.
     Never,
+}
+
+/// Plugins that are shadows, by role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShadowNames {
+    /// Of `authenticators`.
+    pub authenticators: Vec<String>,
+    /// Of `admissions`.
+    pub admissions: Vec<String>,
+    /// Of `filters`.
+    pub filters: Vec<String>,
 }
 
 /// What becomes of a message that a filter failed on.
@@ -631,6 +660,9 @@ impl Tenant {
             &self.admissions,
             &self.selectors,
             &self.filters,
+            &self.shadows.authenticators,
+            &self.shadows.admissions,
+            &self.shadows.filters,
         ];
         let listed = lists.into_iter().flatten().map(String::as_str);
         std::iter::once(self.store.as_str()).chain(listed)

@@ -262,6 +262,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
     report.check_path("state-dir", &state_dir, Wanted::DirectoryOrNothing);
     let certificate = pem(&mut section, claims);
     let admin = admin::admin(&mut section, claims);
+    let watch = section.take("watch").and_then(|value| value.boolean());
     let implementation = section
         .take("implementation")
         .and_then(|value| value.boolean());
@@ -287,6 +288,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         certificate,
         admin,
         signing,
+        watch: watch.unwrap_or(true),
         implementation: implementation.unwrap_or(true),
         scram_iterations: scram_iterations.unwrap_or(LEAST_SCRAM_ITERATIONS),
         utf8: utf8.unwrap_or_default(),
@@ -468,6 +470,7 @@ fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
         &mut limits.shutdown_grace,
         duration("shutdown-grace", Duration::ZERO..=DAY, ""),
     );
+    limits.drain_time = duration("drain-time", SECOND..=7 * DAY, "");
     let compile_time = section
         .take("compile-time")
         .and_then(|value| value.duration(SECOND..=3600 * SECOND, ""));

@@ -12,7 +12,8 @@ use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    FilterFailure, MOST_INSTANCES, PlaintextLogin, ShareLimits, Tenant, TenantLimits, units,
+    FilterFailure, MOST_INSTANCES, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits,
+    units,
 };
 
 /// What one instance needs at least, and so a tenant, in octets.
@@ -48,9 +49,12 @@ pub(super) fn tenant(
             "authenticators = [\"NAME\"], naming plugins",
         )
         .and_then(|value| {
-            let authenticators = plugins(&value)?;
-            if authenticators.is_empty() {
-                return value.bad("is empty", "name at least one plugin, or nobody can log in");
+            let authenticators = with_shadows(&value)?;
+            if authenticators.live.is_empty() {
+                return value.bad(
+                    "names nobody",
+                    "name at least one plugin that is no shadow, or nobody can log in",
+                );
             }
             Some(authenticators)
         });
@@ -63,7 +67,7 @@ pub(super) fn tenant(
         .unwrap_or_default();
     let filters = section
         .take("filters")
-        .and_then(|value| plugins(&value))
+        .and_then(|value| with_shadows(&value))
         .unwrap_or_default();
     let failures = [
         ("refuse", FilterFailure::Refuse),
@@ -75,7 +79,7 @@ pub(super) fn tenant(
         .and_then(|value| value.choice(&failures));
     let admissions = section
         .take("admissions")
-        .and_then(|value| plugins(&value))
+        .and_then(|value| with_shadows(&value))
         .unwrap_or_default();
     let plaintext = [
         ("loopback", PlaintextLogin::Loopback),
@@ -96,13 +100,11 @@ pub(super) fn tenant(
     let signing = signing(&mut section);
     let limits = tenant_limits(section.section("limits"));
 
-    let uses = authenticators.iter().flatten().chain(&store);
-    claims.uses.extend(
-        uses.chain(&admissions)
-            .chain(&selectors)
-            .chain(&filters)
-            .cloned(),
-    );
+    let lists = [authenticators.as_ref(), Some(&admissions), Some(&filters)];
+    let listed = lists.into_iter().flatten().flat_map(Plugins::all);
+    claims
+        .uses
+        .extend(listed.chain(&store).chain(&selectors).cloned());
     claims.tenants.push(TenantClaims {
         name: name.clone(),
         domains: domains.clone(),
@@ -111,6 +113,7 @@ pub(super) fn tenant(
     });
     let place = section.report.place(name.at);
     section.finish();
+    let authenticators = authenticators?;
     Some(Tenant {
         place,
         name: name.value.clone(),
@@ -120,12 +123,17 @@ pub(super) fn tenant(
         certificate,
         client_authorities,
         signing,
-        authenticators: values(authenticators?),
+        authenticators: values(authenticators.live),
         store: store?.value,
         selectors: values(selectors),
-        filters: values(filters),
+        filters: values(filters.live),
         filter_failure: filter_failure.unwrap_or(FilterFailure::Refuse),
-        admissions: values(admissions),
+        admissions: values(admissions.live),
+        shadows: ShadowNames {
+            authenticators: values(authenticators.shadows),
+            admissions: values(admissions.shadows),
+            filters: values(filters.shadows),
+        },
         plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
         expire,
         login_delay: login_delay.unwrap_or(Duration::ZERO),
@@ -223,6 +231,55 @@ fn names(
         fits
     });
     names
+}
+
+/// Plugins in one role.
+#[derive(Default)]
+struct Plugins {
+    live: Vec<Located<String>>,
+    shadows: Vec<Located<String>>,
+}
+
+impl Plugins {
+    fn all(&self) -> impl Iterator<Item = &Located<String>> {
+        self.live.iter().chain(&self.shadows)
+    }
+}
+
+/// An array of plugins, each once: a name, or a table that says that it is a shadow.
+fn with_shadows(value: &Value<'_, '_>) -> Option<Plugins> {
+    const TABLE: &str = "{ plugin = \"NAME\", shadow = true }";
+    let wanted = format!("[\"NAME\"], naming plugins, or [\"NAME\", {TABLE}]");
+    let mut plugins = Plugins::default();
+    for entry in value.array(&wanted)? {
+        let (report, title) = (entry.report(), entry.name.clone());
+        let named = if entry.is_table() {
+            let mut section = entry.table(title, TABLE)?;
+            let name = section
+                .require("plugin", TABLE)
+                .and_then(|value| value.string("the name of a plugin, in quotes"));
+            let shadow = section.take("shadow").and_then(|value| value.boolean());
+            section.finish();
+            name.map(|name| (name, shadow == Some(true)))
+        } else {
+            let name = entry.string("the name of a plugin, in quotes");
+            name.map(|name| (name, false))
+        };
+        let Some((name, shadow)) = named else {
+            continue;
+        };
+        if plugins.all().any(|before| before.value == name.value) {
+            let what = format!("{} stands twice in {}", quoted(&name.value), value.name);
+            report.problem(name.at, what, "name each plugin once");
+        }
+        let list = if shadow {
+            &mut plugins.shadows
+        } else {
+            &mut plugins.live
+        };
+        list.push(name);
+    }
+    Some(plugins)
 }
 
 /// An array of names of plugins, each once.

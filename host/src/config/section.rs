@@ -270,6 +270,10 @@ impl<'r, 't> Value<'r, 't> {
         None
     }
 
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.toml, DeValue::Table(_))
+    }
+
     pub(super) fn string(&self, wanted: &str) -> Option<Located<String>> {
         match &self.toml {
             DeValue::String(text) => Some(Located {

@@ -100,6 +100,7 @@ fn the_least_takes_every_default() {
             selectors: vec![],
             filters: vec![],
             filter_failure: FilterFailure::Refuse,
+            shadows: ShadowNames::default(),
             admissions: vec![],
             plaintext_login: PlaintextLogin::Loopback,
             expire: None,

@@ -16,6 +16,7 @@ use tracing::info;
 use super::refusal::refusal_for;
 use super::{Driver, End};
 use crate::backend::{Admitted, Connection};
+use crate::shadow::Leave;
 use crate::tenant::Tenant;
 
 /// The longest that an admission may let a client wait.
@@ -44,7 +45,8 @@ where
 
     /// Asks the tenant's admissions, unless they let this client in already.
     pub(super) async fn admit(&mut self, tenant: &Tenant) -> Result<Result<(), Refusal>, End> {
-        if tenant.admissions.is_empty() || self.admitted.as_ref() == Some(&tenant.name) {
+        let nobody = tenant.admissions.is_empty() && tenant.shadows.admissions.is_empty();
+        if nobody || self.admitted.as_ref() == Some(&tenant.name) {
             return Ok(Ok(()));
         }
         let connection = self.connection(tenant);
@@ -79,18 +81,23 @@ where
 
 /// How long the client has to wait, or what it hears instead of being let in.
 async fn ask(tenant: &Tenant, connection: &Arc<Connection>) -> Result<Duration, Refusal> {
-    let mut longest = Duration::ZERO;
+    let mut longest = 0;
     for admission in &tenant.admissions {
         match admission.admit(connection).await {
             Ok(Admitted::Yes) => {}
-            Ok(Admitted::Delayed(milliseconds)) => {
-                longest = longest.max(Duration::from_millis(milliseconds.into()));
-            }
+            Ok(Admitted::Delayed(milliseconds)) => longest = longest.max(milliseconds),
             Ok(Admitted::No(words)) => {
+                tenant.shadows.admitted(connection, &Leave::Denied);
                 return Err(Refusal::new(Some(ResponseCode::SysPerm), &words));
             }
-            Err(failure) => return Err(refusal_for(&failure)),
+            Err(failure) => {
+                tenant.shadows.admitted(connection, &Leave::Failed);
+                return Err(refusal_for(&failure));
+            }
         }
     }
-    Ok(longest)
+    tenant
+        .shadows
+        .admitted(connection, &Leave::Admitted(longest));
+    Ok(Duration::from_millis(longest.into()))
 }

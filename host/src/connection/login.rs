@@ -23,6 +23,7 @@ use crate::lock::{Guard, Locks};
 use crate::metrics::{Ledger, LoginResult, SessionEntry};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
+use crate::shadow::Decision;
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
 use crate::view::{Octets, OpenMaildrop, Verdicts, View};
 
@@ -131,7 +132,7 @@ where
         };
         let server_name = server_name.map(str::to_owned);
         let credentials = match self.shown(login) {
-            Shown::Credentials(credentials) => credentials,
+            Shown::Credentials(credentials) => Arc::new(credentials),
             Shown::Proof(user) => return self.log_in_proved(&user, started).await,
         };
         let user = credentials.user().unwrap_or_default();
@@ -275,7 +276,7 @@ where
     async fn ask(
         &mut self,
         tenant: &Arc<Tenant>,
-        credentials: &Credentials,
+        credentials: &Arc<Credentials>,
     ) -> Result<Answer, End> {
         if let Err(refused) = Refused::unless_within_rate(tenant) {
             return Ok(Err(refused));
@@ -283,7 +284,7 @@ where
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
         }
-        match credentials {
+        match &**credentials {
             Credentials::Password { .. }
                 if !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) =>
             {
@@ -299,7 +300,10 @@ where
         let at = self.desk();
         let asking = async {
             let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
-            let account = authenticate(tenant, &connection, credentials).await?;
+            let decided = authenticate(tenant, &connection, credentials).await;
+            let shadows = &tenant.shadows;
+            shadows.authenticated(&connection, credentials, || decision(&decided));
+            let account = decided?;
             open(tenant, &connection, account, permit, &at).await
         };
         self.wire.flush_while(asking).await
@@ -502,6 +506,15 @@ async fn open(
         _entry: tenant.ledger.session(),
     };
     Ok((open, account))
+}
+
+/// What shadows are compared with.
+fn decision(decided: &Result<Account, Refused>) -> Decision {
+    match decided {
+        Ok(account) => Decision::Account(account.clone()),
+        Err(refused) if matches!(refused.why, Why::Failed(_)) => Decision::Failed,
+        Err(_) => Decision::Denied,
+    }
 }
 
 /// The first authenticator that knows the user decides.

@@ -201,7 +201,8 @@ where
         // Octets that nobody read would turn the end into a reset, which can
         // overtake the answer that says why.
         let unread = !self.input.is_empty();
-        let ours = matches!(end, End::Session(close) if *close != Close::Quit);
+        let ours = matches!(end, End::Session(close) if *close != Close::Quit)
+            || matches!(end, End::Drained);
         if ours || (unread && matches!(end, End::Session(_))) {
             let _ = timeout(LINGER, self.swallow()).await;
         }

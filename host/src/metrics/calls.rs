@@ -73,6 +73,39 @@ impl CallFailure {
     }
 }
 
+/// What came of asking a shadow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShadowResult {
+    /// It said what the live ones said.
+    Same,
+    /// It said something else.
+    Different,
+    /// It failed.
+    Failed,
+    /// It was not asked: too many questions were under way.
+    LeftOut,
+}
+
+impl ShadowResult {
+    /// All of them.
+    pub const ALL: [ShadowResult; 4] = [
+        ShadowResult::Same,
+        ShadowResult::Different,
+        ShadowResult::Failed,
+        ShadowResult::LeftOut,
+    ];
+
+    /// As metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ShadowResult::Same => "same",
+            ShadowResult::Different => "different",
+            ShadowResult::Failed => "failed",
+            ShadowResult::LeftOut => "left_out",
+        }
+    }
+}
+
 /// One plugin's calls, by its name: they are the same ones after a reload.
 #[derive(Debug)]
 pub struct PluginCalls {
@@ -87,6 +120,7 @@ struct RoleCalls {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
     failures: [AtomicU64; CallFailure::ALL.len()],
+    shadow: [AtomicU64; ShadowResult::ALL.len()],
 }
 
 /// What one role's calls were like until a moment.
@@ -95,6 +129,7 @@ pub(super) struct RoleTotals {
     pub(super) buckets: [u64; BOUNDS.len() + 1],
     pub(super) nanoseconds: u64,
     pub(super) failures: [u64; CallFailure::ALL.len()],
+    pub(super) shadow: [u64; ShadowResult::ALL.len()],
 }
 
 /// What a plugin's calls were like until a moment, in the order of [`ROLES`].
@@ -144,6 +179,11 @@ impl PluginCalls {
         self.role(call).failures[failure as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// As a shadow in this role it was asked so many times, with this result.
+    pub fn shadowed(&self, role: &str, result: ShadowResult, times: u64) {
+        self.role(role).shadow[result as usize].fetch_add(times, Ordering::Relaxed);
+    }
+
     /// It rests for one more tenant.
     pub fn rests(&self) {
         self.resting.fetch_add(1, Ordering::Relaxed);
@@ -170,6 +210,7 @@ impl PluginCalls {
                     buckets: std::array::from_fn(|bucket| get(&role.buckets[bucket])),
                     nanoseconds: get(&role.nanoseconds),
                     failures: std::array::from_fn(|failure| get(&role.failures[failure])),
+                    shadow: std::array::from_fn(|result| get(&role.shadow[result])),
                 }
             }),
             resting: get(&self.resting),
@@ -192,6 +233,7 @@ impl RoleTotals {
             buckets: std::array::from_fn(|at| self.buckets[at] + other.buckets[at]),
             nanoseconds: self.nanoseconds + other.nanoseconds,
             failures: std::array::from_fn(|at| self.failures[at] + other.failures[at]),
+            shadow: std::array::from_fn(|at| self.shadow[at] + other.shadow[at]),
         }
     }
 
@@ -202,7 +244,8 @@ impl RoleTotals {
 
     /// Whether there is anything to tell.
     pub(super) fn is_empty(&self) -> bool {
-        self.count() == 0 && self.failures.iter().all(|failures| *failures == 0)
+        let counters = self.failures.iter().chain(&self.shadow);
+        self.count() == 0 && counters.into_iter().all(|counter| *counter == 0)
     }
 }
 

@@ -11,7 +11,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::calls::{BOUNDS, CallFailure, CallTotals, ROLES};
+use super::calls::{BOUNDS, CallFailure, CallTotals, ROLES, ShadowResult};
 use super::{LoginResult, Metrics, NO_TENANT, Status, Totals};
 
 /// The media type of [`Metrics::exposition`].
@@ -281,6 +281,25 @@ impl Snapshot {
             for kind in CallFailure::ALL {
                 let labels = [("plugin", plugin), ("role", role), ("kind", kind.name())];
                 labelled_counter(&mut failures, &labels, &totals.failures[kind as usize])?;
+            }
+        }
+        let mut shadows = encoder.encode_descriptor(
+            "plugin_shadow_answers",
+            "Answers of plugins that are shadows, against those of the live ones",
+            None,
+            MetricType::Counter,
+        )?;
+        for (plugin, role, totals) in self.called() {
+            if totals.shadow == [0; ShadowResult::ALL.len()] {
+                continue;
+            }
+            for result in ShadowResult::ALL {
+                let labels = [
+                    ("plugin", plugin),
+                    ("role", role),
+                    ("result", result.name()),
+                ];
+                labelled_counter(&mut shadows, &labels, &totals.shadow[result as usize])?;
             }
         }
         Ok(())

@@ -312,10 +312,10 @@ impl Catalog {
             return Ok(component);
         }
         let started = Instant::now();
-        info!(component = %describe(source), octets = octets.len(), "compiling a component");
+        info!(component = %source, octets = octets.len(), "compiling a component");
         let machine_code = self.compiler.compile(&self.engine, octets)?;
         info!(
-            component = %describe(source),
+            component = %source,
             milliseconds = started.elapsed().as_millis() as u64,
             "component compiled"
         );
@@ -381,14 +381,6 @@ fn prune(directory: &Path) {
             let _ = fs::remove_file(seal_of(&path));
             let _ = fs::remove_file(&path);
         }
-    }
-}
-
-/// Name of a source for logs and messages.
-pub(super) fn describe(source: &ComponentSource) -> String {
-    match source {
-        ComponentSource::Builtin(name) => format!("builtin:{name}"),
-        ComponentSource::Path(path) => path.display().to_string(),
     }
 }
 

@@ -58,6 +58,7 @@ pub use trust::{TrustError, read_signature, signature_path};
 use crate::backend::{Accepts, Admission, Authenticator, Failure, Filter, Selector, Store};
 use crate::config::{self, Demand, Grants, PluginLimits};
 use crate::metrics::{Ledger, Metrics, PluginCalls};
+use crate::shadow::Shadow;
 use crate::stamp::Stamp;
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
@@ -159,7 +160,7 @@ impl Runtime {
         let calls = self.metrics.calls(&plugin.name);
         let plugin = Arc::new(Plugin {
             name: plugin.name.as_str().into(),
-            source: catalog::describe(&plugin.component),
+            source: plugin.component.to_string(),
             identity: identity(&compiled.digest, plugin).into(),
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
@@ -223,6 +224,15 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// It in a role, as a shadow.
+    pub fn shadow<R: ?Sized>(&self, role: Arc<R>) -> Shadow<R> {
+        Shadow {
+            plugin: Arc::clone(&self.name),
+            role,
+            calls: Arc::clone(&self.calls),
+        }
+    }
+
     /// Whether this is what would be made of all that.
     fn is(
         &self,
@@ -233,7 +243,7 @@ impl Plugin {
     ) -> bool {
         Arc::ptr_eq(&self.compiled, compiled)
             && *self.name == *wanted.name
-            && self.source == catalog::describe(&wanted.component)
+            && self.source == wanted.component.to_string()
             && *self.settings == *wanted.settings
             && self.grants == wanted.grants
             && self.limits == wanted.limits

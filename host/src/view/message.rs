@@ -24,7 +24,7 @@ pub const READ_OCTETS: u32 = 64 * 1024;
 pub(super) struct StoredMessage {
     /// Not kept alive: a message that somebody holds on to must not hold the
     /// maildrop beyond its session.
-    maildrop: Weak<Mutex<Box<dyn Maildrop>>>,
+    maildrop: LentMaildrop,
     entries: Arc<Entries>,
     position: usize,
     cursor: Mutex<Option<Cursor>>,
@@ -40,14 +40,27 @@ struct Cursor {
     start: u64,
 }
 
+/// A maildrop for as long as somebody else keeps it open.
+pub(super) type LentMaildrop = Weak<Mutex<Box<dyn Maildrop>>>;
+
 impl StoredMessage {
     pub(super) fn new(maildrop: &OpenMaildrop, entries: &Arc<Entries>, position: usize) -> Self {
+        Self::lent(Arc::downgrade(maildrop), entries, position)
+    }
+
+    /// The same without a hold on the maildrop to begin with.
+    pub(super) fn lent(maildrop: LentMaildrop, entries: &Arc<Entries>, position: usize) -> Self {
         StoredMessage {
-            maildrop: Arc::downgrade(maildrop),
+            maildrop,
             entries: Arc::clone(entries),
             position,
             cursor: Mutex::new(None),
         }
+    }
+
+    /// Whether the session is over, and nothing can be read any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.maildrop.strong_count() == 0
     }
 
     async fn open(&self) -> Result<Cursor, Failure> {

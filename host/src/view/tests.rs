@@ -118,7 +118,7 @@ fn annotate(fields: &[&str]) -> Result<Verdict, Failure> {
 struct World {
     memory: Arc<Memory>,
     tenant: Tenant,
-    verdicts: Verdicts,
+    verdicts: Arc<Verdicts>,
 }
 
 impl World {
@@ -133,7 +133,7 @@ impl World {
         World {
             memory,
             tenant,
-            verdicts: Verdicts::default(),
+            verdicts: Arc::new(Verdicts::default()),
         }
     }
 

@@ -162,6 +162,7 @@ impl Plan {
                 tls: self.own.as_ref().map(|own| Arc::clone(&own.contexts)),
                 settings: SessionSettings::new(&server, &config.tenants, decoy(&server, [7; 32])),
                 generation: GenerationMark::default(),
+                ending: shutdown::Ending::default(),
             }),
             limits: self.limits,
             own: self.own,

@@ -10,14 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante::backend::Accepts;
-use restante::config::Config;
+use restante::config::{self, Config, Server};
 use restante::kit::Maildrops;
 use restante::metrics::{Ledger, Metrics};
 use restante::plugin::{Plugin, Runtime};
+use restante::template::Template;
 use restante::tenant;
+use restante_pop3::Decoy;
+use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::cli::serve::compiler;
+use crate::cli::generations::compiler;
 
 /// Instances that may live at once.
 const INSTANCES: u32 = 64;
@@ -43,18 +46,68 @@ pub(super) struct Given {
     http: Vec<String>,
 }
 
-/// A component that is ready.
-pub(super) struct Candidate {
-    pub(super) plugin: Arc<Plugin>,
-    pub(super) accepts: Accepts,
+/// Where candidates are tried: a temporary folder, an engine, and a log that is kept.
+pub(in crate::cli) struct Stage {
     pub(super) log: Lines,
     /// Where maildrops are granted: each is a folder of its own in it.
     granted: PathBuf,
+    runtime: Arc<Runtime>,
+    salts: Decoy,
     /// Gone when this is.
-    home: tempfile::TempDir,
+    home: TempDir,
 }
 
-impl Candidate {
+impl Stage {
+    /// `server`: how what is new is compiled, and how SCRAM keys are made.
+    pub(super) fn begin(server: &Server, log: Lines) -> anyhow::Result<Stage> {
+        let home = home()?;
+        let granted = home.path().join("maildrops");
+        fs::create_dir(&granted)?;
+        let cache = cache(home.path());
+        let compiler = compiler(&server.limits);
+        Ok(Stage {
+            log,
+            granted,
+            runtime: Runtime::new(INSTANCES, &cache, compiler, Metrics::new())?,
+            // Nobody logs in by these salts.
+            salts: tenant::decoy(server, [0; 32]),
+            home,
+        })
+    }
+
+    /// Compiles a component if it is new, and lets it look over its settings. Its
+    /// maildrop is one of the stage, whatever it was granted.
+    pub(super) async fn ready(&self, section: &config::Plugin) -> anyhow::Result<Candidate> {
+        let name = section.component.to_string();
+        let mut section = section.clone();
+        let root = self.granted.to_str();
+        let root = root.context("the temporary folder's name is not UTF-8")?;
+        let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
+        section.grants.maildrop = Some(Template::parse(&maildrop).context("a template")?);
+        let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
+        let loading = move || runtime.plugin(&section, &salts, None);
+        let loaded = tokio::task::spawn_blocking(loading).await;
+        let loaded = loaded.context("the compiler failed")?;
+        let plugin = loaded.with_context(|| name.clone())?.plugin;
+        for words in plugin.ungranted() {
+            eprintln!("warning: {name}: {words}");
+        }
+        let ledger = Ledger::new("settings");
+        let failed = |when: &str| {
+            let said = self.log.take().join("\n");
+            anyhow!("{name} fails when it {when}\n{said}")
+        };
+        let problems = plugin.validate(&ledger).await;
+        let problems = problems.map_err(|_| failed("looks over its settings"))?;
+        if !problems.is_empty() {
+            let problems = problems.join("\n");
+            bail!("{name}: its settings are not in order\n{problems}");
+        }
+        let accepts = plugin.accepts(&ledger).await;
+        let accepts = accepts.map_err(|_| failed("says which credentials it accepts"))?;
+        Ok(Candidate { plugin, accepts })
+    }
+
     /// Copies of this maildrop, or of the kit's own.
     pub(super) fn maildrops(&self, source: Option<&Path>) -> anyhow::Result<Maildrops> {
         let Some(source) = source else {
@@ -70,68 +123,36 @@ impl Candidate {
     }
 }
 
+/// A component that is ready.
+pub(super) struct Candidate {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) accepts: Accepts,
+}
+
+fn home() -> anyhow::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    let home = builder.prefix("restante-plugin-").tempdir();
+    home.context("a temporary folder")
+}
+
 impl Given {
-    /// Compiles the component if it is new, and lets it look over its settings.
-    pub(super) async fn ready(&self) -> anyhow::Result<Candidate> {
+    /// What was given, on a stage of its own.
+    pub(super) async fn ready(&self) -> anyhow::Result<(Stage, Candidate)> {
         let log = Lines::begin()?;
-        let home = tempfile::Builder::new()
-            .prefix("restante-plugin-")
-            .tempdir()
-            .context("a temporary folder")?;
-        let maildrops = home.path().join("maildrops");
-        fs::create_dir(&maildrops)?;
         let here = std::env::current_dir().context("the working directory")?;
-        let text = self.configuration(&maildrops)?;
-        let config = Config::parse(&text, Path::new("command line"), &here)
+        let config = Config::parse(&self.configuration()?, Path::new("command line"), &here)
             .map_err(|problems| anyhow!("{}", without_places(&problems.to_string())))?;
+        if let Some(absent) = config.absent.first() {
+            bail!("{}", without_places(&absent.problem.to_string()));
+        }
         let section = config.plugins.first().context("one plugin was asked for")?;
-        let cache = cache(home.path());
-        let limits = &config.server.limits;
-        let runtime = Runtime::new(INSTANCES, &cache, compiler(limits), Metrics::new())?;
-        let plugin = {
-            let (runtime, section) = (Arc::clone(&runtime), section.clone());
-            // Nobody logs in by these salts.
-            let salts = tenant::decoy(&config.server, [0; 32]);
-            let loading = move || runtime.plugin(&section, &salts, None);
-            let loaded = tokio::task::spawn_blocking(loading).await;
-            loaded.context("the compiler failed")?
-        };
-        let plugin = plugin.with_context(|| self.component.clone())?.plugin;
-        for words in plugin.ungranted() {
-            eprintln!("warning: {}: {words}", self.component);
-        }
-        let ledger = Ledger::new("settings");
-        let failed = |when: &str| {
-            let said = log.take().join("\n");
-            anyhow!("{} fails when it {when}\n{said}", self.component)
-        };
-        let problems = plugin.validate(&ledger).await;
-        let problems = problems.map_err(|_| failed("looks over its settings"))?;
-        if !problems.is_empty() {
-            let problems = problems.join("\n");
-            bail!(
-                "{}: its settings are not in order\n{problems}",
-                self.component
-            );
-        }
-        let accepts = plugin.accepts(&ledger).await;
-        let accepts = accepts.map_err(|_| failed("says which credentials it accepts"))?;
-        Ok(Candidate {
-            plugin,
-            accepts,
-            log,
-            granted: maildrops,
-            home,
-        })
+        let stage = Stage::begin(&config.server, log)?;
+        let candidate = stage.ready(section).await?;
+        Ok((stage, candidate))
     }
 
-    fn configuration(&self, maildrops: &Path) -> anyhow::Result<String> {
+    fn configuration(&self) -> anyhow::Result<String> {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-        let root = maildrops
-            .to_str()
-            .context("the temporary folder's name is not UTF-8")?;
-        // Braces in a path are not placeholders.
-        let root = root.replace('{', "{{").replace('}', "}}");
         let mut text = String::from(
             "[listener.none]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n[plugin.candidate]\n",
         );
@@ -144,8 +165,6 @@ impl Given {
             let _ = writeln!(text, "{} = {}", quoted(key), quoted(value));
         }
         text.push_str("[plugin.candidate.grants]\n");
-        let maildrop = quoted(&format!("{root}/{{maildrop}}"));
-        let _ = writeln!(text, "maildrop = {maildrop}");
         let mut directories = Vec::new();
         for grant in &self.directories {
             let (rest, access) = match grant.strip_suffix(":rw") {
@@ -223,11 +242,11 @@ pub(super) fn password(file: &Path) -> anyhow::Result<String> {
 
 /// Log lines, kept until somebody asks.
 #[derive(Clone, Default)]
-pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(in crate::cli) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
     /// From now on everything that is logged is kept here.
-    fn begin() -> anyhow::Result<Lines> {
+    pub(in crate::cli) fn begin() -> anyhow::Result<Lines> {
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::INFO)
@@ -242,7 +261,7 @@ impl Lines {
     }
 
     /// What was logged since the last time.
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(in crate::cli) fn take(&self) -> Vec<String> {
         let octets = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let text = String::from_utf8_lossy(&octets);
         text.lines().map(|line| line.trim().to_owned()).collect()

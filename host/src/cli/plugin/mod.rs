@@ -7,6 +7,9 @@ mod candidate;
 mod run;
 mod test;
 
+pub(super) use candidate::Lines;
+pub(super) use test::deep;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

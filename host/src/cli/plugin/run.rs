@@ -17,7 +17,7 @@ use restante::metrics::Ledger;
 use restante_pop3::Secret;
 use tokio::time::Instant;
 
-use super::candidate::{Candidate, Given, password};
+use super::candidate::{Candidate, Given, Stage, password};
 use super::print;
 use crate::cli::serve::executor;
 
@@ -71,12 +71,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn call(options: &Options) -> anyhow::Result<()> {
-    let candidate = options.given.ready().await?;
+    let (stage, candidate) = options.given.ready().await?;
     // What it said while it was made ready is not about the call.
-    let _ = candidate.log.take();
+    let _ = stage.log.take();
     let ledger = Ledger::new("run");
     let run = Run {
         options,
+        stage: &stage,
         candidate: &candidate,
         connection: Arc::new(Connection {
             session: "run".into(),
@@ -97,7 +98,7 @@ async fn call(options: &Options) -> anyhow::Result<()> {
         Call::Retr { number } => run.retr(*number).await,
         Call::Admit => run.admit().await,
     };
-    let lines = candidate.log.take();
+    let lines = stage.log.take();
     let used = ledger.totals();
     let (answer, took) = match answer {
         Ok(told) => told,
@@ -138,6 +139,7 @@ type Told = (String, Duration);
 
 struct Run<'a> {
     options: &'a Options,
+    stage: &'a Stage,
     candidate: &'a Candidate,
     connection: Arc<Connection>,
 }
@@ -202,7 +204,7 @@ impl Run<'_> {
 
     async fn maildrop(&self) -> anyhow::Result<Box<dyn Maildrop>> {
         let role = self.candidate.plugin.store()?;
-        let maildrops = self.candidate.maildrops(self.options.maildrop.as_deref())?;
+        let maildrops = self.stage.maildrops(self.options.maildrop.as_deref())?;
         let name = maildrops.fresh().context("the maildrop cannot be copied")?;
         let account = self.account(name);
         let opened = async { role.find(&self.connection, &account).await?.open().await };

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use restante::kit::{self, CheckResult, Outcome};
+use restante::config::Config;
+use restante::kit::{self, CheckResult, Maildrops, Outcome};
 use serde::Serialize;
 
-use super::candidate::{Given, password};
+use super::candidate::{Candidate, Given, Lines, Stage, password};
 use super::print;
 use crate::cli::serve::executor;
 
@@ -47,8 +48,46 @@ async fn examine(options: &Options) -> anyhow::Result<()> {
         (Some(user), Some(file)) => Some((user.clone(), password(file)?)),
         _ => None,
     };
-    let candidate = options.given.ready().await?;
-    let maildrops = candidate.maildrops(options.maildrop.as_deref())?;
+    let (stage, candidate) = options.given.ready().await?;
+    let maildrops = stage.maildrops(options.maildrop.as_deref())?;
+    let outcomes = ask(&stage, &candidate, maildrops, user, !options.json).await;
+    let report = Report::of(&options.given.component, &outcomes);
+    if options.json {
+        print(&serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report.counts());
+    }
+    match report.failed {
+        0 => Ok(()),
+        1 => bail!("{}: a rule is broken", report.component),
+        rules => bail!("{}: {rules} rules are broken", report.component),
+    }
+}
+
+/// `restante check --deep`: every plugin of a configuration, as it is configured
+/// there, but for the maildrop, which is the kit's own. Whether all rules are kept.
+pub(in crate::cli) async fn deep(config: &Config, log: Lines) -> anyhow::Result<bool> {
+    let stage = Stage::begin(&config.server, log)?;
+    let maildrops = stage.maildrops(None)?;
+    let mut failed = 0;
+    for section in &config.plugins {
+        print(&format!("[plugin.{}] {}", section.name, section.component));
+        let candidate = stage.ready(section).await?;
+        let outcomes = ask(&stage, &candidate, maildrops.clone(), None, true).await;
+        let report = Report::of(&section.name, &outcomes);
+        print(&report.counts());
+        failed += report.failed;
+    }
+    Ok(failed == 0)
+}
+
+async fn ask(
+    stage: &Stage,
+    candidate: &Candidate,
+    maildrops: Maildrops,
+    user: Option<(String, String)>,
+    aloud: bool,
+) -> Vec<Outcome> {
     let plugin = &candidate.plugin;
     let asked = kit::Candidate {
         authenticator: plugin.authenticator(candidate.accepts).ok(),
@@ -59,11 +98,10 @@ async fn examine(options: &Options) -> anyhow::Result<()> {
         user,
         maildrops,
     };
-    let json = options.json;
     let mut role = "";
-    let take_log = || candidate.log.take();
-    let outcomes = kit::examine(&asked, &take_log, &mut |outcome: &Outcome| {
-        if json {
+    let take_log = || stage.log.take();
+    kit::examine(&asked, &take_log, &mut |outcome: &Outcome| {
+        if !aloud {
             return;
         }
         if role != outcome.role {
@@ -72,32 +110,32 @@ async fn examine(options: &Options) -> anyhow::Result<()> {
         }
         print(&line(outcome));
     })
-    .await;
-    let count = |wanted: fn(&CheckResult) -> bool| {
-        outcomes
-            .iter()
-            .filter(|outcome| wanted(&outcome.result))
-            .count()
-    };
-    let report = Report {
-        component: &options.given.component,
-        passed: count(|result| matches!(result, CheckResult::Passed)),
-        failed: count(|result| matches!(result, CheckResult::Failed { .. })),
-        skipped: count(|result| matches!(result, CheckResult::Skipped { .. })),
-        checks: &outcomes,
-    };
-    if json {
-        print(&serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&format!(
-            "{} passed, {} failed, {} skipped",
-            report.passed, report.failed, report.skipped
-        ));
+    .await
+}
+
+impl<'a> Report<'a> {
+    fn of(component: &'a str, checks: &'a [Outcome]) -> Self {
+        let count = |wanted: fn(&CheckResult) -> bool| {
+            let results = checks.iter().map(|outcome| &outcome.result);
+            results.filter(|result| wanted(result)).count()
+        };
+        Report {
+            component,
+            passed: count(|result| matches!(result, CheckResult::Passed)),
+            failed: count(|result| matches!(result, CheckResult::Failed { .. })),
+            skipped: count(|result| matches!(result, CheckResult::Skipped { .. })),
+            checks,
+        }
     }
-    match report.failed {
-        0 => Ok(()),
-        1 => bail!("{}: a rule is broken", report.component),
-        rules => bail!("{}: {rules} rules are broken", report.component),
+
+    fn counts(&self) -> String {
+        let Report {
+            passed,
+            failed,
+            skipped,
+            ..
+        } = self;
+        format!("{passed} passed, {failed} failed, {skipped} skipped")
     }
 }
 
