@@ -19,6 +19,37 @@ fn columns_of_different_length() {
         let log = under_attack(&site, |server| temporary(&login(server).1));
         told(&log, &["store.listing", "columns of different length"]);
     }
+    let site = store("misdeed = \"open-end\"\n");
+    let log = under_attack(&site, |server| temporary(&login(server).1));
+    told(&log, &["store.listing", "without a NUL"]);
+}
+
+/// Changes that do not fit what they are changes of: the host asks for all of it.
+#[test]
+fn changes_that_cannot_be() {
+    for (misdeed, messages) in [
+        ("fourth", 4),
+        ("came-twice", 3),
+        ("gone-nobody", 3),
+        ("gone-much", 3),
+    ] {
+        let site = store(&format!("misdeed = {misdeed:?}\n"));
+        under_attack(&site, |server| {
+            let mut first = logged_in(server);
+            assert_eq!(first.stat().0, 3, "{misdeed}");
+            first.quit();
+            let mut second = logged_in(server);
+            assert_eq!(second.stat().0, messages, "{misdeed}");
+            assert_eq!(second.retr(3), HONEST);
+            second.quit();
+        });
+    }
+    let site = store("misdeed = \"came-short\"\n");
+    let log = under_attack(&site, |server| {
+        logged_in(server).quit();
+        temporary(&login(server).1);
+    });
+    told(&log, &["store.changes", "columns of different length"]);
 }
 
 #[test]

@@ -39,6 +39,11 @@ impl Drop for Reader {
     }
 }
 
+/// Texts as they cross the border.
+fn packed<const N: usize>(texts: [&str; N]) -> String {
+    texts.map(|text| format!("{text}\0")).concat()
+}
+
 /// Handles that are never dropped.
 pub(crate) fn make_handles() {
     for _ in 0..100_000_000 {
@@ -68,25 +73,29 @@ impl raw::GuestMaildrop for Maildrop {
             None => honest,
         };
         let mut listing = raw::Listing {
-            unique_ids: ["first", "second", "third"].map(str::to_owned).to_vec(),
+            unique_ids: packed(["first", "second", "third"]),
             octets: vec![honest, octets, honest],
             received: vec![0; 3],
-            names: ["first", "second", "third"].map(str::to_owned).to_vec(),
+            names: packed(["first", "second", "third"]),
             surrogates: Vec::new(),
+            memo: Some("memo".to_owned()),
         };
         match misdeed().as_str() {
-            "few-ids" => drop(listing.unique_ids.pop()),
+            "few-ids" => listing.unique_ids = packed(["first", "second"]),
             "few-octets" => drop(listing.octets.pop()),
             "few-received" => drop(listing.received.pop()),
-            "few-names" => drop(listing.names.pop()),
+            "few-names" => listing.names = packed(["first", "second"]),
+            "open-end" => drop(listing.unique_ids.pop()),
             "many-octets" => listing.octets.extend([7; 1000]),
             "surrogate-of-nothing" => listing.surrogates.push(raw::Surrogate {
                 position: u32::MAX,
                 octets: 1,
             }),
-            "one-huge-id" => listing.unique_ids[1] = "x".repeat(10 << 20),
+            "one-huge-id" => {
+                listing.unique_ids = packed(["first", &"x".repeat(10 << 20), "third"]);
+            }
             "huge-listing" => {
-                listing.unique_ids = (0..5_000_000).map(|id: u32| format!("id-{id}")).collect();
+                listing.unique_ids = (0..5_000_000).map(|id: u32| format!("id-{id}\0")).collect();
             }
             "surrogates" => {
                 let position = 3;
@@ -95,10 +104,39 @@ impl raw::GuestMaildrop for Maildrop {
                     octets: 1,
                 }];
             }
-            "id" => listing.unique_ids[1] = settings::get("id").unwrap_or_default(),
+            "id" => {
+                let id = settings::get("id").unwrap_or_default();
+                listing.unique_ids = packed(["first", &id, "third"]);
+            }
             _ => {}
         }
         Ok(listing)
+    }
+
+    fn changes(&self, _: String) -> Result<Option<raw::Changes>, Failure> {
+        called("changes");
+        let mut changes = raw::Changes {
+            gone: String::new(),
+            came: raw::Listing {
+                unique_ids: packed(["fourth"]),
+                octets: vec![HONEST.len() as u64],
+                received: vec![0],
+                names: packed(["fourth"]),
+                surrogates: Vec::new(),
+                memo: Some("memo".to_owned()),
+            },
+        };
+        match misdeed().as_str() {
+            "fourth" => {}
+            "came-short" => changes.came.octets.clear(),
+            "came-twice" => {
+                changes.came.unique_ids = packed(["third"]);
+            }
+            "gone-nobody" => changes.gone = packed(["nobody"]),
+            "gone-much" => changes.gone = "x\0".repeat(1 << 20),
+            _ => return Ok(None),
+        }
+        Ok(Some(changes))
     }
 
     fn content(&self, name: String) -> Result<raw::Content, Failure> {
