@@ -29,6 +29,36 @@ fn surrogate_of_no_message() {
 }
 
 #[test]
+fn text_without_its_end() {
+    let site = store("misdeed = \"no-end\"\n");
+    let log = under_attack(&site, |server| temporary(&login(server).1));
+    told(&log, &["store.listing", "without a NUL behind it"]);
+}
+
+/// What changed since the listing that is remembered: told with columns that do not
+/// fit it is a lie, told of messages that nobody knows it is asked for anew.
+#[test]
+fn changes_that_lie() {
+    let site = store("misdeed = \"changes-columns\"\n");
+    let log = under_attack(&site, |server| {
+        logged_in(server).quit();
+        temporary(&login(server).1);
+    });
+    told(&log, &["store.changes", "columns of different length"]);
+    for misdeed in ["changes-unknown", "changes-twice", "long-memo"] {
+        let site = store(&format!("misdeed = {misdeed:?}\n"));
+        under_attack(&site, |server| {
+            for _ in 0..3 {
+                let mut client = logged_in(server);
+                assert_eq!(client.uidl().len(), 3, "{misdeed}");
+                assert_eq!(client.retr(1), HONEST);
+                client.quit();
+            }
+        });
+    }
+}
+
+#[test]
 fn unique_ids_that_are_none() {
     let long = "x".repeat(71);
     for id in ["first", "", &long, "\u{e9}t\u{e9}", "a b", "a\\r\\n+OK"] {

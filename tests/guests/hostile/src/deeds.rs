@@ -122,7 +122,7 @@ fn look_around() {
         touch("files.measure", files::measure(&path).is_ok());
         touch(
             "files.scan",
-            files::scan(&path).is_ok_and(|all| !all.is_empty()),
+            files::scan(&path).is_ok_and(|all| !all.identities.is_empty()),
         );
         let target = format!("{absolute}.link");
         touch("hard link", std::fs::hard_link(&absolute, &target).is_ok());

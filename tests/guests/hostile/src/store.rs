@@ -46,6 +46,28 @@ pub(crate) fn make_handles() {
     }
 }
 
+/// A listing before its texts are packed.
+struct Columns {
+    unique_ids: Vec<String>,
+    octets: Vec<u64>,
+    received: Vec<u64>,
+    names: Vec<String>,
+}
+
+impl Columns {
+    fn packed(self) -> raw::Listing {
+        let pack = |texts: Vec<String>| texts.into_iter().flat_map(|text| [text, "\0".to_owned()]);
+        raw::Listing {
+            unique_ids: pack(self.unique_ids).collect(),
+            octets: self.octets,
+            received: self.received,
+            names: pack(self.names).collect(),
+            surrogates: Vec::new(),
+            memo: None,
+        }
+    }
+}
+
 impl raw::GuestMaildrop for Maildrop {
     fn open(_: Account) -> Result<raw::Maildrop, Failure> {
         called("open");
@@ -67,38 +89,59 @@ impl raw::GuestMaildrop for Maildrop {
             Some(octets) => octets.parse().unwrap_or(u64::MAX),
             None => honest,
         };
-        let mut listing = raw::Listing {
-            unique_ids: ["first", "second", "third"].map(str::to_owned).to_vec(),
+        let names = || ["first", "second", "third"].map(str::to_owned).to_vec();
+        let mut columns = Columns {
+            unique_ids: names(),
             octets: vec![honest, octets, honest],
             received: vec![0; 3],
-            names: ["first", "second", "third"].map(str::to_owned).to_vec(),
-            surrogates: Vec::new(),
+            names: names(),
         };
-        match misdeed().as_str() {
-            "few-ids" => drop(listing.unique_ids.pop()),
-            "few-octets" => drop(listing.octets.pop()),
-            "few-received" => drop(listing.received.pop()),
-            "few-names" => drop(listing.names.pop()),
-            "many-octets" => listing.octets.extend([7; 1000]),
-            "surrogate-of-nothing" => listing.surrogates.push(raw::Surrogate {
+        let mut surrogates = Vec::new();
+        let deed = misdeed();
+        match deed.as_str() {
+            "few-ids" => drop(columns.unique_ids.pop()),
+            "few-octets" => drop(columns.octets.pop()),
+            "few-received" => drop(columns.received.pop()),
+            "few-names" => drop(columns.names.pop()),
+            "many-octets" => columns.octets.extend([7; 1000]),
+            "surrogate-of-nothing" => surrogates.push(raw::Surrogate {
                 position: u32::MAX,
                 octets: 1,
             }),
-            "one-huge-id" => listing.unique_ids[1] = "x".repeat(10 << 20),
-            "huge-listing" => {
-                listing.unique_ids = (0..5_000_000).map(|id: u32| format!("id-{id}")).collect();
-            }
-            "surrogates" => {
-                let position = 3;
-                listing.surrogates = vec![raw::Surrogate {
-                    position,
-                    octets: 1,
-                }];
-            }
-            "id" => listing.unique_ids[1] = settings::get("id").unwrap_or_default(),
+            "one-huge-id" => columns.unique_ids[1] = "x".repeat(10 << 20),
+            "id" => columns.unique_ids[1] = settings::get("id").unwrap_or_default(),
+            _ => {}
+        }
+        let mut listing = columns.packed();
+        listing.surrogates = surrogates;
+        match deed.as_str() {
+            "huge-listing" => listing.unique_ids = "id\0".repeat(2_000_000),
+            "no-end" => drop(listing.unique_ids.pop()),
+            "long-memo" => listing.memo = Some("m".repeat(8 << 20)),
+            deed if deed.starts_with("changes") => listing.memo = Some("memo".to_owned()),
             _ => {}
         }
         Ok(listing)
+    }
+
+    fn changes(&self, _: String) -> Result<Option<raw::Changes>, Failure> {
+        called("changes");
+        let mut columns = Columns {
+            unique_ids: vec!["fourth".to_owned()],
+            octets: vec![1],
+            received: vec![0],
+            names: vec!["fourth".to_owned()],
+        };
+        let mut gone = String::new();
+        match misdeed().as_str() {
+            "changes-columns" => columns.octets.clear(),
+            // It is there already.
+            "changes-twice" => columns.unique_ids = vec!["first".to_owned()],
+            "changes-unknown" => gone.push_str("nobody\0"),
+            _ => return Ok(None),
+        }
+        let came = columns.packed();
+        Ok(Some(raw::Changes { gone, came }))
     }
 
     fn content(&self, name: String) -> Result<raw::Content, Failure> {
