@@ -53,7 +53,7 @@ fn every_key_stands_in_its_table() {
                 [listener.NAME]\nqqqqqqqqqq = 1\n[plugin.NAME]\nqqqqqqqqqq = 1\n\
                 [plugin.NAME.grants]\nqqqqqqqqqq = 1\ndirectories = [{ qqqqqqqqqq = 1 }]\n\
                 [plugin.NAME.limits]\nqqqqqqqqqq = 1\n\
-                [tenant.NAME]\nqqqqqqqqqq = 1\n[tenant.NAME.limits]\nqqqqqqqqqq = 1\n";
+                [tenant.NAME]\nqqqqqqqqqq = 1\nfilters = [{ qqqqqqqqqq = 1 }]\n[tenant.NAME.limits]\nqqqqqqqqqq = 1\n";
     let Err(Problems(problems)) = parse(text) else {
         panic!("unknown keys are let through");
     };
@@ -76,6 +76,7 @@ fn every_key_stands_in_its_table() {
     for (heading, rows) in &tables {
         let section = match *heading {
             "An entry of `directories" => "an entry of `directories` in [plugin.NAME.grants]",
+            "Shadows" => "an entry of `filters` in [tenant.NAME]",
             other => other,
         };
         let (_, keys) = known
@@ -134,5 +135,5 @@ fn every_default_is_the_one_that_is_used() {
     explicit.plugins[0].place = bare.plugins[0].place;
     explicit.tenants[0].place = bare.tenants[0].place;
     assert_eq!(explicit, bare);
-    assert_eq!(count, 52);
+    assert_eq!(count, 53);
 }

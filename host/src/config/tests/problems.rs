@@ -240,7 +240,7 @@ fn each_problem_has_its_place_and_its_mend() {
                 "2:28: there is no plugin `q`\n  did you mean `p`?",
                 "2:33: `q` stands twice in `authenticators` in [tenant.a]\n  name each plugin once",
                 "2:33: there is no plugin `q`\n  did you mean `p`?",
-                "4:11: `filters` in [tenant.a] is a string\n  write an array of strings, such as [\"NAME\"], naming plugins",
+                "4:11: `filters` in [tenant.a] is a string\n  write [\"NAME\"], naming plugins, or [\"NAME\", { plugin = \"NAME\", shadow = true }]",
                 "5:19: `plaintext-login` in [tenant.a] is a boolean\n  write one of `loopback`, `always`, `never`",
             ],
         ),
@@ -249,7 +249,7 @@ fn each_problem_has_its_place_and_its_mend() {
             &[LISTENER],
             &[
                 "1:9: `store` is missing in [tenant.a]\n  add: store = \"NAME\", naming a plugin",
-                "2:18: `authenticators` in [tenant.a] is empty\n  name at least one plugin, or nobody can log in",
+                "2:18: `authenticators` in [tenant.a] names nobody\n  name at least one plugin that is no shadow, or nobody can log in",
             ],
         ),
         (
