@@ -33,6 +33,7 @@ mod roles;
 mod selector;
 mod state;
 mod store;
+mod told;
 mod trust;
 
 use std::path::Path;

@@ -106,7 +106,7 @@ impl<'a> Found<'a> {
     }
 
     /// By unique-id; of one unique-id those in `cur` first.
-    pub(crate) fn order(&self, other: &Found<'_>) -> std::cmp::Ordering {
+    fn order(&self, other: &Found<'_>) -> std::cmp::Ordering {
         self.unique_id
             .cmp(&other.unique_id)
             .then_with(|| other.place.cmp(&self.place))
@@ -144,36 +144,36 @@ impl Look {
     }
 
     /// All messages' files, with what an index knows of them.
-    pub(crate) fn files<'a>(&'a self, index: &'a Index) -> Vec<Found<'a>> {
+    pub(crate) fn files<'a>(&'a self, index: &'a Index) -> Vec<Message<'a>> {
         let scanned = self.names.iter().flatten();
         let scanned: usize = scanned.map(|names| names.identities.len()).sum();
-        let mut found = Vec::with_capacity(scanned);
+        let trusts = self.names.iter().any(Option::is_none);
+        let known = if trusts { index.len() } else { 0 };
+        let mut found = Vec::with_capacity(scanned + known);
         for (place, names) in Place::ALL.into_iter().zip(&self.names) {
             let names = names.iter().flat_map(Names::iter);
-            found.extend(names.map(|(name, identity)| Found::new(place, name, identity)));
+            let files = names.map(|(name, identity)| Found::new(place, name, identity));
+            found.extend(files.map(Message::from));
         }
-        found.sort_by(Found::order);
+        found.sort_by(Message::order);
         recall(&mut found, index);
-        if self.names.iter().all(Option::is_some) {
+        if !trusts {
             return found;
         }
         let is_trusted = |place: Place| self.names[place.at()].is_none();
         let trusted = index.entries().filter(|entry| is_trusted(entry.place));
-        let mut all: Vec<Found<'a>> = Vec::with_capacity(index.len() + scanned);
-        all.extend(trusted.map(|entry| Found {
+        let trusted = trusted.map(|entry| Found {
             unique_id: Cow::Borrowed(entry.unique_id),
             place: entry.place,
             name: entry.name,
             identity: entry.record.identity,
             record: Some(entry.record),
             is_known: true,
-        }));
-        if !found.is_empty() {
-            // Two runs, each in order, which the sort finds out.
-            all.append(&mut found);
-            all.sort_by(Found::order);
-        }
-        all
+        });
+        found.extend(trusted.map(Message::from));
+        // Two runs, each in order, which the sort finds out.
+        found.sort_by(Message::order);
+        found
     }
 }
 
@@ -200,9 +200,9 @@ fn scan(
 }
 
 /// Both go by unique-id: side by side.
-fn recall(found: &mut [Found<'_>], index: &Index) {
+fn recall(found: &mut [Message<'_>], index: &Index) {
     let mut entries = index.entries().peekable();
-    for found in found {
+    for found in found.iter_mut().map(|message| &mut message.first) {
         while entries
             .next_if(|entry| entry.unique_id < &*found.unique_id)
             .is_some()
@@ -234,9 +234,9 @@ impl Census {
         Ok(Census {
             found: found
                 .into_iter()
-                .map(|found| {
-                    let path = found.path();
-                    (found.unique_id.into_owned(), path)
+                .map(|Message { first, .. }| {
+                    let path = first.path();
+                    (first.unique_id.into_owned(), path)
                 })
                 .collect(),
             stamp: look.stamp,
@@ -262,33 +262,43 @@ pub(crate) struct Message<'a> {
     pub(crate) copies: Vec<Found<'a>>,
 }
 
-/// Joins the second and further files of a message to the first.
-pub(crate) fn messages(files: Vec<Found<'_>>) -> Vec<Message<'_>> {
-    let mut messages: Vec<Message<'_>> = Vec::with_capacity(files.len());
-    let mut twice = 0;
-    for found in files {
-        match messages.last_mut() {
-            Some(message) if message.first.unique_id == found.unique_id => {
-                twice += 1;
-                if twice == 1 {
-                    log::warn!(
-                        "{:?} and {:?} are one message by their names: the first is listed",
-                        message.first.path(),
-                        found.path()
-                    );
-                }
-                message.copies.push(found);
-            }
-            _ => messages.push(Message {
-                first: found,
-                copies: Vec::new(),
-            }),
-        }
+impl<'a> From<Found<'a>> for Message<'a> {
+    fn from(first: Found<'a>) -> Message<'a> {
+        let copies = Vec::new();
+        Message { first, copies }
     }
+}
+
+impl Message<'_> {
+    pub(crate) fn order(&self, other: &Message<'_>) -> std::cmp::Ordering {
+        self.first.order(&other.first)
+    }
+}
+
+/// Joins the second and further files of a message to the first. They are in
+/// order, one file each.
+pub(crate) fn join(messages: &mut Vec<Message<'_>>) {
+    let mut twice = 0;
+    messages.dedup_by(|next, message| {
+        if message.first.unique_id != next.first.unique_id {
+            return false;
+        }
+        twice += 1;
+        let nothing = Found::new(next.first.place, "", 0);
+        let copy = std::mem::replace(&mut next.first, nothing);
+        if twice == 1 {
+            log::warn!(
+                "{:?} and {:?} are one message by their names: the first is listed",
+                message.first.path(),
+                copy.path()
+            );
+        }
+        message.copies.push(copy);
+        true
+    });
     if twice > 1 {
         log::warn!("{twice} files in all repeat a message of the same name");
     }
-    messages
 }
 
 /// When each of [`DIRECTORIES`] was changed and made.

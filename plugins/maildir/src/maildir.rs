@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use restante_guest::files::Kind;
 use restante_guest::prelude::*;
 
-use crate::census::{Census, Files, Found, Look, Message, Place, Stamp, messages};
+use crate::census::{Census, Files, Found, Look, Message, Place, Stamp, join};
 use crate::index::{self, Entry, Index};
 use crate::memo::{Known, Memo};
 use crate::name;
@@ -114,7 +114,8 @@ impl<F: Files> Maildir<F> {
         let mut retries = RETRIES;
         loop {
             let look = Look::take(&self.root, &self.files, index.times()).map_err(unreadable)?;
-            let mut messages = messages(look.files(&index));
+            let mut messages = look.files(&index);
+            join(&mut messages);
             let weighed = scales.weigh_all(&mut messages);
             match weighed {
                 // Gone is deleted, or moved: then it has to be looked for.
@@ -158,14 +159,14 @@ impl<F: Files> Maildir<F> {
             return Ok(None);
         }
         let look = Look::take(&self.root, &self.files, &memo.times).map_err(unreadable)?;
-        let Some((gone, came)) = differences(&look, &mut memo) else {
+        let Some((gone, mut messages)) = differences(&look, &mut memo) else {
             return Ok(None);
         };
-        let unsaved = memo.unsaved + came.len();
-        if came.len() > CAME || unsaved > UNSAVED + memo.messages / CHANGED_PART {
+        let unsaved = memo.unsaved + messages.len();
+        if messages.len() > CAME || unsaved > UNSAVED + memo.messages / CHANGED_PART {
             return Ok(None);
         }
-        let mut messages = messages(came);
+        join(&mut messages);
         let mut scales = Scales::for_few(&self.root, &self.files);
         if scales.weigh_all(&mut messages) != Weighed::All || !scales.is_all_known() {
             return Ok(None);
@@ -317,7 +318,7 @@ fn unreadable(problem: String) -> Failure {
 /// Which messages of the directories that were scanned are gone, by their
 /// unique-ids, and which files are new. Takes both out of the memo's names, whose
 /// place those that were found now take. None: the memo has no names there.
-fn differences<'a>(look: &'a Look, memo: &mut Memo) -> Option<(Vec<String>, Vec<Found<'a>>)> {
+fn differences<'a>(look: &'a Look, memo: &mut Memo) -> Option<(Vec<String>, Vec<Message<'a>>)> {
     let (mut gone, mut came) = (Vec::new(), Vec::new());
     for place in Place::ALL {
         let Some(names) = &look.names[place.at()] else {
@@ -333,49 +334,58 @@ fn differences<'a>(look: &'a Look, memo: &mut Memo) -> Option<(Vec<String>, Vec<
                 Some(same) if same.1 == identity => left.push(same),
                 other => {
                     gone.extend(other.map(|(name, _)| name::unique_id(&name).into_owned()));
-                    came.push(Found::new(place, name, identity));
+                    came.push(Found::new(place, name, identity).into());
                 }
             }
         }
         gone.extend(known.map(|(name, _)| name::unique_id(&name).into_owned()));
         memo.names[place.at()] = Some(left);
     }
-    came.sort_by(Found::order);
+    came.sort_by(Message::order);
     Some((gone, came))
 }
 
 /// Messages come by unique-id, so that messages of one instant keep an order.
-fn oldest_first(messages: Vec<Message<'_>>) -> Listing {
-    let mut messages: Vec<((u64, u64), Message<'_>)> = messages
-        .into_iter()
-        .map(|message| (message.first.delivered(), message))
-        .collect();
-    messages.sort_by_key(|(delivered, _)| *delivered);
+fn oldest_first(mut messages: Vec<Message<'_>>) -> Listing {
+    messages.sort_by_cached_key(|message| message.first.delivered());
     let mut listing = Listing::with_capacity(messages.len());
     let octets = |text: fn(&Found<'_>) -> usize| -> usize {
-        messages
-            .iter()
-            .map(|(_, message)| text(&message.first))
-            .sum()
+        messages.iter().map(|message| text(&message.first)).sum()
     };
     listing.reserve_text(
         octets(|found| found.unique_id.len() + 1),
         octets(|found| found.name.len() + "123456/cur/ ".len()),
     );
-    for ((seconds, _), message) in &messages {
-        let first = &message.first;
+    for Message { first, copies } in &messages {
         let Some(record) = first.record else {
             continue;
         };
-        let size = record.size.to_string();
-        let copies = message.copies.iter();
+        let mut digits = [0; 20];
+        let size = decimal(record.size, &mut digits);
+        let path = [size, "/", first.place.directory(), "/", first.name];
+        let copies = copies.iter();
         let copies = copies.flat_map(|copy| [AND, copy.place.directory(), "/", copy.name]);
-        let path = [&*size, "/", first.place.directory(), "/", first.name];
         let name = path.into_iter().chain(copies);
-        listing.push_parts(&first.unique_id, record.octets, *seconds, name);
+        let (seconds, _) = first.delivered();
+        listing.push_parts(&first.unique_id, record.octets, seconds, name);
         listing.surrogate(record.surrogate);
     }
     listing
+}
+
+/// A number in digits: formatting a hundred thousand of them the usual way takes
+/// longer than all the rest.
+fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
+    let mut rest = number;
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return str::from_utf8(&digits[start..]).expect("digits are ASCII");
+        }
+    }
 }
 
 /// The removal of messages, and what went wrong with it.
@@ -449,5 +459,17 @@ impl<'a> Removal<'a> {
             }
             _ => Failure::temporary(text),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+
+    #[test]
+    fn numbers_in_digits() {
+        for number in [0, 9, 10, 4711, u64::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string());
+        }
     }
 }

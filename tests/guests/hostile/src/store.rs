@@ -39,32 +39,15 @@ impl Drop for Reader {
     }
 }
 
+/// Texts as they cross the border.
+fn packed<const N: usize>(texts: [&str; N]) -> String {
+    texts.map(|text| format!("{text}\0")).concat()
+}
+
 /// Handles that are never dropped.
 pub(crate) fn make_handles() {
     for _ in 0..100_000_000 {
         std::mem::forget(raw::Reader::new(Reader(Cell::new(0))));
-    }
-}
-
-/// A listing before its texts are packed.
-struct Columns {
-    unique_ids: Vec<String>,
-    octets: Vec<u64>,
-    received: Vec<u64>,
-    names: Vec<String>,
-}
-
-impl Columns {
-    fn packed(self) -> raw::Listing {
-        let pack = |texts: Vec<String>| texts.into_iter().flat_map(|text| [text, "\0".to_owned()]);
-        raw::Listing {
-            unique_ids: pack(self.unique_ids).collect(),
-            octets: self.octets,
-            received: self.received,
-            names: pack(self.names).collect(),
-            surrogates: Vec::new(),
-            memo: None,
-        }
     }
 }
 
@@ -89,36 +72,43 @@ impl raw::GuestMaildrop for Maildrop {
             Some(octets) => octets.parse().unwrap_or(u64::MAX),
             None => honest,
         };
-        let names = || ["first", "second", "third"].map(str::to_owned).to_vec();
-        let mut columns = Columns {
-            unique_ids: names(),
+        let mut listing = raw::Listing {
+            unique_ids: packed(["first", "second", "third"]),
             octets: vec![honest, octets, honest],
             received: vec![0; 3],
-            names: names(),
+            names: packed(["first", "second", "third"]),
+            surrogates: Vec::new(),
+            memo: Some("memo".to_owned()),
         };
-        let mut surrogates = Vec::new();
-        let deed = misdeed();
-        match deed.as_str() {
-            "few-ids" => drop(columns.unique_ids.pop()),
-            "few-octets" => drop(columns.octets.pop()),
-            "few-received" => drop(columns.received.pop()),
-            "few-names" => drop(columns.names.pop()),
-            "many-octets" => columns.octets.extend([7; 1000]),
-            "surrogate-of-nothing" => surrogates.push(raw::Surrogate {
+        match misdeed().as_str() {
+            "few-ids" => listing.unique_ids = packed(["first", "second"]),
+            "few-octets" => drop(listing.octets.pop()),
+            "few-received" => drop(listing.received.pop()),
+            "few-names" => listing.names = packed(["first", "second"]),
+            "open-end" => drop(listing.unique_ids.pop()),
+            "long-memo" => listing.memo = Some("m".repeat(8 << 20)),
+            "many-octets" => listing.octets.extend([7; 1000]),
+            "surrogate-of-nothing" => listing.surrogates.push(raw::Surrogate {
                 position: u32::MAX,
                 octets: 1,
             }),
-            "one-huge-id" => columns.unique_ids[1] = "x".repeat(10 << 20),
-            "id" => columns.unique_ids[1] = settings::get("id").unwrap_or_default(),
-            _ => {}
-        }
-        let mut listing = columns.packed();
-        listing.surrogates = surrogates;
-        match deed.as_str() {
-            "huge-listing" => listing.unique_ids = "id\0".repeat(2_000_000),
-            "no-end" => drop(listing.unique_ids.pop()),
-            "long-memo" => listing.memo = Some("m".repeat(8 << 20)),
-            deed if deed.starts_with("changes") => listing.memo = Some("memo".to_owned()),
+            "one-huge-id" => {
+                listing.unique_ids = packed(["first", &"x".repeat(10 << 20), "third"]);
+            }
+            "huge-listing" => {
+                listing.unique_ids = (0..5_000_000).map(|id: u32| format!("id-{id}\0")).collect();
+            }
+            "surrogates" => {
+                let position = 3;
+                listing.surrogates = vec![raw::Surrogate {
+                    position,
+                    octets: 1,
+                }];
+            }
+            "id" => {
+                let id = settings::get("id").unwrap_or_default();
+                listing.unique_ids = packed(["first", &id, "third"]);
+            }
             _ => {}
         }
         Ok(listing)
@@ -126,22 +116,28 @@ impl raw::GuestMaildrop for Maildrop {
 
     fn changes(&self, _: String) -> Result<Option<raw::Changes>, Failure> {
         called("changes");
-        let mut columns = Columns {
-            unique_ids: vec!["fourth".to_owned()],
-            octets: vec![1],
-            received: vec![0],
-            names: vec!["fourth".to_owned()],
+        let mut changes = raw::Changes {
+            gone: String::new(),
+            came: raw::Listing {
+                unique_ids: packed(["fourth"]),
+                octets: vec![HONEST.len() as u64],
+                received: vec![0],
+                names: packed(["fourth"]),
+                surrogates: Vec::new(),
+                memo: Some("memo".to_owned()),
+            },
         };
-        let mut gone = String::new();
         match misdeed().as_str() {
-            "changes-columns" => columns.octets.clear(),
-            // It is there already.
-            "changes-twice" => columns.unique_ids = vec!["first".to_owned()],
-            "changes-unknown" => gone.push_str("nobody\0"),
+            "fourth" => {}
+            "came-short" => changes.came.octets.clear(),
+            "came-twice" => {
+                changes.came.unique_ids = packed(["third"]);
+            }
+            "gone-nobody" => changes.gone = packed(["nobody"]),
+            "gone-much" => changes.gone = "x\0".repeat(1 << 20),
             _ => return Ok(None),
         }
-        let came = columns.packed();
-        Ok(Some(raw::Changes { gone, came }))
+        Ok(Some(changes))
     }
 
     fn content(&self, name: String) -> Result<raw::Content, Failure> {
