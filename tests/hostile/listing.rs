@@ -19,19 +19,17 @@ fn columns_of_different_length() {
         let log = under_attack(&site, |server| temporary(&login(server).1));
         told(&log, &["store.listing", "columns of different length"]);
     }
-    let site = store("misdeed = \"open-end\"\n");
-    let log = under_attack(&site, |server| temporary(&login(server).1));
-    told(&log, &["store.listing", "without a NUL"]);
 }
 
 /// Changes that do not fit what they are changes of: the host asks for all of it.
 #[test]
-fn changes_that_cannot_be() {
+fn changes_that_lie() {
     for (misdeed, messages) in [
         ("fourth", 4),
         ("came-twice", 3),
         ("gone-nobody", 3),
         ("gone-much", 3),
+        ("long-memo", 3),
     ] {
         let site = store(&format!("misdeed = {misdeed:?}\n"));
         under_attack(&site, |server| {
@@ -57,6 +55,13 @@ fn surrogate_of_no_message() {
     let site = store("misdeed = \"surrogate-of-nothing\"\n");
     let log = under_attack(&site, |server| temporary(&login(server).1));
     told(&log, &["store.listing", "a surrogate of position"]);
+}
+
+#[test]
+fn text_without_its_end() {
+    let site = store("misdeed = \"open-end\"\n");
+    let log = under_attack(&site, |server| temporary(&login(server).1));
+    told(&log, &["store.listing", "without a NUL behind it"]);
 }
 
 #[test]

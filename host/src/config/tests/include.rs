@@ -83,14 +83,12 @@ fn each_tenant_is_a_file() {
 fn every_problem_says_which_file() {
     let a = format!("{}stoer = 1\n", tenant("a"));
     let again = format!("# again\n{}{}", tenant("a"), tenant("c"));
-    let c = format!(
-        "[plugin.p]\ncomponent = './none.wasm'\n[tenant.d]\ndomains = ['c.example', 'd.example']\nauthenticators = ['q']\nstore = 'p'\n"
-    );
+    let c = "[plugin.p]\ncomponent = './none.wasm'\n[tenant.d]\ndomains = ['c.example', 'd.example']\nauthenticators = ['q']\nstore = 'p'\n";
     let folder = folder(&[
         ("main.toml", MAIN),
         ("tenants.d/a.toml", &a),
         ("tenants.d/b.toml", &again),
-        ("tenants.d/c.toml", &c),
+        ("tenants.d/c.toml", c),
         ("tenants.d/d.toml", "Dear sir\n"),
         (
             "tenants.d/e.toml",

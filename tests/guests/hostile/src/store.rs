@@ -86,6 +86,7 @@ impl raw::GuestMaildrop for Maildrop {
             "few-received" => drop(listing.received.pop()),
             "few-names" => listing.names = packed(["first", "second"]),
             "open-end" => drop(listing.unique_ids.pop()),
+            "long-memo" => listing.memo = Some("m".repeat(8 << 20)),
             "many-octets" => listing.octets.extend([7; 1000]),
             "surrogate-of-nothing" => listing.surrogates.push(raw::Surrogate {
                 position: u32::MAX,
