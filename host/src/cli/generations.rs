@@ -20,6 +20,7 @@ use tokio::task;
 use tracing::{error, info, warn};
 
 use super::serve::refused;
+use super::service;
 
 /// The generations of one server.
 pub(super) struct Generations {
@@ -120,6 +121,7 @@ impl Reload for Generations {
     /// If anything is wrong the old one goes on. Sessions keep theirs.
     async fn reload(&self) -> Result<Reloaded, Problems> {
         let mut plugins = self.plugins.lock().await;
+        let _told = service::Reloading::begin();
         let started = Instant::now();
         let old = generation::current(&self.current);
         let built = match self.read().await {

@@ -7,6 +7,7 @@ mod generations;
 mod hash_password;
 mod plugin;
 mod serve;
+mod service;
 mod table;
 mod watch;
 

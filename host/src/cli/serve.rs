@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::generations::Generations;
-use super::watch;
+use super::{service, watch};
 
 use super::plugin;
 
@@ -22,6 +22,7 @@ use super::plugin;
 pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
     let config = load(file)?;
     log(&config.server.log)?;
+    service::no_core_dumps();
     for warning in &config.warnings {
         warn!("{}", warning.one_line());
     }
@@ -114,6 +115,8 @@ pub(super) async fn run(
     ready(&bound)?;
     let mut served = tokio::spawn(front.serve(bound, end));
     let watching = tokio::spawn(watch::watch(generations.clone()));
+    tokio::spawn(service::watchdog());
+    service::ready();
     loop {
         tokio::select! {
             done = &mut served => return done.context("the listeners failed"),
@@ -123,6 +126,7 @@ pub(super) async fn run(
         }
     }
     watching.abort();
+    service::stopping();
     let grace = generations.config().server.limits.shutdown_grace;
     info!(
         grace_seconds = grace.as_secs(),

@@ -1,0 +1,145 @@
+//! The server as a service manager sees it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use restante_tests::{PATIENCE, Process, Site, binary, run_to_end};
+
+/// The service manager's end.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    /// The next message, as keys and values.
+    fn told(&self) -> BTreeMap<String, String> {
+        let mut octets = [0; 4096];
+        let length = self.0.recv(&mut octets).unwrap();
+        let text = std::str::from_utf8(&octets[..length]).unwrap();
+        let pairs = text.lines().map(|line| line.split_once('=').unwrap());
+        pairs
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// The next message that is no sign of life.
+    fn next(&self) -> BTreeMap<String, String> {
+        loop {
+            let told = self.told();
+            if !told.contains_key("WATCHDOG") {
+                return told;
+            }
+        }
+    }
+}
+
+fn start(site: &Site, environment: &[(&str, &str)]) -> (Manager, Process) {
+    let path = site.path().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let config = site.write_config(&site.config());
+    let mut command = Command::new(binary());
+    command.arg("serve").arg("--config").arg(config);
+    command.env("NOTIFY_SOCKET", &path).env_remove("RUST_LOG");
+    command.envs(environment.iter().copied());
+    (
+        Manager(socket),
+        Process::start(&mut command, &site.path().join("server")),
+    )
+}
+
+/// Microseconds since the system started.
+fn monotonic() -> u64 {
+    // proc(5): seconds since the start of the system, with two digits behind the point.
+    let text = std::fs::read_to_string("/proc/uptime").unwrap();
+    let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
+    (seconds * 1e6) as u64
+}
+
+#[test]
+fn the_service_manager_is_told_of_readiness_reloads_and_the_end() {
+    let site = Site::new();
+    let (manager, mut server) = start(&site, &[]);
+    assert_eq!(manager.told()["READY"], "1");
+    // Whoever is told so finds the listeners at work.
+    assert!(server.stderr().contains("listening"));
+    for good in [true, false] {
+        if !good {
+            site.write_config("rubbish");
+        }
+        let before = monotonic();
+        server.hang_up();
+        let told = manager.told();
+        assert_eq!(told["RELOADING"], "1");
+        let at: u64 = told["MONOTONIC_USEC"].parse().unwrap();
+        // Within the steps of that clock.
+        let step = 20_000;
+        assert!((before - step..=monotonic() + step).contains(&at), "{at}");
+        assert_eq!(manager.told()["READY"], "1");
+        assert_eq!(server.stderr().contains("nothing reloaded"), !good);
+    }
+    server.terminate();
+    assert_eq!(manager.told()["STOPPING"], "1");
+    assert_eq!(server.ended().code(), Some(0));
+}
+
+#[test]
+fn the_watchdog_hears_of_the_server_twice_in_its_interval() {
+    let site = Site::new();
+    let (manager, mut server) = start(&site, &[("WATCHDOG_USEC", "1000000")]);
+    let began = Instant::now();
+    for _ in 0..6 {
+        while manager.told().get("WATCHDOG").is_none() {}
+    }
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(2000), "{took:?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    server.terminate();
+    assert_eq!(manager.next().keys().next().unwrap(), "STOPPING");
+    server.ended();
+    // A watchdog for another process is none of ours.
+    let site = Site::new();
+    let other = [("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")];
+    let (manager, mut server) = start(&site, &other);
+    assert_eq!(manager.told()["READY"], "1");
+    std::thread::sleep(Duration::from_millis(200));
+    server.terminate();
+    assert_eq!(manager.told()["STOPPING"], "1");
+    server.ended();
+}
+
+/// Not even where whoever starts the server wants dumps.
+#[test]
+fn a_crash_leaves_no_mail_behind() {
+    let site = Site::new();
+    let config = site.write_config(&site.config());
+    // What becomes of a process here that does nothing against it.
+    let dumped = |program: &str| {
+        let script = format!("ulimit -c unlimited && {program} & sleep 2; kill -ABRT $!; wait $!");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(site.path());
+        let ended = run_to_end(&mut shell);
+        assert_eq!(ended.code, Some(128 + 6), "{ended:?}");
+        let mut files = std::fs::read_dir(site.path()).unwrap().flatten();
+        files.any(|file| file.file_name().to_string_lossy().starts_with("core"))
+    };
+    let server = format!(
+        "exec {} serve --config {}",
+        binary().display(),
+        config.display()
+    );
+    assert!(!dumped(&server));
+    if !dumped("exec sleep 60") {
+        eprintln!("skipped in part: this system writes no core dumps into files");
+    }
+
+    let server = site.start();
+    let limits = std::fs::read_to_string(server.proc("limits")).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[4..6], ["0", "0"], "{limits}");
+    server.stop();
+}
