@@ -278,7 +278,7 @@ fn operator(
                 _ => b"no component".to_vec(),
             };
             fs::write(replaced, broken).unwrap();
-        } else if round % 5 == 0 {
+        } else if round.is_multiple_of(5) {
             // By another file in its place, as one installs it.
             let next = replaced.with_extension("next");
             fs::write(&next, &whole).unwrap();
@@ -318,7 +318,7 @@ fn report(seen: &Seen, reloads: &BTreeMap<&str, u32>, resident: &[u64], server: 
             .unwrap_or_default()
     };
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    println!(
+    eprintln!(
         "{} sessions, {} messages, {} octets compared; {} sessions of tenants that misbehave; reloads {reloads:?}\n\
          a session took {:.0} ms (half), {:.0} ms (99 of 100), {:.0} ms (at most)\n\
          resident memory, KiB: {} after a quarter, {} at the end; {} descriptors, {} threads",

@@ -295,15 +295,15 @@ fn measure(place: &Place) -> io::Result<Weight> {
     let mut file = open_below(place.dir(), &place.path)?;
     let status = status(&Metadata::from_file(&file)?);
     let mut scales = Scales::new();
-    let mut chunk = Vec::new();
+    let mut chunk = vec![0; CHUNK];
     loop {
-        // Weighing leaves it as long as the surrogate is.
-        chunk.resize(CHUNK, 0);
         match file.read(&mut chunk) {
             Ok(0) => return Ok(weight(scales.finish(), status)),
             Ok(octets) => {
                 chunk.truncate(octets);
                 scales.feed(&mut chunk);
+                // Weighing leaves it as long as the surrogate is.
+                chunk.resize(CHUNK, 0);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
