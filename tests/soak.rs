@@ -187,7 +187,8 @@ struct Stage {
 
 fn stage() -> Stage {
     let mut site = Site::new();
-    site.server = "admin = \"unix:admin.sock\"\nwatch = false\n".to_owned();
+    // What changes on disk waits for the reload: the harness turns watching off.
+    site.server = "admin = \"unix:admin.sock\"\n".to_owned();
     site.limits =
         "connections = 5000\nconnections-per-address = 5000\nconnections-per-network = 5000\n\
                    unauthenticated = 5000\ninstances = 300\n"
