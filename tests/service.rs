@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use restante_tests::{PATIENCE, Pop3, Process, Site, binary, run_to_end};
+use restante_tests::{PATIENCE, Pop3, Process, Site, binary, python, run_to_end, wait_for};
 
 /// The service manager's end.
 struct Manager(UnixDatagram);
@@ -148,4 +151,145 @@ fn a_crash_leaves_no_mail_behind() {
     let words: Vec<&str> = line.unwrap().split_whitespace().collect();
     assert_eq!(words[4..6], ["0", "0"], "{limits}");
     server.stop();
+}
+
+/// Becomes a server with a socket that it was handed over, as systemd does it.
+const HANDED_OVER: &str = "
+import os, socket, sys
+name, program = sys.argv[1], sys.argv[2:]
+handed = socket.create_server(('127.0.0.1', 0))
+print(handed.getsockname()[1], flush=True)
+os.dup2(handed.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES=name)
+os.execv(program[0], program)
+";
+
+fn handed_over(site: &Site, name: &str) -> Option<Command> {
+    let mut python = python("socket activation")?;
+    let config = site.write_config(&site.config());
+    python.args(["-c", HANDED_OVER, name]).arg(binary());
+    python.args(["serve", "--config"]).arg(config);
+    python.env_remove("RUST_LOG");
+    Some(python)
+}
+
+#[test]
+fn a_listener_has_the_socket_that_was_handed_over() {
+    let mut site = Site::new();
+    site.user("ada", "x");
+    let Some(mut command) = handed_over(&site, "pop3") else {
+        return;
+    };
+    let mut server = Process::start(&mut command, &site.path().join("server"));
+    let port: u16 = wait_for("the port", || server.stdout().trim().parse().ok());
+    let address = ([127, 0, 0, 1], port).into();
+    Pop3::login(address, "ada", "x").quit();
+    // The others are bound as ever.
+    let log = wait_for("the listeners", || {
+        Some(server.stderr()).filter(|log| log.matches("listening").count() == 3)
+    });
+    assert!(
+        log.contains(&format!("listener=pop3 address=127.0.0.1:{port}")),
+        "{log}"
+    );
+    server.terminate();
+    assert_eq!(server.ended().code(), Some(0));
+}
+
+#[test]
+fn a_socket_that_is_no_listeners_is_refused() {
+    let site = Site::new();
+    let Some(mut command) = handed_over(&site, "imap") else {
+        return;
+    };
+    let refused = run_to_end(&mut command);
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    for words in ["\"imap\"", "FileDescriptorName=", "pop3s"] {
+        assert!(refused.stderr.contains(words), "{refused:#?}");
+    }
+}
+
+/// Everything below a folder is this user's from now on.
+fn give(path: &Path, user: u32) {
+    lchown(path, Some(user), Some(user)).unwrap();
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path(), user);
+        }
+    }
+}
+
+#[test]
+fn who_starts_as_root_becomes_the_user_for_good() {
+    const NOBODY: u32 = 65534;
+    let mut site = Site::new();
+    site.user("ada", "x");
+    site.maildir("ada").deliver(b"Subject: one\n\nbody\n");
+    site.server = "user = \"nobody\"\n".to_owned();
+    if !rustix::process::geteuid().is_root() {
+        let refused = run_to_end(
+            Command::new(binary())
+                .args(["serve", "--config"])
+                .arg(site.write_config(&site.config())),
+        );
+        assert!(
+            refused.stderr.contains("only root can become"),
+            "{refused:#?}"
+        );
+        return;
+    }
+    // Made for the user in a folder that is somebody else's.
+    site.state = site.path().join("state");
+    fs::set_permissions(site.path(), Permissions::from_mode(0o755)).unwrap();
+    give(&site.path().join("mail"), NOBODY);
+    let server = site.start();
+    let status = fs::read_to_string(server.proc("status")).unwrap();
+    let field = |name: &str| -> Vec<u32> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let words = line.unwrap().split_whitespace();
+        words.map(|word| word.parse().unwrap()).collect()
+    };
+    assert_eq!(field("Uid:"), [NOBODY; 4]);
+    assert!(
+        !field("Gid:").contains(&0) && !field("Groups:").contains(&0),
+        "{status}"
+    );
+    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    assert_eq!(fs::metadata(&site.state).unwrap().uid(), NOBODY);
+    let mut client = Pop3::login(server.pop3(), "ada", "x");
+    client.accepted("DELE 1");
+    client.quit();
+    let mut client = Pop3::login(server.pop3(), "ada", "x");
+    assert_eq!(client.stat().0, 0);
+    client.quit();
+    // What is read at a start can be read at a reload.
+    assert!(!server.reload().contains("nothing"));
+    server.stop();
+}
+
+#[test]
+fn users_that_there_are_not_are_told_by_check() {
+    let mut site = Site::new();
+    for (lines, words) in [
+        (
+            "user = \"nobody-is-called-this\"\n",
+            "no user \"nobody-is-called-this\"",
+        ),
+        (
+            "user = \"root\"\ngroup = \"no-such-group\"\n",
+            "no group \"no-such-group\"",
+        ),
+        ("group = \"root\"\n", "write `user` as well"),
+        ("user = \"\"\n", "name of a user"),
+    ] {
+        site.server = lines.to_owned();
+        let checked = run_to_end(
+            Command::new(binary())
+                .args(["check", "--config"])
+                .arg(site.write_config(&site.config())),
+        );
+        assert_eq!(checked.code, Some(1), "{checked:#?}");
+        assert!(checked.stderr.contains(words), "{checked:#?}");
+    }
 }

@@ -7,6 +7,7 @@
 //! connections without a login the oldest of these is closed instead
 //! ([`crate::waiting`]). Nobody waits unseen in the kernel's queue.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -55,7 +56,7 @@ pub struct Bound {
     tls: ListenerTls,
     proxies: Arc<[IpNet]>,
     address: SocketAddr,
-    socket: TcpListener,
+    socket: std::net::TcpListener,
 }
 
 /// Every listener that does not have its address.
@@ -113,17 +114,22 @@ impl std::error::Error for BindErrors {}
 
 impl Bound {
     /// Binds every listener, so that whatever is wrong with their addresses is
-    /// known before anything starts. Port 0 takes a free one.
+    /// known before anything starts. Port 0 takes a free one. A listener whose
+    /// socket is among `passed`, by its name, has that one, whatever its address.
     ///
     /// # Errors
     /// Every listener that cannot have its address.
-    ///
-    /// # Panics
-    /// Outside of the runtime.
-    pub fn all(listeners: &[Listener]) -> Result<Vec<Bound>, BindErrors> {
+    pub fn all(
+        listeners: &[Listener],
+        mut passed: HashMap<String, std::net::TcpListener>,
+    ) -> Result<Vec<Bound>, BindErrors> {
         let (mut bound, mut errors) = (Vec::new(), Vec::new());
         for listener in listeners {
-            match Bound::new(listener, listeners) {
+            let socket = match passed.remove(&listener.name) {
+                Some(socket) => Ok(socket),
+                None => bind(listener, listeners),
+            };
+            match socket.and_then(|socket| Bound::new(listener, socket)) {
                 Ok(one) => bound.push(one),
                 Err(error) => errors.push(BindError {
                     listener: listener.name.clone(),
@@ -139,25 +145,8 @@ impl Bound {
         }
     }
 
-    fn new(listener: &Listener, all: &[Listener]) -> io::Result<Self> {
-        let wanted = listener.address;
-        let socket = Socket::new(
-            Domain::for_address(wanted),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        if wanted.ip() == Ipv6Addr::UNSPECIFIED {
-            // "[::]" means every address, unless another listener has the old ones.
-            let old = SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port()));
-            let taken = wanted.port() != 0 && all.iter().any(|other| other.address == old);
-            socket.set_only_v6(taken)?;
-        }
-        // Connections of the server before us may still be closing.
-        socket.set_reuse_address(true)?;
-        socket.bind(&wanted.into())?;
-        socket.listen(BACKLOG)?;
+    fn new(listener: &Listener, socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let socket = TcpListener::from_std(socket.into())?;
         Ok(Bound {
             name: listener.name.as_str().into(),
             tls: listener.tls,
@@ -176,6 +165,26 @@ impl Bound {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+fn bind(listener: &Listener, all: &[Listener]) -> io::Result<std::net::TcpListener> {
+    let wanted = listener.address;
+    let socket = Socket::new(
+        Domain::for_address(wanted),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if wanted.ip() == Ipv6Addr::UNSPECIFIED {
+        // "[::]" means every address, unless another listener has the old ones.
+        let old = SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port()));
+        let taken = wanted.port() != 0 && all.iter().any(|other| other.address == old);
+        socket.set_only_v6(taken)?;
+    }
+    // Connections of the server before us may still be closing.
+    socket.set_reuse_address(true)?;
+    socket.bind(&wanted.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// The side that clients see: what all listeners share, across generations.
@@ -226,6 +235,13 @@ impl Front {
     pub async fn serve(self: Arc<Self>, bound: Vec<Bound>, shutdown: Signal) {
         let mut listeners = JoinSet::new();
         for bound in bound {
+            let socket = match TcpListener::from_std(bound.socket) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    error!(listener = %bound.name, %error, "nobody can be let in");
+                    continue;
+                }
+            };
             info!(listener = %bound.name, address = %bound.address, tls = ?bound.tls, "listening");
             let accepting = Accepting {
                 front: Arc::clone(&self),
@@ -235,7 +251,7 @@ impl Front {
                 shutdown: shutdown.clone(),
                 sessions: JoinSet::new(),
             };
-            listeners.spawn(accepting.run(bound.socket));
+            listeners.spawn(accepting.run(socket));
         }
         while let Some(ended) = listeners.join_next().await {
             report_panic(ended);

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +63,7 @@ async fn the_listener_survives_running_out_of_descriptors() {
         tls: ListenerTls::Off,
         proxy_protocol_from: Vec::new(),
     };
-    let bound = Bound::all(&[listener]).unwrap();
+    let bound = Bound::all(&[listener], HashMap::new()).unwrap();
     let address = bound[0].address();
     let front = Front::new(
         &ServerLimits::default(),

@@ -1,6 +1,7 @@
 //! `demo`: the built-in plugins, sample mail and a certificate of its own, all
 //! in a temporary directory that goes when the demo ends.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -68,9 +69,10 @@ pub(super) fn demo(
     let file = home.path().join("restante.toml");
     fs::write(&file, &text)?;
     let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let bound = Bound::all(&config.listeners, HashMap::new())?;
     serve::executor()?.block_on(async {
         let generations = Generations::first(&config, &file, Broken::Refused).await?;
-        serve::run(config, generations, |bound| {
+        serve::run(config, bound, generations, |bound| {
             let certificate = home.path().join("certificate.pem");
             greet(bound, &maildrop, &password, &certificate)
         })

@@ -22,14 +22,28 @@ use super::plugin;
 pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
     let config = load(file)?;
     log(&config.server.log)?;
-    service::no_core_dumps();
     for warning in &config.warnings {
         warn!("{}", warning.one_line());
     }
+    // Before there are threads, and before anything is read or written that the
+    // user is to have.
+    let becoming = becoming(&config)?;
+    let passed = service::passed_sockets(&config.listeners)?;
+    let bound = Bound::all(&config.listeners, passed)?;
+    if let Some(becoming) = becoming {
+        becoming.become_it(&config.server.state_dir)?;
+    }
+    service::no_core_dumps();
     executor()?.block_on(async {
         let generations = Generations::first(&config, file, Broken::LeftOut).await?;
-        run(config, generations, |_| Ok(())).await
+        run(config, bound, generations, |_| Ok(())).await
     })
+}
+
+/// Whom the configuration wants the server to become.
+fn becoming(config: &Config) -> anyhow::Result<Option<service::Becoming>> {
+    let identity = config.server.identity.as_ref();
+    identity.map(service::Becoming::look_up).transpose()
 }
 
 /// `restante check`.
@@ -48,6 +62,7 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
+    becoming(&config)?;
     let executor = executor()?;
     let built = executor.block_on(Generations::first(&config, file, Broken::Refused));
     if let Some(lines) = lines {
@@ -80,14 +95,14 @@ pub(super) fn refused(file: &Path, problems: &Problems) -> anyhow::Error {
     anyhow::anyhow!("{} has {count} {noun}\n{problems}", file.display())
 }
 
-/// Serves until a signal says to stop. `ready` is told the bound listeners
+/// Serves until a signal says to stop. `ready` is told of the bound listeners
 /// before the first client is accepted.
 pub(super) async fn run(
     config: Config,
+    bound: Vec<Bound>,
     generations: Arc<Generations>,
     ready: impl FnOnce(&[Bound]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let bound = Bound::all(&config.listeners)?;
     let admin_bound = config
         .server
         .admin

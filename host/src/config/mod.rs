@@ -106,6 +106,7 @@ impl Config {
             ("[listener]", self.listeners != next.listeners),
             ("[server] state-dir", old.state_dir != new.state_dir),
             ("[server] admin or admin-token-file", old.admin != new.admin),
+            ("[server] user or group", old.identity != new.identity),
             ("[server.log]", old.log != new.log),
             (
                 "[server.limits] connections, unauthenticated or instances",
@@ -186,6 +187,15 @@ pub fn retention(text: &str) -> Option<Retention> {
     units::retention(text)
 }
 
+/// `user` and `group` of `[server]`: names of the system's, which may not know them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user: String,
+    /// The group; None: the user's own.
+    pub group: Option<String>,
+}
+
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -197,6 +207,8 @@ pub struct Server {
     pub certificate: Option<Pem>,
     /// Where health, metrics and the operator's commands are answered.
     pub admin: Option<Admin>,
+    /// Whom the server becomes once it has its listeners; None: it stays who it is.
+    pub identity: Option<Identity>,
     /// Whose components are let in, for every tenant.
     pub signing: Signing,
     /// Whether a change of the configuration's files on disk is a reload.

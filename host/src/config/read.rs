@@ -24,7 +24,8 @@ use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{At, Found, Located, Report, Section, Value};
 use super::{
-    Config, Log, LogFormat, MOST_INSTANCES, OAuth, Owner, Pem, Server, ServerLimits, Utf8, units,
+    Config, Identity, Log, LogFormat, MOST_INSTANCES, OAuth, Owner, Pem, Server, ServerLimits,
+    Utf8, units,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -262,6 +263,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
     report.check_path("state-dir", &state_dir, Wanted::DirectoryOrNothing);
     let certificate = pem(&mut section, claims);
     let admin = admin::admin(&mut section, claims);
+    let identity = identity(&mut section);
     let watch = section.take("watch").and_then(|value| value.boolean());
     let implementation = section
         .take("implementation")
@@ -287,6 +289,7 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         state_dir: state_dir.value,
         certificate,
         admin,
+        identity,
         signing,
         watch: watch.unwrap_or(true),
         implementation: implementation.unwrap_or(true),
@@ -299,6 +302,32 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
 }
 
 /// `oauth-scope` and `oauth-configuration`.
+fn identity(section: &mut Section<'_, '_>) -> Option<Identity> {
+    let mut name = |key| {
+        let value = section.take(key)?;
+        let name = value.string("a name, in quotes")?.value;
+        if name.is_empty() || name.contains('\0') {
+            return value.bad(
+                format_args!("is {}", quoted(&name)),
+                format!("write the name of a {key} of this machine, or leave `{key}` out"),
+            );
+        }
+        Some((value, name))
+    };
+    let (user, group) = (name("user"), name("group"));
+    match (user, group) {
+        (Some((_, user)), group) => Some(Identity {
+            user,
+            group: group.map(|(_, group)| group),
+        }),
+        (None, Some((value, _))) => value.bad(
+            "is nobody's",
+            "write `user` as well: a group alone leaves the rights of the user who starts the server",
+        ),
+        (None, None) => None,
+    }
+}
+
 fn oauth(section: &mut Section<'_, '_>) -> OAuth {
     let scope = section.take("oauth-scope").and_then(|value| {
         let text = value.string("scopes with a blank between, in quotes")?.value;

@@ -1,5 +1,6 @@
 //! What one client, or many, can make the server hold.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -230,7 +231,7 @@ async fn a_port_in_use_is_an_error_before_anything_starts() {
         listener("taken", taken),
         listener("elsewhere", elsewhere),
     ];
-    let errors = Bound::all(&listeners).unwrap_err();
+    let errors = Bound::all(&listeners, HashMap::new()).unwrap_err();
     assert_eq!(errors.0.len(), 2);
     let words = errors.to_string();
     assert!(words.starts_with(&format!("listener `taken`: cannot listen on {taken}: ")));

@@ -260,7 +260,7 @@ impl World {
             tls,
             proxy_protocol_from: proxies.iter().map(|one| one.parse().unwrap()).collect(),
         };
-        let bound = Bound::all(&[listener]).unwrap();
+        let bound = Bound::all(&[listener], HashMap::new()).unwrap();
         let address = bound[0].address();
         let serving = Arc::clone(&self.serving);
         let serving = Arc::new(move || Arc::clone(&serving));
