@@ -319,10 +319,12 @@ fn report(seen: &Seen, reloads: &BTreeMap<&str, u32>, resident: &[u64], server: 
             .unwrap_or_default()
     };
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let eighth = |at: usize| &resident[resident.len() * at / 8..resident.len() * (at + 1) / 8];
+    let eighths: Vec<u64> = (0..8).map(|at| middle(eighth(at))).collect();
     eprintln!(
         "{} sessions, {} messages, {} octets compared; {} sessions of tenants that misbehave; reloads {reloads:?}\n\
          a session took {:.0} ms (half), {:.0} ms (99 of 100), {:.0} ms (at most)\n\
-         resident memory, KiB: {} after a quarter, {} at the end; {} descriptors, {} threads",
+         resident memory over each eighth of the time, KiB: {eighths:?}; {} descriptors, {} threads",
         get(&seen.sessions),
         get(&seen.messages),
         get(&seen.octets),
@@ -330,8 +332,6 @@ fn report(seen: &Seen, reloads: &BTreeMap<&str, u32>, resident: &[u64], server: 
         at(50),
         at(99),
         took.last().copied().unwrap_or_default(),
-        middle(&resident[resident.len() / 4..resident.len() / 2]),
-        middle(&resident[resident.len() * 3 / 4..]),
         server.descriptors(),
         server.threads(),
     );
