@@ -8,7 +8,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<u8>)> {
     let large = with(&[b"\r\n".to_vec(), b"0123456789abcde\r\n".repeat(20_000)].concat());
     let many_fields = (0..2_000).flat_map(|n| format!("X-{n}: {n}\r\n").into_bytes());
     vec![
-        ("plain", with(b"\r\nbody\r\n")),
+        ("nothing odd about it", with(b"\r\nbody\r\n")),
         ("LF line ends", b"Subject: kit\n\nbody\n".to_vec()),
         ("no final line end", with(b"\r\nbody")),
         ("no body", with(b"")),
