@@ -671,3 +671,27 @@ fn mutated_strings_neither_panic_nor_let_anyone_in() {
     }
     assert!(understood > 100 && refused > 1000, "{understood} {refused}");
 }
+
+#[test]
+fn what_is_compared_is_told_from_what_is_computed() {
+    for hash in ["{PLAIN}a", "{plain}a", "{CLEARTEXT}a", "{Clear}"] {
+        assert!(is_compared(hash), "{hash}");
+    }
+    let scram = "{SCRAM-SHA-256}4096,YQ==,YQ==,YQ==";
+    for hash in [
+        "",
+        "{",
+        "{PLAIN",
+        "PLAIN",
+        "{PLAIN-MD5}a",
+        "{BLF-CRYPT}$2y$",
+        scram,
+    ] {
+        assert!(!is_compared(hash), "{hash}");
+    }
+    // The one that is no hash.
+    assert_eq!(
+        CHEAP.into_iter().filter(|hash| is_compared(hash)).count(),
+        1
+    );
+}

@@ -92,16 +92,13 @@ impl Host for State {
 }
 
 impl State {
-    /// Tries work that takes no waiting. A guest that has it done over and over
-    /// keeps the event loop as busy as with its own computing, so it counts
-    /// alike. None: it may take waiting, or something is wrong.
+    /// Tries work that takes no waiting. None: it may take waiting, or something is
+    /// wrong.
     fn at_once<R>(
         &mut self,
         work: impl FnOnce() -> Option<io::Result<R>>,
     ) -> Option<io::Result<R>> {
-        self.limits.crossing(true);
-        let done = work();
-        self.limits.crossing(false);
+        let done = self.limits.charged(work);
         done.filter(|done| match done {
             Ok(_) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,

@@ -124,6 +124,15 @@ impl Limits {
         self.running = into_guest.then_some(now);
     }
 
+    /// Does work of the host's on the event loop. A guest that has it done over and
+    /// over keeps that as busy as with its own computing, so it counts alike.
+    pub(super) fn charged<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        self.crossing(true);
+        let done = work();
+        self.crossing(false);
+        done
+    }
+
     /// Whether the call under way has used up its CPU time.
     pub(super) fn exhausted(&self) -> bool {
         self.cpu_left.is_zero()

@@ -123,6 +123,15 @@ impl Mailbox {
         self.watched.measured.get()
     }
 
+    /// Another directory, empty, with the times of the first.
+    fn replace_cur(&self) {
+        let cur = self.path().join("cur");
+        let time = fs::metadata(&cur).unwrap().modified().unwrap();
+        self.rename("cur", "old");
+        fs::create_dir(&cur).unwrap();
+        fs::File::open(&cur).unwrap().set_modified(time).unwrap();
+    }
+
     /// Makes `cur` and `new` so old that their times can be trusted.
     fn age(&self, seconds: u64) {
         for directory in ["cur", "new"] {
@@ -357,15 +366,7 @@ fn a_directory_that_stood_still_is_not_gone_through() {
     mail.age(700);
     mail.listing();
     assert!(mail.scanned().is_empty());
-    // Another directory with the time of the first.
-    let time = fs::metadata(mail.path().join("cur"))
-        .unwrap()
-        .modified()
-        .unwrap();
-    mail.rename("cur", "old");
-    fs::create_dir(mail.path().join("cur")).unwrap();
-    let cur = fs::File::open(mail.path().join("cur")).unwrap();
-    cur.set_modified(time).unwrap();
+    mail.replace_cur();
     assert_eq!(mail.rows(), [row("9.a.h", 3, 9)]);
 }
 
@@ -762,14 +763,7 @@ fn a_stamp_changes_with_the_maildrop_and_a_fresh_one_is_not_trusted() {
     assert_eq!(mail.open().stamp(behind).unwrap(), None);
     // The same times, but other directories.
     let swapped = stamp();
-    let time = fs::metadata(mail.path().join("cur"))
-        .unwrap()
-        .modified()
-        .unwrap();
-    mail.rename("cur", "old");
-    fs::create_dir(mail.path().join("cur")).unwrap();
-    let cur = fs::File::open(mail.path().join("cur")).unwrap();
-    cur.set_modified(time).unwrap();
+    mail.replace_cur();
     assert_ne!(stamp(), swapped);
 }
 
