@@ -19,6 +19,7 @@ mod read_plugin;
 mod read_signing;
 mod read_tenant;
 mod section;
+mod server;
 mod units;
 
 #[cfg(test)]
@@ -32,13 +33,12 @@ use std::time::Duration;
 use restante_pop3::Retention;
 
 use ipnet::IpNet;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 
 pub use admin::{Admin, AdminAddress};
 pub use include::Include;
 pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
+pub use server::{Identity, Log, LogFormat, OAuth, Pem, Server, ServerLimits, Utf8};
 
 use crate::signature::PublicKey;
 use crate::template::Template;
@@ -185,195 +185,6 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// How long messages stay, as the configuration writes it: "never", or whole days.
 pub fn retention(text: &str) -> Option<Retention> {
     units::retention(text)
-}
-
-/// `user` and `group` of `[server]`: names of the system's, which may not know them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The user.
-    pub user: String,
-    /// The group; None: the user's own.
-    pub group: Option<String>,
-}
-
-/// `[server]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// The name this host greets with; the machine's own where none is given.
-    pub hostname: String,
-    /// Compiled components are kept here; safe to delete.
-    pub state_dir: PathBuf,
-    /// Shown where no tenant has a certificate for the name that was asked for.
-    pub certificate: Option<Pem>,
-    /// Where health, metrics and the operator's commands are answered.
-    pub admin: Option<Admin>,
-    /// Whom the server becomes once it has its listeners; None: it stays who it is.
-    pub identity: Option<Identity>,
-    /// Whose components are let in, for every tenant.
-    pub signing: Signing,
-    /// Whether a change of the configuration's files on disk is a reload.
-    pub watch: bool,
-    /// Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).
-    pub implementation: bool,
-    /// The iteration count that SCRAM shows of users whom nobody knows (RFC 5802
-    /// section 5.1): what the users' own keys have.
-    pub scram_iterations: u32,
-    /// What a client gets that has not said UTF8.
-    pub utf8: Utf8,
-    /// What clients hear whose OAuth token is refused.
-    pub oauth: OAuth,
-    /// `[server.log]`
-    pub log: Log,
-    /// `[server.limits]`
-    pub limits: ServerLimits,
-}
-
-/// What becomes of a message with octets beyond ASCII in a header, for a client
-/// that has not said UTF8 (RFC 6856 sections 2.1 and 5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Utf8 {
-    /// A surrogate is sent in its place (RFC 6858).
-    #[default]
-    Surrogate,
-    /// It is refused, if what is read before the answer shows the need; else a
-    /// surrogate is sent.
-    Refuse,
-    /// It is sent as it is, and UTF8 is not offered.
-    Off,
-}
-
-/// Where OAuth clients get a token that will do (RFC 7628 section 3.2.2).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OAuth {
-    /// The scopes to ask for, parted by blanks (RFC 6749 section 3.3).
-    pub scope: Option<String>,
-    /// URL of the issuer's OpenID configuration.
-    pub configuration: Option<String>,
-}
-
-/// A certificate chain and its private key, both files in PEM form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pem {
-    /// The chain, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
-/// `[server.log]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// How a line looks.
-    pub format: LogFormat,
-    /// Which lines there are, in the syntax of tracing-subscriber's `EnvFilter`;
-    /// it was tried when the configuration was read.
-    pub filter: String,
-}
-
-impl Log {
-    /// Reads a filter.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn read_filter(filter: &str) -> Result<EnvFilter, ParseError> {
-        // Values are compared as text: a pattern may take minutes and gigabytes
-        // before anything is compared with it.
-        EnvFilter::builder().with_regex(false).parse(filter)
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Log {
-            format: LogFormat::Text,
-            filter: "info".into(),
-        }
-    }
-}
-
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// `[server.limits]`: what one process takes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerLimits {
-    /// Open connections on all listeners together.
-    pub connections: usize,
-    /// Open connections of one client address.
-    pub connections_per_address: usize,
-    /// Open connections of one client network.
-    pub connections_per_network: usize,
-    /// How many of them may be not logged in; never more than `connections`.
-    pub unauthenticated: usize,
-    /// Live plugin instances.
-    pub instances: u32,
-    /// From accept to the end of a PROXY header.
-    pub proxy_timeout: Duration,
-    /// From accept to login.
-    pub login_timeout: Duration,
-    /// The autologout timer: at least ten minutes (RFC 1939 section 3).
-    pub autologout: Duration,
-    /// From a connection's first octet of TLS to a finished handshake.
-    pub handshake_timeout: Duration,
-    /// How long a client may take no octet of what is sent to it.
-    pub write_timeout: Duration,
-    /// Octets of a command line, CRLF included; at least 255 (RFC 2449 section 4).
-    pub line: usize,
-    /// Commands that are wrong, before login; then the connection is closed.
-    pub bad_commands_before_login: u32,
-    /// Commands that are wrong, after login; then the connection is closed.
-    pub bad_commands_after_login: u32,
-    /// Failed logins of one connection; then it is closed.
-    pub login_failures: u32,
-    /// How long the first failed login of an address waits for its answer.
-    pub failure_delay: Duration,
-    /// What that grows to with more of them; never less than `failure_delay`.
-    pub longest_failure_delay: Duration,
-    /// How long a failed login counts.
-    pub failure_decay: Duration,
-    /// What SIGTERM gives the sessions that are running.
-    pub shutdown_grace: Duration,
-    /// How long sessions may go on with a generation that another took the place
-    /// of. None: as long as they last.
-    pub drain_time: Option<Duration>,
-    /// CPU time for the compilation of one component, all threads together.
-    pub compile_time: Duration,
-    /// Octets of memory for the compilation of one component.
-    pub compile_memory: u64,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        ServerLimits {
-            connections: 10_000,
-            connections_per_address: 50,
-            connections_per_network: 200,
-            unauthenticated: 1000,
-            instances: 1000,
-            proxy_timeout: Duration::from_secs(3),
-            login_timeout: Duration::from_secs(3 * 60),
-            autologout: Duration::from_secs(10 * 60),
-            handshake_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(5 * 60),
-            line: 8 * 1024,
-            bad_commands_before_login: 5,
-            bad_commands_after_login: 20,
-            login_failures: 3,
-            failure_delay: Duration::from_secs(2),
-            longest_failure_delay: Duration::from_secs(15),
-            failure_decay: Duration::from_secs(60),
-            shutdown_grace: Duration::from_secs(30),
-            drain_time: None,
-            compile_time: Duration::from_secs(2 * 60),
-            compile_memory: 4 << 30,
-        }
-    }
 }
 
 /// `[listener.NAME]`

@@ -1,6 +1,8 @@
 //! From a password to an open maildrop: tenant, authenticators, lock, store,
 //! view. Whatever fails on the way refuses the login; nothing lets it through.
 
+mod refused;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use tracing::{debug, error, info};
 
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, End};
-use crate::backend::{Account, Authenticator, Connection, Credentials, Denial, Failure};
+use crate::backend::{Account, Authenticator, Connection, Credentials, Failure};
 use crate::config::Utf8;
 use crate::lock::{Guard, Locks};
 use crate::metrics::{Ledger, LoginResult, SessionEntry};
@@ -26,6 +28,7 @@ use crate::policy::{OfUser, whole_seconds};
 use crate::shadow::Decision;
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
 use crate::view::{Octets, OpenMaildrop, Verdicts, View};
+use refused::{Refused, Why};
 
 /// Characters of a user name that are logged.
 const LOGGED_CHARACTERS: usize = 128;
@@ -86,12 +89,6 @@ pub(super) struct Proving {
     account: Option<Account>,
 }
 
-/// Why a login is refused: what the client hears, what the log says.
-struct Refused {
-    refusal: Refusal,
-    why: Why,
-}
-
 /// What was refused, as the address that it came from is charged for it.
 #[derive(Clone, Copy)]
 enum Guess {
@@ -99,20 +96,6 @@ enum Guess {
     Tried(Option<Fingerprint>),
     /// Nobody looked whether it is right.
     Untried,
-}
-
-enum Why {
-    NoTenant,
-    NotAdmitted,
-    InTheClear,
-    TurnedOff,
-    TooManySessions,
-    TooManyOfThisUser,
-    TooManyLogins,
-    Unknown,
-    Rejected,
-    InUse,
-    Failed(Failure),
 }
 
 /// A tenant's answer to a login.
@@ -558,130 +541,6 @@ async fn scram_keys(
         }
     }
     Err(Refused::credentials(Why::Unknown))
-}
-
-impl Refused {
-    fn credentials(why: Why) -> Self {
-        Refused {
-            refusal: login_failed(),
-            why,
-        }
-    }
-
-    /// Nothing, where the next authenticator may know more.
-    fn unless_unknown(denial: Denial) -> Result<(), Self> {
-        match denial {
-            Denial::Unknown => Ok(()),
-            Denial::Rejected => Err(Refused::credentials(Why::Rejected)),
-            Denial::Failed(failure) => Err(failure.into()),
-        }
-    }
-
-    /// Counts a login, where its tenant may have one more now.
-    fn unless_within_rate(tenant: &Tenant) -> Result<(), Self> {
-        tenant.ledger.share().log_in().map_err(|limit| {
-            tenant.ledger.share().complain(&tenant.name, limit);
-            Refused {
-                refusal: Refusal::new(
-                    Some(ResponseCode::SysTemp),
-                    "too many logins, try again in a minute",
-                ),
-                why: Why::TooManyLogins,
-            }
-        })
-    }
-
-    fn not_admitted(refusal: Refusal) -> Self {
-        Refused {
-            refusal,
-            why: Why::NotAdmitted,
-        }
-    }
-
-    fn in_the_clear() -> Self {
-        Refused {
-            refusal: Refusal::new(
-                Some(ResponseCode::Auth),
-                "no plaintext login without TLS for this user",
-            ),
-            why: Why::InTheClear,
-        }
-    }
-
-    fn too_many_sessions() -> Self {
-        Refused {
-            refusal: Refusal::new(
-                Some(ResponseCode::SysTemp),
-                "too many sessions, try again later",
-            ),
-            why: Why::TooManySessions,
-        }
-    }
-
-    fn too_many_of_this_user() -> Self {
-        Refused {
-            refusal: Refusal::new(
-                Some(ResponseCode::InUse),
-                "this user has too many sessions, end one of them first",
-            ),
-            why: Why::TooManyOfThisUser,
-        }
-    }
-
-    fn in_use() -> Self {
-        Refused {
-            refusal: Refusal::new(
-                Some(ResponseCode::InUse),
-                "another session has this maildrop open",
-            ),
-            why: Why::InUse,
-        }
-    }
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Refused {
-            refusal: refusal_for(&failure),
-            why: Why::Failed(failure),
-        }
-    }
-}
-
-impl Why {
-    /// As it is counted.
-    fn result(&self) -> LoginResult {
-        match self {
-            Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
-            Why::NotAdmitted => LoginResult::NotAdmitted,
-            Why::InTheClear | Why::TurnedOff => LoginResult::NotAllowed,
-            Why::TooManySessions
-            | Why::TooManyOfThisUser
-            | Why::TooManyLogins
-            | Why::Failed(Failure::LoginDelay(_)) => LoginResult::Limited,
-            Why::InUse => LoginResult::InUse,
-            Why::Failed(_) => LoginResult::Failed,
-        }
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::NoTenant => out.write_str("no tenant has such users"),
-            Why::NotAdmitted => out.write_str("not admitted"),
-            Why::InTheClear => out.write_str("plaintext login without TLS"),
-            Why::TurnedOff => out.write_str("the tenant has not turned this digest on"),
-            Why::TooManySessions => out.write_str("the tenant has too many sessions"),
-            Why::TooManyLogins => out.write_str("the tenant has too many logins"),
-            Why::TooManyOfThisUser => out.write_str("the user has too many sessions"),
-            Why::Unknown => out.write_str("unknown user"),
-            Why::Rejected => out.write_str("wrong credentials"),
-            Why::InUse => out.write_str("maildrop in use"),
-            // Quoted: parts of it may have come from anywhere.
-            Why::Failed(failure) => write!(out, "{:?}", failure.to_string()),
-        }
-    }
 }
 
 /// A name from outside, fit for a log line: quoted, control characters escaped,

@@ -44,6 +44,10 @@ pub(super) struct Given {
     /// Grant HTTP requests to an origin; may be repeated
     #[arg(long = "http", value_name = "ORIGIN")]
     http: Vec<String>,
+    /// The maildrop of a store; copies are granted, it stays as it is [default: a Maildir of
+    /// strange messages]
+    #[arg(long, value_name = "DIR")]
+    pub(super) maildrop: Option<PathBuf>,
 }
 
 /// Where candidates are tried: a temporary folder, an engine, and a log that is kept.

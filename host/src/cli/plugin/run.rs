@@ -25,10 +25,6 @@ use crate::cli::serve::executor;
 pub(in crate::cli) struct Options {
     #[command(flatten)]
     given: Given,
-    /// The maildrop of a store; a copy is granted, it stays as it is [default: a Maildir of
-    /// strange messages]
-    #[arg(long, value_name = "DIR")]
-    maildrop: Option<PathBuf>,
     /// The user whose account stores, filters and selectors are shown
     #[arg(long, value_name = "NAME", default_value = "ada@example.org")]
     account: String,
@@ -204,7 +200,9 @@ impl Run<'_> {
 
     async fn maildrop(&self) -> anyhow::Result<Box<dyn Maildrop>> {
         let role = self.candidate.plugin.store()?;
-        let maildrops = self.stage.maildrops(self.options.maildrop.as_deref())?;
+        let maildrops = self
+            .stage
+            .maildrops(self.options.given.maildrop.as_deref())?;
         let name = maildrops.fresh().context("the maildrop cannot be copied")?;
         let account = self.account(name);
         let opened = async { role.find(&self.connection, &account).await?.open().await };

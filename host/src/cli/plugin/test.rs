@@ -15,10 +15,6 @@ use crate::cli::serve::executor;
 pub(in crate::cli) struct Options {
     #[command(flatten)]
     given: Given,
-    /// A maildrop for stores to be tried on; copies are granted, it stays as it is [default: a
-    /// Maildir of strange messages]
-    #[arg(long, value_name = "DIR")]
-    maildrop: Option<PathBuf>,
     /// A user whom the authenticator knows
     #[arg(long, value_name = "NAME", requires = "password_file")]
     user: Option<String>,
@@ -49,7 +45,7 @@ async fn examine(options: &Options) -> anyhow::Result<()> {
         _ => None,
     };
     let (stage, candidate) = options.given.ready().await?;
-    let maildrops = stage.maildrops(options.maildrop.as_deref())?;
+    let maildrops = stage.maildrops(options.given.maildrop.as_deref())?;
     let outcomes = ask(&stage, &candidate, maildrops, user, !options.json).await;
     let report = Report::of(&options.given.component, &outcomes);
     if options.json {
