@@ -25,7 +25,8 @@
 //! What the host offers in return: [`settings`], [`log`], [`passwords`] and
 //! [`files`]; with the feature `http`, `http` for the servers that the operator
 //! names. The rest of the world is `std` as far as the plugin was granted it: the
-//! clock always, files by the operator's leave, sockets never.
+//! clock always, files and outgoing TCP connections (`std::net::TcpStream`) by the
+//! operator's leave.
 //!
 //! A panic ends the session that it happened in and no other; its message
 //! stands in the host's log, beside the plugin's name.
