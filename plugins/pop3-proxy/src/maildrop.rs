@@ -52,16 +52,15 @@ struct Named<'a> {
 
 impl<'a> Named<'a> {
     fn read(name: &'a str) -> Result<Named<'a>, Failure> {
-        let mut parts = name.splitn(3, ' ');
-        let mut part = || parts.next();
         let named = || {
+            let (number, rest) = name.split_once(' ')?;
+            let (octets, id) = rest.split_once(' ')?;
             Some(Named {
-                number: part()?.parse().ok()?,
-                octets: part()?.parse().ok()?,
-                id: part()?,
+                number: number.parse().ok()?,
+                octets: octets.parse().ok()?,
+                id,
             })
         };
-        let mut named = named;
         named().ok_or_else(|| Failure::permanent("there is no such message"))
     }
 }
