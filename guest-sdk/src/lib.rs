@@ -47,6 +47,7 @@ pub mod header;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;
+pub mod mbox;
 pub mod passwords;
 pub mod scram;
 pub mod selector;
@@ -55,6 +56,9 @@ pub mod store;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod types;
+mod wire;
+
+pub use wire::{WireOctets, wire_octets};
 
 /// What most plugins begin with: `use restante_guest::prelude::*;`
 pub mod prelude {
