@@ -21,7 +21,7 @@
 //! assert_eq!(found.len(), 2);
 //! let content = &file[found[0].content as usize..found[0].content_end as usize];
 //! assert_eq!(content, b"Subject: one\n\nbody\n");
-//! assert_eq!(found[0].octets, 23);
+//! assert_eq!(found[0].octets, 22);
 //! assert_eq!(found[1].received, 1);
 //! ```
 //!

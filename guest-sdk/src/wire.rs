@@ -81,7 +81,7 @@ mod tests {
             (b"\r", 3),
             (b"a\rb\r\r\n\n", 8),
             (b"no end", 8),
-            (b"\xff\0\n\n\r\n.", 10),
+            (b"\xff\0\n\n\r\n.", 11),
         ] {
             assert_eq!(wire_octets(message), octets, "{message:?}");
             for first in 0..=message.len() {
