@@ -6,14 +6,18 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use restante_tests::{
-    Pop3, Server, Site, corpus, long_line, own_messages, python, repository, ten_megabytes,
+    Pop3, Server, Site, Tool, corpus, long_line, own_messages, python, repository, require,
+    ten_megabytes,
 };
+use rustix::process::geteuid;
 
 const USER: &str = "ada";
 const PASSWORD: &str = "a password";
@@ -245,6 +249,141 @@ fn what_is_delivered_under_the_dotlock_while_messages_are_removed_is_never_lost(
     assert_eq!(removed, expected);
     assert!(sessions > 3, "only {sessions} sessions while mail came");
     assert!(left.len() < DELIVERIES, "nothing was removed");
+    server.stop();
+}
+
+/// Dovecot's programs that deliver into an mbox and remove from it.
+const DOVECOT: Tool = Tool {
+    name: "Dovecot's dovecot-lda",
+    probe: &["test", "-x", "/usr/lib/dovecot/dovecot-lda"],
+    packages: &["dovecot-core"],
+};
+/// Messages that Dovecot delivers, and the one in so many that it removes itself.
+const DOVECOTS: usize = 120;
+const DOVECOTS_PART: usize = 5;
+/// Whom it runs as where this is root: it refuses root's mail.
+const NOBODY: u32 = 65_534;
+
+/// Dovecot's configuration, and the folder of the mbox.
+struct Dovecot {
+    config: PathBuf,
+    home: PathBuf,
+}
+
+impl Dovecot {
+    fn new(site: &Site, mbox: &Path) -> Dovecot {
+        let home = site.path().join("dovecot");
+        fs::create_dir(&home).unwrap();
+        let config = home.join("dovecot.conf");
+        let (root, inbox) = (home.display(), mbox.display());
+        let text = format!(
+            "protocols =\nbase_dir = {root}/run\nstate_dir = {root}/state\nlog_path = {root}/log\n\
+             first_valid_uid = 1\nssl = no\npostmaster_address = postmaster@example.org\n\
+             mail_privileged_group =\n\
+             mail_location = mbox:{root}/folders:INBOX={inbox}:INDEX=MEMORY\n"
+        );
+        fs::write(&config, text).unwrap();
+        if geteuid().is_root() {
+            let mode = fs::Permissions::from_mode(0o711);
+            fs::set_permissions(site.path(), mode).unwrap();
+            for path in [&home, mbox.parent().unwrap()] {
+                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        Dovecot { config, home }
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], input: &str) {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(&self.config).args(arguments);
+        command.env("HOME", &self.home).env("USER", "nobody");
+        if geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        run(command, input);
+    }
+}
+
+#[test]
+fn dovecot_delivers_and_removes_at_the_same_time() {
+    if !require("an mbox beside Dovecot", &[&DOVECOT]) {
+        return;
+    }
+    let site = site("lock-wait = \"25s\"\n");
+    let path = mbox(&site, USER);
+    let dovecot = Dovecot::new(&site, &path);
+    let server = site.start();
+    let mut removed = BTreeSet::new();
+    let is_dovecots = |number: usize| number.is_multiple_of(DOVECOTS_PART);
+    let title = |number: usize| format!("message {number:03}");
+    let remove = |removed: &mut BTreeSet<String>| {
+        let mut client = Pop3::login(server.pop3(), USER, PASSWORD);
+        let mut marked = Vec::new();
+        for (number, _) in client.list() {
+            // Dovecot may have rewritten the file since the login: then it is refused.
+            let command = format!("TOP {number} 0");
+            let status = client.command(&command);
+            if !status.ok {
+                continue;
+            }
+            let text = String::from_utf8(client.body()).unwrap();
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("Subject: message "));
+            let line = line.unwrap_or_else(|| panic!("a damaged message: {text:?}"));
+            let title = line.trim_start_matches("Subject: ").to_owned();
+            let own: usize = title[8..].parse().unwrap();
+            if !is_dovecots(own) && fastrand::bool() {
+                client.accepted(&format!("DELE {number}"));
+                marked.push(title);
+            }
+        }
+        client.accepted("QUIT");
+        for title in marked {
+            assert!(removed.insert(title.clone()), "{title} came back");
+        }
+    };
+    std::thread::scope(|scope| {
+        let delivery = scope.spawn(|| {
+            for number in 0..DOVECOTS {
+                let body = "From here on\n".repeat(number * 13 % 400);
+                let message = format!("Subject: {}\n\n{body}\n", title(number));
+                let arguments = ["-f", "a@example.org", "-e"];
+                dovecot.run("/usr/lib/dovecot/dovecot-lda", &arguments, &message);
+                if is_dovecots(number) && number > 0 {
+                    let own = title(number - DOVECOTS_PART);
+                    let query = ["expunge", "mailbox", "INBOX", "header", "subject", &own];
+                    dovecot.run("doveadm", &query, "");
+                }
+            }
+        });
+        while !delivery.is_finished() {
+            remove(&mut removed);
+        }
+        delivery.join().unwrap();
+    });
+    remove(&mut removed);
+    let mut client = Pop3::login(server.pop3(), USER, PASSWORD);
+    for (number, _) in client.list() {
+        let text = String::from_utf8(client.retr(number)).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Subject: "));
+        let title = line.unwrap().trim_start_matches("Subject: ").to_owned();
+        let own: usize = title[8..].parse().unwrap();
+        let body = text.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(
+            body,
+            "From here on\r\n".repeat(own * 13 % 400) + "\r\n",
+            "{title}"
+        );
+        assert!(
+            removed.insert(title.clone()),
+            "{title} is there twice, or came back"
+        );
+    }
+    client.quit();
+    let is_left = |number: &usize| !is_dovecots(*number) || number + DOVECOTS_PART >= DOVECOTS;
+    let expected: BTreeSet<String> = (0..DOVECOTS).filter(is_left).map(title).collect();
+    assert_eq!(removed, expected);
     server.stop();
 }
 

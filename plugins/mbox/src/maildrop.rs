@@ -17,6 +17,9 @@ use crate::lock::{Lock, NoLock};
 use crate::removal::{self, Removal};
 use crate::scan::{self, Unread};
 
+/// Octets of a unique-id and of a name, more or less.
+const ID_OCTETS: usize = 41;
+const NAME_OCTETS: usize = 100;
 /// How often it is begun again, because the file changes under the lock.
 const TURNS: usize = 3;
 
@@ -65,6 +68,8 @@ impl Mbox {
         // Mail that was moved here from elsewhere has old From_ lines.
         positions.sort_by_key(|position| index.entries[*position].received);
         let mut listing = Listing::with_capacity(positions.len());
+        // To grow would take twice the memory for a moment.
+        listing.reserve_text(positions.len() * ID_OCTETS, positions.len() * NAME_OCTETS);
         for position in positions {
             let entry = &index.entries[position];
             let name = Name::of(entry, index.end_of(position));

@@ -21,8 +21,9 @@ const LOOK_EVERY: usize = 64;
 /// Messages that are looked at to tell a file that grew from one that was
 /// rewritten.
 const SAMPLES: usize = 8;
-/// Octets that a header is looked for in: what one read gives.
-const HEADER_OCTETS: u32 = 1 << 20;
+/// Octets that a header is looked for in: those of a usual one, and what one read
+/// gives at most.
+const HEADER_OCTETS: [u32; 2] = [16 << 10, 1 << 20];
 /// Octets in which a From_ line is looked for.
 const LINE_OCTETS: u32 = 1000;
 
@@ -124,20 +125,24 @@ fn has_grown(path: &Path, index: &Index, status: &Status) -> bool {
 
 /// Whether a message is where it was. None: the file cannot be read.
 pub(crate) fn is_there(path: &Path, name: &Name) -> Option<bool> {
-    let chunk = files::read(path, name.start, HEADER_OCTETS).ok()??;
-    if chunk.status.size < name.content_end {
-        return Some(false);
+    for octets in HEADER_OCTETS {
+        let chunk = files::read(path, name.start, octets).ok()??;
+        let is_it = chunk.status.size >= name.content_end && begins_with(&chunk.octets, name);
+        if is_it {
+            return ends_there(path, name.end);
+        }
     }
-    let source = &chunk.octets[..];
+    Some(false)
+}
+
+/// Whether these octets are the beginning of the message.
+fn begins_with(octets: &[u8], name: &Name) -> bool {
     // As mboxo: how far the message goes is not the question.
-    let Some(Ok(message)) = messages(source, Variant::Mboxo).next() else {
-        return Some(false);
+    let Some(Ok(message)) = messages(octets, Variant::Mboxo).next() else {
+        return false;
     };
     let digest = Digest::of(&message.from_line, &message.header, name.body_octets);
-    let is_it = message.start == 0
-        && message.content == name.content - name.start
-        && name.has_digest(digest);
-    Some(is_it && ends_there(path, name.end)?)
+    message.start == 0 && message.content == name.content - name.start && name.has_digest(digest)
 }
 
 /// Whether a message can end there: another one begins, or the file ends. None:
