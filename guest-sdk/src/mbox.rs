@@ -36,14 +36,14 @@ use crate::files::{self, Status};
 use crate::header;
 
 mod from_line;
+mod lines;
 mod quoting;
 
 pub use from_line::{is_from_line, received};
 pub use quoting::Unquoting;
 
-/// Octets of a line that are looked at: no From_ line and no field that matters
-/// here is longer.
-const LINE_OCTETS: usize = 1000;
+use lines::{LINE_OCTETS, Line, Lines};
+
 /// Octets of a header section that [`Message::header`] has at most.
 const HEADER_OCTETS: usize = 64 * 1024;
 /// Octets that are asked of a source at once.
@@ -404,122 +404,6 @@ impl Draft {
         message.body = message.body.min(message.content_end);
         message
     }
-}
-
-/// One line of the file.
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    start: u64,
-    octets: u64,
-    end: LineEnd,
-    /// Where its first octets are in the piece; none: in `Lines::head`.
-    head: Option<(usize, usize)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LineEnd {
-    Lf,
-    CrLf,
-    /// The file ends.
-    None,
-}
-
-impl Line {
-    fn end(&self) -> u64 {
-        self.start + self.octets
-    }
-
-    fn is_blank(&self) -> bool {
-        matches!(
-            (self.octets, self.end),
-            (1, LineEnd::Lf) | (2, LineEnd::CrLf)
-        )
-    }
-
-    fn wire_octets(&self) -> u64 {
-        match self.end {
-            LineEnd::CrLf => self.octets,
-            LineEnd::Lf => self.octets + 1,
-            LineEnd::None => self.octets + 2,
-        }
-    }
-}
-
-/// Lines of a source that is read in pieces.
-#[derive(Debug)]
-struct Lines<S> {
-    source: S,
-    piece: Vec<u8>,
-    piece_octets: u32,
-    /// How much of the piece is done with.
-    at: usize,
-    /// Where in the file the piece begins.
-    base: u64,
-    /// The first octets of a line that is spread over pieces.
-    head: Vec<u8>,
-}
-
-impl<S: Source> Lines<S> {
-    fn next(&mut self) -> io::Result<Option<Line>> {
-        let start = self.base + self.at as u64;
-        // Of the line, in pieces that are gone.
-        let mut octets = 0;
-        let mut last = 0;
-        self.head.clear();
-        loop {
-            let rest = &self.piece[self.at..];
-            if let Some(at) = memchr::memchr(b'\n', rest) {
-                let before = at.checked_sub(1).map_or(last, |before| rest[before]);
-                let head = match octets {
-                    0 => Some((self.at, self.at + (at + 1).min(LINE_OCTETS))),
-                    _ => {
-                        add_head(&mut self.head, &rest[..=at]);
-                        None
-                    }
-                };
-                self.at += at + 1;
-                let octets = octets + at as u64 + 1;
-                let end = match before {
-                    b'\r' => LineEnd::CrLf,
-                    _ => LineEnd::Lf,
-                };
-                return Ok(Some(Line {
-                    start,
-                    octets,
-                    end,
-                    head,
-                }));
-            }
-            octets += rest.len() as u64;
-            last = rest.last().copied().unwrap_or(last);
-            add_head(&mut self.head, rest);
-            self.base += self.piece.len() as u64;
-            self.at = 0;
-            self.piece = self.source.read_at(self.base, self.piece_octets)?;
-            if self.piece.is_empty() {
-                let line = Line {
-                    start,
-                    octets,
-                    end: LineEnd::None,
-                    head: None,
-                };
-                return Ok((octets > 0).then_some(line));
-            }
-        }
-    }
-
-    /// The first octets of the line that came last.
-    fn head(&self, line: &Line) -> &[u8] {
-        match line.head {
-            Some((start, end)) => &self.piece[start..end],
-            None => &self.head,
-        }
-    }
-}
-
-fn add_head(head: &mut Vec<u8>, octets: &[u8]) {
-    let room = LINE_OCTETS - head.len();
-    head.extend_from_slice(&octets[..octets.len().min(room)]);
 }
 
 #[cfg(test)]
