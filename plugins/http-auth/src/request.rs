@@ -8,7 +8,7 @@ use restante_guest::types::{Connection, Secret};
 use serde_json::json;
 
 use crate::out_of_order;
-use crate::settings::{Form, Settings};
+use crate::settings::{Settings, Shape};
 
 /// What the service is asked.
 pub(crate) fn of(
@@ -19,9 +19,9 @@ pub(crate) fn of(
     password: &Secret,
 ) -> Result<Request, Denial> {
     let request = match settings.form {
-        Form::Json => as_json(&settings.url, connection, user, password),
-        Form::Form => as_form(&settings.url, connection, user, password),
-        Form::Basic => as_basic(&settings.url, user, password)?,
+        Shape::Json => as_json(&settings.url, connection, user, password),
+        Shape::Form => as_form(&settings.url, connection, user, password),
+        Shape::Basic => as_basic(&settings.url, user, password)?,
     };
     let request = request.header("accept", "application/json");
     match secret {

@@ -8,7 +8,7 @@ const SECRET_HEADER: &str = "x-restante-secret";
 /// Whom to ask, and how.
 pub(crate) struct Settings {
     pub(crate) url: String,
-    pub(crate) form: Form,
+    pub(crate) form: Shape,
     /// Inside a granted directory.
     pub(crate) secret_file: Option<String>,
     /// In lower case.
@@ -17,7 +17,7 @@ pub(crate) struct Settings {
 
 /// What the request looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Shape {
     /// POST of a JSON object.
     Json,
     /// POST of an HTML form's fields.
@@ -31,7 +31,7 @@ impl Settings {
     pub(crate) fn parse(all: Vec<(String, String)>) -> Result<Settings, Vec<String>> {
         let mut problems = Vec::new();
         let mut url = None;
-        let mut form = Form::Json;
+        let mut form = Shape::Json;
         let mut secret_file = None;
         let mut secret_header = None;
         for (key, value) in all {
@@ -39,9 +39,9 @@ impl Settings {
                 "url" if http::is_url(&value) => url = Some(value),
                 "url" => problems.push("url: must be https://HOST/PATH, or http://".to_owned()),
                 "request" => match value.as_str() {
-                    "json" => form = Form::Json,
-                    "form" => form = Form::Form,
-                    "basic" => form = Form::Basic,
+                    "json" => form = Shape::Json,
+                    "form" => form = Shape::Form,
+                    "basic" => form = Shape::Basic,
                     _ => problems.push("request: must be \"json\", \"form\" or \"basic\"".to_owned()),
                 },
                 "secret-file" if value.starts_with('/') => secret_file = Some(value),
