@@ -107,6 +107,7 @@ fn files(config: &Config) -> BTreeSet<PathBuf> {
             files.extend([path.clone(), signature(path)]);
         }
         files.extend(plugin.grants.http_authorities.clone());
+        files.extend(plugin.grants.connect_authorities.clone());
     }
     files
 }
@@ -130,7 +131,7 @@ mod tests {
         fs::create_dir(at("tenants.d")).unwrap();
         let main = "include = 'tenants.d/*.toml'\n[server]\ncertificate = 'c.pem'\nkey = 'c.key'\n\
                     [listener.l]\naddress = '127.0.0.1:0'\ntls = 'off'\n\
-                    [plugin.p]\ncomponent = './p.wasm'\ngrants = { http = ['https://a.example'], http-authorities = 'h.pem' }\n\
+                    [plugin.p]\ncomponent = './p.wasm'\ngrants = { http = ['https://a.example'], http-authorities = 'h.pem', connect = ['tls://a.example:995'], connect-authorities = 'p.pem' }\n\
                     [tenant.t]\nserver-names = ['t.example']\ncertificate = 't.pem'\nkey = 't.key'\n\
                     client-authorities = 'a.pem'\nauthenticators = ['p']\nstore = 'p'\n";
         fs::write(at("main.toml"), main).unwrap();
@@ -147,6 +148,7 @@ mod tests {
             "p.wasm",
             "p.wasm.minisig",
             "h.pem",
+            "p.pem",
             "t.pem",
             "t.key",
             "a.pem",

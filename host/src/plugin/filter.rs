@@ -42,7 +42,7 @@ impl Filter for PluginFilter {
         Ok(Box::new(PluginScreener {
             instance,
             functions,
-            account: Arc::new(convert::account(account)),
+            account: Arc::new(convert::account_without_secrets(account)),
         }))
     }
 }

@@ -24,6 +24,7 @@ use super::catalog::chain;
 use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
+use super::sockets::Sockets;
 use super::state::{Limits, SHARE_OF_MEMORY, State};
 use crate::backend::Failure;
 use crate::metrics::{CallFailure, Ledger};
@@ -215,6 +216,7 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
     let state = store.data_mut();
     state.limits.begin_call(plugin.limits.cpu_time);
     state.http.begin_call(&plugin.limits);
+    state.sockets.begin_call(&plugin.limits);
     store.set_epoch_deadline(1);
 }
 
@@ -287,12 +289,14 @@ impl Whose {
         let directories = plugin.directories.open(&plugin.grants.directories).await?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
+        let limits = Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded));
         let mut store = Store::new(
             plugin.runtime.engine(),
             State {
                 wasi: world(&voice),
                 table,
-                limits: Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded)),
+                sockets: Sockets::new(plugin.dialer.clone(), limits.meter()),
+                limits,
                 http: Http::new(plugin.http.clone()),
                 settings: plugin.settings.clone(),
                 maildrop,
@@ -370,7 +374,7 @@ impl Whose {
 }
 
 /// What one instance sees of the world: its voice, the clocks and randomness. No
-/// environment, no arguments, no network but for [`Http`]; its directories are
+/// environment, no arguments, no network but for [`Http`] and [`Sockets`]; its directories are
 /// the [`State`]'s.
 fn world(voice: &Arc<Mutex<Voice>>) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();

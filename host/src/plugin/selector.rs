@@ -31,7 +31,7 @@ impl Selector for PluginSelector {
         let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
         let functions = self.functions.clone();
         let connection = convert::connection(connection);
-        let account = convert::account(account);
+        let account = convert::account_without_secrets(account);
         let entries = entries.clone();
         let spans = instance
             .call("selector.select", |store, guest| {

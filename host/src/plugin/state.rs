@@ -12,7 +12,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::grants::{Granted, Root};
 use super::http::Http;
 use super::output::Voice;
-use crate::metrics::InstanceEntry;
+use super::sockets::Sockets;
+use crate::metrics::{InstanceEntry, Meter};
 
 /// Table elements that one instance may have in all.
 const TABLE_ELEMENTS: usize = 400_000;
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(super) table: ResourceTable,
     pub(super) limits: Limits,
     pub(super) http: Http,
+    pub(super) sockets: Sockets,
     /// The plugin's settings, as wasi:config/store hands them out.
     pub(super) settings: Arc<[(String, String)]>,
     /// The session's maildrop directory, where the plugin has that grant and
@@ -107,6 +109,11 @@ impl Limits {
     /// Octets of mail or of a file crossed the border, one way or the other.
     pub(super) fn carried(&self, octets: usize) {
         self.entry.carried(octets);
+    }
+
+    /// What counts octets where these limits are out of reach.
+    pub(super) fn meter(&self) -> Meter {
+        self.entry.meter()
     }
 
     /// The tenant's places for work that is slow by design.

@@ -44,6 +44,12 @@ pub(super) struct Given {
     /// Grant HTTP requests to an origin; may be repeated
     #[arg(long = "http", value_name = "ORIGIN")]
     http: Vec<String>,
+    /// Grant TCP connections to a place, tls://HOST:PORT or tcp://HOST:PORT; may be repeated
+    #[arg(long = "connect", value_name = "PLACE")]
+    connect: Vec<String>,
+    /// Certificate authorities for what --http and --connect reach under TLS, besides the system's
+    #[arg(long, value_name = "FILE")]
+    authorities: Option<PathBuf>,
     /// The maildrop of a store; copies are granted, it stays as it is [default: a Maildir of
     /// strange messages]
     #[arg(long, value_name = "DIR")]
@@ -187,9 +193,18 @@ impl Given {
             ));
         }
         let _ = writeln!(text, "directories = [{}]", directories.join(", "));
-        let origins: Vec<String> = self.http.iter().map(|origin| quoted(origin)).collect();
-        if !origins.is_empty() {
-            let _ = writeln!(text, "http = [{}]", origins.join(", "));
+        for (grant, places) in [("http", &self.http), ("connect", &self.connect)] {
+            if places.is_empty() {
+                continue;
+            }
+            let places: Vec<String> = places.iter().map(|place| quoted(place)).collect();
+            let _ = writeln!(text, "{grant} = [{}]", places.join(", "));
+            if let Some(file) = &self.authorities {
+                let file = file
+                    .to_str()
+                    .context("--authorities: its name is not UTF-8")?;
+                let _ = writeln!(text, "{grant}-authorities = {}", quoted(file));
+            }
         }
         text.push_str(
             "[tenant.none]\ndefault = true\nauthenticators = [\"candidate\"]\nstore = \"candidate\"\n",

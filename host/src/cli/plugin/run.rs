@@ -169,7 +169,7 @@ impl Run<'_> {
         let text = match answer {
             Ok(account) => {
                 let mut text = format!("user {:?}, maildrop {:?}", account.user, account.maildrop);
-                for (key, value) in &account.attributes {
+                for (key, value) in account.shown_attributes() {
                     text.push_str(&format!(", {key} = {value:?}"));
                 }
                 text
