@@ -61,6 +61,7 @@ impl Candidate {
             listener: "kit".into(),
             client: SocketAddr::new(client, 54321),
             tls,
+            recording: None,
         })
     }
 

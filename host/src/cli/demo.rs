@@ -71,7 +71,7 @@ pub(super) fn demo(
     let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let bound = Bound::all(&config.listeners, HashMap::new())?;
     serve::executor()?.block_on(async {
-        let generations = Generations::first(&config, &file, Broken::Refused).await?;
+        let generations = Generations::first(&config, &file, Broken::Refused, None).await?;
         serve::run(config, bound, generations, |bound| {
             let certificate = home.path().join("certificate.pem");
             greet(bound, &maildrop, &password, &certificate)

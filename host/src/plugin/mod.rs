@@ -29,10 +29,14 @@ mod logging;
 mod maildrop;
 mod output;
 mod passwords;
+mod player;
+mod recorded;
+mod replay;
 mod roles;
 mod selector;
 mod state;
 mod store;
+mod tape;
 mod told;
 mod trust;
 
@@ -52,6 +56,7 @@ pub use compile::{
 pub use http::ClientError;
 pub use imports::{Interface, Need};
 pub use inspect::{Difference, Differences, Import, Inspection, inspect};
+pub use replay::{Comparison, Replayed};
 pub use roles::{Role, RoleError};
 pub use trust::{TrustError, read_signature, signature_path};
 

@@ -83,19 +83,7 @@ impl Stage {
     /// maildrop is one of the stage, whatever it was granted.
     pub(super) async fn ready(&self, section: &config::Plugin) -> anyhow::Result<Candidate> {
         let name = section.component.to_string();
-        let mut section = section.clone();
-        let root = self.granted.to_str();
-        let root = root.context("the temporary folder's name is not UTF-8")?;
-        let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
-        section.grants.maildrop = Some(Template::parse(&maildrop).context("a template")?);
-        let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
-        let loading = move || runtime.plugin(&section, &salts, None);
-        let loaded = tokio::task::spawn_blocking(loading).await;
-        let loaded = loaded.context("the compiler failed")?;
-        let plugin = loaded.with_context(|| name.clone())?.plugin;
-        for words in plugin.ungranted() {
-            eprintln!("warning: {name}: {words}");
-        }
+        let plugin = self.load(section).await?;
         let ledger = Ledger::new("settings");
         let failed = |when: &str| {
             let said = self.log.take().join("\n");
@@ -110,6 +98,31 @@ impl Stage {
         let accepts = plugin.accepts(&ledger).await;
         let accepts = accepts.map_err(|_| failed("says which credentials it accepts"))?;
         Ok(Candidate { plugin, accepts })
+    }
+
+    /// Compiles a component if it is new, and asks it nothing.
+    pub(super) async fn load(&self, section: &config::Plugin) -> anyhow::Result<Arc<Plugin>> {
+        let name = section.component.to_string();
+        let mut section = section.clone();
+        let root = self.granted.to_str();
+        let root = root.context("the temporary folder's name is not UTF-8")?;
+        let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
+        section.grants.maildrop = Some(Template::parse(&maildrop).context("a template")?);
+        let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
+        let loading = move || runtime.plugin(&section, &salts, None);
+        let loaded = tokio::task::spawn_blocking(loading).await;
+        let loaded = loaded.context("the compiler failed")?;
+        let plugin = loaded.with_context(|| name.clone())?.plugin;
+        for words in plugin.ungranted() {
+            eprintln!("warning: {name}: {words}");
+        }
+        Ok(plugin)
+    }
+
+    /// A new folder that goes with the stage.
+    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
+        let folder = TempDir::new_in(self.home.path()).context("a temporary folder")?;
+        Ok(folder.keep())
     }
 
     /// Copies of this maildrop, or of the kit's own.
@@ -142,6 +155,13 @@ fn home() -> anyhow::Result<TempDir> {
 impl Given {
     /// What was given, on a stage of its own.
     pub(super) async fn ready(&self) -> anyhow::Result<(Stage, Candidate)> {
+        let (stage, section) = self.section()?;
+        let candidate = stage.ready(&section).await?;
+        Ok((stage, candidate))
+    }
+
+    /// What was given as a configuration has it, and a stage.
+    pub(super) fn section(&self) -> anyhow::Result<(Stage, config::Plugin)> {
         let log = Lines::begin()?;
         let here = std::env::current_dir().context("the working directory")?;
         let config = Config::parse(&self.configuration()?, Path::new("command line"), &here)
@@ -151,8 +171,7 @@ impl Given {
         }
         let section = config.plugins.first().context("one plugin was asked for")?;
         let stage = Stage::begin(&config.server, log)?;
-        let candidate = stage.ready(section).await?;
-        Ok((stage, candidate))
+        Ok((stage, section.clone()))
     }
 
     fn configuration(&self) -> anyhow::Result<String> {

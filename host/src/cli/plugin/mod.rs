@@ -4,6 +4,7 @@
 //! what it answers to one question.
 
 mod candidate;
+mod replay;
 mod run;
 mod test;
 
@@ -40,6 +41,9 @@ pub(super) enum Command {
     Test(test::Options),
     /// Ask a component one question, and show its answer, what it took, and what it logged
     Run(run::Options),
+    /// Ask a component again what was asked in a recorded session, and show what it answers
+    /// otherwise; leave with 1 if there is any difference
+    Replay(replay::Options),
     /// Show what a new version of a component exports, imports and asks for that the old one
     /// does not
     Diff {
@@ -62,6 +66,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
         } => show(&component, &keys, json),
         Command::Test(options) => test::test(&options),
         Command::Run(options) => run::run(&options),
+        Command::Replay(options) => replay::run(&options),
         Command::Diff { old, new, json } => diff(&old, &new, json),
     }
 }
