@@ -110,6 +110,15 @@ impl Maildrops {
         Maildrops { source, root, made }
     }
 
+    /// Copies of another maildrop, in the same place.
+    #[must_use]
+    pub fn beside(&self, source: PathBuf) -> Self {
+        Maildrops {
+            source,
+            ..self.clone()
+        }
+    }
+
     /// Copies of a Maildir of the kit's own messages, which is made in `folder`.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! The role `store`: one instance for each session, with that session's
 //! maildrop and no other in its world.
 
+mod reader;
+
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,10 +22,10 @@ use super::listings::{Key, Listed, Told};
 use super::told::{checked, weight};
 use super::{Plugin, changes, convert, grants, recorded};
 use crate::backend::{
-    Account, Connection, Content, ContentReader, Entries, Failure, FileRange, FoundMaildrop,
-    Maildrop, Store,
+    Account, Connection, Content, Entries, Failure, FileRange, FoundMaildrop, Maildrop, Store,
 };
 use crate::recording::Redactor;
+use reader::PluginReader;
 
 /// Octets of a stamp: it is remembered with the listing.
 const STAMP: usize = 4096;
@@ -528,63 +530,5 @@ impl Shared {
     fn take_done(&self) -> Vec<(u64, ResourceAny)> {
         // Nothing in the list can be half done.
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-struct PluginReader {
-    shared: Arc<Shared>,
-    number: u64,
-    reader: ResourceAny,
-    plugin: Arc<Plugin>,
-    /// Its number in a recording.
-    recorded: Option<u64>,
-}
-
-#[async_trait]
-impl ContentReader for PluginReader {
-    async fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure> {
-        let mut awake = self.shared.awake.lock().await;
-        // A reader does not outlive its instance.
-        let awake = awake
-            .as_mut()
-            .filter(|awake| awake.number == self.number)
-            .ok_or_else(Failure::internal)?;
-        let (functions, reader) = (awake.functions.clone(), self.reader);
-        let octets = awake
-            .instance
-            .call("store.reader.read", |store, _| {
-                Box::pin(async move { functions.reader().call_read(store, reader, limit).await })
-            })
-            .await;
-        if let Some(tape) = awake.instance.tape() {
-            tape.tell(&self.plugin, "store.reader.read", |redactor| {
-                let asked = json!({ "reader": self.recorded, "limit": limit });
-                let answer = octets.as_ref().ok();
-                let answer = answer.map(|of| {
-                    recorded::result(of, |octets| recorded::value(redactor.mail(octets)))
-                });
-                (asked, answer)
-            });
-        }
-        let octets = octets?.map_err(Failure::from)?;
-        awake.instance.carried(octets.len());
-        if octets.len() > limit as usize {
-            return Err(awake.instance.lie(
-                "store.reader.read",
-                format!("{} octets where {limit} were asked for", octets.len()),
-            ));
-        }
-        Ok(octets)
-    }
-}
-
-impl Drop for PluginReader {
-    fn drop(&mut self) {
-        let mut done = self
-            .shared
-            .done
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        done.push((self.number, self.reader));
     }
 }

@@ -27,6 +27,9 @@ const HEARD: usize = 200_000;
 /// slow to replace.
 const POLICY_OCTETS: usize = 1 << 20;
 
+/// The arguments that say whom a call is about. Their words stay in files.
+const ABOUT: [&str; 4] = ["credentials", "user", "acting_as", "account"];
+
 pub(super) struct Tape {
     session: Arc<recording::Session>,
     instance: u64,
@@ -154,9 +157,11 @@ impl Tape {
             };
             let mut named = HashSet::new();
             if heard.iter().any(Heard::is_of_policy) {
-                words(&asked, &mut named);
+                for part in ABOUT {
+                    words(&asked[part], &mut named);
+                }
                 if let Answered::Answered(answer) = &answered {
-                    words(answer, &mut named);
+                    words(&answer["account"], &mut named);
                 }
             }
             let heard = heard.into_iter().map(|heard| heard.told(redactor, &named));

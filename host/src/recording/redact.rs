@@ -180,6 +180,7 @@ impl Redactor {
         for (key, value) in attributes {
             let value = match is_secret_name(key) {
                 true => self.secret(value),
+                false if looks_hashed(value) => self.policy(value, &HashSet::new()),
                 false => value.clone(),
             };
             kept.push((key.clone(), value));

@@ -7,10 +7,11 @@ use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante::backend::Accepts;
-use restante::config::{self, Config, Server};
+use restante::config::{self, Config, Server, ServerLimits};
 use restante::kit::Maildrops;
 use restante::metrics::{Ledger, Metrics};
 use restante::plugin::{Plugin, Runtime};
@@ -57,6 +58,7 @@ pub(in crate::cli) struct Stage {
     granted: PathBuf,
     runtime: Arc<Runtime>,
     salts: Decoy,
+    limits: ServerLimits,
     /// Gone when this is.
     home: TempDir,
 }
@@ -75,6 +77,7 @@ impl Stage {
             runtime: Runtime::new(INSTANCES, &cache, compiler, Metrics::new())?,
             // Nobody logs in by these salts.
             salts: tenant::decoy(server, [0; 32]),
+            limits: server.limits.clone(),
             home,
         })
     }
@@ -117,6 +120,22 @@ impl Stage {
             eprintln!("warning: {name}: {words}");
         }
         Ok(plugin)
+    }
+
+    /// How long it takes to compile a component that was never compiled before, and
+    /// to make it ready.
+    pub(super) async fn compile(&self, section: &config::Plugin) -> anyhow::Result<Duration> {
+        let state = self.folder()?;
+        let compiler = compiler(&self.limits);
+        let (section, salts) = (section.clone(), self.salts.clone());
+        let compiling = move || {
+            let runtime = Runtime::new(1, &state, compiler, Metrics::new())?;
+            let begun = Instant::now();
+            runtime.plugin(&section, &salts, None)?;
+            anyhow::Ok(begun.elapsed())
+        };
+        let compiled = tokio::task::spawn_blocking(compiling).await;
+        compiled.context("the compiler failed")?
     }
 
     /// A new folder that goes with the stage.
@@ -163,6 +182,23 @@ impl Given {
     /// What was given as a configuration has it, and a stage.
     pub(super) fn section(&self) -> anyhow::Result<(Stage, config::Plugin)> {
         let log = Lines::begin()?;
+        let (server, section) = self.parsed()?;
+        Ok((Stage::begin(&server, log)?, section))
+    }
+
+    /// A component with settings and directories, and no maildrop of its own.
+    pub(super) fn of(component: &str, settings: Vec<String>, directories: Vec<String>) -> Given {
+        Given {
+            component: component.to_owned(),
+            settings,
+            directories,
+            http: Vec::new(),
+            maildrop: None,
+        }
+    }
+
+    /// What was given as a configuration has it.
+    pub(super) fn parsed(&self) -> anyhow::Result<(Server, config::Plugin)> {
         let here = std::env::current_dir().context("the working directory")?;
         let config = Config::parse(&self.configuration()?, Path::new("command line"), &here)
             .map_err(|problems| anyhow!("{}", without_places(&problems.to_string())))?;
@@ -170,8 +206,7 @@ impl Given {
             bail!("{}", without_places(&absent.problem.to_string()));
         }
         let section = config.plugins.first().context("one plugin was asked for")?;
-        let stage = Stage::begin(&config.server, log)?;
-        Ok((stage, section.clone()))
+        Ok((config.server.clone(), section.clone()))
     }
 
     fn configuration(&self) -> anyhow::Result<String> {
