@@ -388,7 +388,7 @@ fn account_of(account: &types::Account, redactor: Option<&mut Redactor>) -> Valu
 /// The answer of `scram.lookup`.
 pub(super) fn keys(
     of: &Result<scram::Keys, authenticator::Denial>,
-    mut redactor: Option<&mut Redactor>,
+    redactor: Option<&mut Redactor>,
 ) -> Value {
     let keys = match of {
         Ok(keys) => keys,
@@ -401,7 +401,7 @@ pub(super) fn keys(
         })
     });
     let account = keys.account.as_ref();
-    let account = account.map(|account| account_of(account, redactor.as_deref_mut()));
+    let account = account.map(|account| account_of(account, redactor));
     json!({
         "salt": salt,
         "iterations": keys.iterations,

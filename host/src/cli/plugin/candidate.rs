@@ -87,6 +87,7 @@ impl Stage {
     pub(super) async fn ready(&self, section: &config::Plugin) -> anyhow::Result<Candidate> {
         let name = section.component.to_string();
         let plugin = self.load(section).await?;
+        warn(&name, &plugin);
         let ledger = Ledger::new("settings");
         let failed = |when: &str| {
             let said = self.log.take().join("\n");
@@ -115,11 +116,7 @@ impl Stage {
         let loading = move || runtime.plugin(&section, &salts, None);
         let loaded = tokio::task::spawn_blocking(loading).await;
         let loaded = loaded.context("the compiler failed")?;
-        let plugin = loaded.with_context(|| name.clone())?.plugin;
-        for words in plugin.ungranted() {
-            eprintln!("warning: {name}: {words}");
-        }
-        Ok(plugin)
+        Ok(loaded.with_context(|| name)?.plugin)
     }
 
     /// How long it takes to compile a component that was never compiled before, and
@@ -156,6 +153,13 @@ impl Stage {
             source.display()
         );
         Ok(Maildrops::of(source.to_owned(), self.granted.clone()))
+    }
+}
+
+/// Says what a component asks for and was not granted.
+pub(super) fn warn(name: &str, plugin: &Plugin) {
+    for words in plugin.ungranted() {
+        eprintln!("warning: {name}: {words}");
     }
 }
 

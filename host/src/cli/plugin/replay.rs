@@ -12,7 +12,7 @@ use restante::recording::{Answered, Call, PluginLine, Recording};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::candidate::{Given, Stage};
+use super::candidate::{Given, Stage, warn};
 use super::print;
 use crate::cli::serve::executor;
 
@@ -130,6 +130,7 @@ async fn replay(options: &Options) -> anyhow::Result<()> {
 /// The roles that the component exports.
 async fn roles_of(stage: &Stage, section: &config::Plugin) -> anyhow::Result<Vec<&'static str>> {
     let plugin = stage.load(section).await?;
+    warn(&section.component.to_string(), &plugin);
     let accepts = restante::backend::Accepts::PASSWORD;
     let all = [
         ("authenticator", plugin.authenticator(accepts).is_ok()),
