@@ -92,6 +92,9 @@ enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Lang {
     Rust,
+    Python,
+    Javascript,
+    Typescript,
 }
 
 /// How a project in a language is put together.
@@ -108,19 +111,70 @@ struct Language {
     component: &'static str,
 }
 
-const LANGUAGES: [Language; 1] = [Language {
-    lang: Lang::Rust,
-    title: "Rust",
-    folder: "rust",
-    vendored: &[
-        ("wit", "wit"),
-        ("guest-sdk/src", "restante-guest/src"),
-        ("guest-sdk/examples", "restante-guest/examples"),
-        ("LICENSE-APACHE", "restante-guest/LICENSE-APACHE"),
-        ("LICENSE-MIT", "restante-guest/LICENSE-MIT"),
-    ],
-    component: "target/wasm32-wasip2/release/{{module}}.wasm",
-}];
+/// The contract as bindings generators want it: the project's own world in wit/,
+/// packages that it names in wit/deps.
+const CONTRACT_DEPS: [(&str, &str); 2] = [("wit/deps", "wit/deps"), ("wit", "wit/deps/restante")];
+
+const LANGUAGES: [Language; 4] = [
+    Language {
+        lang: Lang::Rust,
+        title: "Rust",
+        folder: "rust",
+        vendored: &[
+            ("wit", "wit"),
+            ("guest-sdk/src", "restante-guest/src"),
+            ("guest-sdk/examples", "restante-guest/examples"),
+            ("LICENSE-APACHE", "restante-guest/LICENSE-APACHE"),
+            ("LICENSE-MIT", "restante-guest/LICENSE-MIT"),
+        ],
+        component: "target/wasm32-wasip2/release/{{module}}.wasm",
+    },
+    Language {
+        lang: Lang::Python,
+        title: "Python",
+        folder: "python",
+        vendored: &[
+            CONTRACT_DEPS[0],
+            CONTRACT_DEPS[1],
+            ("guest-sdk/python/restante_guest.py", "restante_guest.py"),
+        ],
+        component: "{{name}}.wasm",
+    },
+    Language {
+        lang: Lang::Javascript,
+        title: "JavaScript",
+        folder: "javascript",
+        vendored: &[
+            CONTRACT_DEPS[0],
+            CONTRACT_DEPS[1],
+            (
+                "guest-sdk/javascript/restante-guest.js",
+                "src/restante-guest.js",
+            ),
+        ],
+        component: "{{name}}.wasm",
+    },
+    Language {
+        lang: Lang::Typescript,
+        title: "TypeScript",
+        folder: "typescript",
+        vendored: &[
+            CONTRACT_DEPS[0],
+            CONTRACT_DEPS[1],
+            (
+                "guest-sdk/javascript/restante-guest.js",
+                "src/restante-guest.js",
+            ),
+            ("guest-sdk/javascript/contract.d.ts", "src/contract.d.ts"),
+            ("guest-sdk/javascript/host.d.ts", "src/host.d.ts"),
+            (
+                "guest-sdk/javascript/restante-guest.d.ts",
+                "src/restante-guest.d.ts",
+            ),
+        ],
+        component: "{{name}}.wasm",
+    },
+];
 
 /// The files of a project by their paths in it.
 type Files = BTreeMap<String, String>;
