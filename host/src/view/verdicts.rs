@@ -317,7 +317,9 @@ mod tests {
             .begin("f", "1", "t", &mine, &listing)
             .put(0, Remembered::Hide);
         let known = |filter, tenant, account: &Account| {
-            verdicts.begin(filter, "1", tenant, account, &listing).get(0)
+            verdicts
+                .begin(filter, "1", tenant, account, &listing)
+                .get(0)
         };
         assert!(known("f", "t", &mine).is_some());
         assert!(known("g", "t", &mine).is_none());
@@ -369,7 +371,12 @@ mod tests {
         verdicts
             .begin("f", "1", "t", &account, &large)
             .put(0, Remembered::Show);
-        assert!(verdicts.begin("f", "1", "t", &account, &large).get(0).is_none());
+        assert!(
+            verdicts
+                .begin("f", "1", "t", &account, &large)
+                .get(0)
+                .is_none()
+        );
         assert!(verdicts.lock().octets <= 10 * SCOPE_OCTETS);
     }
 }
