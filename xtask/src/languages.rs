@@ -108,7 +108,8 @@ fn javascript(workspace: &Workspace, tools: &Path, component: &Path) -> Result<(
         npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
         cargo::run(npm.arg(tools).arg(JCO))?;
     }
-    // It takes paths below the working directory only.
+    // It takes paths below the working directory only, and goes to the source's own
+    // folder unless it is told where to be.
     let below = component
         .strip_prefix(&workspace.root)
         .map_or_else(|_| OsString::from(component), OsString::from);
@@ -116,7 +117,8 @@ fn javascript(workspace: &Workspace, tools: &Path, component: &Path) -> Result<(
     componentize
         .arg("componentize")
         .arg(Path::new(SOURCES).join("authenticator.js"))
-        .args(["--wit", CONTRACT, "-n", WORLD, "--backend", "qjs"])
+        .args(["--cwd", ".", "--wit", CONTRACT, "-n", WORLD])
+        .args(["--backend", "qjs"])
         .args([
             "--backend-qjs-disable-async",
             "--backend-qjs-stub-wasi",

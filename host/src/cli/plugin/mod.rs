@@ -1,11 +1,12 @@
 //! `plugin inspect` and `plugin diff`: what a component is, and what a new
 //! version of it asks for that the old one did not; nothing is compiled or run
 //! for them. `plugin test`: whether it keeps the rules of its roles. `plugin run`:
-//! what it answers to one question.
+//! what it answers to one question. `plugin new`: a project to begin with.
 
 mod bench;
 mod candidate;
 mod dev;
+mod new;
 mod replay;
 mod run;
 mod test;
@@ -26,6 +27,8 @@ use serde::Serialize;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
+    /// Make a project for a plugin: a working example, its test, its build, in a language
+    New(new::Options),
     /// Show what a component is: roles, imports and the grants they need, signature; leave with
     /// 1 if this restante would refuse it
     Inspect {
@@ -65,6 +68,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::New(options) => new::new(&options),
         Command::Inspect {
             component,
             keys,
