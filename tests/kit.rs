@@ -148,6 +148,28 @@ fn maildir_keeps_every_rule_on_any_maildrop() {
 }
 
 #[test]
+fn mbox_keeps_every_rule_on_any_maildrop() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path().join("mail")).unwrap();
+    let mut mbox = Vec::new();
+    for (number, (_, octets)) in own_messages().into_iter().enumerate() {
+        let from = format!("From a@b Tue Nov 14 22:13:{:02} 2023\n", number % 60);
+        mbox.extend_from_slice(from.as_bytes());
+        mbox.extend_from_slice(&octets);
+        mbox.extend_from_slice(b"\n\n");
+    }
+    mbox.extend_from_slice(b"From a@b Tue Nov 14 22:14:00 2023\n\n>From me\n>>From you\n");
+    let file = bench.path().join("mail/mbox");
+    fs::write(&file, &mbox).unwrap();
+    let report = bench.keeps_every_rule("builtin:mbox", &["--maildrop", "mail"]);
+    assert_eq!(skipped(&report), ["readers, piece by piece"], "{report:#}");
+    let quoting = ["--maildrop", "mail", "--settings", "quoting=mboxrd"];
+    let report = bench.keeps_every_rule("builtin:mbox", &quoting);
+    assert_eq!(skipped(&report), [""; 0], "{report:#}");
+    assert_eq!(fs::read(&file).unwrap(), mbox);
+}
+
+#[test]
 fn rules_and_client_certificate_keep_every_rule() {
     let bench = Bench::new();
     let settings = ["--settings", "hide-header=X-Spam-Flag: YES"];
@@ -412,4 +434,77 @@ fn a_configuration_is_checked_in_depth() {
         "{finished:#?}"
     );
     assert!(finished.stdout.contains("not printable"), "{finished:#?}");
+}
+
+#[test]
+fn what_a_component_costs_stands_beside_the_built_in_one() {
+    let bench = Bench::new();
+    let guest = test_guest("hostile");
+    let password = bench.password();
+    let arguments = [
+        "bench",
+        "--json",
+        guest.to_str().unwrap(),
+        "--user",
+        "ada",
+        "--password-file",
+        password.to_str().unwrap(),
+        "--seconds",
+        "1",
+    ];
+    let finished = bench.plugin(&arguments);
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    assert!(finished.stderr.contains("round 11 of 11"), "{finished:#?}");
+    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let questions = report["questions"].as_array().unwrap();
+    for (role, built_in) in [
+        ("authenticator", Some("builtin:passwd-file")),
+        ("store", Some("builtin:maildir")),
+        ("filter", Some("builtin:rules")),
+        ("admission", None),
+    ] {
+        let of = questions.iter().find(|of| of["role"] == role);
+        let of = of.unwrap_or_else(|| panic!("{role} is not in {report:#}"));
+        let rate = |of: &Value| {
+            let [low, median, high] = ["lowest", "median", "highest"]
+                .map(|which| of["calls_a_second"][which].as_f64().unwrap());
+            assert!(0.0 < low && low <= median && median <= high, "{of:#}");
+            assert!(
+                of["peak_memory_octets"].as_u64().unwrap() >= 65536,
+                "{of:#}"
+            );
+        };
+        rate(of);
+        assert_eq!(of["built_in"]["component"].as_str(), built_in, "{of:#}");
+        if built_in.is_some() {
+            rate(&of["built_in"]);
+        }
+    }
+    let instances = report["instances"].as_array().unwrap();
+    assert_eq!(instances[0]["component"], guest.to_str().unwrap());
+    for of in instances {
+        assert!(of["live_memory_octets"].as_u64().unwrap() > 0, "{of:#}");
+        assert!(of["compile_milliseconds"].as_f64().unwrap() > 1.0, "{of:#}");
+        let fresh = of["fresh_microseconds"]["median"].as_f64().unwrap();
+        assert!(fresh > 0.0, "{of:#}");
+        assert!(of["octets"].as_u64().unwrap() > 1000, "{of:#}");
+    }
+    let finished = bench.plugin(&[
+        "bench",
+        "builtin:rules",
+        "--seconds",
+        "1",
+        "--settings",
+        "newest=5",
+    ]);
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    for words in [
+        "CALLS A SECOND",
+        "selector",
+        "1000 messages",
+        "builtin:rules",
+        "medians",
+    ] {
+        assert!(finished.stdout.contains(words), "{words}: {finished:#?}");
+    }
 }

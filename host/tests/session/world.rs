@@ -163,6 +163,8 @@ impl Plan {
                 settings: SessionSettings::new(&server, &config.tenants, decoy(&server, [7; 32])),
                 generation: GenerationMark::default(),
                 ending: shutdown::Ending::default(),
+
+                recorder: None,
             }),
             limits: self.limits,
             own: self.own,
@@ -227,6 +229,7 @@ impl World {
             serving: Arc::clone(&self.serving),
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
+            awake: Arc::default(),
             penalties: Arc::clone(&self.penalties),
             sessions: Arc::clone(&self.sessions),
             nobody: Arc::clone(&self.nobody),
