@@ -11,6 +11,7 @@ use crate::Outcome;
 use crate::build;
 use crate::cargo::Workspace;
 use crate::conformance::{self, Table};
+use crate::languages;
 use crate::step::Steps;
 use crate::tally::Tally;
 use crate::wasm_target;
@@ -33,10 +34,11 @@ fn run_and_conclude(
     arguments: &[OsString],
     table: Option<Table>,
 ) -> Result<Outcome> {
-    let mut steps = Steps::new(5);
+    let mut steps = Steps::new(6);
     let target = steps.run("wasm target", || wasm_target::prepare(workspace))?;
     build::plugins(workspace, &target, &mut steps)?;
     build::test_guests(workspace, &target, &mut steps)?;
+    languages::plugins(workspace, &mut steps)?;
     let server = build::host(workspace, &mut steps)?;
     let mut cargo = cargo_test(workspace, &server, arguments);
     if table == Some(Table::Write) {
