@@ -92,6 +92,7 @@ enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Lang {
     Rust,
+    C,
 }
 
 /// How a project in a language is put together.
@@ -108,19 +109,35 @@ struct Language {
     component: &'static str,
 }
 
-const LANGUAGES: [Language; 1] = [Language {
-    lang: Lang::Rust,
-    title: "Rust",
-    folder: "rust",
-    vendored: &[
-        ("wit", "wit"),
-        ("guest-sdk/src", "restante-guest/src"),
-        ("guest-sdk/examples", "restante-guest/examples"),
-        ("LICENSE-APACHE", "restante-guest/LICENSE-APACHE"),
-        ("LICENSE-MIT", "restante-guest/LICENSE-MIT"),
-    ],
-    component: "target/wasm32-wasip2/release/{{module}}.wasm",
-}];
+const LANGUAGES: [Language; 2] = [
+    Language {
+        lang: Lang::Rust,
+        title: "Rust",
+        folder: "rust",
+        vendored: &[
+            ("wit", "wit"),
+            ("guest-sdk/src", "restante-guest/src"),
+            ("guest-sdk/examples", "restante-guest/examples"),
+            ("LICENSE-APACHE", "restante-guest/LICENSE-APACHE"),
+            ("LICENSE-MIT", "restante-guest/LICENSE-MIT"),
+        ],
+        component: "target/wasm32-wasip2/release/{{module}}.wasm",
+    },
+    Language {
+        lang: Lang::C,
+        title: "C",
+        folder: "c",
+        vendored: &[
+            ("wit", "wit"),
+            ("guest-sdk/c/plugin.c", "restante-c/plugin.c"),
+            ("guest-sdk/c/plugin.h", "restante-c/plugin.h"),
+            ("guest-sdk/c/restante.h", "restante-c/restante.h"),
+            ("LICENSE-APACHE", "restante-c/LICENSE-APACHE"),
+            ("LICENSE-MIT", "restante-c/LICENSE-MIT"),
+        ],
+        component: "{{name}}.wasm",
+    },
+];
 
 /// The files of a project by their paths in it.
 type Files = BTreeMap<String, String>;
