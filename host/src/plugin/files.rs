@@ -183,8 +183,12 @@ fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
 }
 
-/// Regular files only, by name.
+/// Regular files only, by name. "" is the maildrop itself, as it is for the others.
 fn scan(maildrop: &Dir, directory: &str) -> io::Result<Names> {
+    let directory = match directory {
+        "" => ".",
+        below => below,
+    };
     let mut found = Found::default();
     entries(maildrop, directory, &mut found)?;
     Ok(found.sorted())

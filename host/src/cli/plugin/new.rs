@@ -92,6 +92,9 @@ enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Lang {
     Rust,
+    Python,
+    Javascript,
+    Typescript,
     C,
 }
 
@@ -109,7 +112,11 @@ struct Language {
     component: &'static str,
 }
 
-const LANGUAGES: [Language; 2] = [
+/// The contract as bindings generators want it: the project's own world in wit/,
+/// packages that it names in wit/deps.
+const CONTRACT_DEPS: [(&str, &str); 2] = [("wit/deps", "wit/deps"), ("wit", "wit/deps/restante")];
+
+const LANGUAGES: [Language; 5] = [
     Language {
         lang: Lang::Rust,
         title: "Rust",
@@ -122,6 +129,51 @@ const LANGUAGES: [Language; 2] = [
             ("LICENSE-MIT", "restante-guest/LICENSE-MIT"),
         ],
         component: "target/wasm32-wasip2/release/{{module}}.wasm",
+    },
+    Language {
+        lang: Lang::Python,
+        title: "Python",
+        folder: "python",
+        vendored: &[
+            CONTRACT_DEPS[0],
+            CONTRACT_DEPS[1],
+            ("guest-sdk/python/restante_guest.py", "restante_guest.py"),
+        ],
+        component: "{{name}}.wasm",
+    },
+    Language {
+        lang: Lang::Javascript,
+        title: "JavaScript",
+        folder: "javascript",
+        vendored: &[
+            CONTRACT_DEPS[0],
+            CONTRACT_DEPS[1],
+            (
+                "guest-sdk/javascript/restante-guest.js",
+                "src/restante-guest.js",
+            ),
+        ],
+        component: "{{name}}.wasm",
+    },
+    Language {
+        lang: Lang::Typescript,
+        title: "TypeScript",
+        folder: "typescript",
+        vendored: &[
+            CONTRACT_DEPS[0],
+            CONTRACT_DEPS[1],
+            (
+                "guest-sdk/javascript/restante-guest.js",
+                "src/restante-guest.js",
+            ),
+            ("guest-sdk/javascript/contract.d.ts", "src/contract.d.ts"),
+            ("guest-sdk/javascript/host.d.ts", "src/host.d.ts"),
+            (
+                "guest-sdk/javascript/restante-guest.d.ts",
+                "src/restante-guest.d.ts",
+            ),
+        ],
+        component: "{{name}}.wasm",
     },
     Language {
         lang: Lang::C,
