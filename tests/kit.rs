@@ -148,6 +148,28 @@ fn maildir_keeps_every_rule_on_any_maildrop() {
 }
 
 #[test]
+fn mbox_keeps_every_rule_on_any_maildrop() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path().join("mail")).unwrap();
+    let mut mbox = Vec::new();
+    for (number, (_, octets)) in own_messages().into_iter().enumerate() {
+        let from = format!("From a@b Tue Nov 14 22:13:{:02} 2023\n", number % 60);
+        mbox.extend_from_slice(from.as_bytes());
+        mbox.extend_from_slice(&octets);
+        mbox.extend_from_slice(b"\n\n");
+    }
+    mbox.extend_from_slice(b"From a@b Tue Nov 14 22:14:00 2023\n\n>From me\n>>From you\n");
+    let file = bench.path().join("mail/mbox");
+    fs::write(&file, &mbox).unwrap();
+    let report = bench.keeps_every_rule("builtin:mbox", &["--maildrop", "mail"]);
+    assert_eq!(skipped(&report), ["readers, piece by piece"], "{report:#}");
+    let quoting = ["--maildrop", "mail", "--settings", "quoting=mboxrd"];
+    let report = bench.keeps_every_rule("builtin:mbox", &quoting);
+    assert_eq!(skipped(&report), [""; 0], "{report:#}");
+    assert_eq!(fs::read(&file).unwrap(), mbox);
+}
+
+#[test]
 fn rules_and_client_certificate_keep_every_rule() {
     let bench = Bench::new();
     let settings = ["--settings", "hide-header=X-Spam-Flag: YES"];

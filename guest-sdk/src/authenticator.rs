@@ -9,6 +9,45 @@ pub use crate::types::Denial;
 pub use raw::DigestAlgorithm;
 
 /// Decides who the client is.
+///
+/// ```
+/// use restante_guest::prelude::*;
+///
+/// struct Users;
+///
+/// impl Authenticator for Users {
+///     fn authenticate(_: Connection, credentials: Credentials) -> Result<Account, Denial> {
+///         let (user, secret) = credentials.into_password().ok_or(Denial::Rejected)?;
+///         if user != "alice" {
+///             return Err(Denial::Unknown);
+///         }
+///         let hash = settings::get("hash").ok_or_else(|| Failure::permanent("not set up"))?;
+///         match passwords::verify(&hash, secret.expose()) {
+///             Ok(true) => Ok(Account::new(user)),
+///             Ok(false) => Err(Denial::Rejected),
+///             Err(problem) => {
+///                 log::error!("{problem}");
+///                 Err(Failure::permanent("not set up").into())
+///             }
+///         }
+///     }
+/// }
+///
+/// # use restante_guest::testing;
+/// // In a test:
+/// testing::set_settings([("hash", "{PLAIN}tanstaaf")]);
+/// let login = |user: &str, password: &str| {
+///     let credentials = Credentials::Password {
+///         user: user.into(),
+///         acting_as: None,
+///         secret: Secret::new(password),
+///     };
+///     Users::authenticate(testing::connection(), credentials)
+/// };
+/// assert_eq!(login("alice", "tanstaaf"), Ok(Account::new("alice")));
+/// assert_eq!(login("alice", "tanstaff"), Err(Denial::Rejected));
+/// assert_eq!(login("bob", "tanstaaf"), Err(Denial::Unknown));
+/// ```
 pub trait Authenticator {
     /// The account that the credentials open.
     ///

@@ -110,6 +110,18 @@ fn text(path: &Path) -> Result<&str, String> {
 /// or it is written to meanwhile, reading on fails with
 /// [`ResourceBusy`](io::ErrorKind::ResourceBusy): what was read and what would
 /// follow do not belong together, and the reader is to begin again.
+///
+/// ```
+/// use std::io::BufRead as _;
+///
+/// use restante_guest::{files::Reader, testing::Granted};
+///
+/// let granted = Granted::new();
+/// granted.write("users", "alice\nbob\n");
+/// let users: Result<Vec<String>, _> = Reader::open("users")?.lines().collect();
+/// assert_eq!(users?, ["alice", "bob"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Reader<'a> {
     path: &'a Path,

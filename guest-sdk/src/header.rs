@@ -5,6 +5,15 @@
 ///
 /// The section ends at the first empty line or with the octets. Lines that are
 /// neither a field nor the continuation of one are passed over.
+///
+/// ```
+/// use restante_guest::header;
+///
+/// let section = b"Subject: a\r\n folded one\r\nX-Spam-Flag:YES\r\n\r\nbody";
+/// let subject = header::fields(section).find(|field| field.is("subject"));
+/// assert_eq!(subject.map(|field| field.value).as_deref(), Some("a folded one"));
+/// assert_eq!(header::fields(section).count(), 2);
+/// ```
 pub fn fields(header: &[u8]) -> Fields<'_> {
     Fields { rest: header }
 }

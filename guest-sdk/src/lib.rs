@@ -24,7 +24,9 @@
 //!
 //! What the host offers in return: [`settings`], [`log`], [`passwords`] and
 //! [`files`]; with the feature `http`, `http` for the servers that the operator
-//! names. The rest of the world is `std` as far as the plugin was granted it: the
+//! names; with the feature `serde`, `settings::parse` for settings as a type of the
+//! plugin's own. For stores there are [`WireOctets`], [`mbox`] and [`maildir`], for
+//! whoever looks at messages [`header`]. The rest of the world is `std` as far as the plugin was granted it: the
 //! clock always, files by the operator's leave, sockets never.
 //!
 //! A panic ends the session that it happened in and no other; its message
@@ -47,6 +49,8 @@ pub mod header;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;
+pub mod maildir;
+pub mod mbox;
 pub mod passwords;
 pub mod scram;
 pub mod selector;
@@ -55,6 +59,9 @@ pub mod store;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod types;
+mod wire;
+
+pub use wire::{WireOctets, wire_octets};
 
 /// What most plugins begin with: `use restante_guest::prelude::*;`
 pub mod prelude {

@@ -1,6 +1,7 @@
 //! Log lines, which leave with plugin, tenant and session on them:
 //! `log::info!("{count} messages")`, and likewise `trace`, `debug`, `warn`,
-//! `error`. Outside a component, as in `cargo test`, they go to stderr.
+//! `error`. Outside a component, as in `cargo test`, they go to stderr, and
+//! [`testing::take_log`](crate::testing) has them.
 //!
 //! Never log a password, a token, or a client's raw input.
 
@@ -11,7 +12,10 @@ pub fn line(level: Level, context: &str, message: &str) {
     #[cfg(target_family = "wasm")]
     crate::bindings::host::wasi::logging::logging::log(level, context, message);
     #[cfg(not(target_family = "wasm"))]
-    eprintln!("{level:?} {context}: {message}");
+    {
+        eprintln!("{level:?} {context}: {message}");
+        crate::testing::log(level, context, message);
+    }
 }
 
 /// Logs at level trace. The arguments are those of `format!`.

@@ -9,6 +9,27 @@ use crate::types::{Account, Connection, Failure};
 pub use raw::Span;
 
 /// Selects part of a maildrop. Asked once for each login, before the filters.
+///
+/// ```
+/// use restante_guest::prelude::*;
+/// use restante_guest::testing::{self, SampleMessage};
+///
+/// struct NothingLarge;
+///
+/// impl Selector for NothingLarge {
+///     fn select(_: Connection, _: Account, view: &View<'_>) -> Result<Positions, Failure> {
+///         let large = (0..).zip(view.octets()).filter(|(_, octets)| *octets > 1000);
+///         Ok(large.map(|(position, _)| position).collect())
+///     }
+/// }
+///
+/// // In a test:
+/// let messages = [10, 2000, 10].map(|octets| SampleMessage::new("1", 0, "x".repeat(octets)));
+/// let view = View::from(&messages[..]);
+/// let hidden = NothingLarge::select(testing::connection(), Account::new("alice"), &view)?;
+/// assert_eq!(hidden, [1].into_iter().collect());
+/// # Ok::<(), Failure>(())
+/// ```
 pub trait Selector {
     /// The positions to hide. Nothing is deleted.
     ///

@@ -1,11 +1,20 @@
 //! A plugin's settings, each value as text, and the optional role `settings`
 //! that looks over them before the plugin is put to work.
 //!
-//! An array in the configuration arrives as its elements, one a line.
+//! An array in the configuration arrives as its elements, one a line. With the
+//! feature `serde`, `parse` makes a type of them all and says what is wrong.
+
+#[cfg(feature = "serde")]
+mod parse;
+mod units;
 
 use std::marker::PhantomData;
 
 use crate::bindings::settings::exports::restante::plugin::settings as raw;
+
+#[cfg(feature = "serde")]
+pub use parse::parse;
+pub use units::{BadUnit, Size, Span};
 
 /// Looks over the plugin's settings when the host loads its configuration.
 pub trait Validate {

@@ -5,6 +5,61 @@
 //! account's mail and nothing else; it may remember things between calls, but
 //! must not rely on it, since the host may drop an idle instance and open the
 //! maildrop again.
+//!
+//! Messages in files of their own, named for their numbers:
+//!
+//! ```
+//! use std::fs;
+//!
+//! use restante_guest::prelude::*;
+//!
+//! struct Numbered;
+//!
+//! impl Maildrop for Numbered {
+//!     fn open(_: Account) -> Result<Numbered, Failure> {
+//!         Ok(Numbered)
+//!     }
+//!
+//!     fn listing(&mut self) -> Result<Listing, Failure> {
+//!         let unreadable = |problem| {
+//!             log::error!("{problem}");
+//!             Failure::temporary("the maildrop cannot be read")
+//!         };
+//!         let mut listing = Listing::default();
+//!         for (name, _) in files::scan("").map_err(unreadable)?.iter() {
+//!             // None: removed since.
+//!             if let Some(weight) = files::measure(name).map_err(unreadable)? {
+//!                 listing.push(name, weight.octets, 0, name);
+//!                 listing.surrogate(weight.surrogate);
+//!             }
+//!         }
+//!         Ok(listing)
+//!     }
+//!
+//!     fn content(&mut self, name: &str) -> Result<Content, Failure> {
+//!         Ok(Content::file(name))
+//!     }
+//!
+//!     fn remove(&mut self, names: &[String]) -> Result<(), Failure> {
+//!         let removed = names.iter().try_for_each(|name| fs::remove_file(files::root().join(name)));
+//!         let lasting = removed.and_then(|()| fs::File::open(files::root())?.sync_all());
+//!         lasting.map_err(|_| Failure::temporary("some messages could not be removed"))
+//!     }
+//! }
+//!
+//! // In a test:
+//! use restante_guest::testing::{Granted, Session};
+//!
+//! let granted = Granted::new();
+//! granted.write("1", "Subject: one\n\nbody\n");
+//! granted.write("2", "Subject: two\n\nbody\n");
+//! let mut session = Session::<Numbered>::open(Account::new("alice"))?;
+//! assert_eq!(session.unique_ids(), ["1", "2"]);
+//! assert_eq!(session.retrieve(1)?, b"Subject: two\n\nbody\n");
+//! session.quit(&[0])?;
+//! assert!(!granted.path().join("1").exists());
+//! # Ok::<(), Failure>(())
+//! ```
 
 use std::cell::RefCell;
 use std::io;

@@ -1,6 +1,25 @@
 //! Outside a component only: stands in for the host, so that `cargo test` runs
 //! a plugin's own code without one. Each thread, so each test, has its own
-//! settings and its own granted directory.
+//! settings, log and granted directory.
+//!
+//! ```
+//! use restante_guest::prelude::*;
+//! use restante_guest::{log::Level, testing};
+//!
+//! testing::set_settings([("greeting", "hello")]);
+//! assert_eq!(settings::get("greeting").as_deref(), Some("hello"));
+//!
+//! log::warn!("{} is too short", "hello");
+//! let lines = testing::take_log();
+//! assert_eq!((lines[0].level, &*lines[0].text), (Level::Warn, "hello is too short"));
+//! ```
+//!
+//! [`Session`] goes through a store as a POP3 session would, [`screen`] asks a
+//! filter, [`Granted`] is a maildrop of the test's own. What only a host can tell is
+//! left to `restante plugin test`: limits, imports, and whether a removal survives a
+//! kill.
+
+mod session;
 
 use std::cell::RefCell;
 use std::fs::{self, File, Metadata};
@@ -8,9 +27,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use session::{Granted, Session, screen};
+
 use crate::files::{Chunk, Kind, Names, Status, Weight};
 #[cfg(feature = "http")]
 use crate::http;
+use crate::log::Level;
+use crate::types::Connection;
 
 /// Most octets of one read, as of a host's.
 const READ_OCTETS: u32 = 1 << 20;
@@ -25,7 +48,45 @@ thread_local! {
 
 thread_local! {
     static SETTINGS: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
+    static LOG: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
     static MAILDROP: RefCell<Option<&'static Path>> = const { RefCell::new(None) };
+}
+
+/// A client of 192.0.2.1, a documentation address (RFC 5737), in the clear.
+pub fn connection() -> Connection {
+    Connection {
+        session: "test".into(),
+        tenant: "test".into(),
+        listener: "pop3".into(),
+        client_address: "192.0.2.1".into(),
+        client_port: 49_152,
+        tls: None,
+    }
+}
+
+/// A line that a plugin has logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// How much it matters.
+    pub level: Level,
+    /// Which module said it.
+    pub context: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// What this thread's plugin has logged since it was asked last.
+pub fn take_log() -> Vec<Line> {
+    LOG.with(RefCell::take)
+}
+
+pub(crate) fn log(level: Level, context: &str, text: &str) {
+    let line = Line {
+        level,
+        context: context.to_owned(),
+        text: text.to_owned(),
+    };
+    LOG.with(|log| log.borrow_mut().push(line));
 }
 
 /// What this thread's plugin finds in its settings from now on.

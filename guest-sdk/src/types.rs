@@ -19,6 +19,15 @@ impl Account {
     }
 
     /// The value of the first attribute called `key`.
+    ///
+    /// ```
+    /// use restante_guest::types::Account;
+    ///
+    /// let mut account = Account::new("alice");
+    /// account.attributes.push(("group".into(), "staff".into()));
+    /// assert_eq!(account.attribute("group"), Some("staff"));
+    /// assert_eq!(account.attribute("quota"), None);
+    /// ```
     pub fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes
             .iter()

@@ -14,6 +14,7 @@
 mod admission;
 mod login;
 mod refusal;
+mod rest;
 mod retrieve;
 mod wire;
 
@@ -47,12 +48,10 @@ use crate::waiting::Place;
 
 use login::{Open, Proving};
 use refusal::refusal_for;
+pub use rest::Awake;
 use retrieve::Wanted;
 pub use wire::INPUT_OCTETS;
 use wire::Wire;
-
-/// Silence after which a session is idle; clients that are at work answer sooner.
-const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// What an answer may take that a session is in the middle of when its generation
 /// has to go.
@@ -80,6 +79,8 @@ pub struct Shared {
     pub locks: Locks,
     /// What filters said, in the whole process.
     pub verdicts: Arc<Verdicts>,
+    /// Whose store is awake while they are silent, in the whole process.
+    pub awake: Arc<Awake>,
     /// What failed logins cost, in the whole process.
     pub penalties: Arc<Penalties>,
     /// Who is connected, in the whole process.
@@ -193,6 +194,7 @@ struct Driver<S> {
     serving: Arc<Serving>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
+    awake: Arc<Awake>,
     penalties: Arc<Penalties>,
     nobody: Arc<Ledger>,
     shutdown: Signal,
@@ -231,6 +233,7 @@ where
             serving: shared.serving,
             locks: shared.locks,
             verdicts: shared.verdicts,
+            awake: shared.awake,
             penalties: shared.penalties,
             nobody: shared.nobody,
             shutdown: shared.shutdown,
@@ -415,10 +418,12 @@ where
     /// Waits for the client; a maildrop that is open is let rest meanwhile.
     async fn read(&mut self, deadline: Option<Instant>, open: Option<&Open>) -> Result<(), End> {
         if let Some(open) = open {
-            match timeout(REST_AFTER, self.wire.read(deadline)).await {
+            let (silent, rest_after) = self.awake.enter();
+            match timeout(rest_after, self.wire.read(deadline)).await {
                 Ok(read) => return read,
                 Err(_) => open.maildrop.lock().await.rest().await,
             }
+            drop(silent);
         }
         self.wire.read(deadline).await
     }

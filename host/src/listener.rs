@@ -25,7 +25,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::address::canonical;
 use crate::config::{Listener, ListenerTls, ServerLimits};
-use crate::connection::{Peer, Shared, serve};
+use crate::connection::{Awake, Peer, Shared, serve};
 use crate::door::{self, Complaints, Door, NoHeader, Pass};
 use crate::lock::Locks;
 use crate::metrics::Metrics;
@@ -196,6 +196,7 @@ pub struct Front {
     waiting: Arc<WaitingRoom>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
+    awake: Arc<Awake>,
     penalties: Arc<Penalties>,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
@@ -217,6 +218,7 @@ impl Front {
             waiting: WaitingRoom::new(limits.unauthenticated),
             locks: Locks::new(),
             verdicts: Arc::new(Verdicts::default()),
+            awake: Arc::default(),
             penalties: Arc::new(Penalties::new()),
             sessions: Sessions::new(),
             metrics,
@@ -292,6 +294,7 @@ impl Front {
             serving: (self.serving)(),
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
+            awake: Arc::clone(&self.awake),
             penalties: Arc::clone(&self.penalties),
             sessions: Arc::clone(&self.sessions),
             nobody: Arc::clone(self.metrics.nobody()),

@@ -207,7 +207,8 @@ impl Draft {
     ) -> Result<(), Failure> {
         let listing = Arc::clone(&self.entries.listing);
         let tenant = &asking.connection.tenant;
-        let mut round = verdicts.begin(filter.identity(), tenant, asking.account, &listing);
+        let (name, identity) = (filter.name(), filter.identity());
+        let mut round = verdicts.begin(name, identity, tenant, asking.account, &listing);
         let mut screener: Option<Box<dyn Screener>> = None;
         let mut asked: usize = 0;
         let mut failures = 0;

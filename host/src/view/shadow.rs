@@ -62,7 +62,8 @@ pub(super) fn ask(
         shadows.ask(&calls, ROLE, async move {
             let filter = &*shadow.role;
             let tenant = &connection.tenant;
-            let mut round = verdicts.begin(filter.identity(), tenant, &account, &live.listing);
+            let (name, identity) = (filter.name(), filter.identity());
+            let mut round = verdicts.begin(name, identity, tenant, &account, &live.listing);
             let new = |position: &usize| round.get(*position).is_none();
             let asked = (0..live.listing.len()).filter(|at| live.seen[*at].is_some());
             let asked: Vec<usize> = asked.filter(new).take(MESSAGES).collect();

@@ -59,7 +59,7 @@ struct Verdicter {
 #[async_trait]
 impl Filter for Verdicter {
     fn name(&self) -> &str {
-        "verdicter"
+        self.identity
     }
 
     fn identity(&self) -> &str {

@@ -1,10 +1,12 @@
 //! What filters said of messages, remembered across logins.
 //!
-//! A verdict follows from filter, account and message alone, so it is kept under
-//! exactly these: a digest over filter identity, tenant and the whole account
-//! names a *scope*, and a scope holds one column of verdicts beside the listing
-//! they were given for. While the maildrop is unchanged the store hands out the
-//! same listing, and looking a verdict up is indexing a vector.
+//! A verdict follows from filter, account and message alone. A digest over the
+//! filter's name, tenant and the whole account names a *scope*, and a scope holds
+//! one column of verdicts beside the listing they were given for, and the identity
+//! of the filter that gave them: what another version of the plugin, or other
+//! settings, had said takes no room once the new one was asked. While the maildrop
+//! is unchanged the store hands out the same listing, and looking a verdict up is
+//! indexing a vector.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -23,7 +25,7 @@ pub const VERDICTS_OCTETS: usize = 64 * 1024 * 1024;
 /// that is kept, and its verdict.
 const MESSAGE_OCTETS: usize = 32;
 
-/// Octets that a scope costs by itself.
+/// Octets that a scope costs by itself, the filter's identity among them.
 const SCOPE_OCTETS: usize = 512;
 
 /// A checked verdict.
@@ -51,6 +53,7 @@ struct Inner {
 
 /// One scope's verdicts, by position in `listing`.
 struct Column {
+    identity: Box<str>,
     listing: Arc<Listing>,
     marks: Vec<Mark>,
     annotations: HashMap<usize, Arc<[u8]>>,
@@ -90,6 +93,7 @@ impl Verdicts {
     pub(super) fn begin(
         &self,
         filter: &str,
+        identity: &str,
         tenant: &str,
         account: &Account,
         listing: &Arc<Listing>,
@@ -97,9 +101,10 @@ impl Verdicts {
         let scope = scope(filter, tenant, account);
         let known = self.lock().scopes.get(&scope).cloned();
         let column = match known {
+            Some(known) if *known.identity != *identity => Arc::new(Column::new(identity, listing)),
             Some(known) if Arc::ptr_eq(&known.listing, listing) => known,
             Some(known) => Arc::new(known.carried_over(listing)),
-            None => Arc::new(Column::new(listing)),
+            None => Arc::new(Column::new(identity, listing)),
         };
         Round {
             verdicts: self,
@@ -167,6 +172,7 @@ impl Drop for Round<'_> {
 impl Clone for Column {
     fn clone(&self) -> Self {
         Column {
+            identity: self.identity.clone(),
             listing: Arc::clone(&self.listing),
             marks: self.marks.clone(),
             annotations: self.annotations.clone(),
@@ -175,8 +181,9 @@ impl Clone for Column {
 }
 
 impl Column {
-    fn new(listing: &Arc<Listing>) -> Self {
+    fn new(identity: &str, listing: &Arc<Listing>) -> Self {
         Column {
+            identity: identity.into(),
             listing: Arc::clone(listing),
             marks: vec![Mark::NotAsked; listing.len()],
             annotations: HashMap::new(),
@@ -209,7 +216,7 @@ impl Column {
     /// The same verdicts for a listing that changed: by unique-id, which is
     /// never used for another message.
     fn carried_over(&self, listing: &Arc<Listing>) -> Column {
-        let mut column = Column::new(listing);
+        let mut column = Column::new(&self.identity, listing);
         // Mail comes in at the end: most of the time the beginning is the same.
         let same = (0..listing.len().min(self.listing.len()))
             .take_while(|&at| listing.unique_id(at) == self.listing.unique_id(at))
@@ -283,18 +290,18 @@ mod tests {
         let verdicts = Verdicts::default();
         let account = account("u", "m");
         let old = listing(&["a", "b", "c", "d"]);
-        let mut round = verdicts.begin("f", "t", &account, &old);
+        let mut round = verdicts.begin("f", "1", "t", &account, &old);
         round.put(0, Remembered::Show);
         round.put(1, Remembered::Hide);
         round.put(3, Remembered::Annotate(Arc::from(&b"X: y\r\n"[..])));
         drop(round);
-        let round = verdicts.begin("f", "t", &account, &old);
+        let round = verdicts.begin("f", "1", "t", &account, &old);
         assert_eq!(round.get(0), Some(Remembered::Show));
         assert_eq!(round.get(1), Some(Remembered::Hide));
         assert_eq!(round.get(2), None);
         drop(round);
         let new = listing(&["a", "d", "e", "b"]);
-        let round = verdicts.begin("f", "t", &account, &new);
+        let round = verdicts.begin("f", "1", "t", &account, &new);
         assert_eq!(round.get(0), Some(Remembered::Show));
         assert!(matches!(round.get(1), Some(Remembered::Annotate(_))));
         assert_eq!(round.get(2), None);
@@ -307,10 +314,12 @@ mod tests {
         let listing = listing(&["a"]);
         let mine = account("u", "m");
         verdicts
-            .begin("f", "t", &mine, &listing)
+            .begin("f", "1", "t", &mine, &listing)
             .put(0, Remembered::Hide);
         let known = |filter, tenant, account: &Account| {
-            verdicts.begin(filter, tenant, account, &listing).get(0)
+            verdicts
+                .begin(filter, "1", tenant, account, &listing)
+                .get(0)
         };
         assert!(known("f", "t", &mine).is_some());
         assert!(known("g", "t", &mine).is_none());
@@ -326,13 +335,27 @@ mod tests {
     }
 
     #[test]
+    fn another_version_of_a_filter_takes_the_place_of_the_last() {
+        let verdicts = Verdicts::default();
+        let (account, listing) = (account("u", "m"), listing(&["a"]));
+        for identity in ["1", "2", "3"] {
+            let mut round = verdicts.begin("f", identity, "t", &account, &listing);
+            assert_eq!(round.get(0), None, "{identity}");
+            round.put(0, Remembered::Hide);
+        }
+        assert_eq!(verdicts.lock().scopes.len(), 1);
+        let round = verdicts.begin("f", "3", "t", &account, &listing);
+        assert_eq!(round.get(0), Some(Remembered::Hide));
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let verdicts = Verdicts::new(10 * SCOPE_OCTETS);
         let small = listing(&["a"]);
         for user in 0..100 {
             let account = account(&user.to_string(), "m");
             verdicts
-                .begin("f", "t", &account, &small)
+                .begin("f", "1", "t", &account, &small)
                 .put(0, Remembered::Show);
         }
         let inner = verdicts.lock();
@@ -346,9 +369,14 @@ mod tests {
         let large = Arc::new(Listing::new(ids.iter().map(|id| (id, 1))).expect("a good listing"));
         let account = account("large", "m");
         verdicts
-            .begin("f", "t", &account, &large)
+            .begin("f", "1", "t", &account, &large)
             .put(0, Remembered::Show);
-        assert!(verdicts.begin("f", "t", &account, &large).get(0).is_none());
+        assert!(
+            verdicts
+                .begin("f", "1", "t", &account, &large)
+                .get(0)
+                .is_none()
+        );
         assert!(verdicts.lock().octets <= 10 * SCOPE_OCTETS);
     }
 }

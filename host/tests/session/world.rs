@@ -227,6 +227,7 @@ impl World {
             serving: Arc::clone(&self.serving),
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
+            awake: Arc::default(),
             penalties: Arc::clone(&self.penalties),
             sessions: Arc::clone(&self.sessions),
             nobody: Arc::clone(&self.nobody),
