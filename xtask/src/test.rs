@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that is a test, counted.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -14,7 +14,7 @@ use crate::conformance::{self, Table};
 use crate::languages;
 use crate::step::Steps;
 use crate::tally::Tally;
-use crate::wasm_target;
+use crate::wasm_target::{self, WasmTarget};
 
 /// Builds everything, runs the tests with these arguments to `cargo test`, and
 /// closes with a line that counts them. Only a run of everything can say whether
@@ -41,6 +41,7 @@ fn run_and_conclude(
     languages::plugins(workspace, &mut steps)?;
     let server = build::host(workspace, &mut steps)?;
     let mut cargo = cargo_test(workspace, &server, arguments);
+    pass_on(&target, &mut cargo);
     if table == Some(Table::Write) {
         // What is written is committed: nothing may be skipped for want of a tool.
         cargo.env("CI", "true");
@@ -79,6 +80,19 @@ fn cargo_test(workspace: &Workspace, server: &Path, arguments: &[OsString]) -> C
     }
     cargo.args(arguments);
     cargo
+}
+
+/// Tells tests/new.rs, which builds components as their authors do, what a cargo
+/// needs for that on this machine: lines of `NAME=VALUE`, and of arguments.
+fn pass_on(target: &WasmTarget, cargo: &mut Command) {
+    let mut env = OsString::new();
+    for (name, value) in &target.env {
+        for part in [name.as_os_str(), OsStr::new("="), value, OsStr::new("\n")] {
+            env.push(part);
+        }
+    }
+    cargo.env("RESTANTE_WASM_ENV", env);
+    cargo.env("RESTANTE_WASM_ARGS", target.args.join(OsStr::new("\n")));
 }
 
 /// Whether the arguments before `--` say which packages to test; cargo would
