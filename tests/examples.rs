@@ -221,7 +221,8 @@ fn ldap_like_knows_users_of_a_file_by_uid_and_mail() {
         "maildrop = {:?}\n",
         site.path().join("mail/{attribute.mailhost}-{user}")
     );
-    site.maildir("north-grace").deliver(b"Subject: one\n\nbody\n");
+    site.maildir("north-grace")
+        .deliver(b"Subject: one\n\nbody\n");
     let server = site.start();
     let sees_mail = |user: &str, password: &str| {
         let finished = curl(&server, "1", user, password);
@@ -294,7 +295,10 @@ show = [\"boss: From.address: boss@example.org\"]
         .collect();
     client.quit();
     assert_eq!(bodies.len(), 3, "{bodies:#?}");
-    assert_eq!(bodies[0], "From: a@example.org\r\nSubject: plain\r\n\r\n1\r\n");
+    assert_eq!(
+        bodies[0],
+        "From: a@example.org\r\nSubject: plain\r\n\r\n1\r\n"
+    );
     assert!(
         bodies[1].starts_with("X-Redact-Rule: outside\r\nX-Redact-Rule: russian\r\nFrom: "),
         "{bodies:#?}"
