@@ -357,7 +357,7 @@ fn diff_shows_what_a_new_version_asks_for() {
     for words in [
         "+ restante:plugin/files@0.1.0 read\n",
         "+ wasi:sockets/tcp-create-socket@0.2.0 create-tcp-socket\n",
-        "+ no grant gives it",
+        "+ TCP connections, to the places of the grant `connect`",
         "- restante:plugin/filter@0.1.0\n",
     ] {
         assert!(shown.stdout.contains(words), "no {words:?} in {shown:#?}");

@@ -13,8 +13,12 @@ use std::path::Path;
 
 pub use crate::bindings::host::restante::plugin::files::{Chunk, Kind, Names, Status, Weight};
 
+use crate::types::Secret;
+
 /// Octets that [`Reader`] asks for at once: as many as [`read`] hands over.
 const PIECE_OCTETS: u32 = 1 << 20;
+/// Octets of a file with a secret; the rest of a larger one is not read.
+const SECRET_OCTETS: u32 = 4096;
 
 /// The granted directory. Outside a component, as in `cargo test`, it is what
 /// [`testing::set_maildrop`](crate::testing) says.
@@ -98,6 +102,23 @@ pub fn read(path: impl AsRef<Path>, offset: u64, length: u32) -> Result<Option<C
     }
     #[cfg(not(target_family = "wasm"))]
     crate::testing::read(path, offset, length)
+}
+
+/// A secret that stands alone in a small file, without the line end behind it.
+///
+/// # Errors
+/// In words for the operator, with the path and without the secret: there is no
+/// such file, it cannot be read, it is empty or no text.
+pub fn read_secret(path: impl AsRef<Path>) -> Result<Secret, String> {
+    let path = path.as_ref();
+    let failed = |what: &str| format!("{}: {what}", path.display());
+    let file = read(path, 0, SECRET_OCTETS).map_err(|error| failed(&error))?;
+    let file = file.ok_or_else(|| failed("there is no such file"))?;
+    let text = String::from_utf8(file.octets).map_err(|_| failed("it is not UTF-8"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(failed("it is empty")),
+        secret => Ok(Secret::new(secret)),
+    }
 }
 
 fn text(path: &Path) -> Result<&str, String> {

@@ -128,6 +128,22 @@ pub fn is_url(text: &str) -> bool {
     Url::parse(text).is_some()
 }
 
+/// A text as it stands in the fields of a form
+/// (application/x-www-form-urlencoded).
+pub fn form_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for octet in text.bytes() {
+        match octet {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
+                encoded.push(octet.into());
+            }
+            b' ' => encoded.push('+'),
+            _ => encoded.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    encoded
+}
+
 /// A URL in its parts, without a fragment.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
 
 use crate::metrics::Ledger;
+use crate::recording;
 
 /// What the host knows of a client before anyone is authenticated.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// None while the connection is in the clear.
     pub tls: Option<Tls>,
+    /// Where what its plugins are asked is written down; None: nowhere.
+    pub recording: Option<Arc<recording::Session>>,
 }
 
 /// The TLS side of a [`Connection`].
@@ -182,22 +185,45 @@ impl BitOr for Accepts {
 }
 
 /// Who logged in, as an authenticator decided it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Account {
     /// The canonical user name: limits, locks and logs use this one.
     pub user: String,
     /// The maildrop to open.
     pub maildrop: String,
-    /// Handed on to the store and the filters, untouched.
+    /// Handed on to the store and the filters, untouched; but for secrets, which
+    /// filters and selectors do not get.
     pub attributes: Vec<(String, String)>,
 }
 
+/// How the names of attributes begin that are nobody's to see but the store's:
+/// passwords for where the mail is.
+pub const SECRET_ATTRIBUTE: &str = "secret.";
+
 impl Account {
+    /// Its attributes without those that are secrets.
+    pub fn shown_attributes(&self) -> impl Iterator<Item = &(String, String)> {
+        let attributes = self.attributes.iter();
+        attributes.filter(|(key, _)| !key.starts_with(SECRET_ATTRIBUTE))
+    }
+
     /// Octets of all its texts.
     pub fn octets(&self) -> usize {
         let attributes = self.attributes.iter();
         let attributes = attributes.map(|(key, value)| key.len() + value.len());
         self.user.len() + self.maildrop.len() + attributes.sum::<usize>()
+    }
+}
+
+// By hand: secrets never print.
+impl fmt::Debug for Account {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let attributes: Vec<_> = self.shown_attributes().collect();
+        out.debug_struct("Account")
+            .field("user", &self.user)
+            .field("maildrop", &self.maildrop)
+            .field("attributes", &attributes)
+            .finish()
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::{Instant, SystemTime};
 
 pub use calls::{CallFailure, PluginCalls, ShadowResult};
 pub use exposition::{CONTENT_TYPE, Current};
-pub use ledger::{InstanceEntry, Ledger, LoginResult, SessionEntry, Totals};
+pub use ledger::{InstanceEntry, Ledger, LoginResult, Meter, SessionEntry, Totals};
 
 use calls::CallTotals;
 

@@ -219,7 +219,10 @@ impl Placeholder {
             "maildrop" => Placeholder::Maildrop,
             "tenant" => Placeholder::Tenant,
             _ => match name.strip_prefix("attribute.") {
-                Some(key) if !key.is_empty() => Placeholder::Attribute(key.to_owned()),
+                // Secrets do not become names of directories.
+                Some(key) if !key.is_empty() && !key.starts_with("secret.") => {
+                    Placeholder::Attribute(key.to_owned())
+                }
                 _ => return None,
             },
         })
@@ -491,6 +494,10 @@ mod tests {
             ("/m/{usr}", TemplateError::Unknown("usr".into())),
             ("/m/{}", TemplateError::Unknown(String::new())),
             ("/m/{a/b}", TemplateError::Unknown("a/b".into())),
+            (
+                "/m/{attribute.secret.password}",
+                TemplateError::Unknown("attribute.secret.password".into()),
+            ),
             (
                 "/m/{attribute.}",
                 TemplateError::Unknown("attribute.".into()),

@@ -192,12 +192,19 @@ pub struct Server {
 
 impl Server {
     /// Starts a server and waits until the named listeners accept. Its log goes
-    /// to a file named `outputs`, with the ending `.err`.
-    pub fn start(config: &Path, outputs: &Path, listeners: &[String]) -> Server {
+    /// to a file named `outputs`, with the ending `.err`. `arguments`: of `serve`
+    /// beside `--config`.
+    pub fn start(
+        config: &Path,
+        outputs: &Path,
+        listeners: &[String],
+        arguments: &[String],
+    ) -> Server {
         let mut process = Process::start(
             Command::new(binary())
                 .args(["serve", "--config"])
                 .arg(config)
+                .args(arguments)
                 .env_remove("RUST_LOG"),
             outputs,
         );

@@ -20,4 +20,5 @@ mod secrets;
 mod security;
 mod shadows;
 mod shares;
+mod sockets;
 mod words;

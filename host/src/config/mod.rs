@@ -10,6 +10,7 @@
 mod admin;
 mod check;
 mod disk;
+mod endpoint;
 mod include;
 mod origin;
 mod problem;
@@ -35,6 +36,7 @@ use restante_pop3::Retention;
 use ipnet::IpNet;
 
 pub use admin::{Admin, AdminAddress};
+pub use endpoint::Endpoint;
 pub use include::Include;
 pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
@@ -315,6 +317,10 @@ pub struct Grants {
     /// Authorities that may have signed those servers' certificates, besides the
     /// system's own: a PEM file.
     pub http_authorities: Option<PathBuf>,
+    /// Where it may open TCP connections; no place twice.
+    pub connect: Vec<Endpoint>,
+    /// As `http_authorities`, for the places that are reached under TLS.
+    pub connect_authorities: Option<PathBuf>,
 }
 
 /// A directory a plugin may see.

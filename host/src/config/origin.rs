@@ -25,13 +25,7 @@ impl HttpOrigin {
             scheme if scheme.eq_ignore_ascii_case("http") => false,
             _ => return None,
         };
-        let inside = host.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
-        let host = match inside {
-            Some(inside) => format!("[{}]", inside?.parse::<Ipv6Addr>().ok()?),
-            // A trailing dot would be the same host under another name.
-            None if is_domain(host) => host.to_ascii_lowercase(),
-            None => return None,
-        };
+        let host = self::host(host)?;
         let port = port.unwrap_or(Self::default_port(tls));
         (port != 0).then_some(HttpOrigin { tls, host, port })
     }
@@ -40,21 +34,7 @@ impl HttpOrigin {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
-        // Colons inside of an IPv6 address are before its bracket.
-        let port_at = match authority.rfind(']') {
-            Some(bracket) => (authority.len() > bracket + 1).then_some(bracket + 1),
-            None => authority.find(':'),
-        };
-        let (host, port) = match port_at {
-            None => (authority, None),
-            Some(at) => {
-                let digits = authority[at..].strip_prefix(':')?;
-                if !digits.bytes().all(|octet| octet.is_ascii_digit()) {
-                    return None;
-                }
-                (&authority[..at], Some(digits.parse().ok()?))
-            }
-        };
+        let (host, port) = host_and_port(authority)?;
         Self::new(scheme, host, port)
     }
 
@@ -65,8 +45,7 @@ impl HttpOrigin {
 
     /// Whether it can only be this machine.
     pub(super) fn is_loopback(&self) -> bool {
-        let v4 = self.host.parse::<Ipv4Addr>();
-        self.host == "localhost" || self.host == "[::1]" || v4.is_ok_and(|v4| v4.is_loopback())
+        is_loopback(&self.host)
     }
 
     fn default_port(tls: bool) -> u16 {
@@ -83,6 +62,41 @@ impl fmt::Display for HttpOrigin {
         }
         Ok(())
     }
+}
+
+/// Takes `host[:port]` apart; an IPv6 address keeps its brackets.
+pub(super) fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    // Colons inside of an IPv6 address are before its bracket.
+    let port_at = match authority.rfind(']') {
+        Some(bracket) => (authority.len() > bracket + 1).then_some(bracket + 1),
+        None => authority.find(':'),
+    };
+    let Some(at) = port_at else {
+        return Some((authority, None));
+    };
+    let digits = authority[at..].strip_prefix(':')?;
+    if !digits.bytes().all(|octet| octet.is_ascii_digit()) {
+        return None;
+    }
+    Some((&authority[..at], Some(digits.parse().ok()?)))
+}
+
+/// A host in the one form that compares: a name in lower case, an IPv6 address in
+/// brackets and canonical.
+pub(super) fn host(text: &str) -> Option<String> {
+    let inside = text.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
+    match inside {
+        Some(inside) => Some(format!("[{}]", inside?.parse::<Ipv6Addr>().ok()?)),
+        // A trailing dot would be the same host under another name.
+        None if is_domain(text) => Some(text.to_ascii_lowercase()),
+        None => None,
+    }
+}
+
+/// Whether a host in that form can only be this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let v4 = host.parse::<Ipv4Addr>();
+    host == "localhost" || host == "[::1]" || v4.is_ok_and(|v4| v4.is_loopback())
 }
 
 #[cfg(test)]

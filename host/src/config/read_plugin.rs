@@ -11,7 +11,8 @@ use super::read::{MOST, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    ComponentSource, DirectoryGrant, Grants, HttpOrigin, MOST_MEMORY, Plugin, PluginLimits,
+    ComponentSource, DirectoryGrant, Endpoint, Grants, HttpOrigin, MOST_MEMORY, Plugin,
+    PluginLimits,
 };
 use crate::template::{Placeholder, Template, TemplateError};
 
@@ -25,7 +26,7 @@ const MOST_TIME: Duration = Duration::from_secs(60 * 60);
 /// than that does a plugin have memory for.
 const LEAST_HTTP: u64 = 1024;
 
-/// Origins that one plugin can be granted.
+/// Origins that one plugin can be granted, and likewise places to connect to.
 const ORIGINS: usize = 100;
 
 /// The session's own directory in the guest.
@@ -202,6 +203,7 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
         );
     }
     let (http, http_authorities) = http(&mut section);
+    let (connect, connect_authorities) = connect(&mut section);
     section.finish();
     Grants {
         directories,
@@ -209,6 +211,8 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
         create_maildrop,
         http,
         http_authorities,
+        connect,
+        connect_authorities,
     }
 }
 
@@ -247,20 +251,86 @@ fn http(section: &mut Section<'_, '_>) -> (Vec<HttpOrigin>, Option<PathBuf>) {
             format!("write at most {ORIGINS}"),
         );
     }
-    let authorities = section.take("http-authorities").and_then(|value| {
-        if http.is_none() {
-            return value.bad(
-                "stands without `http`",
-                "grant the origins: http = [\"https://idp.example.org\"]",
+    let example = "[\"https://idp.example.org\"]";
+    let authorities = authorities(section, "http-authorities", "http", http.is_some(), example);
+    (origins, authorities)
+}
+
+/// `connect` and `connect-authorities`.
+fn connect(section: &mut Section<'_, '_>) -> (Vec<Endpoint>, Option<PathBuf>) {
+    const EXAMPLE: &str = "[\"tls://pop.example.org:995\"]";
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let connect = section.take("connect");
+    let entries = connect
+        .as_ref()
+        .and_then(|value| value.array(&format!("an array of places: {EXAMPLE}")));
+    for entry in entries.into_iter().flatten() {
+        let Some(text) = entry.string("a place, in quotes") else {
+            continue;
+        };
+        let shown = quoted(&text.value);
+        let Some(endpoint) = Endpoint::parse(&text.value) else {
+            entry.bad::<()>(
+                format_args!("is {shown}"),
+                "write tls or tcp, host and port: \"tls://pop.example.org:995\" or \"tcp://127.0.0.1:110\"",
+            );
+            continue;
+        };
+        if endpoints
+            .iter()
+            .any(|before| before.is_same_place(&endpoint))
+        {
+            entry.bad::<()>(
+                format_args!("is {shown}, which is granted already"),
+                "grant each host and port once, under tls or under tcp",
+            );
+            continue;
+        }
+        if !endpoint.is_tls() && !endpoint.is_loopback() {
+            entry.report().warning(
+                entry.at,
+                format!("{} is {shown}, in the clear", entry.name),
+                "what is sent there can be read on the way, and the answers forged: write tls, and the port for it",
             );
         }
-        let path = value.path()?;
-        value
-            .report()
-            .check_path("file of authorities", &path, Wanted::File)
-            .then_some(path.value)
-    });
-    (origins, authorities)
+        endpoints.push(endpoint);
+    }
+    if let (Some(connect), true) = (&connect, endpoints.len() > ORIGINS) {
+        connect.bad::<()>(
+            format_args!("has {} places", endpoints.len()),
+            format!("write at most {ORIGINS}"),
+        );
+    }
+    let authorities = authorities(
+        section,
+        "connect-authorities",
+        "connect",
+        connect.is_some(),
+        EXAMPLE,
+    );
+    (endpoints, authorities)
+}
+
+/// `KEY` of authorities, which stands beside its grant alone.
+fn authorities(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    grant: &str,
+    granted: bool,
+    example: &str,
+) -> Option<PathBuf> {
+    let value = section.take(key)?;
+    if !granted {
+        return value.bad(
+            format_args!("stands without `{grant}`"),
+            format!("grant it: {grant} = {example}"),
+        );
+    }
+    let path = value.path()?;
+    value
+        .report()
+        .check_path("file of authorities", &path, Wanted::File)
+        .then_some(path.value)
 }
 
 fn directory(mut section: Section<'_, '_>) -> Option<DirectoryGrant> {

@@ -262,6 +262,8 @@ maildrop = "mail/{tenant}/{user}"
 directories = [{ host = "users", guest = "/" }, { host = "/w", guest = "/a/b", access = "read-write" }]
 http = ["HTTPS://IdP.example.org:443/", "http://127.0.0.1:8080", "https://idp.example.org"]
 http-authorities = "ca.pem"
+connect = ["TLS://Pop.example.org:995", "tcp://[::1]:110"]
+connect-authorities = "pop.pem"
 [plugin.p.limits]
 memory = "1GiB"
 http-octets = "64KiB"
@@ -323,6 +325,13 @@ log-lines = 0
         plugin.grants.http_authorities.as_deref(),
         Some(Path::new("/etc/restante/ca.pem"))
     );
+    let places = plugin.grants.connect.iter().map(ToString::to_string);
+    let places: Vec<String> = places.collect();
+    assert_eq!(places, ["tls://pop.example.org:995", "tcp://[::1]:110"]);
+    assert_eq!(
+        plugin.grants.connect_authorities.as_deref(),
+        Some(Path::new("/etc/restante/pop.pem"))
+    );
     assert_eq!(plugin.limits.http_octets, 64 << 10);
     assert_eq!(plugin.limits.memory, 1 << 30);
     assert_eq!(plugin.limits.cpu_time, Duration::from_millis(500));
@@ -359,6 +368,38 @@ fn what_oauth_clients_hear() {
             "{bad}: {problems:?}"
         );
     }
+}
+
+#[test]
+fn connections_are_granted_place_by_place() {
+    let read = |lines: &str| {
+        let grants = format!("[plugin.p.grants]\n{lines}\n");
+        said(&[LISTENER, PLUGIN, &grants, TENANT].concat())
+    };
+    for bad in [
+        "['pop.example.org:995']",
+        "['tls://pop.example.org']",
+        "['*']",
+        "[995]",
+        "['tls://a.example:995', 'tcp://A.example:995']",
+    ] {
+        let problems = read(&format!("connect = {bad}"));
+        assert!(
+            problems.len() == 1 && problems[0].contains("`connect`"),
+            "{problems:?}"
+        );
+    }
+    let problems = read("connect-authorities = 'ca.pem'");
+    assert!(
+        problems[0].contains("stands without `connect`"),
+        "{problems:?}"
+    );
+    let grants =
+        "[plugin.p.grants]\nconnect = ['tcp://pop.example.org:110', 'tcp://localhost:110']\n";
+    let clear = [LISTENER, PLUGIN, grants, TENANT].concat();
+    let warnings = good(&clear).warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].to_string().contains("in the clear"));
 }
 
 #[test]

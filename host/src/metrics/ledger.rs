@@ -165,6 +165,11 @@ impl Ledger {
         add(&self.removed_messages, messages);
     }
 
+    fn carried(&self, octets: usize) {
+        add(&self.host_call_octets, octets as u64);
+        self.share.carried(octets as u64);
+    }
+
     /// What it may use.
     pub fn share(&self) -> &Arc<Share> {
         &self.share
@@ -288,8 +293,24 @@ impl InstanceEntry {
 
     /// Octets crossed the border, one way or the other.
     pub fn carried(&self, octets: usize) {
-        add(&self.ledger.host_call_octets, octets as u64);
-        self.ledger.share.carried(octets as u64);
+        self.ledger.carried(octets);
+    }
+
+    /// What counts octets that cross the border elsewhere.
+    pub fn meter(&self) -> Meter {
+        Meter(Arc::clone(&self.ledger))
+    }
+}
+
+/// Counts octets of an instance that cross the border where its entry is out of
+/// reach: on its network connections.
+#[derive(Debug, Clone)]
+pub struct Meter(Arc<Ledger>);
+
+impl Meter {
+    /// Octets crossed the border, one way or the other.
+    pub fn carried(&self, octets: usize) {
+        self.0.carried(octets);
     }
 }
 

@@ -36,6 +36,16 @@ pub(super) fn account(account: &Account) -> wit::Account {
     }
 }
 
+/// The same for those whom an account's secrets do not concern: everybody but the
+/// store.
+pub(super) fn account_without_secrets(account: &Account) -> wit::Account {
+    wit::Account {
+        user: account.user.clone(),
+        maildrop: account.maildrop.clone(),
+        attributes: account.shown_attributes().cloned().collect(),
+    }
+}
+
 impl From<wit::Account> for Account {
     fn from(account: wit::Account) -> Self {
         Account {
@@ -87,5 +97,29 @@ impl From<authenticator::Denial> for Denial {
             authenticator::Denial::Rejected => Denial::Rejected,
             authenticator::Denial::Failed(failure) => Denial::Failed(failure.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_the_stores_alone() {
+        let attribute = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let whole = Account {
+            user: "ada".into(),
+            maildrop: "ada".into(),
+            attributes: vec![
+                attribute("quota", "1"),
+                attribute("secret.password", "tanstaaf"),
+                attribute("secretary", "bob"),
+            ],
+        };
+        let to_filters = account_without_secrets(&whole);
+        let shown = [attribute("quota", "1"), attribute("secretary", "bob")];
+        assert_eq!(to_filters.attributes, shown);
+        assert_eq!(account(&whole).attributes, whole.attributes);
+        assert!(!format!("{whole:?}").contains("tanstaaf"));
     }
 }

@@ -22,7 +22,6 @@ use wasmtime_wasi_http::{
 };
 
 pub(super) use client::Client;
-pub use client::ClientError;
 
 use super::state::State;
 use crate::config::PluginLimits;

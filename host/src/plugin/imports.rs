@@ -37,8 +37,8 @@ pub enum Need {
     Directory,
     /// The grant `http`: without it the component is refused.
     Http,
-    /// There is no grant for it: every use is answered "not permitted".
-    Refused,
+    /// The grant `connect`: without it every use is answered "not permitted".
+    Connect,
     /// The host does not have it: the component is refused.
     Absent,
 }
@@ -50,7 +50,9 @@ impl Need {
             Need::Nothing => "nothing to grant",
             Need::Directory => "files below the grants `directories` and `maildrop`",
             Need::Http => "HTTP requests, to the origins of the grant `http`",
-            Need::Refused => "no grant gives it: answered \"not permitted\"",
+            Need::Connect => {
+                "TCP connections, to the places of the grant `connect`; all else is answered \"not permitted\""
+            }
             Need::Absent => "not here: the component is refused",
         }
     }
@@ -65,7 +67,7 @@ const GIVEN: [(&str, &str, Need); 10] = [
     ("wasi:random", "0.2.0", Need::Nothing),
     ("wasi:filesystem", "0.2.0", Need::Directory),
     ("wasi:http", "0.2.0", Need::Http),
-    ("wasi:sockets", "0.2.0", Need::Refused),
+    ("wasi:sockets", "0.2.0", Need::Connect),
     ("wasi:config", "0.2.0-rc.1", Need::Nothing),
     ("wasi:logging", "0.1.0-draft", Need::Nothing),
     (CONTRACT, CONTRACT_VERSION, Need::Nothing),
@@ -216,9 +218,9 @@ pub(super) fn ungranted(imports: &[Interface], grants: &Grants) -> Vec<String> {
         .map(String::as_str)
         .filter(|function| NETWORK.contains(function))
         .collect();
-    if !network.is_empty() {
+    if !network.is_empty() && grants.connect.is_empty() {
         words.push(format!(
-            "its component imports wasi:sockets ({}), and no grant gives a plugin sockets: each use is answered \"not permitted\"",
+            "its component imports wasi:sockets ({}), and no place to connect to is granted: each use is answered \"not permitted\" unless you add `connect`",
             network.join(", ")
         ));
     }
@@ -252,7 +254,7 @@ mod tests {
         for (name, need) in [
             ("wasi:cli/environment@0.2.9", Need::Nothing),
             ("wasi:filesystem/types@0.2.3", Need::Directory),
-            ("wasi:sockets/tcp@0.2.0", Need::Refused),
+            ("wasi:sockets/tcp@0.2.0", Need::Connect),
             ("wasi:config/store@0.2.0-rc.1", Need::Nothing),
             ("wasi:config/store@0.2.0-rc.2", Need::Absent),
             ("wasi:cli/environment@0.3.0", Need::Absent),
@@ -300,6 +302,13 @@ mod tests {
             &["create-tcp-socket"],
         )];
         assert!(ungranted(&sockets, &granted)[0].contains("create-tcp-socket"));
+        let connected = Grants {
+            connect: crate::config::Endpoint::parse("tcp://127.0.0.1:110")
+                .into_iter()
+                .collect(),
+            ..Grants::default()
+        };
+        assert_eq!(ungranted(&sockets, &connected), [""; 0]);
         // As Python's components are.
         let world = ["files", "maildrop", "passwords"]
             .map(|name| import(&format!("restante:plugin/{name}@0.1.0"), &["f"]));

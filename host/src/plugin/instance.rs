@@ -24,8 +24,11 @@ use super::catalog::chain;
 use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
-use super::state::{Limits, SHARE_OF_MEMORY, State};
-use crate::backend::Failure;
+use super::player::{Clock, Player};
+use super::sockets::Sockets;
+use super::state::{Border, Limits, SHARE_OF_MEMORY, State};
+use super::tape::Tape;
+use crate::backend::{Connection, Failure};
 use crate::metrics::{CallFailure, Ledger};
 use crate::share::{Limit, Place};
 
@@ -56,6 +59,8 @@ pub(super) struct Instance {
     pass: Pass,
     /// None after a failure: the instance must not be used again.
     live: Option<Live>,
+    /// None: it is not recorded.
+    tape: Option<Arc<Tape>>,
 }
 
 /// Whose instance it is; what makes its world and words its failures.
@@ -81,13 +86,28 @@ struct Permit {
 }
 
 impl Instance {
-    /// Makes an instance for the tenant whose ledger this is. `maildrop` is this account's directory, where there is one.
+    /// Makes an instance for this session. `maildrop` is this account's directory,
+    /// where there is one.
     pub(super) async fn new(
         plugin: &Arc<Plugin>,
-        ledger: &Arc<Ledger>,
+        connection: &Connection,
         maildrop: Option<Arc<Root>>,
     ) -> Result<Self, Failure> {
-        Self::make(plugin, ledger, maildrop, true).await
+        let border = match &connection.recording {
+            None => Border::Live,
+            Some(session) => Border::Recorded(Tape::new(session)),
+        };
+        Self::make(plugin, &connection.ledger, maildrop, true, border).await
+    }
+
+    /// Makes an instance whose host is a recording.
+    pub(super) async fn replayed(
+        plugin: &Arc<Plugin>,
+        ledger: &Arc<Ledger>,
+        player: Arc<Player>,
+        maildrop: Option<Arc<Root>>,
+    ) -> Result<Self, Failure> {
+        Self::make(plugin, ledger, maildrop, false, Border::Replayed(player)).await
     }
 
     /// The same for a question of the operator's, which the tenant's share does not
@@ -96,7 +116,7 @@ impl Instance {
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, Failure> {
-        Self::make(plugin, ledger, None, false).await
+        Self::make(plugin, ledger, None, false, Border::Live).await
     }
 
     async fn make(
@@ -104,7 +124,9 @@ impl Instance {
         ledger: &Arc<Ledger>,
         maildrop: Option<Arc<Root>>,
         bounded: bool,
+        border: Border,
     ) -> Result<Self, Failure> {
+        let tape = border.tape().cloned();
         let whose = Whose {
             plugin: plugin.clone(),
             tenant: ledger.tenant().clone(),
@@ -114,7 +136,7 @@ impl Instance {
         whose.within_share()?;
         let mut pass = whose.pass()?;
         let permit = whose.permit().await?;
-        let mut store = whose.store(maildrop).await.map_err(|error| {
+        let mut store = whose.store(maildrop, border).await.map_err(|error| {
             error!(
                 plugin = %plugin.name, tenant = %whose.tenant, cause = chain(&error),
                 "an instance could not be made"
@@ -136,6 +158,7 @@ impl Instance {
                     guest,
                     _permit: permit,
                 }),
+                tape,
             }),
             Ok(Err(error)) => Err(whose.report(MAKING, &store, Some(&error), &mut pass)),
             Err(_) => Err(whose.report(MAKING, &store, None, &mut pass)),
@@ -158,6 +181,9 @@ impl Instance {
             return Err(Failure::internal());
         };
         begin(&mut live.store, &self.whose.plugin);
+        if let Some(tape) = &self.tape {
+            tape.begin();
+        }
         let started = Instant::now();
         let done = timeout(
             self.whose.plugin.limits.wall_time,
@@ -193,6 +219,11 @@ impl Instance {
         Failure::internal()
     }
 
+    /// Where its calls are to be told, if they are.
+    pub(super) fn tape(&self) -> Option<&Arc<Tape>> {
+        self.tape.as_ref()
+    }
+
     /// Octets of a message came out of it.
     pub(super) fn carried(&self, octets: usize) {
         if let Some(live) = &self.live {
@@ -215,6 +246,7 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
     let state = store.data_mut();
     state.limits.begin_call(plugin.limits.cpu_time);
     state.http.begin_call(&plugin.limits);
+    state.sockets.begin_call(&plugin.limits);
     store.set_epoch_deadline(1);
 }
 
@@ -277,7 +309,11 @@ impl Whose {
         ))
     }
 
-    async fn store(&self, maildrop: Option<Arc<Root>>) -> wasmtime::Result<Store<State>> {
+    async fn store(
+        &self,
+        maildrop: Option<Arc<Root>>,
+        border: Border,
+    ) -> wasmtime::Result<Store<State>> {
         let plugin = &self.plugin;
         let voice = Arc::new(Mutex::new(Voice::new(
             plugin.name.clone(),
@@ -287,18 +323,21 @@ impl Whose {
         let directories = plugin.directories.open(&plugin.grants.directories).await?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
+        let limits = Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded));
         let mut store = Store::new(
             plugin.runtime.engine(),
             State {
-                wasi: world(&voice),
+                wasi: world(&voice, &border),
                 table,
-                limits: Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded)),
+                sockets: Sockets::new(plugin.dialer.clone(), limits.meter()),
+                limits,
                 http: Http::new(plugin.http.clone()),
                 settings: plugin.settings.clone(),
                 maildrop,
                 directories,
                 voice,
                 salts: plugin.salts.clone(),
+                border,
             },
         );
         store.limiter(|state| &mut state.limits);
@@ -370,10 +409,13 @@ impl Whose {
 }
 
 /// What one instance sees of the world: its voice, the clocks and randomness. No
-/// environment, no arguments, no network but for [`Http`]; its directories are
+/// environment, no arguments, no network but for [`Http`] and [`Sockets`]; its directories are
 /// the [`State`]'s.
-fn world(voice: &Arc<Mutex<Voice>>) -> WasiCtx {
+fn world(voice: &Arc<Mutex<Voice>>, border: &Border) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();
+    if let Border::Replayed(player) = border {
+        wasi.wall_clock(Clock(Arc::clone(player)));
+    }
     wasi.stdout(Output::stdout(voice))
         .stderr(Output::stderr(voice))
         .allow_tcp(false)

@@ -8,6 +8,7 @@
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::p2::bindings::sockets;
 
 use super::bindings::restante::plugin as contract;
 use super::bindings::wasi;
@@ -21,6 +22,10 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     // The granted directories are open already: see grants.
     linker.allow_shadowing(true);
     preopens::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    // Connections go to granted places only, some under TLS: see sockets.
+    sockets::tcp_create_socket::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    sockets::tcp::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    sockets::ip_name_lookup::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     linker.allow_shadowing(false);
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasi::config::store::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;

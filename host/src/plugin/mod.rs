@@ -6,6 +6,7 @@
 
 mod admission;
 mod authenticator;
+mod authorities;
 mod bindings;
 mod breaker;
 mod builtin;
@@ -29,15 +30,21 @@ mod logging;
 mod maildrop;
 mod output;
 mod passwords;
+mod player;
+mod recorded;
+mod replay;
 mod roles;
 mod selector;
+mod sockets;
 mod state;
 mod store;
+mod tape;
 mod told;
 mod trust;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use restante_pop3::Decoy;
 use sha2::{Digest as _, Sha256};
@@ -45,13 +52,14 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
+pub use authorities::AuthorityError;
 pub use catalog::ComponentError;
 pub use compile::{
     COMMAND as COMPILE_COMMAND, CompileError, CompileLimits, Compiler, serve as serve_compiler,
 };
-pub use http::ClientError;
 pub use imports::{Interface, Need};
 pub use inspect::{Difference, Differences, Import, Inspection, inspect};
+pub use replay::{Comparison, Replayed};
 pub use roles::{Role, RoleError};
 pub use trust::{TrustError, read_signature, signature_path};
 
@@ -96,7 +104,10 @@ pub enum PluginError {
     HttpNotGranted,
     /// What was granted to it.
     #[error("grants: http: {0}")]
-    Http(#[from] ClientError),
+    Http(AuthorityError),
+    /// Likewise.
+    #[error("grants: connect: {0}")]
+    Connect(AuthorityError),
 }
 
 /// One engine, the compiled components and the instances' places, for the
@@ -146,9 +157,9 @@ impl Runtime {
         let (compiled, signed) =
             self.catalog
                 .load(&plugin.component, plugin.sha256.as_ref(), &plugin.demands)?;
-        let authorities = plugin.grants.http_authorities.as_deref().map(Stamp::of);
+        let authorities = authority_files(&plugin.grants);
         if let Some(Loaded { plugin: before, .. }) = before
-            && before.is(plugin, &compiled, salts, authorities.as_ref())
+            && before.is(plugin, &compiled, salts, &authorities)
         {
             let plugin = Arc::clone(before);
             return Ok(Loaded { plugin, signed });
@@ -156,7 +167,9 @@ impl Runtime {
         if imports::http(&compiled.imports) && plugin.grants.http.is_empty() {
             return Err(PluginError::HttpNotGranted);
         }
-        let http = http::Client::new(&plugin.name, &plugin.grants)?;
+        let http = http::Client::new(&plugin.name, &plugin.grants).map_err(PluginError::Http)?;
+        let dialer =
+            sockets::Dialer::new(&plugin.name, &plugin.grants).map_err(PluginError::Connect)?;
         let calls = self.metrics.calls(&plugin.name);
         let plugin = Arc::new(Plugin {
             name: plugin.name.as_str().into(),
@@ -167,6 +180,7 @@ impl Runtime {
             directories: Directories::default(),
             limits: plugin.limits.clone(),
             http,
+            dialer,
             authorities,
             salts: salts.clone(),
             compiled,
@@ -214,8 +228,10 @@ pub struct Plugin {
     limits: PluginLimits,
     /// None: it was granted no origin.
     http: Option<Arc<http::Client>>,
-    /// The file of authorities that `http` goes by, if there is one.
-    authorities: Option<Stamp>,
+    /// None: it was granted no place to connect to.
+    dialer: Option<Arc<sockets::Dialer>>,
+    /// The files of authorities that its grants name.
+    authorities: Vec<Stamp>,
     salts: Decoy,
     compiled: Arc<Compiled>,
     breaker: Arc<Breaker>,
@@ -239,7 +255,7 @@ impl Plugin {
         wanted: &config::Plugin,
         compiled: &Arc<Compiled>,
         salts: &Decoy,
-        authorities: Option<&Stamp>,
+        authorities: &[Stamp],
     ) -> bool {
         Arc::ptr_eq(&self.compiled, compiled)
             && *self.name == *wanted.name
@@ -248,8 +264,8 @@ impl Plugin {
             && self.grants == wanted.grants
             && self.limits == wanted.limits
             && self.salts == *salts
-            && self.authorities.as_ref() == authorities
-            && authorities.is_none_or(Stamp::is_settled)
+            && self.authorities == authorities
+            && authorities.iter().all(Stamp::is_settled)
     }
 
     /// What its component asks for and was not granted, in words; it is let in
@@ -374,12 +390,36 @@ impl Plugin {
             .collect())
     }
 
+    /// Makes an instance and lets go of it: how long the making took, and how many
+    /// octets of memory it had. `ledger`: one that nothing else is counted in.
+    pub async fn fresh_instance(
+        self: &Arc<Self>,
+        ledger: &Arc<Ledger>,
+    ) -> Result<(Duration, u64), Failure> {
+        let begun = Instant::now();
+        let instance = Instance::for_operator(self, ledger).await?;
+        let took = begun.elapsed();
+        let octets = ledger.totals().memory_octets;
+        drop(instance);
+        Ok((took, octets))
+    }
+
     fn missing(&self, role: Role) -> MissingRole {
         MissingRole {
             role,
             component: self.source.clone(),
         }
     }
+}
+
+/// The files of authorities that grants name, as they are now.
+fn authority_files(grants: &Grants) -> Vec<Stamp> {
+    let files = [&grants.http_authorities, &grants.connect_authorities];
+    files
+        .into_iter()
+        .flatten()
+        .map(|file| Stamp::of(file))
+        .collect()
 }
 
 /// Two plugins that answer alike have one identity: the same component, the

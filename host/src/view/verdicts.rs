@@ -261,7 +261,8 @@ fn scope(filter: &str, tenant: &str, account: &Account) -> Scope {
     part(tenant);
     part(&account.user);
     part(&account.maildrop);
-    for (name, value) in &account.attributes {
+    // What a filter is shown of it.
+    for (name, value) in account.shown_attributes() {
         part(name);
         part(value);
     }

@@ -3,16 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use restante_guest::files;
-use restante_guest::http::Request;
+use restante_guest::http::{Request, form_encoded as form};
 use restante_guest::types::Secret;
 
 use crate::Refusal;
 use crate::claims::{self, Claims, Presence};
 use crate::fetch;
 use crate::settings::{ClientAuth, ClientSecret, Introspection, Terms};
-
-/// Octets of a file with a secret.
-const SECRET_FILE: u32 = 4096;
 
 /// What the issuer says of a token, if it is a good one.
 pub(crate) fn claims(
@@ -56,31 +53,9 @@ fn request(token: &str, server: &Introspection) -> Result<Request, Refusal> {
 }
 
 fn secret(secret: &ClientSecret) -> Result<Secret, Refusal> {
-    let path = match secret {
-        ClientSecret::Inline(secret) => return Ok(secret.clone()),
-        ClientSecret::File(path) => path,
-    };
-    let failed = |what: &str| Refusal::permanent(format!("client-secret-file: {path}: {what}"));
-    let file = files::read(path, 0, SECRET_FILE).map_err(|error| failed(&error))?;
-    let file = file.ok_or_else(|| failed("there is no such file"))?;
-    let text = String::from_utf8(file.octets).map_err(|_| failed("it is not UTF-8"))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(failed("it is empty")),
-        secret => Ok(Secret::new(secret)),
+    match secret {
+        ClientSecret::Inline(secret) => Ok(secret.clone()),
+        ClientSecret::File(path) => files::read_secret(path)
+            .map_err(|error| Refusal::permanent(format!("client-secret-file: {error}"))),
     }
-}
-
-/// application/x-www-form-urlencoded.
-fn form(text: &str) -> String {
-    let mut form = String::with_capacity(text.len());
-    for octet in text.bytes() {
-        match octet {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
-                form.push(octet.into());
-            }
-            b' ' => form.push('+'),
-            _ => form.push_str(&format!("%{octet:02X}")),
-        }
-    }
-    form
 }

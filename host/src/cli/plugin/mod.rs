@@ -3,8 +3,11 @@
 //! for them. `plugin test`: whether it keeps the rules of its roles. `plugin run`:
 //! what it answers to one question. `plugin new`: a project to begin with.
 
+mod bench;
 mod candidate;
+mod dev;
 mod new;
+mod replay;
 mod run;
 mod test;
 
@@ -43,6 +46,13 @@ pub(super) enum Command {
     Test(test::Options),
     /// Ask a component one question, and show its answer, what it took, and what it logged
     Run(run::Options),
+    /// Ask a component again what was asked in a recorded session, and show what it answers
+    /// otherwise; leave with 1 if there is any difference
+    Replay(replay::Options),
+    /// Build a plugin's project on every change, and serve sample mail with it on this machine
+    Dev(dev::Options),
+    /// Measure what a component costs, beside the built-in plugin of the same role
+    Bench(bench::Options),
     /// Show what a new version of a component exports, imports and asks for that the old one
     /// does not
     Diff {
@@ -66,6 +76,9 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
         } => show(&component, &keys, json),
         Command::Test(options) => test::test(&options),
         Command::Run(options) => run::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Dev(options) => dev::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Diff { old, new, json } => diff(&old, &new, json),
     }
 }

@@ -82,6 +82,7 @@ async fn call(options: &Options) -> anyhow::Result<()> {
             listener: "run".into(),
             client: (options.client, 54321).into(),
             tls: None,
+            recording: None,
         }),
     };
     let answer = match &options.call {
@@ -169,7 +170,7 @@ impl Run<'_> {
         let text = match answer {
             Ok(account) => {
                 let mut text = format!("user {:?}, maildrop {:?}", account.user, account.maildrop);
-                for (key, value) in &account.attributes {
+                for (key, value) in account.shown_attributes() {
                     text.push_str(&format!(", {key} = {value:?}"));
                 }
                 text

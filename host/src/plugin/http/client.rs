@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -15,23 +14,17 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout, timeout_at};
-use tokio_rustls::rustls;
 use tower_service::Service;
 use tracing::warn;
 use wasmtime_wasi_http::{Error, WasiBody};
-
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 
 use super::answer::Answer;
 use super::failure;
 use super::{Call, Patience};
 use crate::config::{Grants, HttpOrigin};
+use crate::plugin::authorities::{AuthorityError, client_config};
 
 /// Name look-up, TCP and TLS, at most.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -43,43 +36,12 @@ const IDLE_CONNECTIONS: usize = 8;
 const HEADER: usize = 64 << 10;
 /// Fields in an answer's header.
 const FIELDS: usize = 100;
-/// Octets of a file of authorities: the world's take a fifth of that.
-const AUTHORITIES: u64 = 1 << 20;
 /// Requests of all instances together that wait for an answer; more wait for their
 /// turn. Each may hold a thread that looks up a name.
 const AT_ONCE: usize = 64;
 /// Origins that were asked for in vain and are remembered, so that each is logged
 /// once.
 const DENIED: usize = 16;
-
-/// Why a plugin that was granted `http` cannot have it.
-#[derive(Debug, Error)]
-pub enum ClientError {
-    /// The file of authorities.
-    #[error("cannot read {path:?}: {error}")]
-    Read {
-        /// As configured.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// It is something else.
-    #[error("{path:?} is no file of certificates in PEM form: {what}")]
-    NotAuthorities {
-        /// As configured.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// Nobody's certificate could be verified.
-    #[error(
-        "the system has no certificate authorities: install its package of them (ca-certificates), or name some in `http-authorities`"
-    )]
-    NoAuthorities,
-    /// The cryptographic library said no.
-    #[error("no TLS: {0}")]
-    Tls(rustls::Error),
-}
 
 /// A plugin's HTTP client.
 pub(in crate::plugin) struct Client {
@@ -96,21 +58,12 @@ impl Client {
     pub(in crate::plugin) fn new(
         plugin: &str,
         grants: &Grants,
-    ) -> Result<Option<Arc<Self>>, ClientError> {
+    ) -> Result<Option<Arc<Self>>, AuthorityError> {
         if grants.http.is_empty() {
             return Ok(None);
         }
-        let roots = if grants.http.iter().any(HttpOrigin::is_tls) {
-            authorities(grants.http_authorities.as_deref())?
-        } else {
-            RootCertStore::empty()
-        };
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(ClientError::Tls)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let needed = grants.http.iter().any(HttpOrigin::is_tls);
+        let tls = client_config(needed, grants.http_authorities.as_deref())?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -197,50 +150,6 @@ impl Client {
     }
 }
 
-/// The system's authorities, and those of the file.
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, ClientError> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in native.errors {
-        warn!(%error, "some of the system's certificate authorities cannot be read");
-    }
-    roots.add_parsable_certificates(native.certs);
-    if let Some(path) = file {
-        let not = |what: String| ClientError::NotAuthorities {
-            path: path.to_owned(),
-            what,
-        };
-        let pem = read(path).map_err(|error| ClientError::Read {
-            path: path.to_owned(),
-            error,
-        })?;
-        let mut found = 0;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|error| not(error.to_string()))?;
-            roots
-                .add(certificate)
-                .map_err(|error| not(error.to_string()))?;
-            found += 1;
-        }
-        if found == 0 {
-            return Err(not("it holds none".into()));
-        }
-    }
-    if roots.is_empty() {
-        return Err(ClientError::NoAuthorities);
-    }
-    Ok(roots)
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let size = std::fs::metadata(path)?.len();
-    if size > AUTHORITIES {
-        let what = format!("{size} octets; there may be {AUTHORITIES}");
-        return Err(io::Error::other(what));
-    }
-    std::fs::read(path)
-}
-
 /// TCP and TLS, within a time.
 #[derive(Clone)]
 struct Connector(HttpsConnector<HttpConnector>);
@@ -262,34 +171,5 @@ impl Service<Uri> for Connector {
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             }
         })
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_of_authorities_is_looked_over() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ca.pem");
-        let grants = |path: &Path| Grants {
-            http: vec![HttpOrigin::new("https", "idp.example.org", None).unwrap()],
-            http_authorities: Some(path.to_owned()),
-            ..Grants::default()
-        };
-        let refused = |path: &Path| match Client::new("p", &grants(path)) {
-            Ok(_) => panic!("accepted"),
-            Err(error) => error.to_string(),
-        };
-        assert!(refused(&path).contains("cannot read"));
-        std::fs::write(&path, "no certificate").unwrap();
-        assert!(refused(&path).contains("it holds none"));
-        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        std::fs::write(&path, broken).unwrap();
-        assert!(refused(&path).contains("in PEM form"));
-        std::fs::write(&path, vec![b' '; 2 << 20]).unwrap();
-        assert!(refused(&path).contains("there may be"));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ pub(crate) fn commit(misdeed: &str, call: &str) {
         }
         "sleep" => std::thread::sleep(Duration::from_secs(3600)),
         "look-around" => look_around(),
+        "connect" => connect_everywhere(),
+        "connections" => make_connections(),
+        "wait-for-peer" => wait_for_peer(),
         "hash-of-minutes" => {
             let answer = passwords::verify(MINUTES, "x");
             log::info!("a hash of minutes: {answer:?}");
@@ -134,6 +138,46 @@ fn look_around() {
             std::fs::rename(&absolute, "/maildrop/renamed").is_ok(),
         );
     }
+}
+
+/// The places of the setting `places`.
+fn places() -> Vec<String> {
+    let places = settings::get("places").unwrap_or_default();
+    places.lines().map(str::to_owned).collect()
+}
+
+/// Tries to reach every place, in the order that they stand in.
+fn connect_everywhere() {
+    let touch = |what: &str, reached: bool| {
+        let seen = if reached { "reached" } else { "nothing" };
+        log::info!("{seen}: {what}");
+    };
+    for place in places() {
+        touch(&place, TcpStream::connect(&place).is_ok());
+    }
+    touch("listening", TcpListener::bind("127.0.0.1:0").is_ok());
+    touch("UDP", UdpSocket::bind("127.0.0.1:0").is_ok());
+}
+
+/// Connections that are never closed.
+fn make_connections() {
+    let place = places().pop().unwrap_or_default();
+    for count in 0..1000 {
+        match TcpStream::connect(&place) {
+            Ok(stream) => std::mem::forget(stream),
+            Err(error) => {
+                log::info!("no more than {count} connections: {error}");
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for what never comes.
+fn wait_for_peer() {
+    let place = places().pop().unwrap_or_default();
+    let read = TcpStream::connect(&place).and_then(|mut peer| peer.read(&mut [0; 100]));
+    log::info!("the peer said {read:?}");
 }
 
 /// What the settings of this plugin are, and what the world says besides.
