@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{self, Workspace};
+use crate::clang;
 use crate::step::Steps;
 
 /// Where the benchmark's authenticators are, below the workspace.
@@ -112,6 +113,7 @@ impl Language {
 /// tool say, it is left out and its tests are skipped; with `CI` true that fails.
 pub(crate) fn plugins(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     let folder = workspace.components().join(BUILT);
+    let is_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     steps.run("plugins in other languages", || {
         fs::create_dir_all(&folder)?;
         for language in &LANGUAGES {
@@ -126,13 +128,15 @@ pub(crate) fn plugins(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
                     .build(workspace, &plugin, &component)
                     .with_context(|| format!("{} in {}", plugin.name, language.name));
                 match built {
-                    Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
-                        return Err(error);
-                    }
+                    Err(error) if is_ci => return Err(error),
                     Err(error) => eprintln!("    left out: {error:#}"),
                     Ok(()) => {}
                 }
             }
+        }
+        if let Err(error) = clang::find(workspace) {
+            ensure!(!is_ci, "{error:#}");
+            eprintln!("    no tests of C: {error:#}");
         }
         Ok(())
     })

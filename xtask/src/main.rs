@@ -11,6 +11,7 @@ mod bench;
 mod build;
 mod cargo;
 mod check;
+mod clang;
 mod conformance;
 mod contract;
 mod debian;

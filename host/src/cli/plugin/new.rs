@@ -95,6 +95,7 @@ enum Lang {
     Python,
     Javascript,
     Typescript,
+    C,
 }
 
 /// How a project in a language is put together.
@@ -115,7 +116,7 @@ struct Language {
 /// packages that it names in wit/deps.
 const CONTRACT_DEPS: [(&str, &str); 2] = [("wit/deps", "wit/deps"), ("wit", "wit/deps/restante")];
 
-const LANGUAGES: [Language; 4] = [
+const LANGUAGES: [Language; 5] = [
     Language {
         lang: Lang::Rust,
         title: "Rust",
@@ -171,6 +172,20 @@ const LANGUAGES: [Language; 4] = [
                 "guest-sdk/javascript/restante-guest.d.ts",
                 "src/restante-guest.d.ts",
             ),
+        ],
+        component: "{{name}}.wasm",
+    },
+    Language {
+        lang: Lang::C,
+        title: "C",
+        folder: "c",
+        vendored: &[
+            ("wit", "wit"),
+            ("guest-sdk/c/plugin.c", "restante-c/plugin.c"),
+            ("guest-sdk/c/plugin.h", "restante-c/plugin.h"),
+            ("guest-sdk/c/restante.h", "restante-c/restante.h"),
+            ("LICENSE-APACHE", "restante-c/LICENSE-APACHE"),
+            ("LICENSE-MIT", "restante-c/LICENSE-MIT"),
         ],
         component: "{{name}}.wasm",
     },
