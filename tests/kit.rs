@@ -435,3 +435,76 @@ fn a_configuration_is_checked_in_depth() {
     );
     assert!(finished.stdout.contains("not printable"), "{finished:#?}");
 }
+
+#[test]
+fn what_a_component_costs_stands_beside_the_built_in_one() {
+    let bench = Bench::new();
+    let guest = test_guest("hostile");
+    let password = bench.password();
+    let arguments = [
+        "bench",
+        "--json",
+        guest.to_str().unwrap(),
+        "--user",
+        "ada",
+        "--password-file",
+        password.to_str().unwrap(),
+        "--seconds",
+        "1",
+    ];
+    let finished = bench.plugin(&arguments);
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    assert!(finished.stderr.contains("round 11 of 11"), "{finished:#?}");
+    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let questions = report["questions"].as_array().unwrap();
+    for (role, built_in) in [
+        ("authenticator", Some("builtin:passwd-file")),
+        ("store", Some("builtin:maildir")),
+        ("filter", Some("builtin:rules")),
+        ("admission", None),
+    ] {
+        let of = questions.iter().find(|of| of["role"] == role);
+        let of = of.unwrap_or_else(|| panic!("{role} is not in {report:#}"));
+        let rate = |of: &Value| {
+            let [low, median, high] = ["lowest", "median", "highest"]
+                .map(|which| of["calls_a_second"][which].as_f64().unwrap());
+            assert!(0.0 < low && low <= median && median <= high, "{of:#}");
+            assert!(
+                of["peak_memory_octets"].as_u64().unwrap() >= 65536,
+                "{of:#}"
+            );
+        };
+        rate(of);
+        assert_eq!(of["built_in"]["component"].as_str(), built_in, "{of:#}");
+        if built_in.is_some() {
+            rate(&of["built_in"]);
+        }
+    }
+    let instances = report["instances"].as_array().unwrap();
+    assert_eq!(instances[0]["component"], guest.to_str().unwrap());
+    for of in instances {
+        assert!(of["live_memory_octets"].as_u64().unwrap() > 0, "{of:#}");
+        assert!(of["compile_milliseconds"].as_f64().unwrap() > 1.0, "{of:#}");
+        let fresh = of["fresh_microseconds"]["median"].as_f64().unwrap();
+        assert!(fresh > 0.0, "{of:#}");
+        assert!(of["octets"].as_u64().unwrap() > 1000, "{of:#}");
+    }
+    let finished = bench.plugin(&[
+        "bench",
+        "builtin:rules",
+        "--seconds",
+        "1",
+        "--settings",
+        "newest=5",
+    ]);
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    for words in [
+        "CALLS A SECOND",
+        "selector",
+        "1000 messages",
+        "builtin:rules",
+        "medians",
+    ] {
+        assert!(finished.stdout.contains(words), "{words}: {finished:#?}");
+    }
+}

@@ -26,9 +26,9 @@
 //! [`files`]; with the feature `http`, `http` for the servers that the operator
 //! names; with the feature `serde`, `settings::parse` for settings as a type of the
 //! plugin's own. For stores there are [`WireOctets`], [`mbox`] and [`maildir`], for
-//! whoever looks at messages [`header`]. The rest of the world is `std` as far as the plugin was granted it: the
-//! clock always, files and outgoing TCP connections (`std::net::TcpStream`) by the
-//! operator's leave.
+//! whoever looks at messages [`header`]. The rest of the world is `std` as far as the
+//! plugin was granted it: the clock always, files and outgoing TCP connections
+//! (`std::net::TcpStream`) by the operator's leave.
 //!
 //! A panic ends the session that it happened in and no other; its message
 //! stands in the host's log, beside the plugin's name.

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
 
 use crate::metrics::Ledger;
+use crate::recording;
 
 /// What the host knows of a client before anyone is authenticated.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// None while the connection is in the clear.
     pub tls: Option<Tls>,
+    /// Where what its plugins are asked is written down; None: nowhere.
+    pub recording: Option<Arc<recording::Session>>,
 }
 
 /// The TLS side of a [`Connection`].

@@ -40,6 +40,7 @@ use crate::content::ContentError;
 use crate::lock::Locks;
 use crate::metrics::Ledger;
 use crate::penalty::Penalties;
+use crate::recording;
 use crate::sessions::{LiveSession, Sessions};
 use crate::shutdown::{Ending, Signal};
 use crate::tenant::Serving;
@@ -210,6 +211,8 @@ struct Driver<S> {
     /// How many commands there were when the autologout timer was set, and when
     /// it rings.
     autologout: Option<(u64, Instant)>,
+    /// Begins when a tenant is asked whose sessions are recorded.
+    recording: OnceLock<Option<Arc<recording::Session>>>,
 }
 
 impl<S> Driver<S>
@@ -244,6 +247,7 @@ where
             admitted: None,
             proving: None,
             autologout: None,
+            recording: OnceLock::new(),
         };
         (driver, shared.place)
     }

@@ -179,6 +179,7 @@ pub async fn build(
         settings: SessionSettings::new(&config.server, &config.tenants, decoy),
         generation: metrics.next_generation(),
         ending: Ending::default(),
+        recorder: None,
     };
     Ok((serving, plugins))
 }

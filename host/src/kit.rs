@@ -61,6 +61,7 @@ impl Candidate {
             listener: "kit".into(),
             client: SocketAddr::new(client, 54321),
             tls,
+            recording: None,
         })
     }
 
@@ -107,6 +108,15 @@ impl Maildrops {
     pub fn of(source: PathBuf, root: PathBuf) -> Self {
         let made = Arc::default();
         Maildrops { source, root, made }
+    }
+
+    /// Copies of another maildrop, in the same place.
+    #[must_use]
+    pub fn beside(&self, source: PathBuf) -> Self {
+        Maildrops {
+            source,
+            ..self.clone()
+        }
     }
 
     /// Copies of a Maildir of the kit's own messages, which is made in `folder`.

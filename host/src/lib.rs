@@ -27,6 +27,7 @@ pub mod penalty;
 pub mod plugin;
 pub mod policy;
 pub mod proxy;
+pub mod recording;
 pub mod sessions;
 pub mod shadow;
 pub mod share;

@@ -19,6 +19,7 @@ use crate::names::ServerNames;
 use crate::outage::Outage;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
+use crate::recording::Recorder;
 use crate::shadow::Shadows;
 use crate::shutdown::Ending;
 use crate::tls::Contexts;
@@ -43,6 +44,8 @@ pub struct Serving {
     pub generation: GenerationMark,
     /// When its sessions have to go, once another has taken its place.
     pub ending: Ending,
+    /// Who records sessions, if any are.
+    pub recorder: Option<Arc<Recorder>>,
 }
 
 /// What holds for every session, whoever's it is.

@@ -7,6 +7,8 @@
 //! system.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,6 +76,71 @@ impl Watched {
     }
 }
 
+/// The files of a folder and of those in it, at one moment; what tools make for
+/// themselves is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder(BTreeMap<PathBuf, Stamp>);
+
+/// Files of a folder that are looked at, and folders within folders.
+const FILES: usize = 20_000;
+const DEPTH: usize = 16;
+
+impl Folder {
+    /// As it is now, but for what is in these folders.
+    pub fn of(path: &Path, without: &[PathBuf]) -> Self {
+        let mut files = BTreeMap::new();
+        look(path, without, DEPTH, &mut files);
+        Folder(files)
+    }
+
+    /// The files that came, went or changed since.
+    pub fn changed(&self, before: &Folder) -> BTreeSet<PathBuf> {
+        let (Folder(now), Folder(before)) = (self, before);
+        let paths = now.keys().chain(before.keys());
+        let changed = paths.filter(|path| now.get(*path) != before.get(*path));
+        changed.cloned().collect()
+    }
+}
+
+fn look(folder: &Path, without: &[PathBuf], depth: usize, files: &mut BTreeMap<PathBuf, Stamp>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else {
+            continue;
+        };
+        let left_out = is_of_tools(&entry.file_name()) || without.contains(&path);
+        if left_out || files.len() == FILES {
+            continue;
+        }
+        if kind.is_dir() && depth > 0 {
+            look(&path, without, depth - 1, files);
+        } else if !kind.is_dir() {
+            let stamp = Stamp::of(&path);
+            files.insert(path, stamp);
+        }
+    }
+}
+
+/// Whether a file or folder of this name is a tool's own: what is built, what is
+/// fetched, what is hidden, what an editor has open.
+fn is_of_tools(name: &OsStr) -> bool {
+    const FOLDERS: [&str; 8] = [
+        "target",
+        "node_modules",
+        "__pycache__",
+        "bindings",
+        "build",
+        "dist",
+        "state",
+        "venv",
+    ];
+    const ENDINGS: [&str; 6] = [".wasm", ".o", ".d", ".lock", ".swp", "~"];
+    let name = name.to_string_lossy();
+    name.starts_with('.')
+        || FOLDERS.contains(&&*name)
+        || name == "package-lock.json"
+        || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
 /// How long to wait after a look that took so long.
 pub fn pause(look: Duration) -> Duration {
     INTERVAL.max(look * SHARE)
@@ -120,8 +187,6 @@ fn signature(component: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -168,6 +233,35 @@ mod tests {
         fs::write(at("beside.pem"), "").unwrap();
         let without = watched.now();
         assert_eq!(without.len() + 1, watched.len());
+    }
+
+    #[test]
+    fn of_a_folder_its_own_files_are_watched_and_not_those_of_tools() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        };
+        let without = [folder.path().join("mail")];
+        let before = Folder::of(folder.path(), &without);
+        for name in [
+            "mail/new/1",
+            "target/a",
+            ".git/b",
+            "src/p.wasm",
+            "node_modules/c",
+            "p.py~",
+        ] {
+            write(name);
+        }
+        assert_eq!(Folder::of(folder.path(), &without), before);
+        write("src/lib.rs");
+        write("Makefile");
+        let now = Folder::of(folder.path(), &without);
+        let expected = ["Makefile", "src/lib.rs"].map(|name| folder.path().join(name));
+        assert_eq!(now.changed(&before), BTreeSet::from(expected));
+        assert_eq!(before.changed(&now).len(), 2);
     }
 
     #[test]

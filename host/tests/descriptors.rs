@@ -56,6 +56,8 @@ async fn the_listener_survives_running_out_of_descriptors() {
         settings: settings(),
         generation: GenerationMark::default(),
         ending: shutdown::Ending::default(),
+
+        recorder: None,
     });
     let listener = Listener {
         name: "l".into(),

@@ -26,7 +26,9 @@ pub use idp::{Answer, Asked, Idp};
 pub use mail::{corpus, long_line, own_messages, repository, ten_megabytes};
 pub use maildir::Maildir;
 pub use pop3::{Pop3, Status};
-pub use server::{Finished, Process, Server, binary, run_to_end, test_guest};
+pub use server::{
+    Finished, Process, Server, binary, plugin_in_another_language, run_to_end, test_guest,
+};
 pub use site::{Listener, Plugin, Site, Tenant};
 pub use tls::Stream;
 pub use tools::{Tool, python, require};

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::tools::skip;
 use crate::{repository, wait_for};
 
 /// The program under test: `RESTANTE_BIN`, else beside the tests.
@@ -24,14 +25,31 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// A component of tests/guests, by its name.
-pub fn test_guest(name: &str) -> PathBuf {
-    // .cargo/config.toml sets it to where `cargo xtask` puts components.
-    let components = match std::env::var_os("RESTANTE_COMPONENTS") {
+/// Where `cargo xtask` puts components; .cargo/config.toml sets the variable.
+fn components() -> PathBuf {
+    match std::env::var_os("RESTANTE_COMPONENTS") {
         Some(path) => PathBuf::from(path),
         None => repository().join("target/components"),
-    };
-    let path = components.join("test").join(format!("{name}.wasm"));
+    }
+}
+
+/// A plugin of plugins/ in another language than Rust, or none when the test has to
+/// be skipped: it is built only where the language's tools are to be had.
+pub fn plugin_in_another_language(name: &str) -> Option<PathBuf> {
+    let path = components().join("languages").join(format!("{name}.wasm"));
+    if path.is_file() {
+        return Some(path);
+    }
+    skip(&format!(
+        "there is no {}: `cargo xtask plugins` says why",
+        path.display()
+    ));
+    None
+}
+
+/// A component of tests/guests, by its name.
+pub fn test_guest(name: &str) -> PathBuf {
+    let path = components().join("test").join(format!("{name}.wasm"));
     assert!(
         path.is_file(),
         "there is no component at {}: run `cargo xtask test`",
@@ -174,12 +192,19 @@ pub struct Server {
 
 impl Server {
     /// Starts a server and waits until the named listeners accept. Its log goes
-    /// to a file named `outputs`, with the ending `.err`.
-    pub fn start(config: &Path, outputs: &Path, listeners: &[String]) -> Server {
+    /// to a file named `outputs`, with the ending `.err`. `arguments`: of `serve`
+    /// beside `--config`.
+    pub fn start(
+        config: &Path,
+        outputs: &Path,
+        listeners: &[String],
+        arguments: &[String],
+    ) -> Server {
         let mut process = Process::start(
             Command::new(binary())
                 .args(["serve", "--config"])
                 .arg(config)
+                .args(arguments)
                 .env_remove("RUST_LOG"),
             outputs,
         );

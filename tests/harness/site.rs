@@ -68,6 +68,8 @@ pub struct Site {
     pub certificate: Certificate,
     /// Whether the server watches its files; a test says when it reloads.
     pub watch: bool,
+    /// Arguments of `restante serve` beside `--config`.
+    pub arguments: Vec<String>,
     /// Lines above all sections.
     pub first: String,
     /// Lines of `[server]` beside the site's own.
@@ -116,6 +118,7 @@ impl Site {
             users: Vec::new(),
             starts: Cell::new(0),
             watch: false,
+            arguments: Vec::new(),
             first: String::new(),
             server: String::new(),
             limits: String::new(),
@@ -241,6 +244,6 @@ impl Site {
         self.starts.set(self.starts.get() + 1);
         let outputs = self.path().join(format!("start-{}", self.starts.get()));
         let names: Vec<String> = self.listeners.iter().map(|l| l.name.clone()).collect();
-        Server::start(&config, &outputs, &names)
+        Server::start(&config, &outputs, &names, &self.arguments)
     }
 }

@@ -96,6 +96,18 @@ impl Apt {
         Ok(parse_madison(&said, package))
     }
 
+    /// What installing these packages would bring to this machine, in the suite in
+    /// use: names and versions.
+    pub(crate) fn missing(&self, packages: &[&str]) -> Result<Vec<(String, String)>> {
+        let said = output(
+            self.command("apt-get")
+                .args(["-o", "Dir::State::status=/var/lib/dpkg/status"])
+                .args(["--simulate", "--no-install-recommends", "install"])
+                .args(packages),
+        )?;
+        Ok(parse_simulation(&said))
+    }
+
     /// Downloads a version of a package, checked against the signed index, and
     /// unpacks it into `to`.
     pub(crate) fn unpack(&self, package: &str, version: &str, to: &Path) -> Result<()> {
@@ -207,6 +219,20 @@ fn parse_madison(text: &str, package: &str) -> Vec<String> {
         .collect()
 }
 
+/// Names and versions in the words of `apt-get --simulate install`:
+/// `Inst NAME [OLD] (VERSION …`.
+fn parse_simulation(text: &str) -> Vec<(String, String)> {
+    text.lines()
+        .filter_map(|line| {
+            let line = line.strip_prefix("Inst ")?;
+            let (name, _) = line.split_once(' ')?;
+            let (_, version) = line.split_once('(')?;
+            let version = version.split([' ', ')']).next()?;
+            Some((name.to_owned(), version.to_owned()))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +274,19 @@ W: something else\n";
             ["1.96.1+dfsg1-2~bpo13+1", "1.95.0+dfsg1-2~bpo13+1"]
         );
         assert!(parse_madison("N: Unable to locate package\n", "rust-src").is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_is_read_from_a_simulation() {
+        let text = "Reading package lists...\n\
+Inst libgc1 (1:8.2.2-3 Debian:12.15/oldstable [amd64])\n\
+Inst libz1 [1.0-1] (1.0-2 Debian:12.15/oldstable [amd64]) []\n\
+Conf libgc1 (1:8.2.2-3 Debian:12.15/oldstable [amd64])\n";
+        let missing = [("libgc1", "1:8.2.2-3"), ("libz1", "1.0-2")];
+        assert_eq!(
+            parse_simulation(text),
+            missing.map(|(name, version)| (name.to_owned(), version.to_owned()))
+        );
     }
 
     #[test]

@@ -24,9 +24,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<Outco
     let found = steps.run("Dovecot, to compare with", || dovecot::find(&work));
     let authenticators = LANGUAGES.map(|language| {
         let what = format!("an authenticator in {}", language.name);
-        let built = steps.run(&what, || {
-            language.component(workspace, &workspace.target.join("languages"))
-        });
+        let built = steps.run(&what, || language.component(workspace));
         (language.name, built)
     });
 

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::Outcome;
 use crate::cargo::{self, Artifact, Member, Workspace};
+use crate::languages;
 use crate::step::Steps;
 use crate::wasm_target::{self, WasmTarget};
 
@@ -33,10 +34,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
 
 /// `cargo xtask plugins`.
 pub(crate) fn run_plugins(workspace: &Workspace) -> Result<Outcome> {
-    let mut steps = Steps::new(3);
+    let mut steps = Steps::new(4);
     let target = steps.run("wasm target", || wasm_target::prepare(workspace))?;
     plugins(workspace, &target, &mut steps)?;
     test_guests(workspace, &target, &mut steps)?;
+    languages::plugins(workspace, &mut steps)?;
     eprintln!("the components: {}", workspace.components().display());
     Ok(Outcome::Done)
 }

@@ -11,7 +11,9 @@ mod bench;
 mod build;
 mod cargo;
 mod check;
+mod clang;
 mod conformance;
+mod contract;
 mod debian;
 mod demo;
 mod dovecot;
@@ -43,6 +45,10 @@ Usage: cargo xtask COMMAND
   conformance    run every test, and write docs/conformance.md
   bench [ARGS]   build everything and measure it beside a null server and Dovecot:
                    --quick, --row NAME, --list, …
+  wit-reference  write docs/plugins/reference.md, of the contract in wit/
+  freeze [--again]
+                 make wit/ the released contract of its version, below
+                   wit/released; --again: in place of the one that is there
   check          formatting and clippy, for the host and for the plugins
   fuzz [TARGET] [--seconds N] [--smoke]
                  build the fuzz targets and run each for N seconds (600), or for
@@ -88,7 +94,12 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
             Ok(plan) => fuzz::run(&Workspace::open()?, &plan)?,
             Err(problem) => return Ok(usage(&problem)),
         },
-        ("build" | "plugins" | "check" | "conformance", [first, ..]) => {
+        ("freeze", []) => contract::freeze(&Workspace::open()?, false)?,
+        ("freeze", [again]) if again == "--again" => contract::freeze(&Workspace::open()?, true)?,
+        (
+            "build" | "plugins" | "check" | "conformance" | "wit-reference" | "freeze",
+            [first, ..],
+        ) => {
             return Ok(usage(&format!(
                 "`{name}` takes no argument, and there is \"{}\"",
                 first.to_string_lossy()
@@ -97,6 +108,7 @@ fn run(command: Option<OsString>, rest: Vec<OsString>) -> Result<ExitCode> {
         ("build", []) => build::run(&Workspace::open()?)?,
         ("plugins", []) => build::run_plugins(&Workspace::open()?)?,
         ("conformance", []) => test::conformance(&Workspace::open()?)?,
+        ("wit-reference", []) => contract::write_reference(&Workspace::open()?)?,
         ("check", []) => check::run(&Workspace::open()?)?,
         _ => return Ok(usage(&format!("there is no command \"{name}\""))),
     };

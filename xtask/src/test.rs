@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that is a test, counted.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -11,9 +11,10 @@ use crate::Outcome;
 use crate::build;
 use crate::cargo::Workspace;
 use crate::conformance::{self, Table};
+use crate::languages;
 use crate::step::Steps;
 use crate::tally::Tally;
-use crate::wasm_target;
+use crate::wasm_target::{self, WasmTarget};
 
 /// Builds everything, runs the tests with these arguments to `cargo test`, and
 /// closes with a line that counts them. Only a run of everything can say whether
@@ -33,12 +34,14 @@ fn run_and_conclude(
     arguments: &[OsString],
     table: Option<Table>,
 ) -> Result<Outcome> {
-    let mut steps = Steps::new(5);
+    let mut steps = Steps::new(6);
     let target = steps.run("wasm target", || wasm_target::prepare(workspace))?;
     build::plugins(workspace, &target, &mut steps)?;
     build::test_guests(workspace, &target, &mut steps)?;
+    languages::plugins(workspace, &mut steps)?;
     let server = build::host(workspace, &mut steps)?;
     let mut cargo = cargo_test(workspace, &server, arguments);
+    pass_on(&target, &mut cargo);
     if table == Some(Table::Write) {
         // What is written is committed: nothing may be skipped for want of a tool.
         cargo.env("CI", "true");
@@ -77,6 +80,19 @@ fn cargo_test(workspace: &Workspace, server: &Path, arguments: &[OsString]) -> C
     }
     cargo.args(arguments);
     cargo
+}
+
+/// Tells tests/new.rs, which builds components as their authors do, what a cargo
+/// needs for that on this machine: lines of `NAME=VALUE`, and of arguments.
+fn pass_on(target: &WasmTarget, cargo: &mut Command) {
+    let mut env = OsString::new();
+    for (name, value) in &target.env {
+        for part in [name.as_os_str(), OsStr::new("="), value, OsStr::new("\n")] {
+            env.push(part);
+        }
+    }
+    cargo.env("RESTANTE_WASM_ENV", env);
+    cargo.env("RESTANTE_WASM_ARGS", target.args.join(OsStr::new("\n")));
 }
 
 /// Whether the arguments before `--` say which packages to test; cargo would

@@ -12,7 +12,9 @@ use restante::config::{Config, Log, LogFormat};
 use restante::generation::Broken;
 use restante::listener::Bound;
 use restante::passwords::{self, Scheme};
+use restante::template::Template;
 use restante::tls;
+use tempfile::TempDir;
 
 use super::generations::Generations;
 use super::serve;
@@ -56,30 +58,85 @@ pub(super) fn demo(
         format: LogFormat::Text,
         filter: "info".into(),
     })?;
-    let home = tempfile::Builder::new()
-        .prefix("restante-demo-")
-        .tempdir()
-        .context("a temporary directory")?;
-    let maildrop = match maildrop {
-        Some(path) => existing(path)?,
-        None => sample(home.path()).context("the sample maildrop")?,
-    };
-    let password = password()?;
-    let text = configuration(home.path(), &maildrop, &password, listen, listen_tls)?;
-    let file = home.path().join("restante.toml");
-    fs::write(&file, &text)?;
-    let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let mut home = Home::new()?;
+    if let Some(path) = maildrop {
+        home.maildrop = existing(path)?;
+    }
+    let (config, file) = home.configuration(listen, listen_tls, None)?;
     let bound = Bound::all(&config.listeners, HashMap::new())?;
     serve::executor()?.block_on(async {
-        let generations = Generations::first(&config, &file, Broken::Refused).await?;
-        serve::run(config, bound, generations, |bound| {
-            let certificate = home.path().join("certificate.pem");
-            greet(bound, &maildrop, &password, &certificate)
-        })
-        .await
+        let generations = Generations::first(&config, &file, Broken::Refused, None).await?;
+        serve::run(config, bound, generations, |bound| home.greet(bound)).await
     })?;
-    home.close().context("the temporary directory")?;
-    Ok(())
+    home.close()
+}
+
+/// The demo's folder, with its mail; gone when this is.
+pub(super) struct Home {
+    folder: TempDir,
+    maildrop: PathBuf,
+    password: String,
+}
+
+/// A plugin in the place of the demo's own.
+pub(super) struct Own {
+    /// Its file.
+    pub(super) component: PathBuf,
+    /// The roles that it exports.
+    pub(super) roles: Vec<String>,
+    /// Its settings.
+    pub(super) settings: Vec<(String, String)>,
+}
+
+impl Home {
+    /// With the sample maildrop, and a new password.
+    pub(super) fn new() -> anyhow::Result<Home> {
+        let folder = tempfile::Builder::new()
+            .prefix("restante-demo-")
+            .tempdir()
+            .context("a temporary directory")?;
+        Ok(Home {
+            maildrop: sample(folder.path()).context("the sample maildrop")?,
+            password: password()?,
+            folder,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What is served, and its file.
+    pub(super) fn configuration(
+        &self,
+        listen: SocketAddr,
+        listen_tls: SocketAddr,
+        own: Option<&Own>,
+    ) -> anyhow::Result<(Config, PathBuf)> {
+        let mut text = configuration(
+            self.path(),
+            &self.maildrop,
+            &self.password,
+            listen,
+            listen_tls,
+        )?;
+        text.push_str(&tenant(own, &self.maildrop)?);
+        let file = self.path().join("restante.toml");
+        fs::write(&file, &text)?;
+        let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        Ok((config, file))
+    }
+
+    /// Says where the mail is and what to type next.
+    pub(super) fn greet(&self, bound: &[Bound]) -> anyhow::Result<()> {
+        let certificate = self.path().join("certificate.pem");
+        greet(bound, &self.maildrop, &self.password, &certificate)
+    }
+
+    /// Removes it.
+    pub(super) fn close(self) -> anyhow::Result<()> {
+        self.folder.close().context("the temporary directory")
+    }
 }
 
 /// A Maildir that is there already, by its full path.
@@ -137,7 +194,7 @@ fn configuration(
     fs::write(&key, own.key_pem.as_bytes())?;
     let quote = |path: &Path| quoted(path);
     // Braces in a path are not placeholders.
-    let maildrop = quoted_text(&display(maildrop)?.replace('{', "{{").replace('}', "}}"));
+    let maildrop = quoted_text(&Template::escape(display(maildrop)?));
     Ok(format!(
         r#"# What `restante demo` serves. Your own could begin like this.
 [server]
@@ -170,17 +227,56 @@ maildrop = {maildrop}
 component = "builtin:rules"
 [plugin.no-spam.settings]
 hide-header = "X-Spam-Flag: YES"
-
-[tenant.demo]
-authenticators = ["users"]
-store = "mail"
-filters = ["no-spam"]
 "#,
         state = quote(&home.join("state"))?,
         certificate = quote(&certificate)?,
         key = quote(&key)?,
         users = quote(&users)?,
     ))
+}
+
+/// The demo's one tenant, and the plugin that stands in for its own.
+fn tenant(own: Option<&Own>, maildrop: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if let Some(own) = own {
+        text.push_str("\n[plugin.own]\ncomponent = ");
+        text.push_str(&quoted(&own.component)?);
+        text.push_str("\n[plugin.own.settings]\n");
+        for (key, value) in &own.settings {
+            text.push_str(&format!("{} = {}\n", quoted_text(key), quoted_text(value)));
+        }
+        if own.plays("store") {
+            let maildrop = Template::escape(display(maildrop)?);
+            let maildrop = quoted_text(&maildrop);
+            text.push_str(&format!("[plugin.own.grants]\nmaildrop = {maildrop}\n"));
+        }
+    }
+    let plays = |role| own.is_some_and(|own| own.plays(role));
+    text.push_str("\n[tenant.demo]\n");
+    text.push_str(match plays("authenticator") {
+        true => "authenticators = [\"own\", \"users\"]\n",
+        false => "authenticators = [\"users\"]\n",
+    });
+    text.push_str(match plays("store") {
+        true => "store = \"own\"\n",
+        false => "store = \"mail\"\n",
+    });
+    text.push_str(match plays("filter") {
+        true => "filters = [\"own\"]\n",
+        false => "filters = [\"no-spam\"]\n",
+    });
+    for (role, key) in [("selector", "selectors"), ("admission", "admissions")] {
+        if plays(role) {
+            text.push_str(&format!("{key} = [\"own\"]\n"));
+        }
+    }
+    Ok(text)
+}
+
+impl Own {
+    fn plays(&self, role: &str) -> bool {
+        self.roles.iter().any(|known| known == role)
+    }
 }
 
 fn quoted(path: &Path) -> anyhow::Result<String> {
@@ -240,7 +336,7 @@ Type next, in another terminal:
 }
 
 /// An address that a client on this machine reaches the listener by.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -13,6 +13,7 @@ use restante::config::{Config, Problems, ServerLimits};
 use restante::generation::{Before, Broken, Plugins, Reloaded, Retired};
 use restante::metrics::Metrics;
 use restante::plugin::{CompileLimits, Compiler, Runtime};
+use restante::recording::Recorder;
 use restante::watch::Watched;
 use restante::{decoy, generation};
 use tokio::sync::Mutex;
@@ -25,6 +26,7 @@ use super::service;
 /// The generations of one server.
 pub(super) struct Generations {
     file: PathBuf,
+    recorder: Option<Arc<Recorder>>,
     runtime: Arc<Runtime>,
     decoy_secret: [u8; 32],
     current: generation::Current,
@@ -43,6 +45,7 @@ impl Generations {
         config: &Config,
         file: &Path,
         broken: Broken,
+        recorder: Option<Arc<Recorder>>,
     ) -> anyhow::Result<Arc<Self>> {
         let watched = Watched::of(config, None);
         let limits = &config.server.limits;
@@ -54,11 +57,14 @@ impl Generations {
         )?;
         let decoy_secret =
             decoy::secret(&config.server.state_dir).context("the system's randomness")?;
-        let (serving, plugins) = generation::build(config, &runtime, decoy_secret, None, broken)
-            .await
-            .map_err(|problems| refused(file, &problems))?;
+        let (mut serving, plugins) =
+            generation::build(config, &runtime, decoy_secret, None, broken)
+                .await
+                .map_err(|problems| refused(file, &problems))?;
+        serving.recorder.clone_from(&recorder);
         Ok(Arc::new(Self {
             file: file.to_owned(),
+            recorder,
             runtime,
             decoy_secret,
             current: generation::Current::new(RwLock::new(Arc::new(serving))),
@@ -138,7 +144,7 @@ impl Reload for Generations {
             }
             Err(problems) => Err(problems),
         };
-        let (next, (serving, loaded)) = match built {
+        let (next, (mut serving, loaded)) = match built {
             Ok(built) => built,
             Err(problems) => {
                 for problem in &problems.0 {
@@ -152,6 +158,7 @@ impl Reload for Generations {
                 return Err(problems);
             }
         };
+        serving.recorder.clone_from(&self.recorder);
         for warning in &next.warnings {
             warn!("{}", warning.one_line());
         }

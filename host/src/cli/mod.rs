@@ -33,6 +33,8 @@ enum Command {
         /// The configuration file (docs/configuration.md lists its keys)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        #[command(flatten)]
+        record: serve::Record,
     },
     /// Say everything that `serve` would refuse, and leave with 1 if there is anything
     Check {
@@ -105,7 +107,7 @@ enum Command {
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Serve { config } => serve::serve(&config),
+        Command::Serve { config, record } => serve::serve(&config, record),
         Command::Check { config, deep } => serve::check(&config, deep),
         Command::Demo {
             listen,

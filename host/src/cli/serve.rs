@@ -1,6 +1,6 @@
 //! `serve` and `check`: a configuration put to work, or looked over.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use restante::admin::{self, Admin, Reload};
 use restante::config::{Config, Log, LogFormat, Problems};
 use restante::generation::{self, Broken};
 use restante::listener::{Bound, CurrentServing, Front};
+use restante::recording::{self, Recorder};
 use restante::shutdown;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -18,8 +19,62 @@ use super::{service, watch};
 
 use super::plugin;
 
+/// Whether sessions are recorded, and which.
+#[derive(clap::Args)]
+pub(super) struct Record {
+    /// Write what plugins are asked and answer in the sessions of one tenant into files of this
+    /// directory, secrets replaced; `plugin replay` reads them
+    #[arg(long, value_name = "DIR", requires = "record_tenant")]
+    record: Option<PathBuf>,
+    /// The tenant whose sessions are recorded
+    #[arg(long, value_name = "NAME", requires = "record")]
+    record_tenant: Option<String>,
+    /// Record octets of mail too
+    #[arg(long, requires = "record")]
+    record_mail: bool,
+    /// Stop recording after so many MiB in all
+    #[arg(
+        long, value_name = "MIB", requires = "record", default_value_t = 1024,
+        value_parser = clap::value_parser!(u64).range(1..=MOST_MIB)
+    )]
+    record_size: u64,
+}
+
+/// The most of `--record-size`.
+const MOST_MIB: u64 = 1 << 30;
+
+impl Record {
+    fn begin(self, config: &Config) -> anyhow::Result<Option<Arc<Recorder>>> {
+        let (Some(directory), Some(tenant)) = (self.record, self.record_tenant) else {
+            return Ok(None);
+        };
+        let names = config.tenants.iter().map(|tenant| tenant.name.as_str());
+        let names: Vec<&str> = names.collect();
+        ensure!(
+            names.contains(&tenant.as_str()),
+            "--record-tenant {tenant}: there is no [tenant.{tenant}]; there are {}",
+            names.join(", ")
+        );
+        let shown = directory.display().to_string();
+        let settings = recording::Settings {
+            directory,
+            tenant,
+            mail: self.record_mail,
+            octets: self.record_size << 20,
+        };
+        warn!(
+            directory = shown,
+            tenant = settings.tenant,
+            mail = settings.mail,
+            "the tenant's sessions are recorded"
+        );
+        let recorder = Recorder::begin(settings);
+        Ok(Some(recorder.with_context(|| format!("--record {shown}"))?))
+    }
+}
+
 /// `restante serve`.
-pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
+pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
     let config = load(file)?;
     log(&config.server.log)?;
     for warning in &config.warnings {
@@ -34,10 +89,16 @@ pub(super) fn serve(file: &Path) -> anyhow::Result<()> {
         becoming.become_it(&config.server.state_dir)?;
     }
     service::no_core_dumps();
-    executor()?.block_on(async {
-        let generations = Generations::first(&config, file, Broken::LeftOut).await?;
+    let recorder = record.begin(&config)?;
+    let served = executor()?.block_on(async {
+        let recorder = recorder.clone();
+        let generations = Generations::first(&config, file, Broken::LeftOut, recorder).await?;
         run(config, bound, generations, |_| Ok(())).await
-    })
+    });
+    if let Some(recorder) = recorder {
+        recorder.finish();
+    }
+    served
 }
 
 /// Whom the configuration wants the server to become.
@@ -64,7 +125,7 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
     }
     becoming(&config)?;
     let executor = executor()?;
-    let built = executor.block_on(Generations::first(&config, file, Broken::Refused));
+    let built = executor.block_on(Generations::first(&config, file, Broken::Refused, None));
     if let Some(lines) = lines {
         for line in lines.take() {
             eprintln!("log: {line}");

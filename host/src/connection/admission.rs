@@ -16,6 +16,7 @@ use tracing::info;
 use super::refusal::refusal_for;
 use super::{Driver, End};
 use crate::backend::{Admitted, Connection};
+use crate::recording;
 use crate::shadow::Leave;
 use crate::tenant::Tenant;
 
@@ -75,7 +76,21 @@ where
             listener: self.peer.listener.to_string(),
             client: self.peer.client,
             tls: self.tls.as_ref().map(|tls| tls.seen_by(&tenant.name)),
+            recording: self.recording(tenant),
         })
+    }
+
+    /// Where this session is recorded as one of this tenant's, if it is.
+    fn recording(&self, tenant: &Tenant) -> Option<Arc<recording::Session>> {
+        let recorder = self.serving.recorder.as_ref()?;
+        if !recorder.records(&tenant.name) {
+            return None;
+        }
+        let begin = || {
+            let (listener, client) = (self.peer.listener.to_string(), self.peer.client.to_string());
+            recorder.session(&self.id, &listener, &client)
+        };
+        self.recording.get_or_init(begin).clone()
     }
 }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 use super::bindings::exports::restante::plugin::authenticator as wit;
 use super::bindings::exports::restante::plugin::{accepts, scram};
 use super::instance::Instance;
-use super::{Plugin, convert};
+use super::{Plugin, convert, recorded};
 use crate::backend::{Accepts, Account, Authenticator, Connection, Credentials, Denial, Failure};
 
 pub(super) struct PluginAuthenticator {
@@ -60,21 +60,27 @@ impl PluginAuthenticator {
         credentials: &Credentials,
     ) -> Result<Result<Account, wit::Denial>, Failure> {
         const CALL: &str = "authenticator.authenticate";
-        let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
+        let mut instance = Instance::new(&self.plugin, connection, None).await?;
         let functions = self.functions.clone();
-        let connection = convert::connection(connection);
-        let credentials = Given::new(credentials);
+        let (asked, given) = (convert::connection(connection), Given::new(credentials));
         let answer = instance
             .call(CALL, |store, guest| {
                 Box::pin(async move {
                     let functions = functions.load(&mut *store, guest)?;
-                    functions
-                        .call_authenticate(store, &connection, &credentials.0)
-                        .await
+                    functions.call_authenticate(store, &asked, &given.0).await
                 })
             })
-            .await?;
-        match answer {
+            .await;
+        if let Some(tape) = instance.tape() {
+            tape.tell(&self.plugin, CALL, |redactor| {
+                let asked = convert::connection(connection);
+                let asked = recorded::Authenticate::of(asked, credentials, redactor);
+                let answer = answer.as_ref().ok();
+                let answer = answer.map(|of| recorded::decision(of, Some(redactor)));
+                (recorded::value(asked), answer)
+            });
+        }
+        match answer? {
             Ok(account) => Ok(Ok(named(account, &mut instance, CALL)?)),
             Err(denial) => Ok(Err(denial)),
         }
@@ -89,10 +95,10 @@ impl PluginAuthenticator {
         hash: ScramHash,
     ) -> Result<Result<(ScramKeys, Option<Account>), Denial>, Failure> {
         const CALL: &str = "scram.lookup";
-        let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
+        let mut instance = Instance::new(&self.plugin, connection, None).await?;
         let functions = functions.clone();
-        let connection = convert::connection(connection);
-        let (user, acting_as) = (user.to_owned(), acting_as.map(str::to_owned));
+        let asked = convert::connection(connection);
+        let (name, other) = (user.to_owned(), acting_as.map(str::to_owned));
         let wanted = match hash {
             ScramHash::Sha1 => scram::Hash::Sha1,
             ScramHash::Sha256 => scram::Hash::Sha256,
@@ -102,12 +108,21 @@ impl PluginAuthenticator {
                 Box::pin(async move {
                     let functions = functions.load(&mut *store, guest)?;
                     functions
-                        .call_lookup(store, &connection, &user, acting_as.as_deref(), wanted)
+                        .call_lookup(store, &asked, &name, other.as_deref(), wanted)
                         .await
                 })
             })
-            .await?;
-        let mut found = match answer {
+            .await;
+        if let Some(tape) = instance.tape() {
+            tape.tell(&self.plugin, CALL, |redactor| {
+                let asked = convert::connection(connection);
+                let asked = recorded::Lookup::of(asked, user, acting_as, hash);
+                let answer = answer.as_ref().ok();
+                let answer = answer.map(|of| recorded::keys(of, Some(redactor)));
+                (recorded::value(asked), answer)
+            });
+        }
+        let mut found = match answer? {
             Ok(found) => found,
             Err(denial) => return Ok(Err(denial.into())),
         };

@@ -19,6 +19,7 @@ use restante_pop3::{Scales, Weight as Weighed};
 use super::bindings::restante::plugin::files::{Chunk, Host, Kind, Names, Status, Weight};
 use super::grants::{Granted, MAILDROP, Root, open_below};
 use super::state::State;
+use super::tape::Heard;
 use crate::cached;
 
 /// Most entries that one scan hands over.
@@ -36,36 +37,41 @@ const NO_MAILDROP: &str = "there is no maildrop directory: not granted, or it do
 
 impl Host for State {
     async fn scan(&mut self, directory: String) -> wasmtime::Result<Result<Names, String>> {
-        let Some(maildrop) = self.maildrop.clone() else {
-            return Ok(Err(NO_MAILDROP.into()));
-        };
-        let scanned = waiting(move || scan(maildrop.dir(), &directory)).await;
-        Ok(scanned.map_err(|error| error.to_string()))
+        if let Some(player) = self.player() {
+            return Ok(player.scan(&directory));
+        }
+        let asked = self.copied(&directory);
+        let answer = self.scanned(directory).await;
+        self.hear(asked, |directory| Heard::Scan {
+            directory,
+            answer: answer.clone(),
+        });
+        Ok(answer)
     }
 
     async fn measure(&mut self, path: String) -> wasmtime::Result<Result<Option<Weight>, String>> {
-        let Some(maildrop) = self.maildrop.clone() else {
-            return Ok(Err(NO_MAILDROP.into()));
-        };
-        let base = Base::Maildrop(maildrop);
-        let place = Place { base, path };
-        let measured = match self.at_once(|| measure_cached(&place)) {
-            Some(measured) => measured,
-            None => waiting(move || measure(&place)).await,
-        };
-        Ok(present(measured))
+        if let Some(player) = self.player() {
+            return Ok(player.measure(&path));
+        }
+        let asked = self.copied(&path);
+        let answer = self.measured(path).await;
+        self.hear(asked, |path| Heard::Measure {
+            path,
+            answer: answer.clone(),
+        });
+        Ok(answer)
     }
 
     async fn stat(&mut self, path: String) -> wasmtime::Result<Result<Option<Status>, String>> {
-        let place = match place(self.maildrop.as_ref(), &self.directories, &path) {
-            Ok(Some(place)) => place,
-            Ok(None) => return Ok(Ok(None)),
-            Err(problem) => return Ok(Err(problem)),
-        };
-        Ok(present(match self.at_once(|| stat_cached(&place)) {
-            Some(status) => status,
-            None => waiting(move || stat(&place)).await,
-        }))
+        if let Some(player) = self.player() {
+            return Ok(player.stat(&path));
+        }
+        let answer = self.looked_at(&path).await;
+        self.hear(self.copied(&path), |path| Heard::Stat {
+            path,
+            answer: answer.clone(),
+        });
+        Ok(answer)
     }
 
     async fn read(
@@ -74,24 +80,65 @@ impl Host for State {
         offset: u64,
         length: u32,
     ) -> wasmtime::Result<Result<Option<Chunk>, String>> {
-        let place = match place(self.maildrop.as_ref(), &self.directories, &path) {
-            Ok(Some(place)) => place,
-            Ok(None) => return Ok(Ok(None)),
-            Err(problem) => return Ok(Err(problem)),
+        if let Some(player) = self.player() {
+            return Ok(player.read(&path, offset, length));
+        }
+        let answer = self.part_of(&path, offset, length).await;
+        self.hear(self.copied(&path), |path| Heard::Read {
+            path,
+            offset,
+            length,
+            answer: answer.clone(),
+        });
+        Ok(answer)
+    }
+}
+
+impl State {
+    async fn scanned(&mut self, directory: String) -> Result<Names, String> {
+        let maildrop = self.maildrop.clone().ok_or(NO_MAILDROP)?;
+        let scanned = waiting(move || scan(maildrop.dir(), &directory)).await;
+        scanned.map_err(|error| error.to_string())
+    }
+
+    async fn measured(&mut self, path: String) -> Result<Option<Weight>, String> {
+        let base = Base::Maildrop(self.maildrop.clone().ok_or(NO_MAILDROP)?);
+        let place = Place { base, path };
+        present(match self.at_once(|| measure_cached(&place)) {
+            Some(measured) => measured,
+            None => waiting(move || measure(&place)).await,
+        })
+    }
+
+    async fn looked_at(&mut self, path: &str) -> Result<Option<Status>, String> {
+        let Some(place) = place(self.maildrop.as_ref(), &self.directories, path)? else {
+            return Ok(None);
         };
-        let read = self.at_once(|| read_cached(&place, offset, length));
-        let read = match read {
+        present(match self.at_once(|| stat_cached(&place)) {
+            Some(status) => status,
+            None => waiting(move || stat(&place)).await,
+        })
+    }
+
+    async fn part_of(
+        &mut self,
+        path: &str,
+        offset: u64,
+        length: u32,
+    ) -> Result<Option<Chunk>, String> {
+        let Some(place) = place(self.maildrop.as_ref(), &self.directories, path)? else {
+            return Ok(None);
+        };
+        let read = match self.at_once(|| read_cached(&place, offset, length)) {
             Some(chunk) => chunk,
             None => waiting(move || read_waiting(&place, offset, length)).await,
         };
         if let Ok(chunk) = &read {
             self.limits.carried(chunk.octets.len());
         }
-        Ok(present(read))
+        present(read)
     }
-}
 
-impl State {
     /// Tries work that takes no waiting. None: it may take waiting, or something is
     /// wrong.
     fn at_once<R>(
@@ -183,8 +230,12 @@ fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
 }
 
-/// Regular files only, by name.
+/// Regular files only, by name. "" is the maildrop itself, as it is for the others.
 fn scan(maildrop: &Dir, directory: &str) -> io::Result<Names> {
+    let directory = match directory {
+        "" => ".",
+        below => below,
+    };
     let mut found = Found::default();
     entries(maildrop, directory, &mut found)?;
     Ok(found.sorted())

@@ -24,9 +24,11 @@ use super::catalog::chain;
 use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
+use super::player::{Clock, Player};
 use super::sockets::Sockets;
-use super::state::{Limits, SHARE_OF_MEMORY, State};
-use crate::backend::Failure;
+use super::state::{Border, Limits, SHARE_OF_MEMORY, State};
+use super::tape::Tape;
+use crate::backend::{Connection, Failure};
 use crate::metrics::{CallFailure, Ledger};
 use crate::share::{Limit, Place};
 
@@ -57,6 +59,8 @@ pub(super) struct Instance {
     pass: Pass,
     /// None after a failure: the instance must not be used again.
     live: Option<Live>,
+    /// None: it is not recorded.
+    tape: Option<Arc<Tape>>,
 }
 
 /// Whose instance it is; what makes its world and words its failures.
@@ -82,13 +86,28 @@ struct Permit {
 }
 
 impl Instance {
-    /// Makes an instance for the tenant whose ledger this is. `maildrop` is this account's directory, where there is one.
+    /// Makes an instance for this session. `maildrop` is this account's directory,
+    /// where there is one.
     pub(super) async fn new(
         plugin: &Arc<Plugin>,
-        ledger: &Arc<Ledger>,
+        connection: &Connection,
         maildrop: Option<Arc<Root>>,
     ) -> Result<Self, Failure> {
-        Self::make(plugin, ledger, maildrop, true).await
+        let border = match &connection.recording {
+            None => Border::Live,
+            Some(session) => Border::Recorded(Tape::new(session)),
+        };
+        Self::make(plugin, &connection.ledger, maildrop, true, border).await
+    }
+
+    /// Makes an instance whose host is a recording.
+    pub(super) async fn replayed(
+        plugin: &Arc<Plugin>,
+        ledger: &Arc<Ledger>,
+        player: Arc<Player>,
+        maildrop: Option<Arc<Root>>,
+    ) -> Result<Self, Failure> {
+        Self::make(plugin, ledger, maildrop, false, Border::Replayed(player)).await
     }
 
     /// The same for a question of the operator's, which the tenant's share does not
@@ -97,7 +116,7 @@ impl Instance {
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, Failure> {
-        Self::make(plugin, ledger, None, false).await
+        Self::make(plugin, ledger, None, false, Border::Live).await
     }
 
     async fn make(
@@ -105,7 +124,9 @@ impl Instance {
         ledger: &Arc<Ledger>,
         maildrop: Option<Arc<Root>>,
         bounded: bool,
+        border: Border,
     ) -> Result<Self, Failure> {
+        let tape = border.tape().cloned();
         let whose = Whose {
             plugin: plugin.clone(),
             tenant: ledger.tenant().clone(),
@@ -115,7 +136,7 @@ impl Instance {
         whose.within_share()?;
         let mut pass = whose.pass()?;
         let permit = whose.permit().await?;
-        let mut store = whose.store(maildrop).await.map_err(|error| {
+        let mut store = whose.store(maildrop, border).await.map_err(|error| {
             error!(
                 plugin = %plugin.name, tenant = %whose.tenant, cause = chain(&error),
                 "an instance could not be made"
@@ -137,6 +158,7 @@ impl Instance {
                     guest,
                     _permit: permit,
                 }),
+                tape,
             }),
             Ok(Err(error)) => Err(whose.report(MAKING, &store, Some(&error), &mut pass)),
             Err(_) => Err(whose.report(MAKING, &store, None, &mut pass)),
@@ -159,6 +181,9 @@ impl Instance {
             return Err(Failure::internal());
         };
         begin(&mut live.store, &self.whose.plugin);
+        if let Some(tape) = &self.tape {
+            tape.begin();
+        }
         let started = Instant::now();
         let done = timeout(
             self.whose.plugin.limits.wall_time,
@@ -192,6 +217,11 @@ impl Instance {
         self.pass.failed();
         self.whose.plugin.calls.failed(name, CallFailure::Lie);
         Failure::internal()
+    }
+
+    /// Where its calls are to be told, if they are.
+    pub(super) fn tape(&self) -> Option<&Arc<Tape>> {
+        self.tape.as_ref()
     }
 
     /// Octets of a message came out of it.
@@ -279,7 +309,11 @@ impl Whose {
         ))
     }
 
-    async fn store(&self, maildrop: Option<Arc<Root>>) -> wasmtime::Result<Store<State>> {
+    async fn store(
+        &self,
+        maildrop: Option<Arc<Root>>,
+        border: Border,
+    ) -> wasmtime::Result<Store<State>> {
         let plugin = &self.plugin;
         let voice = Arc::new(Mutex::new(Voice::new(
             plugin.name.clone(),
@@ -293,7 +327,7 @@ impl Whose {
         let mut store = Store::new(
             plugin.runtime.engine(),
             State {
-                wasi: world(&voice),
+                wasi: world(&voice, &border),
                 table,
                 sockets: Sockets::new(plugin.dialer.clone(), limits.meter()),
                 limits,
@@ -303,6 +337,7 @@ impl Whose {
                 directories,
                 voice,
                 salts: plugin.salts.clone(),
+                border,
             },
         );
         store.limiter(|state| &mut state.limits);
@@ -376,8 +411,11 @@ impl Whose {
 /// What one instance sees of the world: its voice, the clocks and randomness. No
 /// environment, no arguments, no network but for [`Http`] and [`Sockets`]; its directories are
 /// the [`State`]'s.
-fn world(voice: &Arc<Mutex<Voice>>) -> WasiCtx {
+fn world(voice: &Arc<Mutex<Voice>>, border: &Border) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();
+    if let Border::Replayed(player) = border {
+        wasi.wall_clock(Clock(Arc::clone(player)));
+    }
     wasi.stdout(Output::stdout(voice))
         .stderr(Output::stderr(voice))
         .allow_tcp(false)

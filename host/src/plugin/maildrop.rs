@@ -10,6 +10,7 @@ use wasmtime::component::Resource;
 use super::bindings::restante::plugin::maildrop::{Host, HostMessage, HostView};
 use super::bindings::restante::plugin::types::Failure;
 use super::state::State;
+use super::tape::Heard;
 use crate::backend::{Entries, Message};
 
 /// Octets that one `read` hands over at most.
@@ -61,7 +62,11 @@ impl HostMessage for State {
         let message = self.table.get(&message)?.0.clone();
         let header = message.header().await;
         self.book(&header);
-        Ok(header.map_err(Into::into))
+        let answer = header.map_err(Into::into);
+        self.hear(self.copied(&()), |()| Heard::Header {
+            answer: answer.clone(),
+        });
+        Ok(answer)
     }
 
     async fn read(
@@ -73,7 +78,13 @@ impl HostMessage for State {
         let message = self.table.get(&message)?.0.clone();
         let octets = message.read(offset, length.min(READ)).await;
         self.book(&octets);
-        Ok(octets.map_err(Into::into))
+        let answer = octets.map_err(Into::into);
+        self.hear(self.copied(&()), |()| Heard::ReadMessage {
+            offset,
+            length,
+            answer: answer.clone(),
+        });
+        Ok(answer)
     }
 
     async fn drop(&mut self, message: Resource<MessageEntry>) -> wasmtime::Result<()> {

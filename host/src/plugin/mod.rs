@@ -30,16 +30,21 @@ mod logging;
 mod maildrop;
 mod output;
 mod passwords;
+mod player;
+mod recorded;
+mod replay;
 mod roles;
 mod selector;
 mod sockets;
 mod state;
 mod store;
+mod tape;
 mod told;
 mod trust;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use restante_pop3::Decoy;
 use sha2::{Digest as _, Sha256};
@@ -54,6 +59,7 @@ pub use compile::{
 };
 pub use imports::{Interface, Need};
 pub use inspect::{Difference, Differences, Import, Inspection, inspect};
+pub use replay::{Comparison, Replayed};
 pub use roles::{Role, RoleError};
 pub use trust::{TrustError, read_signature, signature_path};
 
@@ -382,6 +388,20 @@ impl Plugin {
             .take(COMPLAINTS)
             .map(convert::words)
             .collect())
+    }
+
+    /// Makes an instance and lets go of it: how long the making took, and how many
+    /// octets of memory it had. `ledger`: one that nothing else is counted in.
+    pub async fn fresh_instance(
+        self: &Arc<Self>,
+        ledger: &Arc<Ledger>,
+    ) -> Result<(Duration, u64), Failure> {
+        let begun = Instant::now();
+        let instance = Instance::for_operator(self, ledger).await?;
+        let took = begun.elapsed();
+        let octets = ledger.totals().memory_octets;
+        drop(instance);
+        Ok((took, octets))
     }
 
     fn missing(&self, role: Role) -> MissingRole {

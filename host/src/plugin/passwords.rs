@@ -3,12 +3,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use restante_pop3::ScramHash;
+use restante_pop3::{ScramHash, Secret};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::bindings::restante::plugin::passwords as wit;
 use super::state::State;
+use super::tape::Heard;
 use crate::passwords::{self, HashError};
 
 /// Hashes being computed at once: they are meant to be slow, and more of them
@@ -25,12 +26,24 @@ impl wit::Host for State {
         secret: String,
     ) -> wasmtime::Result<Result<bool, String>> {
         let secret = Zeroizing::new(secret);
-        if passwords::is_compared(&hash) {
-            let same = self.limits.charged(|| passwords::verify(&hash, &secret));
-            return Ok(same.map_err(|error| error.to_string()));
+        if let Some(player) = self.player() {
+            return Ok(player.verify(&hash, &secret));
         }
-        self.computed(move || passwords::verify(&hash, &secret))
-            .await
+        let asked = (self.border.tape())
+            .map(|_| (Secret::from(hash.clone()), Secret::from((*secret).clone())));
+        let answer = if passwords::is_compared(&hash) {
+            let same = self.limits.charged(|| passwords::verify(&hash, &secret));
+            same.map_err(|error| error.to_string())
+        } else {
+            self.computed(move || passwords::verify(&hash, &secret))
+                .await?
+        };
+        self.hear(asked, |(hash, secret)| Heard::Verify {
+            hash,
+            secret,
+            answer: answer.clone(),
+        });
+        Ok(answer)
     }
 
     async fn derive_scram(
@@ -40,12 +53,17 @@ impl wit::Host for State {
         hash: wit::ScramHash,
     ) -> wasmtime::Result<Result<wit::ScramKeys, String>> {
         let secret = Zeroizing::new(secret);
+        if let Some(player) = self.player() {
+            return Ok(player.derive(&user, &secret, hash));
+        }
+        let asked = (self.border.tape()).map(|_| (user.clone(), Secret::from((*secret).clone())));
+        let wanted = hash;
         let hash = match hash {
             wit::ScramHash::Sha1 => ScramHash::Sha1,
             wit::ScramHash::Sha256 => ScramHash::Sha256,
         };
         let (salt, iterations) = (self.salts.salt(hash, &user), self.salts.iterations());
-        self.computed(move || {
+        let computing = self.computed(move || {
             let mut keys = passwords::ScramSecret::derive(hash, &secret, &salt, iterations)?;
             Ok(wit::ScramKeys {
                 salt,
@@ -53,8 +71,15 @@ impl wit::Host for State {
                 stored_key: std::mem::take(&mut keys.stored_key),
                 server_key: std::mem::take(&mut keys.server_key),
             })
-        })
-        .await
+        });
+        let answer = computing.await?;
+        self.hear(asked, |(user, secret)| Heard::Derive {
+            user,
+            secret,
+            hash: wanted,
+            answer: answer.clone(),
+        });
+        Ok(answer)
     }
 }
 

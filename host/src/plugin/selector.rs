@@ -8,7 +8,7 @@ use wasmtime::component::Resource;
 use super::bindings::exports::restante::plugin::selector as wit;
 use super::instance::Instance;
 use super::maildrop::ViewEntry;
-use super::{Plugin, convert};
+use super::{Plugin, convert, recorded};
 use crate::backend::{Account, Connection, Entries, Failure, Selector, Span};
 
 pub(super) struct PluginSelector {
@@ -28,26 +28,36 @@ impl Selector for PluginSelector {
         account: &Account,
         entries: &Arc<Entries>,
     ) -> Result<Vec<Span>, Failure> {
-        let mut instance = Instance::new(&self.plugin, &connection.ledger, None).await?;
+        const CALL: &str = "selector.select";
+        let mut instance = Instance::new(&self.plugin, connection, None).await?;
         let functions = self.functions.clone();
-        let connection = convert::connection(connection);
-        let account = convert::account_without_secrets(account);
-        let entries = entries.clone();
+        let asked = convert::connection(connection);
+        let account = Arc::new(convert::account_without_secrets(account));
+        let (shown, of) = (entries.clone(), account.clone());
         let spans = instance
-            .call("selector.select", |store, guest| {
+            .call(CALL, |store, guest| {
                 Box::pin(async move {
                     let functions = functions.load(&mut *store, guest)?;
-                    let owned = store.data_mut().table.push(ViewEntry(entries))?;
+                    let owned = store.data_mut().table.push(ViewEntry(shown))?;
                     let lent = Resource::new_borrow(owned.rep());
                     let spans = functions
-                        .call_select(&mut *store, &connection, &account, lent)
+                        .call_select(&mut *store, &asked, &of, lent)
                         .await?;
                     store.data_mut().table.delete(owned)?;
                     Ok(spans)
                 })
             })
-            .await?
-            .map_err(Failure::from)?;
+            .await;
+        if let Some(tape) = instance.tape() {
+            tape.tell(&self.plugin, CALL, |redactor| {
+                let asked = convert::connection(connection);
+                let asked = recorded::Select::of(asked, &account, entries, redactor);
+                let answer = spans.as_ref().ok();
+                let answer = answer.map(|of| recorded::result(of, |of| recorded::spans(of)));
+                (recorded::value(asked), answer)
+            });
+        }
+        let spans = spans?.map_err(Failure::from)?;
         Ok(spans
             .into_iter()
             .map(|span| Span {

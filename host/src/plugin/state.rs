@@ -12,7 +12,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::grants::{Granted, Root};
 use super::http::Http;
 use super::output::Voice;
+use super::player::Player;
 use super::sockets::Sockets;
+use super::tape::{Heard, Tape};
 use crate::metrics::{InstanceEntry, Meter};
 
 /// Table elements that one instance may have in all.
@@ -39,9 +41,50 @@ pub(crate) struct State {
     pub(super) voice: Arc<Mutex<Voice>>,
     /// Whose salts SCRAM keys have that are made of a password.
     pub(super) salts: Decoy,
+    pub(super) border: Border,
+}
+
+/// Who answers what the guest asks of the contract's own interfaces, and who
+/// hears it.
+pub(super) enum Border {
+    /// The host.
+    Live,
+    /// The host, and it is written down.
+    Recorded(Arc<Tape>),
+    /// A recording.
+    Replayed(Arc<Player>),
+}
+
+impl Border {
+    pub(super) fn tape(&self) -> Option<&Arc<Tape>> {
+        match self {
+            Border::Recorded(tape) => Some(tape),
+            Border::Live | Border::Replayed(_) => None,
+        }
+    }
 }
 
 impl State {
+    /// The recording that stands for the host, if one does.
+    pub(super) fn player(&self) -> Option<Arc<Player>> {
+        match &self.border {
+            Border::Replayed(player) => Some(Arc::clone(player)),
+            Border::Live | Border::Recorded(_) => None,
+        }
+    }
+
+    /// A copy of what the guest asks, if it is written down.
+    pub(super) fn copied<T: Clone>(&self, asked: &T) -> Option<T> {
+        self.border.tape().map(|_| asked.clone())
+    }
+
+    /// The host has answered.
+    pub(super) fn hear<T>(&self, asked: Option<T>, heard: impl FnOnce(T) -> Heard) {
+        if let (Some(tape), Some(asked)) = (self.border.tape(), asked) {
+            tape.hear(heard(asked));
+        }
+    }
+
     /// The instance's voice in the log.
     pub(super) fn voice(&self) -> std::sync::MutexGuard<'_, Voice> {
         // A poisoned voice still has its lines: nothing in it can be half done.

@@ -1,27 +1,31 @@
 //! The role `store`: one instance for each session, with that session's
 //! maildrop and no other in its world.
 
+mod reader;
+
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use tokio::sync::MutexGuard;
 use tracing::{error, info, warn};
 use wasmtime::component::ResourceAny;
 
 use super::bindings::exports::restante::plugin::store as wit;
+use super::bindings::restante::plugin::types;
 use super::grants::{Named, Root};
 use super::instance::Instance;
 use super::listings::{Key, Listed, Told};
 use super::told::{checked, weight};
-use super::{Plugin, changes, convert, grants};
+use super::{Plugin, changes, convert, grants, recorded};
 use crate::backend::{
-    Account, Connection, Content, ContentReader, Entries, Failure, FileRange, FoundMaildrop,
-    Maildrop, Store,
+    Account, Connection, Content, Entries, Failure, FileRange, FoundMaildrop, Maildrop, Store,
 };
-use crate::metrics::Ledger;
+use crate::recording::Redactor;
+use reader::PluginReader;
 
 /// Octets of a stamp: it is remembered with the listing.
 const STAMP: usize = 4096;
@@ -80,7 +84,7 @@ impl Store for PluginStore {
             functions: self.functions.clone(),
             shared: Arc::new(shared),
             key,
-            ledger: connection.ledger.clone(),
+            connection: connection.clone(),
             listed: None,
         };
         Ok(Box::new(PluginFound { maildrop, lock_key }))
@@ -142,7 +146,7 @@ struct PluginMaildrop {
     functions: wit::GuestIndices,
     shared: Arc<Shared>,
     key: Key,
-    ledger: Arc<Ledger>,
+    connection: Arc<Connection>,
     listed: Option<Arc<Listed>>,
 }
 
@@ -166,18 +170,28 @@ impl PluginMaildrop {
 
     async fn wake(&self) -> Result<Awake, Failure> {
         let root = self.root().await?;
-        let mut instance = Instance::new(&self.plugin, &self.ledger, root).await?;
+        let mut instance = Instance::new(&self.plugin, &self.connection, root).await?;
         let functions = self.functions.clone();
-        let account = convert::account(&self.key.account);
-        let (functions, opened) = instance
+        let account = Arc::new(convert::account(&self.key.account));
+        let of = account.clone();
+        let opened = instance
             .call("store.open", |store, guest| {
                 Box::pin(async move {
                     let functions = functions.load(&mut *store, guest)?;
-                    let opened = functions.maildrop().call_open(store, &account).await?;
+                    let opened = functions.maildrop().call_open(store, &of).await?;
                     Ok((functions, opened))
                 })
             })
-            .await?;
+            .await;
+        if let Some(tape) = instance.tape() {
+            tape.tell(&self.plugin, "store.open", |redactor| {
+                let asked = recorded::Open::of(&account, redactor);
+                let answer = opened.as_ref().ok();
+                let answer = answer.map(|(_, opened)| recorded::result(opened, |_| json!("open")));
+                (recorded::value(asked), answer)
+            });
+        }
+        let (functions, opened) = opened?;
         Ok(Awake {
             instance,
             functions,
@@ -227,8 +241,15 @@ impl PluginMaildrop {
             .call("store.stamp", |store, _| {
                 Box::pin(async move { functions.maildrop().call_stamp(store, maildrop).await })
             })
-            .await?
-            .map_err(Failure::from)?;
+            .await;
+        self.tell(
+            &awake,
+            "store.stamp",
+            || json!({}),
+            &stamp,
+            |_, stamp| recorded::value(stamp),
+        );
+        let stamp = stamp?.map_err(Failure::from)?;
         match stamp.as_ref().map_or(0, String::len) {
             octets if octets > STAMP => {
                 let what = format!("a stamp of {octets} octets, more than {STAMP}");
@@ -247,8 +268,15 @@ impl PluginMaildrop {
             .call("store.listing", |store, _| {
                 Box::pin(async move { functions.maildrop().call_listing(store, maildrop).await })
             })
-            .await?
-            .map_err(Failure::from)?;
+            .await;
+        self.tell(
+            &awake,
+            "store.listing",
+            || json!({}),
+            &told,
+            |_, told| recorded::listing(told),
+        );
+        let told = told?.map_err(Failure::from)?;
         awake.instance.carried(weight(&told));
         checked(told).map_err(|lie| awake.instance.lie("store.listing", lie))
     }
@@ -261,18 +289,23 @@ impl PluginMaildrop {
         };
         let mut awake = self.awake().await?;
         let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
+        let of = memo.clone();
         let changes = awake
             .instance
             .call("store.changes", |store, _| {
                 Box::pin(async move {
                     functions
                         .maildrop()
-                        .call_changes(store, maildrop, &memo)
+                        .call_changes(store, maildrop, &of)
                         .await
                 })
             })
-            .await?
-            .map_err(Failure::from)?;
+            .await;
+        let asked = || json!({ "memo": &*memo });
+        self.tell(&awake, "store.changes", asked, &changes, |_, changes| {
+            recorded::changes(changes)
+        });
+        let changes = changes?.map_err(Failure::from)?;
         let Some(wit::Changes { gone, came }) = changes else {
             return Ok(None);
         };
@@ -319,26 +352,55 @@ impl PluginMaildrop {
     }
 
     /// What the guest says of a message.
-    async fn ask_content(&self, name: &str) -> Result<(wit::Content, u64), Failure> {
+    async fn ask_content(&self, name: &str) -> Result<(wit::Content, u64, Option<u64>), Failure> {
         let mut awake = self.awake().await?;
         let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
-        let name = name.to_owned();
+        let of = name.to_owned();
         let content = awake
             .instance
             .call("store.content", |store, _| {
                 Box::pin(async move {
                     functions
                         .maildrop()
-                        .call_content(store, maildrop, &name)
+                        .call_content(store, maildrop, &of)
                         .await
                 })
             })
-            .await?
-            .map_err(Failure::from)?;
+            .await;
+        let tape = awake.instance.tape();
+        let reader = match &content {
+            Ok(Ok(wit::Content::Reader(_))) => tape.map(|tape| tape.next_reader()),
+            _ => None,
+        };
+        let asked = || json!({ "name": name });
+        self.tell(&awake, "store.content", asked, &content, |redactor, of| {
+            recorded::content(of, reader.unwrap_or_default(), |octets| {
+                recorded::value(redactor.mail(octets))
+            })
+        });
+        let content = content?.map_err(Failure::from)?;
         if let wit::Content::Inline(octets) = &content {
             awake.instance.carried(octets.len());
         }
-        Ok((content, awake.number))
+        Ok((content, awake.number, reader))
+    }
+
+    /// A call of the instance's is over: it is written down, if it is to be.
+    fn tell<T>(
+        &self,
+        awake: &Awake,
+        call: &'static str,
+        asked: impl FnOnce() -> Value,
+        answer: &Result<Result<T, types::Failure>, Failure>,
+        ok: impl FnOnce(&Redactor, &T) -> Value,
+    ) {
+        if let Some(tape) = awake.instance.tape() {
+            tape.tell(&self.plugin, call, |redactor| {
+                let answer = answer.as_ref().ok();
+                let answer = answer.map(|of| recorded::result(of, |of| ok(redactor, of)));
+                (asked(), answer)
+            });
+        }
     }
 
     /// Opens the file that the guest has named: at once if its path is cached,
@@ -388,7 +450,7 @@ impl Maildrop for PluginMaildrop {
                 // Perhaps it was listed wrongly.
                 self.plugin.runtime.listings.forget(&self.key);
             }
-            let (content, number) = asked?;
+            let (content, number, recorded) = asked?;
             let named = match content {
                 wit::Content::Inline(octets) => return Ok(Content::Inline(octets)),
                 wit::Content::Reader(reader) => {
@@ -396,6 +458,8 @@ impl Maildrop for PluginMaildrop {
                         shared: self.shared.clone(),
                         number,
                         reader,
+                        plugin: self.plugin.clone(),
+                        recorded,
                     })));
                 }
                 wit::Content::File(named) => named,
@@ -422,18 +486,21 @@ impl Maildrop for PluginMaildrop {
         let names = self.names(positions)?;
         let mut awake = self.awake().await?;
         let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
-        awake
+        let names = Arc::new(names);
+        let of = names.clone();
+        let removed = awake
             .instance
             .call("store.remove", |store, _| {
-                Box::pin(async move {
-                    functions
-                        .maildrop()
-                        .call_remove(store, maildrop, &names)
-                        .await
-                })
+                Box::pin(
+                    async move { functions.maildrop().call_remove(store, maildrop, &of).await },
+                )
             })
-            .await?
-            .map_err(Failure::from)
+            .await;
+        let asked = || json!({ "names": &*names });
+        self.tell(&awake, "store.remove", asked, &removed, |_, ()| {
+            json!("removed")
+        });
+        removed?.map_err(Failure::from)
     }
 
     async fn doubt(&mut self, position: usize) {
@@ -463,50 +530,5 @@ impl Shared {
     fn take_done(&self) -> Vec<(u64, ResourceAny)> {
         // Nothing in the list can be half done.
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-struct PluginReader {
-    shared: Arc<Shared>,
-    number: u64,
-    reader: ResourceAny,
-}
-
-#[async_trait]
-impl ContentReader for PluginReader {
-    async fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure> {
-        let mut awake = self.shared.awake.lock().await;
-        // A reader does not outlive its instance.
-        let awake = awake
-            .as_mut()
-            .filter(|awake| awake.number == self.number)
-            .ok_or_else(Failure::internal)?;
-        let (functions, reader) = (awake.functions.clone(), self.reader);
-        let octets = awake
-            .instance
-            .call("store.reader.read", |store, _| {
-                Box::pin(async move { functions.reader().call_read(store, reader, limit).await })
-            })
-            .await?
-            .map_err(Failure::from)?;
-        awake.instance.carried(octets.len());
-        if octets.len() > limit as usize {
-            return Err(awake.instance.lie(
-                "store.reader.read",
-                format!("{} octets where {limit} were asked for", octets.len()),
-            ));
-        }
-        Ok(octets)
-    }
-}
-
-impl Drop for PluginReader {
-    fn drop(&mut self) {
-        let mut done = self
-            .shared
-            .done
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        done.push((self.number, self.reader));
     }
 }

@@ -149,6 +149,7 @@ impl World {
             listener: "l".into(),
             client: ([127, 0, 0, 1], 1).into(),
             tls: None,
+            recording: None,
         });
         let account = Account {
             user: "u".into(),
@@ -475,6 +476,7 @@ async fn a_large_message_is_read_in_windows() {
         listener: "l".into(),
         client: ([127, 0, 0, 1], 1).into(),
         tls: None,
+        recording: None,
     });
     let account = Account {
         user: "u".into(),

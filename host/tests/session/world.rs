@@ -163,6 +163,8 @@ impl Plan {
                 settings: SessionSettings::new(&server, &config.tenants, decoy(&server, [7; 32])),
                 generation: GenerationMark::default(),
                 ending: shutdown::Ending::default(),
+
+                recorder: None,
             }),
             limits: self.limits,
             own: self.own,

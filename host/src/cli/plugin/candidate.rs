@@ -7,10 +7,11 @@ use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante::backend::Accepts;
-use restante::config::{self, Config, Server};
+use restante::config::{self, Config, Server, ServerLimits};
 use restante::kit::Maildrops;
 use restante::metrics::{Ledger, Metrics};
 use restante::plugin::{Plugin, Runtime};
@@ -63,6 +64,7 @@ pub(in crate::cli) struct Stage {
     granted: PathBuf,
     runtime: Arc<Runtime>,
     salts: Decoy,
+    limits: ServerLimits,
     /// Gone when this is.
     home: TempDir,
 }
@@ -81,6 +83,7 @@ impl Stage {
             runtime: Runtime::new(INSTANCES, &cache, compiler, Metrics::new())?,
             // Nobody logs in by these salts.
             salts: tenant::decoy(server, [0; 32]),
+            limits: server.limits.clone(),
             home,
         })
     }
@@ -89,19 +92,8 @@ impl Stage {
     /// maildrop is one of the stage, whatever it was granted.
     pub(super) async fn ready(&self, section: &config::Plugin) -> anyhow::Result<Candidate> {
         let name = section.component.to_string();
-        let mut section = section.clone();
-        let root = self.granted.to_str();
-        let root = root.context("the temporary folder's name is not UTF-8")?;
-        let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
-        section.grants.maildrop = Some(Template::parse(&maildrop).context("a template")?);
-        let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
-        let loading = move || runtime.plugin(&section, &salts, None);
-        let loaded = tokio::task::spawn_blocking(loading).await;
-        let loaded = loaded.context("the compiler failed")?;
-        let plugin = loaded.with_context(|| name.clone())?.plugin;
-        for words in plugin.ungranted() {
-            eprintln!("warning: {name}: {words}");
-        }
+        let plugin = self.load(section).await?;
+        warn(&name, &plugin);
         let ledger = Ledger::new("settings");
         let failed = |when: &str| {
             let said = self.log.take().join("\n");
@@ -118,6 +110,43 @@ impl Stage {
         Ok(Candidate { plugin, accepts })
     }
 
+    /// Compiles a component if it is new, and asks it nothing.
+    pub(super) async fn load(&self, section: &config::Plugin) -> anyhow::Result<Arc<Plugin>> {
+        let name = section.component.to_string();
+        let mut section = section.clone();
+        let root = self.granted.to_str();
+        let root = root.context("the temporary folder's name is not UTF-8")?;
+        let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
+        section.grants.maildrop = Some(Template::parse(&maildrop).context("a template")?);
+        let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
+        let loading = move || runtime.plugin(&section, &salts, None);
+        let loaded = tokio::task::spawn_blocking(loading).await;
+        let loaded = loaded.context("the compiler failed")?;
+        Ok(loaded.with_context(|| name)?.plugin)
+    }
+
+    /// How long it takes to compile a component that was never compiled before, and
+    /// to make it ready.
+    pub(super) async fn compile(&self, section: &config::Plugin) -> anyhow::Result<Duration> {
+        let state = self.folder()?;
+        let compiler = compiler(&self.limits);
+        let (section, salts) = (section.clone(), self.salts.clone());
+        let compiling = move || {
+            let runtime = Runtime::new(1, &state, compiler, Metrics::new())?;
+            let begun = Instant::now();
+            runtime.plugin(&section, &salts, None)?;
+            anyhow::Ok(begun.elapsed())
+        };
+        let compiled = tokio::task::spawn_blocking(compiling).await;
+        compiled.context("the compiler failed")?
+    }
+
+    /// A new folder that goes with the stage.
+    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
+        let folder = TempDir::new_in(self.home.path()).context("a temporary folder")?;
+        Ok(folder.keep())
+    }
+
     /// Copies of this maildrop, or of the kit's own.
     pub(super) fn maildrops(&self, source: Option<&Path>) -> anyhow::Result<Maildrops> {
         let Some(source) = source else {
@@ -130,6 +159,13 @@ impl Stage {
             source.display()
         );
         Ok(Maildrops::of(source.to_owned(), self.granted.clone()))
+    }
+}
+
+/// Says what a component asks for and was not granted.
+pub(super) fn warn(name: &str, plugin: &Plugin) {
+    for words in plugin.ungranted() {
+        eprintln!("warning: {name}: {words}");
     }
 }
 
@@ -148,7 +184,33 @@ fn home() -> anyhow::Result<TempDir> {
 impl Given {
     /// What was given, on a stage of its own.
     pub(super) async fn ready(&self) -> anyhow::Result<(Stage, Candidate)> {
+        let (stage, section) = self.section()?;
+        let candidate = stage.ready(&section).await?;
+        Ok((stage, candidate))
+    }
+
+    /// What was given as a configuration has it, and a stage.
+    pub(super) fn section(&self) -> anyhow::Result<(Stage, config::Plugin)> {
         let log = Lines::begin()?;
+        let (server, section) = self.parsed()?;
+        Ok((Stage::begin(&server, log)?, section))
+    }
+
+    /// A component with settings and directories, and no maildrop of its own.
+    pub(super) fn of(component: &str, settings: Vec<String>, directories: Vec<String>) -> Given {
+        Given {
+            component: component.to_owned(),
+            settings,
+            directories,
+            http: Vec::new(),
+            connect: Vec::new(),
+            authorities: None,
+            maildrop: None,
+        }
+    }
+
+    /// What was given as a configuration has it.
+    pub(super) fn parsed(&self) -> anyhow::Result<(Server, config::Plugin)> {
         let here = std::env::current_dir().context("the working directory")?;
         let config = Config::parse(&self.configuration()?, Path::new("command line"), &here)
             .map_err(|problems| anyhow!("{}", without_places(&problems.to_string())))?;
@@ -156,9 +218,7 @@ impl Given {
             bail!("{}", without_places(&absent.problem.to_string()));
         }
         let section = config.plugins.first().context("one plugin was asked for")?;
-        let stage = Stage::begin(&config.server, log)?;
-        let candidate = stage.ready(section).await?;
-        Ok((stage, candidate))
+        Ok((config.server.clone(), section.clone()))
     }
 
     fn configuration(&self) -> anyhow::Result<String> {

@@ -1,9 +1,13 @@
 //! `plugin inspect` and `plugin diff`: what a component is, and what a new
 //! version of it asks for that the old one did not; nothing is compiled or run
 //! for them. `plugin test`: whether it keeps the rules of its roles. `plugin run`:
-//! what it answers to one question.
+//! what it answers to one question. `plugin new`: a project to begin with.
 
+mod bench;
 mod candidate;
+mod dev;
+mod new;
+mod replay;
 mod run;
 mod test;
 
@@ -23,6 +27,8 @@ use serde::Serialize;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
+    /// Make a project for a plugin: a working example, its test, its build, in a language
+    New(new::Options),
     /// Show what a component is: roles, imports and the grants they need, signature; leave with
     /// 1 if this restante would refuse it
     Inspect {
@@ -40,6 +46,13 @@ pub(super) enum Command {
     Test(test::Options),
     /// Ask a component one question, and show its answer, what it took, and what it logged
     Run(run::Options),
+    /// Ask a component again what was asked in a recorded session, and show what it answers
+    /// otherwise; leave with 1 if there is any difference
+    Replay(replay::Options),
+    /// Build a plugin's project on every change, and serve sample mail with it on this machine
+    Dev(dev::Options),
+    /// Measure what a component costs, beside the built-in plugin of the same role
+    Bench(bench::Options),
     /// Show what a new version of a component exports, imports and asks for that the old one
     /// does not
     Diff {
@@ -55,6 +68,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::New(options) => new::new(&options),
         Command::Inspect {
             component,
             keys,
@@ -62,6 +76,9 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
         } => show(&component, &keys, json),
         Command::Test(options) => test::test(&options),
         Command::Run(options) => run::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Dev(options) => dev::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Diff { old, new, json } => diff(&old, &new, json),
     }
 }

@@ -82,6 +82,7 @@ async fn call(options: &Options) -> anyhow::Result<()> {
             listener: "run".into(),
             client: (options.client, 54321).into(),
             tls: None,
+            recording: None,
         }),
     };
     let answer = match &options.call {

@@ -303,6 +303,10 @@ fn a_scan_names_regular_files_in_order_and_nothing_else() {
     }
     let scanned = scan("new").unwrap();
     assert_eq!((scanned.names, scanned.identities), (expected, inodes));
+    std::fs::write(root.path().join("here"), b"x").unwrap();
+    for itself in ["", "."] {
+        assert_eq!(scan(itself).unwrap().names, "here\0");
+    }
     assert!(scan("cur").is_err());
     assert!(scan("..").is_err());
 }

@@ -1,0 +1,26 @@
+// The modules that a plugin imports from the host, by the names in its wit/plugin.wit.
+
+declare module "wasi:config/store@0.2.0-rc.1" {
+  export const get: import("./contract.js").Config["get"];
+  export const getAll: import("./contract.js").Config["getAll"];
+}
+
+declare module "wasi:logging/logging@0.1.0-draft" {
+  export const log: import("./contract.js").Logging["log"];
+}
+
+declare module "wasi:filesystem/preopens@0.2.0" {
+  export const getDirectories: import("./contract.js").Preopens["getDirectories"];
+}
+
+declare module "restante:plugin/passwords@0.1.0" {
+  export const verify: import("./contract.js").Passwords["verify"];
+  export const deriveScram: import("./contract.js").Passwords["deriveScram"];
+}
+
+declare module "restante:plugin/files@0.1.0" {
+  export const scan: import("./contract.js").Files["scan"];
+  export const measure: import("./contract.js").Files["measure"];
+  export const stat: import("./contract.js").Files["stat"];
+  export const read: import("./contract.js").Files["read"];
+}

@@ -1,0 +1,93 @@
+// node --test: what QuickJS lacks is held against what Node.js has.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import * as sdk from "../restante-guest.js";
+
+test("UTF-8 is that of TextEncoder and TextDecoder", () => {
+  for (const text of ["", "a", "ä€𝄞\0\n", "x".repeat(10000), "\ud800a", "ÿ\u{10ffff}"]) {
+    const octets = new TextEncoder().encode(text);
+    assert.deepEqual(sdk.encodeUtf8(text), octets);
+    assert.equal(sdk.decodeUtf8(octets), new TextDecoder("utf-8", { ignoreBOM: true }).decode(octets));
+  }
+  for (const broken of [[0xff], [0xc0, 0x80], [0xe2, 0x82], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80]]) {
+    const text = sdk.decodeUtf8(Uint8Array.from([0x61, ...broken, 0x62]));
+    assert.match(text, /^a\ufffd+b$/);
+  }
+});
+
+test("base64 is that of Buffer", () => {
+  for (const length of [0, 1, 2, 3, 4, 255]) {
+    const octets = Uint8Array.from({ length }, (_, at) => (at * 7) % 256);
+    const text = Buffer.from(octets).toString("base64");
+    assert.equal(sdk.encodeBase64(octets), text);
+    assert.deepEqual(sdk.decodeBase64(text), octets);
+  }
+  assert.deepEqual(sdk.decodeBase64("YW\r\nJj"), Uint8Array.from([97, 98, 99]));
+  for (const wrong of ["YQ", "YQ=", "Y===", "Y Q=", "YQ==YQ==", "ä==="]) {
+    assert.throws(() => sdk.decodeBase64(wrong), SyntaxError, wrong);
+  }
+});
+
+test("a password is its owner's alone", () => {
+  const login = (actingAs) => ({ tag: "password", val: { user: "ann", secret: "x", actingAs } });
+  assert.deepEqual(sdk.password(login()), { user: "ann", secret: "x" });
+  assert.deepEqual(sdk.password(login("ann")), { user: "ann", secret: "x" });
+  assert.equal(sdk.password(login("bob")), undefined);
+  assert.equal(sdk.password({ tag: "bearer", val: { token: "x" } }), undefined);
+});
+
+test("an account has a maildrop and pairs", () => {
+  assert.deepEqual(sdk.account("ann"), { user: "ann", maildrop: "ann", attributes: [] });
+  assert.deepEqual(sdk.account("ann", "all", { quota: "1" }).attributes, [["quota", "1"]]);
+});
+
+test("settings that are arrays are lines", () => {
+  assert.deepEqual(sdk.lines("a\nb\n"), ["a", "b"]);
+  assert.deepEqual(sdk.lines(undefined), []);
+});
+
+test("header fields are unfolded and the body is left alone", () => {
+  const header = "Subject: a\r\n folded\r\n\t subject \r\nX-Spam-Flag:YES\r\n\r\nBody: no\r\n";
+  assert.deepEqual(sdk.headerFields(sdk.encodeUtf8(header)), [
+    { name: "Subject", value: "a folded subject" },
+    { name: "X-Spam-Flag", value: "YES" },
+  ]);
+});
+
+test("broken headers lose only what is broken", () => {
+  const header = " orphan: line\nFrom me Mon Jan 1\n folded: from\nno colon\n: empty\nA b: c\nOld : style\nä: b\nLast:";
+  assert.deepEqual(sdk.headerFields(sdk.encodeUtf8(header)), [
+    { name: "Old", value: "style" },
+    { name: "Last", value: "" },
+  ]);
+  assert.deepEqual(sdk.headerFields(Uint8Array.of(0x41, 0x3a, 0xff)), [{ name: "A", value: "\ufffd" }]);
+  assert.deepEqual(sdk.headerFields(new Uint8Array()), []);
+});
+
+test("each packed text has a NUL behind it", () => {
+  for (const texts of [[], [""], ["a", "", "bc"]]) assert.deepEqual(sdk.unpack(sdk.pack(texts)), texts);
+  assert.equal(sdk.pack(["a", "b"]), "a\0b\0");
+  assert.throws(() => sdk.pack(["a\0b"]), RangeError);
+});
+
+test("a listing has columns of one length", () => {
+  const listing = new sdk.Listing();
+  listing.push({ uniqueId: "u1", octets: 10, received: 5, name: "one.eml", surrogate: 12 });
+  listing.push({ uniqueId: "u2", octets: 20 });
+  assert.equal(listing.length, 2);
+  assert.deepEqual(listing.columns("memo"), {
+    uniqueIds: "u1\0u2\0",
+    octets: [10, 20],
+    received: [5, 0],
+    names: "one.eml\0u2\0",
+    surrogates: [{ position: 0, octets: 12 }],
+    memo: "memo",
+  });
+});
+
+test("what a host threw is the contract's error", () => {
+  assert.equal(sdk.thrown("no-entry"), "no-entry");
+  assert.deepEqual(sdk.thrown(Object.assign(new Error(), { payload: sdk.temporary("x") })), sdk.temporary("x"));
+});

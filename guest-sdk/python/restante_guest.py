@@ -1,0 +1,238 @@
+"""What plugins for Restante in Python have in common: settings, log lines,
+accounts and refusals, listings.
+
+It is one file beside the plugin, over the bindings that componentize-py makes of
+the project's world, which has to import wasi:config/store and wasi:logging/logging.
+"""
+
+from __future__ import annotations
+
+import logging as _logging
+
+from componentize_py_types import Err
+from wit_world.imports import logging as _host_log
+from wit_world.imports import store as _config
+from wit_world.imports import types
+
+__all__ = [
+    "Err",
+    "Listing",
+    "account",
+    "header_fields",
+    "in_use",
+    "lines",
+    "log_to_host",
+    "login_delay",
+    "pack",
+    "password",
+    "permanent",
+    "rejected",
+    "setting",
+    "temporary",
+    "types",
+    "undecided",
+    "unknown",
+    "unpack",
+]
+
+
+# Settings
+
+
+def setting(key: str, default: str | None = None) -> str | None:
+    """The value of one setting, or the default where it is not set."""
+    value = _config.get(key)
+    return default if value is None else value
+
+
+def lines(key: str) -> list[str]:
+    """The elements of a setting that is an array: they arrive one a line."""
+    return [line for line in (_config.get(key) or "").split("\n") if line]
+
+
+# The log
+
+
+class _HostLog(_logging.Handler):
+    """Hands what `logging` is given to the host, a line at a time."""
+
+    _LEVELS = (
+        (_logging.CRITICAL, _host_log.Level.CRITICAL),
+        (_logging.ERROR, _host_log.Level.ERROR),
+        (_logging.WARNING, _host_log.Level.WARN),
+        (_logging.INFO, _host_log.Level.INFO),
+        (_logging.DEBUG, _host_log.Level.DEBUG),
+    )
+
+    def emit(self, record: _logging.LogRecord) -> None:
+        level = _host_log.Level.TRACE
+        for least, theirs in self._LEVELS:
+            if record.levelno >= least:
+                level = theirs
+                break
+        _host_log.log(level, record.name, self.format(record))
+
+
+def log_to_host(level: int = _logging.INFO) -> None:
+    """Sends the lines of Python's own `logging` to the host, which puts plugin,
+    tenant and session on them. Once, where the plugin's module begins."""
+    root = _logging.getLogger()
+    if not any(isinstance(handler, _HostLog) for handler in root.handlers):
+        root.addHandler(_HostLog())
+    root.setLevel(level)
+
+
+# Who it is. All of these are raised but `account`: `raise rejected()`.
+
+
+def account(
+    user: str, maildrop: str | None = None, attributes: dict[str, str] | None = None
+) -> types.Account:
+    """Who logged in; the maildrop is called like the user, unless it is named."""
+    pairs = list((attributes or {}).items())
+    return types.Account(user, user if maildrop is None else maildrop, pairs)
+
+
+def password(credentials: object) -> tuple[str, str] | None:
+    """User and password of somebody who logs in with one, and as nobody else;
+    None for every other kind of credentials."""
+    from wit_world.exports import authenticator
+
+    if not isinstance(credentials, authenticator.Credentials_Password):
+        return None
+    given = credentials.value
+    if given.acting_as not in (None, given.user):
+        return None
+    return given.user, given.secret
+
+
+def unknown() -> Err:
+    """Not a user of mine: the next authenticator of the tenant is asked."""
+    return Err(types.Denial_Unknown())
+
+
+def rejected() -> Err:
+    """The credentials are wrong, and nobody else is asked."""
+    return Err(types.Denial_Rejected())
+
+
+def undecided(failure: Err) -> Err:
+    """An authenticator's way to pass on a failure: `raise undecided(temporary("…"))`."""
+    return Err(types.Denial_Failed(failure.value))
+
+
+# Why a call could not be served. The texts are for the client.
+
+
+def temporary(text: str) -> Err:
+    """[SYS/TEMP]: trying again later may help."""
+    return Err(types.Failure_Temporary(text))
+
+
+def permanent(text: str) -> Err:
+    """[SYS/PERM]: it will fail until somebody acts."""
+    return Err(types.Failure_Permanent(text))
+
+
+def in_use(text: str) -> Err:
+    """[IN-USE]: somebody else holds the maildrop."""
+    return Err(types.Failure_InUse(text))
+
+
+def login_delay(seconds: int) -> Err:
+    """[LOGIN-DELAY]: seconds until the next login is welcome."""
+    return Err(types.Failure_LoginDelay(seconds))
+
+
+# Messages
+
+
+def header_fields(header: bytes) -> list[tuple[str, str]]:
+    """Names and values of a header section (RFC 5322 section 2.2), in their order.
+    Values are unfolded; octets that are not UTF-8 became U+FFFD. The section ends at
+    the first empty line; lines that are neither a field nor the continuation of one
+    are passed over."""
+    fields: list[tuple[str, str]] = []
+    inside = False
+    for line in header.split(b"\n"):
+        line = line.removesuffix(b"\r")
+        if not line:
+            break
+        text = line.decode("utf-8", "replace")
+        if text[0] in " \t":
+            if inside:
+                name, value = fields[-1]
+                fields[-1] = (name, " ".join([value, *text.split()]).strip())
+            continue
+        name, colon, value = text.partition(":")
+        name = name.rstrip(" \t")
+        inside = bool(colon and name) and all("!" <= letter <= "~" for letter in name)
+        if inside:
+            fields.append((name, " ".join(value.split())))
+    return fields
+
+
+# Listings
+
+
+def pack(texts: list[str]) -> str:
+    """Texts in one, each with a NUL behind it, as the contract has them."""
+    if any("\0" in text for text in texts):
+        raise ValueError("a text that is packed cannot have a NUL in it")
+    return "".join(text + "\0" for text in texts)
+
+
+def unpack(packed: str) -> list[str]:
+    """The texts of one in which each has a NUL behind it."""
+    return packed.split("\0")[:-1]
+
+
+class Listing:
+    """A maildrop's messages, oldest first, one `push` for each; `columns` is what
+    the contract wants of `maildrop.listing`."""
+
+    def __init__(self) -> None:
+        self._unique_ids: list[str] = []
+        self._octets: list[int] = []
+        self._received: list[int] = []
+        self._names: list[str] = []
+        self._surrogates: list[tuple[int, int]] = []
+
+    def push(
+        self,
+        unique_id: str,
+        octets: int,
+        received: int = 0,
+        name: str | None = None,
+        surrogate: int | None = None,
+    ) -> None:
+        """The next message.
+
+        unique_id: 1 to 70 octets of 0x21..0x7E, never reused, stable (RFC 1939
+        section 7, UIDL). octets: with CRLF line ends, without byte-stuffing.
+        received: seconds since the Unix epoch; 0: not known. name: what `content` and
+        `remove` get back; without it the unique-id. surrogate: the octets of what
+        goes out to clients without UTF8, as files.measure says them.
+        """
+        if surrogate is not None and surrogate != octets:
+            self._surrogates.append((len(self._octets), surrogate))
+        self._unique_ids.append(unique_id)
+        self._octets.append(octets)
+        self._received.append(received)
+        self._names.append(unique_id if name is None else name)
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+    def columns(self, memo: str | None = None):
+        """The listing as the contract has it."""
+        from wit_world.exports import store
+
+        return store.Listing(
+            unique_ids=pack(self._unique_ids),
+            octets=self._octets,
+            received=self._received,
+            names=pack(self._names),
+            surrogates=[store.Surrogate(*pair) for pair in self._surrogates],
+            memo=memo,
+        )

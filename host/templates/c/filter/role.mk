@@ -1,0 +1,2 @@
+ROLES = filter settings
+KIT = --settings 'header=X-Spam-Flag: YES'

@@ -1,0 +1,2 @@
+ROLES = store
+KIT = --maildrop sample/mail/alice

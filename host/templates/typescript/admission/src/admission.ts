@@ -1,0 +1,46 @@
+// Turns away clients from the networks of the setting `deny`, and greets those from
+// `delay` after `delay-milliseconds`.
+
+import type { Admission, Config, Logging, Settings } from "./contract.js";
+import { contains, network } from "./network.js";
+import { lines } from "./restante-guest.js";
+
+// What the contract has room for.
+const MOST_MILLISECONDS = 2 ** 32 - 1;
+
+/** The roles, over what the host has: the test has a host of its own. */
+export function plugin({ get, log }: Pick<Config, "get"> & Logging): { admission: Admission; settings: Settings } {
+  const inside = (key: string, client: string) => lines(get(key)).some((line) => contains(network(line), client));
+
+  const delay = () => {
+    const text = get("delay-milliseconds") ?? "1000";
+    const milliseconds = /^[0-9]+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
+    return milliseconds <= MOST_MILLISECONDS ? milliseconds : undefined;
+  };
+
+  const admission: Admission = {
+    admit(connection) {
+      // `validate` has refused settings that do not parse.
+      if (inside("deny", connection.clientAddress)) {
+        log("info", "gate", "turned away");
+        return { tag: "deny", val: "no mail for your network" };
+      }
+      const milliseconds = inside("delay", connection.clientAddress) ? delay() : undefined;
+      return milliseconds === undefined ? { tag: "admit" } : { tag: "delay", val: milliseconds };
+    },
+  };
+
+  const settings: Settings = {
+    validate() {
+      const problems: string[] = [];
+      for (const key of ["deny", "delay"])
+        for (const line of lines(get(key)))
+          if (network(line) === undefined) problems.push(`${key}: "${line}" is no network, as 192.0.2.0/24 is`);
+      if (delay() === undefined)
+        problems.push(`delay-milliseconds: is no whole number up to ${MOST_MILLISECONDS}`);
+      if (problems.length > 0) throw problems;
+    },
+  };
+
+  return { admission, settings };
+}

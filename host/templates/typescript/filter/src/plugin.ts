@@ -1,0 +1,5 @@
+import { get } from "wasi:config/store@0.2.0-rc.1";
+
+import { plugin } from "./filter.js";
+
+export const { filter, settings } = plugin({ get });
