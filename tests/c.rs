@@ -295,6 +295,10 @@ fn static_users_lets_in_whom_the_configuration_names() {
         &format!("restante plugin inspect {}", component.display()),
     );
     assert!(!inspected.stdout.contains("wasi:cli"), "{inspected:#?}");
+    assert!(
+        inspected.stdout.contains("settings\n  users "),
+        "{inspected:#?}"
+    );
 
     let (ada, bob) = (hashed("first", "argon2id"), hashed("second", "argon2id"));
     let mut site = Site::new();

@@ -394,7 +394,7 @@ fn subject(message: &[u8]) -> String {
 }
 
 #[test]
-fn kill_in_update_loses_no_unmarked_message() {
+fn kill_in_update_loses_no_mail_of_an_mbox() {
     let seed = fastrand::u64(..);
     let mut rng = Rng::with_seed(seed);
     let mut site = site("");

@@ -248,6 +248,7 @@ fn inspect_shows_what_a_component_is() {
         "restante:plugin/files@0.1.0",
         "`maildrop`",
         "Rust",
+        "settings\n  create ",
     ] {
         assert!(shown.stdout.contains(words), "no {words:?} in {shown:#?}");
     }

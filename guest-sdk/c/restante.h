@@ -144,6 +144,19 @@ static inline void restante_error(const char *line, plugin_string_t why) {
 
 /* ---- Settings */
 
+/* Writes into the component that it reads a setting and what that means, for
+ * `restante plugin inspect`; outside of functions, once for each setting, without a
+ * semicolon behind it. Neither text may have a quotation mark or a backslash. */
+#ifdef __wasm__
+#define RESTANTE_SETTING(key, meaning)                       \
+  __asm__(                                                   \
+      ".section \".custom_section.restante:settings\",\"\",@\n" \
+      ".ascii \"" key ": " meaning "\\n\"\n"                  \
+      ".text\n");
+#else
+#define RESTANTE_SETTING(key, meaning)
+#endif
+
 /* The value of a key; false, and an empty text, where it is not set. */
 static inline bool restante_setting(const char *key, plugin_string_t *value) {
   plugin_string_t name = restante_text(key);

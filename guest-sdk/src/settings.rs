@@ -57,6 +57,36 @@ pub fn all() -> Vec<(String, String)> {
     crate::testing::settings()
 }
 
+/// Writes into the component which settings the plugin reads, for
+/// `restante plugin inspect`; once in a crate.
+///
+/// ```
+/// restante_guest::describe_settings! {
+///     "file": "where the users are, in a granted directory",
+///     "case": "\"fold\" compares names in lower case; \"exact\" if it is not set",
+/// }
+/// ```
+///
+/// It is a custom section called `restante:settings`, one setting a line. The host
+/// holds nobody to it: what is wrong with settings is said by [`Validate`].
+#[macro_export]
+macro_rules! describe_settings {
+    ($($key:literal : $meaning:literal),+ $(,)?) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            const TEXT: &str = ::core::concat!($($key, ": ", $meaning, "\n"),+);
+            const LENGTH: usize = TEXT.len();
+            // Safe: the section holds octets that nothing but `inspect` reads.
+            #[unsafe(link_section = "restante:settings")]
+            #[used]
+            static DESCRIBED: [u8; LENGTH] = match TEXT.as_bytes().first_chunk() {
+                ::core::option::Option::Some(octets) => *octets,
+                ::core::option::Option::None => [0; LENGTH],
+            };
+        };
+    };
+}
+
 /// Joins a [`Validate`] to the generated bindings.
 #[doc(hidden)]
 pub struct Adapter<T>(PhantomData<T>);

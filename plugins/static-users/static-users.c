@@ -2,6 +2,8 @@
  * "NAME:HASH:MAILDROP". */
 #include "restante.h"
 
+RESTANTE_SETTING("users", "NAME:HASH or NAME:HASH:MAILDROP, with a hash as `restante hash-password` prints it")
+
 /* Kinds of hashes that validate() asks the host about; of more it takes the host's
  * word at login. */
 #define KINDS 16

@@ -18,6 +18,14 @@ const PRODUCERS: usize = 32;
 /// Characters of one of them.
 const PRODUCER: usize = 100;
 
+/// The custom section in which a component may name the settings that it reads, one a
+/// line, as `key: meaning`.
+const SETTINGS_SECTION: &str = "restante:settings";
+/// Settings that are kept.
+const SETTINGS: usize = 256;
+/// Characters of a setting's meaning.
+const MEANING: usize = 200;
+
 /// A component, looked at.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspection {
@@ -38,6 +46,8 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// From the producers sections: "language" → "Rust", …
     pub producers: BTreeMap<String, Vec<String>>,
+    /// The settings that it reads and what they mean, if it says so.
+    pub settings: BTreeMap<String, String>,
     /// Why this restante would refuse it, as far as that can be seen from here.
     pub problems: Vec<String>,
 }
@@ -109,9 +119,17 @@ impl Inspection {
             exports: seen.exports,
             imports,
             producers: seen.producers,
+            settings: seen.settings,
             problems,
         })
     }
+}
+
+/// A component's words, fit for a terminal.
+fn cleaned(text: &str, most: usize) -> String {
+    let characters = text.trim().chars();
+    let printable = characters.filter(|character| !character.is_control());
+    printable.take(most).collect()
 }
 
 /// What there is in the octets.
@@ -120,6 +138,7 @@ struct Seen {
     imports: Vec<Interface>,
     exports: Vec<Interface>,
     producers: BTreeMap<String, Vec<String>>,
+    settings: BTreeMap<String, String>,
 }
 
 impl Seen {
@@ -148,6 +167,8 @@ impl Seen {
                     if let KnownCustom::Producers(section) = section.as_known() {
                         // A broken one says nothing, and harms nobody.
                         let _ = seen.produced(section);
+                    } else if section.name() == SETTINGS_SECTION {
+                        seen.reads(section.data());
                     }
                 }
                 _ => {}
@@ -162,6 +183,18 @@ impl Seen {
         Ok(seen)
     }
 
+    /// Notes what a section says of settings; lines without a key say nothing.
+    fn reads(&mut self, section: &[u8]) {
+        let text = String::from_utf8_lossy(section);
+        for line in text.lines() {
+            let (key, meaning) = line.split_once(':').unwrap_or((line, ""));
+            let key = cleaned(key, PRODUCER);
+            if !key.is_empty() && self.settings.len() < SETTINGS {
+                self.settings.insert(key, cleaned(meaning, MEANING));
+            }
+        }
+    }
+
     fn produced(
         &mut self,
         section: wasmparser::ProducersSectionReader<'_>,
@@ -171,12 +204,7 @@ impl Seen {
             let values = self.producers.entry(field.name.to_owned()).or_default();
             for value in field.values {
                 let value = value?;
-                let text: String = format!("{} {}", value.name, value.version)
-                    .trim()
-                    .chars()
-                    .filter(|character| !character.is_control())
-                    .take(PRODUCER)
-                    .collect();
+                let text = cleaned(&format!("{} {}", value.name, value.version), PRODUCER);
                 if values.len() < PRODUCERS && !values.contains(&text) {
                     values.push(text);
                 }
@@ -269,6 +297,8 @@ pub struct Differences {
     pub needs: Difference,
     /// Versions of the contract.
     pub contract: Difference,
+    /// The settings that it reads, as far as it says so.
+    pub settings: Difference,
     /// What made it.
     pub producers: Difference,
 }
@@ -292,6 +322,7 @@ impl Differences {
                 asking.map(|need| need.words().to_owned()).collect()
             }),
             contract: difference(|one| one.contract.clone()),
+            settings: difference(|one| one.settings.keys().cloned().collect()),
             producers: difference(|one| {
                 let fields = one.producers.iter();
                 fields
@@ -310,6 +341,7 @@ impl Differences {
             &self.imports,
             &self.needs,
             &self.contract,
+            &self.settings,
             &self.producers,
         ]
         .into_iter()

@@ -30,6 +30,11 @@ restante_guest::export! {
     settings: ClientCertificate,
 }
 
+restante_guest::describe_settings! {
+    "user": "where the name stands: \"email\" (if it is not set) or \"common-name\"",
+    "domains": "only users with one of these behind their @ are let in",
+}
+
 impl Accepts for ClientCertificate {
     fn accepts() -> Kinds {
         Kinds::CERTIFICATE

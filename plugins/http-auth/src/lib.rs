@@ -25,6 +25,13 @@ struct HttpAuth;
 
 restante_guest::export! { authenticator: HttpAuth, settings: HttpAuth }
 
+restante_guest::describe_settings! {
+    "url": "whom to ask; its origin must be granted",
+    "request": "\"json\" (if it is not set), \"form\" or \"basic\"",
+    "secret-file": "a secret for the service, inside a granted directory",
+    "secret-header": "the header field that it is sent in",
+}
+
 /// Octets of the longest user name that is asked about.
 const USER: usize = 255;
 /// Octets of the longest password that is asked about.

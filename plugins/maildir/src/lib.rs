@@ -44,6 +44,10 @@ struct Mail(Maildir<Granted>);
 
 restante_guest::export! { store: Mail, settings: Mail }
 
+restante_guest::describe_settings! {
+    "create": "\"true\" makes cur, new and tmp where they are missing",
+}
+
 impl Maildrop for Mail {
     fn open(_: Account) -> Result<Mail, Failure> {
         let settings = Settings::parse(&settings::all()).map_err(|problems| {

@@ -38,6 +38,13 @@ struct Mail(Mbox);
 
 restante_guest::export! { store: Mail, settings: Mail }
 
+restante_guest::describe_settings! {
+    "file": "the mbox in the granted folder, \"mbox\" if it is not set",
+    "quoting": "how lines that begin with From are kept from looking like a message",
+    "lock-wait": "how long another program's lock is waited for",
+    "stale-lock": "a lock that is older was left behind, and is removed",
+}
+
 impl Maildrop for Mail {
     fn open(_: Account) -> Result<Mail, Failure> {
         let settings = Settings::read().map_err(|problems| {

@@ -37,6 +37,28 @@ struct OAuth2;
 
 restante_guest::export! { authenticator: OAuth2, accepts: OAuth2, settings: OAuth2 }
 
+restante_guest::describe_settings! {
+    "mode": "\"jwt\" or \"introspection\"",
+    "issuer": "what iss must be",
+    "audience": "what aud must hold",
+    "scope": "scopes that the token must have",
+    "user-claim": "the claim that is the user",
+    "case": "\"fold\" compares and reports user names in lower case",
+    "maildrop": "the maildrop's name, from {user}, {local}, {domain} and {claim.NAME}",
+    "attributes": "claims that become attributes of the account",
+    "leeway": "seconds that clocks may differ",
+    "jwks": "the issuer's keys: a URL, or a path inside a granted directory",
+    "algorithms": "signature algorithms, of RS256, PS256, ES256 and EdDSA",
+    "token-type": "what typ of the header must be",
+    "cache": "directory for the keys",
+    "cache-for": "seconds that fetched keys are used",
+    "endpoint": "the introspection endpoint's URL",
+    "client-id": "what the issuer knows this server by",
+    "client-secret": "the secret for that",
+    "client-secret-file": "or a file with it, inside a granted directory",
+    "client-auth": "\"basic\" (if it is not set), or \"post\": the secret in the form",
+}
+
 /// Octets of the longest token that is looked at.
 const TOKEN: usize = 16 * 1024;
 

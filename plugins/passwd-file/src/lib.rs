@@ -56,6 +56,11 @@ restante_guest::export! {
     settings: PasswdFile,
 }
 
+restante_guest::describe_settings! {
+    "file": "where the users are, inside a granted directory",
+    "case": "\"fold\" compares and reports user names in lower case; \"exact\" if it is not set",
+}
+
 /// Times that the file is read again because it changed meanwhile.
 const RETRIES: u32 = 3;
 

@@ -33,6 +33,15 @@ restante_guest::export! {
     settings: Pop3Proxy,
 }
 
+restante_guest::describe_settings! {
+    "server": "HOST:PORT, to be granted in connect",
+    "login": "how passwords are shown there: \"user\" (if it is not set) or \"plain\"",
+    "user": "what users are called there: \"full\" (if it is not set) or \"local\"",
+    "octets": "what messages weigh: as LIST there says, \"listed\" (if it is not set), or \"counted\"",
+    "master-user": "somebody who may read everybody's mail there",
+    "master-password-file": "the master's password, inside a granted directory",
+}
+
 impl Validate for Pop3Proxy {
     fn validate() -> Result<(), Vec<String>> {
         let settings = Settings::parse(all())?;

@@ -34,6 +34,15 @@ struct Plugin;
 
 restante_guest::export! { filter: Plugin, selector: Plugin, settings: Plugin }
 
+restante_guest::describe_settings! {
+    "hide-header": "hide messages with this header field, \"Name: value\"",
+    "annotate-header": "put this header field in front of what is shown",
+    "annotate-when": "annotate only where a message has this header field",
+    "newest": "show only so many messages, the newest",
+    "days": "show only what came within so many days",
+    "max-octets": "show only messages of at most so many octets",
+}
+
 /// Settings hold for the life of an instance, and a filter is asked often.
 static RULES: LazyLock<Result<Rules, Vec<String>>> =
     LazyLock::new(|| Rules::parse(&settings::all()));

@@ -242,6 +242,12 @@ impl Report<'_> {
         for (field, values) in &of.producers {
             let _ = writeln!(text, "{field:<10} {}", values.join(", "));
         }
+        if !of.settings.is_empty() {
+            text.push_str("settings\n");
+            for (key, meaning) in &of.settings {
+                let _ = writeln!(text, "  {key:<20} {meaning}");
+            }
+        }
         text.push_str("imports\n");
         for Import { interface, need } in &of.imports {
             let _ = writeln!(text, "  {:<44} {}", interface.name, need.words());
@@ -272,6 +278,7 @@ fn diff(old: &str, new: &str, json: bool) -> anyhow::Result<()> {
         ("exports", &differences.exports),
         ("imports", &differences.imports),
         ("asks for", &differences.needs),
+        ("settings", &differences.settings),
         ("made with", &differences.producers),
     ] {
         section(&mut text, title, difference);

@@ -4,6 +4,10 @@
 
 #include "restante.h"
 
+RESTANTE_SETTING("deny", "networks whose clients are turned away")
+RESTANTE_SETTING("delay", "networks whose clients are greeted later")
+RESTANTE_SETTING("delay-milliseconds", "how much later; 1000 if it is not set")
+
 #define IPV4_OCTETS 4
 #define IPV6_OCTETS 16
 

@@ -2,6 +2,8 @@
  * `restante hash-password` prints them. */
 #include "restante.h"
 
+RESTANTE_SETTING("users", "NAME:HASH, with a hash as `restante hash-password` prints it")
+
 /* Finds a user's hash; false where there is none. `spare` becomes the hash of the
  * first user: somebody unknown is to take as long as somebody known. */
 static bool find(plugin_string_t users, plugin_string_t user, plugin_string_t *hash,

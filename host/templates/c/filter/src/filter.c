@@ -4,6 +4,9 @@
 
 #include "restante.h"
 
+RESTANTE_SETTING("header", "messages with this header field are marked, Name: value")
+RESTANTE_SETTING("annotate", "show marked messages with this field in front; they are hidden if it is not set")
+
 static bool same_in_any_case(plugin_string_t a, plugin_string_t b) {
   return a.len == b.len && strncasecmp((char *)a.ptr, (char *)b.ptr, a.len) == 0;
 }

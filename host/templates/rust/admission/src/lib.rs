@@ -58,6 +58,12 @@ fn delay() -> Result<u32, String> {
 
 export! { admission: Gate, settings: Gate }
 
+restante_guest::describe_settings! {
+    "deny": "networks whose clients are turned away",
+    "delay": "networks whose clients are greeted later",
+    "delay-milliseconds": "how much later; 1000 if it is not set",
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,6 +59,10 @@ fn users() -> Vec<(String, String)> {
 
 export! { authenticator: Users, settings: Users }
 
+restante_guest::describe_settings! {
+    "users": "NAME:HASH, with a hash as `restante hash-password` prints it",
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

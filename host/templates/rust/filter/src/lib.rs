@@ -55,6 +55,11 @@ fn field(line: &str) -> Option<(&str, &str)> {
 
 export! { filter: Marked, settings: Marked }
 
+restante_guest::describe_settings! {
+    "header": "messages with this header field are marked: \"Name: value\"",
+    "annotate": "show marked messages with this field in front; they are hidden if it is not set",
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
