@@ -271,6 +271,8 @@ struct Dovecot {
 }
 
 impl Dovecot {
+    /// As plugins/mbox/README.md wants it: a reader that takes fcntl alone may see a
+    /// removal half done, and not find what it is to expunge.
     fn new(site: &Site, mbox: &Path) -> Dovecot {
         let home = site.path().join("dovecot");
         fs::create_dir(&home).unwrap();
@@ -279,7 +281,8 @@ impl Dovecot {
         let text = format!(
             "protocols =\nbase_dir = {root}/run\nstate_dir = {root}/state\nlog_path = {root}/log\n\
              first_valid_uid = 1\nssl = no\npostmaster_address = postmaster@example.org\n\
-             mail_privileged_group =\n\
+             mail_privileged_group =\nmbox_read_locks = dotlock fcntl\n\
+             mbox_write_locks = dotlock fcntl\n\
              mail_location = mbox:{root}/folders:INBOX={inbox}:INDEX=MEMORY\n"
         );
         fs::write(&config, text).unwrap();
