@@ -10,9 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use restante_tests::{
-    Finished, Plugin, Server, Site, Tool, binary, repository, require, run_to_end,
-};
+use restante_tests::{Finished, Plugin, Site, Tool, binary, repository, require, run_to_end};
 
 const COMPILER: Tool = Tool {
     name: "clang for wasm",
@@ -266,21 +264,6 @@ fn hashed(password: &str, scheme: &str) -> String {
     passes(Path::new("/"), &text).stdout.trim_end().to_owned()
 }
 
-fn curl(server: &Server, user: &str, password: &str) -> Finished {
-    let url = format!("pop3://{}/1", server.pop3());
-    let credentials = format!("{user}:{password}");
-    run_to_end(Command::new("curl").args([
-        "--silent",
-        "--show-error",
-        "--verbose",
-        "--max-time",
-        "60",
-        "--user",
-        &credentials,
-        &url,
-    ]))
-}
-
 #[test]
 fn static_users_lets_in_whom_the_configuration_names() {
     if !require("static-users", &[&COMPILER, &MAKE, &CURL]) {
@@ -311,7 +294,7 @@ fn static_users_lets_in_whom_the_configuration_names() {
     site.maildir("shared").deliver(b"Subject: shared\n\nbody\n");
     let server = site.start();
     for (user, password, subject) in [("ada", "first", "for ada"), ("bob", "second", "shared")] {
-        let finished = curl(&server, user, password);
+        let finished = server.curl("1", user, password);
         assert_eq!(finished.code, Some(0), "{finished:#?}");
         let expected = format!("Subject: {subject}\r\n\r\nbody\r\n");
         assert_eq!(finished.stdout, expected);
@@ -324,7 +307,7 @@ fn static_users_lets_in_whom_the_configuration_names() {
         ("ad", "first"),
         ("shared", "second"),
     ] {
-        let finished = curl(&server, user, password);
+        let finished = server.curl("1", user, password);
         assert_ne!(finished.code, Some(0), "{user}: {finished:#?}");
         assert!(
             finished.stderr.contains("-ERR [AUTH]"),
@@ -348,12 +331,7 @@ fn static_users_names_each_broken_entry() {
     );
     site.plugins.push(users);
     site.tenants[0].lines = "store = \"mail\"\nauthenticators = [\"static\"]\n".to_owned();
-    let config = site.write_config(&site.config());
-    let finished = run_to_end(
-        Command::new(binary())
-            .args(["check", "--config"])
-            .arg(config),
-    );
+    let finished = site.check();
     assert_eq!(finished.code, Some(1), "{finished:#?}");
     for words in [
         "users: entry 2: is not \"NAME:HASH\"",

@@ -172,21 +172,8 @@ impl Round {
 
     /// Sends QUIT and kills the server after `delay`; whether it had answered.
     fn quit_and_kill(&mut self, server: &mut Server, delay: Duration) -> bool {
-        let mut client = self.mark(server);
-        let start = Instant::now();
-        client.send("QUIT");
-        // sleep() oversleeps by more than what UPDATE takes.
-        while start.elapsed() < delay {
-            std::hint::spin_loop();
-        }
-        server.kill();
-        match client.status_if_open() {
-            Some(status) => {
-                assert!(status.ok, "QUIT: {status:?}");
-                true
-            }
-            None => false,
-        }
+        let client = self.mark(server);
+        server.kill_in_update(client, delay)
     }
 
     /// Looks at the disk: every unmarked message is there as it was, no marked

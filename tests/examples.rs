@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use restante_tests::{
-    Finished, Plugin, Pop3, Server, Site, Tool, binary, plugin_in_another_language, python,
-    repository, require, run_to_end,
+    Plugin, Pop3, Site, Tool, binary, plugin_in_another_language, python, repository, require,
+    run_to_end,
 };
 
 const NODE: Tool = Tool {
@@ -69,29 +69,9 @@ fn keeps_every_rule(component: &Path, arguments: &[&str]) {
 
 /// What `restante check` says of a configuration that it refuses.
 fn refused(site: &Site) -> String {
-    let config = site.write_config(&site.config());
-    let finished = run_to_end(
-        Command::new(binary())
-            .args(["check", "--config"])
-            .arg(config),
-    );
+    let finished = site.check();
     assert_eq!(finished.code, Some(1), "{finished:#?}");
     finished.stderr
-}
-
-fn curl(server: &Server, path: &str, user: &str, password: &str) -> Finished {
-    let url = format!("pop3://{}/{path}", server.pop3());
-    let credentials = format!("{user}:{password}");
-    run_to_end(Command::new("curl").args([
-        "--silent",
-        "--show-error",
-        "--verbose",
-        "--max-time",
-        "60",
-        "--user",
-        &credentials,
-        &url,
-    ]))
 }
 
 #[test]
@@ -137,11 +117,11 @@ fn office_hours_lets_clients_in_at_its_hours_and_says_when_at_others() {
     let closed = format!("hours = \"{} 08:00-18:00\"\n", weekday(3));
 
     let site = with("hours = \"Mon-Sun 00:00-24:00\"\n");
-    let finished = curl(&site.start(), "", "ada", "a pass word");
+    let finished = site.start().curl("", "ada", "a pass word");
     assert_eq!(finished.code, Some(0), "{finished:#?}");
 
     let site = with(&closed);
-    let finished = curl(&site.start(), "", "ada", "a pass word");
+    let finished = site.start().curl("", "ada", "a pass word");
     assert_ne!(finished.code, Some(0), "{finished:#?}");
     let words = format!("during office hours, again on {}, ", weekday(3));
     assert!(finished.stderr.contains("-ERR"), "{finished:#?}");
@@ -149,12 +129,12 @@ fn office_hours_lets_clients_in_at_its_hours_and_says_when_at_others() {
     assert!(!finished.stderr.contains("PASS"), "{finished:#?}");
 
     let site = with(&format!("{closed}always-from = \"127.0.0.0/8\"\n"));
-    let finished = curl(&site.start(), "", "ada", "a pass word");
+    let finished = site.start().curl("", "ada", "a pass word");
     assert_eq!(finished.code, Some(0), "{finished:#?}");
 
     // The zone is of the data that the component has brought along.
     let site = with(&format!("{closed}time-zone = \"Pacific/Kiritimati\"\n"));
-    let finished = curl(&site.start(), "", "ada", "a pass word");
+    let finished = site.start().curl("", "ada", "a pass word");
     assert!(finished.stderr.contains("(+14)"), "{finished:#?}");
 
     let site = with("hours = \"Monday\"\nzone = \"UTC\"\n");
@@ -225,7 +205,7 @@ fn ldap_like_knows_users_of_a_file_by_uid_and_mail() {
         .deliver(b"Subject: one\n\nbody\n");
     let server = site.start();
     let sees_mail = |user: &str, password: &str| {
-        let finished = curl(&server, "1", user, password);
+        let finished = server.curl("1", user, password);
         finished.code == Some(0) && finished.stdout == "Subject: one\r\n\r\nbody\r\n"
     };
     assert!(sees_mail("grace", "secret"));
@@ -239,7 +219,7 @@ fn ldap_like_knows_users_of_a_file_by_uid_and_mail() {
     assert!(!sees_mail("grace", "secret"));
     // What is wrong is the operator's to read, and the client hears that it is not its fault.
     fs::write(&file, format!("{PEOPLE}{}\nnonsense\n", hashes[1])).unwrap();
-    let finished = curl(&server, "1", "grace", "changed");
+    let finished = server.curl("1", "grace", "changed");
     assert!(finished.stderr.contains("[SYS/TEMP]"), "{finished:#?}");
     server.logged(&["ERROR", "file: line 7: is not"]);
 

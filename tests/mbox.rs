@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 use restante_tests::{
@@ -467,19 +467,7 @@ impl Round {
         for number in &self.marked {
             client.accepted(&format!("DELE {number}"));
         }
-        let start = Instant::now();
-        client.send("QUIT");
-        while start.elapsed() < delay {
-            std::hint::spin_loop();
-        }
-        server.kill();
-        match client.status_if_open() {
-            Some(status) => {
-                assert!(status.ok, "QUIT: {status:?}");
-                true
-            }
-            None => false,
-        }
+        server.kill_in_update(client, delay)
     }
 
     /// The next login ends what was broken off: every unmarked message is there, in

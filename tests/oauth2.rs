@@ -409,20 +409,11 @@ fn a_provider_is_asked_about_each_token() {
     assert!(!server.stop().contains(opaque));
 }
 
-fn check(site: &Site) -> Finished {
-    let config = site.write_config(&site.config());
-    run_to_end(
-        Command::new(restante_tests::binary())
-            .args(["check", "--config"])
-            .arg(config),
-    )
-}
-
 #[test]
 fn what_is_missing_is_said_before_anybody_comes() {
     let idp = Idp::plain();
     let complaint = |settings: String, grants: &str, words: &[&str]| {
-        let found = check(&site(settings, grants.to_owned()));
+        let found = site(settings, grants.to_owned()).check();
         assert_ne!(found.code, Some(0), "{found:?}");
         let said = found.stdout.clone() + &found.stderr;
         for word in words {
@@ -447,7 +438,7 @@ fn what_is_missing_is_said_before_anybody_comes() {
         origins,
         &["https://localhost/path", "without a path"],
     );
-    assert_eq!(check(&site(jwt(&idp), http)).code, Some(0));
+    assert_eq!(site(jwt(&idp), http).check().code, Some(0));
 }
 
 #[test]

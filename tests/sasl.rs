@@ -586,12 +586,7 @@ fn what_is_offered_follows_from_the_file() {
 fn digests_without_a_password_in_the_clear_are_refused_at_start() {
     let mut site = site(&["ada:$6$saltsalt$x"]);
     site.tenants[0].lines.push_str("apop = true\n");
-    let config = site.write_config(&site.config());
-    let finished = run_to_end(
-        Command::new(binary())
-            .args(["check", "--config"])
-            .arg(config),
-    );
+    let finished = site.check();
     assert_eq!(finished.code, Some(1), "{finished:#?}");
     assert!(finished.stderr.contains("`apop`"), "{finished:#?}");
 }

@@ -284,11 +284,7 @@ fn users_that_there_are_not_are_told_by_check() {
         ("user = \"\"\n", "name of a user"),
     ] {
         site.server = lines.to_owned();
-        let checked = run_to_end(
-            Command::new(binary())
-                .args(["check", "--config"])
-                .arg(site.write_config(&site.config())),
-        );
+        let checked = site.check();
         assert_eq!(checked.code, Some(1), "{checked:#?}");
         assert!(checked.stderr.contains(words), "{checked:#?}");
     }

@@ -25,13 +25,8 @@ fn restante(arguments: &[&str]) -> Finished {
     )
 }
 
-fn check(site: &Site) -> Finished {
-    let config = site.write_config(&site.config());
-    restante(&["check", "--config", config.to_str().unwrap()])
-}
-
 fn refused(site: &Site, words: &[&str]) {
-    told(&check(site), 1, words);
+    told(&site.check(), 1, words);
 }
 
 /// It ended with that code, and standard error has all these words.
@@ -106,7 +101,7 @@ fn what_is_signed_is_let_in_and_nothing_else() {
     );
 
     sign(&vendor, &component, "maildir 1.0");
-    told(&check(&site), 0, &[]);
+    told(&site.check(), 0, &[]);
 
     sign(&other, &component, "maildir 1.0");
     refused(
@@ -130,11 +125,11 @@ fn what_is_signed_is_let_in_and_nothing_else() {
 
     // On trial: unsigned is let in, broken is not.
     site.server.push_str("signed = \"optional\"\n");
-    told(&check(&site), 0, &[]);
+    told(&site.check(), 0, &[]);
     sign(&other, &component, "maildir 1.1");
-    told(&check(&site), 0, &[]);
+    told(&site.check(), 0, &[]);
     sign(&vendor, &component, "maildir 1.1");
-    told(&check(&site), 0, &[]);
+    told(&site.check(), 0, &[]);
     fs::write(&component, built_in("maildir")).unwrap();
     refused(&site, &["[plugin.mail]", "does not fit"]);
 }
@@ -151,12 +146,12 @@ fn each_tenant_trusts_its_own() {
     };
     site.tenants[0].lines = tenant("acme.example", &acme);
     sign(&acme, &component, "acme's own");
-    told(&check(&site), 0, &[]);
+    told(&site.check(), 0, &[]);
     site.tenants.push(restante_tests::Tenant {
         name: "zeta".to_owned(),
         lines: tenant("zeta.example", &zeta),
     });
-    let finished = check(&site);
+    let finished = site.check();
     told(
         &finished,
         1,
@@ -219,11 +214,11 @@ fn reload_to_a_changed_component_changes_nothing() {
 #[test]
 fn files_without_a_grant_are_warned_of() {
     let (mut site, _) = store_in_a_file();
-    told(&check(&site), 0, &[]);
-    assert!(!check(&site).stderr.contains("no directory is granted"));
+    told(&site.check(), 0, &[]);
+    assert!(!site.check().stderr.contains("no directory is granted"));
     site.plugins[1].grants.clear();
     told(
-        &check(&site),
+        &site.check(),
         0,
         &["restante.toml:", "[plugin.mail]", "no directory is granted"],
     );
@@ -277,7 +272,7 @@ fn inspect_says_why_something_is_no_component() {
     let folder = tempfile::tempdir().unwrap();
     let (site, _) = store_in_a_file();
     // Something that was compiled natively.
-    told(&check(&site), 0, &[]);
+    told(&site.check(), 0, &[]);
     let native = fs::read_dir(site.state.join("components"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -490,7 +485,7 @@ fn compiler_is_a_process_that_is_held_to_its_limits() {
     let (mut site, _) = store_in_a_file();
     // Nothing kept from other tests.
     site.state = site.path().join("state");
-    told(&check(&site), 0, &[]);
+    told(&site.check(), 0, &[]);
     let kept = fs::read_dir(site.state.join("components")).unwrap().count();
     assert!(kept > 0, "nothing was kept");
     // By hand: no component, no code.

@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::tools::skip;
-use crate::{repository, wait_for};
+use crate::{Pop3, repository, wait_for};
 
 /// The program under test: `RESTANTE_BIN`, else beside the tests.
 pub fn binary() -> PathBuf {
@@ -340,6 +341,32 @@ impl Server {
     /// `kill -9`, at once.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Sends QUIT and kills the server after `delay`; whether it had answered.
+    pub fn kill_in_update(&mut self, mut client: Pop3, delay: Duration) -> bool {
+        let start = Instant::now();
+        client.send("QUIT");
+        // sleep() oversleeps by more than what UPDATE takes.
+        while start.elapsed() < delay {
+            std::hint::spin_loop();
+        }
+        self.kill();
+        match client.status_if_open() {
+            Some(status) => {
+                assert!(status.ok, "QUIT: {status:?}");
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What curl gets at a path, in the clear: "" is the scan listing, "1" a message.
+    pub fn curl(&self, path: &str, user: &str, password: &str) -> Finished {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--verbose", "--max-time", "60"]);
+        curl.arg("--user").arg(format!("{user}:{password}"));
+        run_to_end(curl.arg(format!("pop3://{}/{path}", self.pop3())))
     }
 }
 

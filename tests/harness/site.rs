@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Certificate, Maildir, Server, server};
+use crate::{Certificate, Finished, Maildir, Server, binary, run_to_end, server};
 
 /// A `[listener.NAME]`.
 #[derive(Debug, Clone)]
@@ -236,6 +237,13 @@ impl Site {
         let path = self.path().join("restante.toml");
         fs::write(&path, text).unwrap();
         path
+    }
+
+    /// What `restante check` says of this site.
+    pub fn check(&self) -> Finished {
+        let config = self.write_config(&self.config());
+        let mut check = Command::new(binary());
+        run_to_end(check.args(["check", "--config"]).arg(config))
     }
 
     /// Starts a server on this site and waits until it accepts.

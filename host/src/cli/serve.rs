@@ -234,6 +234,7 @@ async fn hurry(
 }
 
 pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
+    few_arenas();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -255,3 +256,19 @@ pub(super) fn log(settings: &Log) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Lets the allocator keep as many arenas as there are processors. glibc makes eight for
+/// each, and the threads that wait for disks spread over them: with 200 clients what
+/// lies unused in them grows to three times what is in use.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn few_arenas() {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let arenas = libc::c_int::try_from(processors).unwrap_or(libc::c_int::MAX);
+    // SAFETY: mallopt(3) may be called at any time, and takes two numbers. Here no
+    // other thread runs yet. If it refuses, there are more arenas.
+    #[allow(unsafe_code, reason = "the C library's own setting")]
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas.max(2)) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn few_arenas() {}
