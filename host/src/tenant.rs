@@ -478,3 +478,6 @@ impl Tenants {
         tenant.map_or(self.offer, |tenant| Offer::of(tenant))
     }
 }
+
+#[cfg(test)]
+mod tests;
