@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -80,6 +80,17 @@ impl Target {
             tls: Some(TlsConnector::from(Arc::new(config))),
         })
     }
+}
+
+/// A negative status line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+/// Whether the server asked the client to come again (RFC 3206 section 4).
+pub(crate) fn is_temporary(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|Refused(line)| line.starts_with("-ERR [SYS/TEMP]"))
 }
 
 /// What a session asks for after login.
@@ -268,7 +279,8 @@ impl Client {
                     .strip_prefix(b"+OK")
                     .and_then(|line| line.strip_suffix(b"\r\n"));
                 let Some(text) = text else {
-                    bail!("{to}: {}", String::from_utf8_lossy(line).trim_end());
+                    let line = String::from_utf8_lossy(line).trim_end().to_owned();
+                    return Err(anyhow::Error::new(Refused(line)).context(to.to_owned()));
                 };
                 let text = String::from_utf8_lossy(text).trim().to_owned();
                 self.begin += length + 1;
@@ -482,6 +494,19 @@ mod tests {
         assert!(check_scan_listing("1 9\r\n2 9\r\n.\r\n", 9).is_ok());
         assert!(check_scan_listing("1 9\r\n2 8\r\n.\r\n", 9).is_err());
         assert!(check_scan_listing(".\r\n", 9).is_ok());
+    }
+
+    #[test]
+    fn a_server_may_ask_to_come_again() {
+        for (said, temporary) in [
+            ("-ERR [SYS/TEMP] soon\r\n", true),
+            ("-ERR [SYS/PERM] never\r\n", false),
+            ("-ERR no [SYS/TEMP]\r\n", false),
+        ] {
+            let said = format!("+OK\r\n+OK\r\n{said}");
+            let error = against(said.as_bytes(), 4, Script::LOOK, false).unwrap_err();
+            assert_eq!(is_temporary(&error.context("more")), temporary, "{said}");
+        }
     }
 
     /// Runs a session against a server that says exactly this, in two pieces.

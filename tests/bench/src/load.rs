@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::client::{Expected, Script, Tls, session};
+use crate::client::{Expected, Script, Target, Tls, is_temporary, session};
 use crate::mail::{Class, Tree};
 use crate::process::Process;
 use crate::servers::Server;
@@ -20,6 +20,9 @@ const AFTERMATH: Duration = Duration::from_millis(50);
 /// Modification times have a grain: what changed within it before it was read
 /// may change again unseen, so servers trust nothing younger.
 pub(crate) const SETTLED: Duration = Duration::from_millis(2500);
+
+/// Logins until a maildrop has to be known.
+const LOGINS: usize = 10;
 
 /// What clients do.
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +66,7 @@ impl Load {
             let expected = Expected::new(self.class, 0);
             for at in 0..self.class.users.min(self.clients) {
                 let user = self.class.user(at);
-                session(&target, &user, self.script, &expected, at == 0)
-                    .await
-                    .with_context(|| format!("user {user}"))?;
+                first(&target, &user, self.script, &expected, at == 0).await?;
             }
             Ok(())
         })
@@ -171,9 +172,7 @@ impl Load {
             for at in 0..self.class.users {
                 let one = Instant::now();
                 let user = self.class.user(at);
-                session(&target, &user, self.script, &expected, false)
-                    .await
-                    .with_context(|| format!("user {user}"))?;
+                first(&target, &user, self.script, &expected, false).await?;
                 times.push(one.elapsed());
             }
             Ok(times)
@@ -183,6 +182,25 @@ impl Load {
             times,
             resumed: 0,
         })
+    }
+}
+
+/// A session on a maildrop that the server may not know yet. Where that takes long,
+/// clients are asked to come again, and do.
+async fn first(
+    target: &Target,
+    user: &str,
+    script: Script,
+    expected: &Expected,
+    proof: bool,
+) -> Result<()> {
+    let mut left = LOGINS;
+    loop {
+        left -= 1;
+        match session(target, user, script, expected, proof).await {
+            Err(error) if left > 0 && is_temporary(&error) => {}
+            ended => return ended.map(drop).with_context(|| format!("user {user}")),
+        }
     }
 }
 
