@@ -31,7 +31,7 @@ use restante_pop3::{
     Session, State, Step, Summary, Timestamp,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument, debug, error_span, info};
 
 use crate::backend::Tls;
@@ -45,11 +45,12 @@ use crate::sessions::{LiveSession, Sessions};
 use crate::shutdown::{Ending, Signal};
 use crate::tenant::Serving;
 use crate::view::Verdicts;
-use crate::waiting::Place;
+use crate::waiting::{Place, WaitingRoom};
 
 use login::{Open, Proving};
 use refusal::refusal_for;
 pub use rest::Awake;
+use rest::REST_AFTER;
 use retrieve::Wanted;
 pub use wire::INPUT_OCTETS;
 use wire::Wire;
@@ -195,7 +196,8 @@ struct Driver<S> {
     serving: Arc<Serving>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
-    awake: Arc<Awake>,
+    /// Where it is silent with a store awake.
+    awake: Arc<WaitingRoom>,
     penalties: Arc<Penalties>,
     nobody: Arc<Ledger>,
     shutdown: Signal,
@@ -236,7 +238,7 @@ where
             serving: shared.serving,
             locks: shared.locks,
             verdicts: shared.verdicts,
-            awake: shared.awake,
+            awake: shared.awake.room(),
             penalties: shared.penalties,
             nobody: shared.nobody,
             shutdown: shared.shutdown,
@@ -422,12 +424,15 @@ where
     /// Waits for the client; a maildrop that is open is let rest meanwhile.
     async fn read(&mut self, deadline: Option<Instant>, open: Option<&Open>) -> Result<(), End> {
         if let Some(open) = open {
-            let (silent, rest_after) = self.awake.enter();
-            match timeout(rest_after, self.wire.read(deadline)).await {
-                Ok(read) => return read,
-                Err(_) => open.maildrop.lock().await.rest().await,
+            let silent = self.awake.enter();
+            tokio::select! {
+                biased;
+                read = self.wire.read(deadline) => return read,
+                () = silent.displaced() => {}
+                () = sleep(REST_AFTER) => {}
             }
             drop(silent);
+            open.maildrop.lock().await.rest().await;
         }
         self.wire.read(deadline).await
     }

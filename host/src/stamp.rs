@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 /// How old a change must be for the next one to show: clocks of file systems go in
 /// steps, some of them in whole seconds.
-const SETTLED: Duration = Duration::from_secs(2);
+pub(crate) const SETTLED: Duration = Duration::from_secs(2);
 
 /// A file at one moment. Two that are equal are the same file, unchanged, if the
 /// first was [settled](Stamp::is_settled).

@@ -1,7 +1,8 @@
-//! Connections on which nobody is logged in yet: bounded, and the oldest makes
-//! room for the newest.
+//! Places of which there are so many, where the oldest makes room for the newest:
+//! for connections on which nobody is logged in yet, and for silent sessions that keep
+//! a store awake.
 //!
-//! Turning newcomers away at the limit would let whoever opens connections and
+//! Turning new connections away at the limit would let whoever opens connections and
 //! says nothing keep everybody out for as long as the login timer runs. A client
 //! that means it logs in within a moment and is gone from here long before it is
 //! the oldest.

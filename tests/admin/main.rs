@@ -4,6 +4,7 @@
 
 mod exposition;
 mod http;
+mod polls;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -2,66 +2,66 @@
 //!
 //! An instance costs some 50 KiB, of which the pool and the allocator keep a part for
 //! the next one; waking it up again costs microseconds. So few sessions may think for
-//! long, and where many log in at once each is let rest the sooner: what 10,000
-//! logins leave behind is what some hundred instances need.
+//! long, and where many log in at once those that are silent the longest are let rest:
+//! what 10,000 logins leave behind is what a hundred instances need.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::waiting::WaitingRoom;
+
 /// Silence after which a session is idle; clients that are at work answer sooner.
-const REST_AFTER: Duration = Duration::from_secs(2);
+pub(super) const REST_AFTER: Duration = Duration::from_secs(2);
 
-/// Sessions that may be silent for so long at once. Where there are twice as many, it
-/// is half as long.
-const AT_ONCE: usize = 64;
+/// Rooms that sessions are silent in. Each has a lock of its own, and none is everybody's.
+const ROOMS: usize = 8;
 
-/// No session is idle before: clients far away take as long for an answer.
-const REST_AFTER_AT_LEAST: Duration = Duration::from_millis(250);
+/// Sessions of one room that may be silent at once with a store awake.
+const AT_ONCE: usize = 16;
 
-/// How many sessions are silent with a store awake, in the whole process.
-#[derive(Debug, Default)]
-pub struct Awake(AtomicUsize);
+/// The sessions that are silent with a store awake, in the whole process.
+#[derive(Debug)]
+pub struct Awake {
+    rooms: [Arc<WaitingRoom>; ROOMS],
+    sessions: AtomicUsize,
+}
 
-/// One of them, for as long as it lives.
-pub(super) struct Silent<'a>(&'a Awake);
+impl Default for Awake {
+    fn default() -> Self {
+        Awake {
+            rooms: std::array::from_fn(|_| WaitingRoom::new(AT_ONCE)),
+            sessions: AtomicUsize::new(0),
+        }
+    }
+}
 
 impl Awake {
-    /// One more; and how long it may stay so.
-    pub(super) fn enter(&self) -> (Silent<'_>, Duration) {
-        let silent = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        (Silent(self), rest_after(silent))
+    /// Where the next session is silent.
+    pub(super) fn room(&self) -> Arc<WaitingRoom> {
+        let session = self.sessions.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&self.rooms[session % ROOMS])
     }
-}
-
-impl Drop for Silent<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn rest_after(silent: usize) -> Duration {
-    let share = AT_ONCE as f64 / silent.max(AT_ONCE) as f64;
-    REST_AFTER.mul_f64(share).max(REST_AFTER_AT_LEAST)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
-    #[test]
-    fn the_more_are_silent_the_sooner_they_rest() {
-        assert_eq!(rest_after(1), REST_AFTER);
-        assert_eq!(rest_after(AT_ONCE), REST_AFTER);
-        assert_eq!(rest_after(2 * AT_ONCE), REST_AFTER / 2);
-        assert_eq!(rest_after(usize::MAX), REST_AFTER_AT_LEAST);
-    }
-
-    #[test]
-    fn who_speaks_again_is_not_counted() {
+    #[tokio::test(start_paused = true)]
+    async fn of_many_the_longest_silent_rest() {
         let awake = Awake::default();
-        let all: Vec<_> = (0..2 * AT_ONCE).map(|_| awake.enter()).collect();
-        assert_eq!(all.last().map(|(_, after)| *after), Some(REST_AFTER / 2));
-        drop(all);
-        assert_eq!(awake.enter().1, REST_AFTER);
+        let silent: Vec<_> = (0..2 * ROOMS * AT_ONCE)
+            .map(|_| awake.room().enter())
+            .collect();
+        let (early, late) = silent.split_at(ROOMS * AT_ONCE);
+        for place in early {
+            place.displaced().await;
+        }
+        for place in late {
+            assert!(timeout(REST_AFTER, place.displaced()).await.is_err());
+        }
     }
 }

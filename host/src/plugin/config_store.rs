@@ -5,6 +5,7 @@ use super::state::State;
 
 impl Host for State {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, Error>> {
+        self.witness.constant();
         let value = self
             .settings
             .iter()
@@ -14,6 +15,7 @@ impl Host for State {
     }
 
     fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, Error>> {
+        self.witness.constant();
         Ok(Ok(self.settings.to_vec()))
     }
 }

@@ -114,10 +114,18 @@ impl State {
         let Some(place) = place(self.maildrop.as_ref(), &self.directories, path)? else {
             return Ok(None);
         };
-        present(match self.at_once(|| stat_cached(&place)) {
+        let below_maildrop = match place.base {
+            Base::Maildrop(_) => Some(place.path.clone()),
+            Base::Granted(..) => None,
+        };
+        let status = present(match self.at_once(|| stat_cached(&place)) {
             Some(status) => status,
             None => waiting(move || stat(&place)).await,
-        })
+        })?;
+        if let Some(path) = below_maildrop {
+            self.witness.looked(&path, status.as_ref());
+        }
+        Ok(status)
     }
 
     async fn part_of(
@@ -424,6 +432,14 @@ fn look_cached(place: &Place) -> Option<io::Result<(File, Status)>> {
 
 fn stat_cached(place: &Place) -> Option<io::Result<Status>> {
     Some(look_cached(place)?.map(|(_, status)| status))
+}
+
+/// What is at a path below a maildrop. None: to know that takes waiting, or it cannot
+/// be known; Some(None): there is nothing.
+pub(super) fn status_at_once(maildrop: &Arc<Root>, path: &str) -> Option<Option<Status>> {
+    let base = Base::Maildrop(maildrop.clone());
+    let path = path.to_owned();
+    present(stat_cached(&Place { base, path })?).ok()
 }
 
 fn read_cached(place: &Place, offset: u64, length: u32) -> Option<io::Result<Chunk>> {

@@ -21,6 +21,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 use super::Plugin;
 use super::breaker::Pass;
 use super::catalog::chain;
+use super::facts::Witness;
 use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
@@ -181,6 +182,7 @@ impl Instance {
             return Err(Failure::internal());
         };
         begin(&mut live.store, &self.whose.plugin);
+        live.store.data_mut().witness.called();
         if let Some(tape) = &self.tape {
             tape.begin();
         }
@@ -338,20 +340,28 @@ impl Whose {
                 voice,
                 salts: plugin.salts.clone(),
                 border,
+                witness: Witness::default(),
             },
         );
         store.limiter(|state| &mut state.limits);
         store.set_max_component_handles(HANDLES);
         let answer = usize::try_from(plugin.limits.memory).map_or(ANSWER, |all| all.max(ANSWER));
         store.call_hook(move |mut context, hook| {
-            context.data_mut().limits.crossing(hook.exiting_host());
-            context.set_hostcall_fuel(match hook {
-                CallHook::CallingHost => ARGUMENTS,
+            let state = context.data_mut();
+            state.limits.crossing(hook.exiting_host());
+            let fuel = match hook {
+                CallHook::CallingHost => {
+                    state.witness.asked();
+                    ARGUMENTS
+                }
                 _ => answer,
-            });
+            };
+            context.set_hostcall_fuel(fuel);
             Ok(())
         });
-        store.epoch_deadline_callback(|context| {
+        store.epoch_deadline_callback(|mut context| {
+            // Counted as a call of the host, and the guest does not know of it.
+            context.data_mut().witness.constant();
             if context.data().limits.exhausted() {
                 Err(wasmtime::Error::msg("CPU time limit reached"))
             } else {

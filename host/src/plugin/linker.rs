@@ -7,6 +7,7 @@
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::p2::bindings::cli::environment;
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::p2::bindings::sockets;
 
@@ -19,8 +20,9 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     filesystem::add_to_linker(&mut linker)?;
-    // The granted directories are open already: see grants.
     linker.allow_shadowing(true);
+    environment::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    // The granted directories are open already: see grants.
     preopens::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     // Connections go to granted places only, some under TLS: see sockets.
     sockets::tcp_create_socket::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
@@ -35,4 +37,23 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     contract::passwords::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     contract::maildrop::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
+}
+
+/// Nobody has one: a plugin is told things by its settings. Standard libraries ask as
+/// they start.
+impl environment::Host for State {
+    fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
+        self.witness.constant();
+        Ok(Vec::new())
+    }
+
+    fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
+        self.witness.constant();
+        Ok(Vec::new())
+    }
+
+    fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {
+        self.witness.constant();
+        Ok(None)
+    }
 }

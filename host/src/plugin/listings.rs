@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
+use super::facts::Facts;
 use crate::backend::{Account, Entries};
 
 /// Messages whose listings are remembered, over all maildrops; about
@@ -110,6 +111,8 @@ impl Names {
 pub(super) struct Told {
     /// None: the store would not vouch for it.
     pub(super) stamp: Option<String>,
+    /// While these hold the stamp is the same. None: the store has to be asked.
+    pub(super) facts: Option<Facts>,
     /// None: the store cannot tell changes.
     pub(super) memo: Option<Arc<str>>,
     pub(super) listed: Arc<Listed>,
@@ -173,7 +176,8 @@ fn weight(key: &Key, told: &Told) -> usize {
     let names = told.listed.names.as_ref().map_or(0, Names::octets);
     let stamp = told.stamp.as_ref().map_or(0, String::len);
     let memo = told.memo.as_ref().map_or(0, |memo| memo.len());
-    let octets = names + stamp + memo + key.account.octets();
+    let facts = told.facts.as_ref().map_or(0, Facts::octets);
+    let octets = names + stamp + facts + memo + key.account.octets();
     let messages = told.listed.entries.listing.len();
     messages.max(octets / MESSAGE_OCTETS).max(1)
 }
@@ -210,6 +214,7 @@ mod tests {
         };
         Told {
             stamp: None,
+            facts: None,
             memo: None,
             listed: Arc::new(listed),
         }

@@ -9,6 +9,7 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::facts::Witness;
 use super::grants::{Granted, Root};
 use super::http::Http;
 use super::output::Voice;
@@ -42,6 +43,7 @@ pub(crate) struct State {
     /// Whose salts SCRAM keys have that are made of a password.
     pub(super) salts: Decoy,
     pub(super) border: Border,
+    pub(super) witness: Witness,
 }
 
 /// Who answers what the guest asks of the contract's own interfaces, and who
@@ -107,6 +109,8 @@ pub(super) struct Limits {
     memory: usize,
     memory_used: usize,
     elements_used: usize,
+    /// How often the guest had a memory grow.
+    grown: u64,
     /// CPU time left to the call under way. What the guest waits for in the
     /// host is not counted: it has a bound of its own, and is not its doing.
     cpu_left: Duration,
@@ -125,6 +129,7 @@ impl Limits {
             memory: usize::try_from(memory).unwrap_or(usize::MAX),
             memory_used: 0,
             elements_used: 0,
+            grown: 0,
             cpu_left: Duration::ZERO,
             running: None,
             reached: None,
@@ -188,6 +193,11 @@ impl Limits {
         self.cpu_left.is_zero()
     }
 
+    /// How often the guest asked for more memory, and had it.
+    pub(super) fn grown(&self) -> u64 {
+        self.grown
+    }
+
     /// Names the bound that the call under way ran into.
     pub(super) fn reached(&self) -> Option<&'static str> {
         self.reached
@@ -228,6 +238,8 @@ impl ResourceLimiter for Limits {
             self.reached = Some(SHARE_OF_MEMORY);
             return Ok(false);
         }
+        // The first octets of a memory are made with it, and nobody asks for them.
+        self.grown += u64::from(current > 0);
         Ok(true)
     }
 

@@ -16,6 +16,7 @@ use wasmtime::component::ResourceAny;
 
 use super::bindings::exports::restante::plugin::store as wit;
 use super::bindings::restante::plugin::types;
+use super::facts::{Facts, Grounds};
 use super::grants::{Named, Root};
 use super::instance::Instance;
 use super::listings::{Key, Listed, Told};
@@ -29,6 +30,8 @@ use reader::PluginReader;
 
 /// Octets of a stamp: it is remembered with the listing.
 const STAMP: usize = 4096;
+/// Calls into a fresh instance until the stamp is told: `open` and `stamp`.
+const CALLS_TO_STAMP: u32 = 2;
 
 pub(super) struct PluginStore {
     pub(super) plugin: Arc<Plugin>,
@@ -85,6 +88,7 @@ impl Store for PluginStore {
             shared: Arc::new(shared),
             key,
             connection: connection.clone(),
+            known: None,
             listed: None,
         };
         Ok(Box::new(PluginFound { maildrop, lock_key }))
@@ -102,9 +106,14 @@ impl FoundMaildrop for PluginFound {
         &self.lock_key
     }
 
+    /// Nothing is asked where it is known what the guest would say.
     async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure> {
-        drop(self.maildrop.awake().await?);
-        Ok(Box::new(self.maildrop))
+        let mut maildrop = self.maildrop;
+        maildrop.known = maildrop.recall_known();
+        if maildrop.known.is_none() {
+            drop(maildrop.awake().await?);
+        }
+        Ok(Box::new(maildrop))
     }
 }
 
@@ -147,6 +156,8 @@ struct PluginMaildrop {
     shared: Arc<Shared>,
     key: Key,
     connection: Arc<Connection>,
+    /// What the guest need not be asked for.
+    known: Option<Told>,
     listed: Option<Arc<Listed>>,
 }
 
@@ -192,10 +203,15 @@ impl PluginMaildrop {
             });
         }
         let (functions, opened) = opened?;
+        let maildrop = opened?;
+        if let Some(state) = instance.state() {
+            // To have this handle made the guest has called the host.
+            state.witness.constant();
+        }
         Ok(Awake {
             instance,
             functions,
-            maildrop: opened?,
+            maildrop,
             number: self.shared.instances.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -233,7 +249,22 @@ impl PluginMaildrop {
         Ok(())
     }
 
-    async fn stamp(&mut self) -> Result<Option<String>, Failure> {
+    /// The listing that is remembered, if the facts behind its stamp still hold: a fresh
+    /// instance would open the maildrop and say that stamp again. A recording has what was
+    /// asked, so there all is.
+    fn recall_known(&self) -> Option<Told> {
+        if self.connection.recording.is_some() {
+            return None;
+        }
+        let maildrop = self.shared.root().clone()?;
+        let told = self.plugin.runtime.listings.recall(&self.key)?;
+        let holds = told.facts.as_ref()?.hold(&maildrop);
+        holds.then_some(told)
+    }
+
+    /// The stamp, and the facts that stand for it where there are such. None also where
+    /// it rests on files that could change again and look the same.
+    async fn stamp(&mut self) -> Result<(Option<String>, Option<Facts>), Failure> {
         let mut awake = self.awake().await?;
         let (functions, maildrop) = (awake.functions.clone(), awake.maildrop);
         let stamp = awake
@@ -255,7 +286,19 @@ impl PluginMaildrop {
                 let what = format!("a stamp of {octets} octets, more than {STAMP}");
                 Err(awake.instance.lie("store.stamp", what))
             }
-            _ => Ok(stamp),
+            0 => Ok((None, None)),
+            _ => {
+                let state = awake.instance.state();
+                let grounds = state.map(|state| {
+                    let grown = state.limits.grown();
+                    state.witness.grounds(CALLS_TO_STAMP, grown)
+                });
+                Ok(match grounds.unwrap_or(Grounds::Unknown) {
+                    Grounds::Facts(facts) => (stamp, Some(facts)),
+                    Grounds::Fresh => (None, None),
+                    Grounds::Unknown => (stamp, None),
+                })
+            }
         }
     }
 
@@ -318,25 +361,32 @@ impl PluginMaildrop {
         };
         Ok(listed.map(|listed| Told {
             stamp: None,
+            facts: None,
             memo,
             listed,
         }))
     }
 
     /// The listing as it is now, as cheaply as the guest can have it told.
-    async fn told(&mut self, stamp: Option<String>) -> Result<Told, Failure> {
+    async fn told(&mut self) -> Result<Told, Failure> {
+        let (stamp, facts) = self.stamp().await?;
         let remembered = self.plugin.runtime.listings.recall(&self.key);
         if let Some(told) = remembered {
             if stamp.is_some() && told.stamp == stamp {
-                return Ok(told);
+                return Ok(Told { facts, ..told });
             }
             if let Some(told) = self.ask_changes(&told).await? {
-                return Ok(Told { stamp, ..told });
+                return Ok(Told {
+                    stamp,
+                    facts,
+                    ..told
+                });
             }
         }
         let (listed, memo) = self.ask().await?;
         Ok(Told {
             stamp,
+            facts,
             memo,
             listed: Arc::new(listed),
         })
@@ -429,8 +479,11 @@ impl PluginMaildrop {
 #[async_trait]
 impl Maildrop for PluginMaildrop {
     async fn listing(&mut self) -> Result<Arc<Entries>, Failure> {
-        let stamp = self.stamp().await?;
-        let told = self.told(stamp).await?;
+        if let Some(known) = self.known.take() {
+            self.listed = Some(known.listed.clone());
+            return Ok(known.listed.entries.clone());
+        }
+        let told = self.told().await?;
         self.listed = Some(told.listed.clone());
         let entries = told.listed.entries.clone();
         if told.stamp.is_some() || told.memo.is_some() {

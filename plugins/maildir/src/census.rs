@@ -329,6 +329,12 @@ impl Times {
 
 impl Stamp {
     pub(crate) fn of(root: &Path, now: SystemTime) -> Result<Stamp, String> {
+        let times = Stamp::times_of(root)?;
+        Ok(Stamp { times, taken: now })
+    }
+
+    /// The same without asking what time it is.
+    pub(crate) fn times_of(root: &Path) -> Result<[Times; 2], String> {
         let mut times = [Times::ABSENT; 2];
         for (directory, times) in DIRECTORIES.iter().zip(&mut times) {
             let status = files::stat(root.join(directory))
@@ -338,7 +344,7 @@ impl Stamp {
                 made: status.created.unwrap_or(status.identity),
             });
         }
-        Ok(Stamp { times, taken: now })
+        Ok(times)
     }
 
     pub(crate) fn is_same(&self, other: &Stamp) -> bool {
@@ -363,15 +369,20 @@ impl Stamp {
 
     /// As text; none if a directory cannot be trusted.
     pub(crate) fn trusted(&self) -> Option<String> {
-        let mut text = String::new();
-        for (directory, times) in DIRECTORIES.iter().zip(self.trusted_times()) {
-            text.push_str(directory);
-            let times = times?;
-            if times != Times::ABSENT {
-                text.push_str(&format!("={},{}", times.modified, times.made));
-            }
-            text.push(';');
-        }
-        Some(text)
+        let is_trusted = self.trusted_times().iter().all(Option::is_some);
+        is_trusted.then(|| text(&self.times))
     }
+}
+
+/// The times of all [`DIRECTORIES`], as the host keeps them.
+pub(crate) fn text(times: &[Times; 2]) -> String {
+    let mut text = String::new();
+    for (directory, times) in DIRECTORIES.iter().zip(times) {
+        text.push_str(directory);
+        if *times != Times::ABSENT {
+            text.push_str(&format!("={},{}", times.modified, times.made));
+        }
+        text.push(';');
+    }
+    text
 }

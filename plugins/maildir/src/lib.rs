@@ -33,8 +33,6 @@ mod name;
 mod tests;
 mod weigh;
 
-use std::time::SystemTime;
-
 use restante_guest::prelude::*;
 
 use crate::census::Granted;
@@ -62,7 +60,7 @@ impl Maildrop for Mail {
     }
 
     fn stamp(&mut self) -> Result<Option<String>, Failure> {
-        self.0.stamp(SystemTime::now())
+        self.0.stamp()
     }
 
     fn listing(&mut self) -> Result<Listing, Failure> {

@@ -1,0 +1,257 @@
+//! What a guest's answer rests on, so that the same need not be asked twice.
+//!
+//! A guest computes: with the same arguments, in a fresh instance, it answers the same,
+//! unless it learned something else of the world meanwhile. All that it learns comes
+//! through the border, so it is enough to watch that. Where it was nothing but its
+//! settings and the state of files in its maildrop, those *facts* stand for the answer:
+//! as long as they are true the guest would say what it said before. The time, what is in
+//! a file, a line of log or any other call of the host: then it has to be asked again.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::bindings::restante::plugin::files::Status;
+use super::files;
+use super::grants::Root;
+use crate::stamp::SETTLED;
+
+/// Files that facts are about, at most.
+const FILES: usize = 8;
+
+/// Sees what crosses the border of one instance.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    /// Calls into the guest.
+    calls: u32,
+    /// Calls of the host.
+    asked: u64,
+    /// Those among them that facts can stand for.
+    understood: u64,
+    looked: Vec<Looked>,
+    /// Of a file that may change once more without a new time.
+    is_fresh: bool,
+}
+
+/// A look at a file.
+#[derive(Debug)]
+struct Looked {
+    /// Below the maildrop.
+    path: String,
+    /// None: there was none.
+    status: Option<Status>,
+}
+
+/// What was true when the guest answered.
+#[derive(Debug, Clone)]
+pub(super) struct Facts(Arc<[Looked]>);
+
+/// What the answers of an instance rest on.
+#[derive(Debug)]
+pub(super) enum Grounds {
+    /// On these, and on nothing else.
+    Facts(Facts),
+    /// The same, but a file was changed just before: it could change again and look as it
+    /// did. An answer that is meant to tell changes cannot.
+    Fresh,
+    /// On something else.
+    Unknown,
+}
+
+impl Witness {
+    /// The guest is called.
+    pub(super) fn called(&mut self) {
+        self.calls += 1;
+    }
+
+    /// The guest calls the host.
+    pub(super) fn asked(&mut self) {
+        self.asked += 1;
+    }
+
+    /// It was for what never changes while the plugin is the same, or for nothing that
+    /// it learns from.
+    pub(super) fn constant(&mut self) {
+        self.understood += 1;
+    }
+
+    /// It was for the state of a file below the maildrop.
+    pub(super) fn looked(&mut self, path: &str, status: Option<&Status>) {
+        if self.looked.len() == FILES {
+            return;
+        }
+        self.understood += 1;
+        self.is_fresh |= status.is_some_and(|status| is_fresh(status, SystemTime::now()));
+        self.looked.push(Looked {
+            path: path.to_owned(),
+            status: status.cloned(),
+        });
+    }
+
+    /// What the answers to the first so many calls rest on. Later ones could rest on
+    /// the arguments of those before. `grown`: how often it asked for more memory, and
+    /// had it.
+    pub(super) fn grounds(&mut self, calls: u32, grown: u64) -> Grounds {
+        if self.asked != self.understood + grown || self.calls != calls {
+            return Grounds::Unknown;
+        }
+        if self.is_fresh {
+            return Grounds::Fresh;
+        }
+        Grounds::Facts(Facts(std::mem::take(&mut self.looked).into()))
+    }
+}
+
+impl Facts {
+    /// Whether all of it is true now. False also where it would take waiting to know.
+    pub(super) fn hold(&self, maildrop: &Arc<Root>) -> bool {
+        self.0.iter().all(|looked| {
+            let now = files::status_at_once(maildrop, &looked.path);
+            now.is_some_and(|now| is_same(looked.status.as_ref(), now.as_ref()))
+        })
+    }
+
+    /// Octets that they take.
+    pub(super) fn octets(&self) -> usize {
+        let looked = self.0.iter();
+        looked
+            .map(|looked| size_of::<Looked>() + looked.path.len())
+            .sum()
+    }
+}
+
+/// Whether a file can change again and keep its time of change. One that lies in the
+/// future tells nothing.
+fn is_fresh(status: &Status, now: SystemTime) -> bool {
+    let modified = UNIX_EPOCH + Duration::from_nanos(status.modified);
+    let rest = now.duration_since(modified);
+    rest.map_or(true, |rest| rest <= SETTLED)
+}
+
+fn is_same(one: Option<&Status>, other: Option<&Status>) -> bool {
+    let parts = |status: &Status| {
+        let &Status {
+            kind,
+            size,
+            modified,
+            created,
+            identity,
+        } = status;
+        (kind as u8, size, modified, created, identity)
+    };
+    one.map(parts) == other.map(parts)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::bindings::restante::plugin::files::Kind;
+    use super::*;
+
+    fn status(modified: SystemTime) -> Status {
+        let since = modified.duration_since(UNIX_EPOCH).unwrap();
+        Status {
+            kind: Kind::Directory,
+            size: 4096,
+            modified: since.as_nanos() as u64,
+            created: Some(7),
+            identity: 9,
+        }
+    }
+
+    fn old() -> Status {
+        status(SystemTime::now() - Duration::from_secs(60))
+    }
+
+    fn facts(witness: &mut Witness, calls: u32) -> Option<Facts> {
+        match witness.grounds(calls, 0) {
+            Grounds::Facts(facts) => Some(facts),
+            Grounds::Fresh | Grounds::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn settings_and_files_are_grounds_and_nothing_else_is() {
+        let mut witness = Witness::default();
+        witness.called();
+        witness.asked();
+        witness.constant();
+        witness.called();
+        witness.asked();
+        witness.looked("new", Some(&old()));
+        witness.asked();
+        assert!(facts(&mut witness, 2).is_none());
+        let Grounds::Facts(facts_and_memory) = witness.grounds(2, 1) else {
+            panic!("memory is no knowledge");
+        };
+        assert_eq!(facts_and_memory.0.len(), 1);
+        // The time, say.
+        witness.asked();
+        assert!(matches!(witness.grounds(2, 1), Grounds::Unknown));
+    }
+
+    #[test]
+    fn an_instance_that_was_called_before_may_know_more() {
+        let mut witness = Witness::default();
+        for _ in 0..3 {
+            witness.called();
+        }
+        assert!(facts(&mut witness, 2).is_none());
+        assert!(facts(&mut witness, 3).is_some());
+    }
+
+    #[test]
+    fn what_changed_just_now_may_change_again_unseen() {
+        let now = SystemTime::now();
+        for (changed, fresh) in [
+            (now - SETTLED - Duration::from_millis(100), false),
+            (now - SETTLED + Duration::from_millis(500), true),
+            (now, true),
+            (now + Duration::from_secs(3600), true),
+        ] {
+            let mut witness = Witness::default();
+            witness.called();
+            witness.asked();
+            witness.looked("new", Some(&status(changed)));
+            assert_eq!(matches!(witness.grounds(1, 0), Grounds::Fresh), fresh);
+        }
+    }
+
+    #[test]
+    fn more_files_than_are_kept_are_no_grounds() {
+        let mut witness = Witness::default();
+        for _ in 0..=FILES {
+            witness.asked();
+            witness.looked("new", Some(&old()));
+        }
+        assert!(facts(&mut witness, 0).is_none());
+    }
+
+    #[test]
+    fn facts_hold_until_something_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        std::fs::create_dir(dir.path().join("new")).unwrap();
+        let facts = |root| {
+            let mut looked = Vec::new();
+            for path in ["new", "cur"] {
+                // The kernel knows of it then, be it that there is none.
+                let _ = dir.path().join(path).exists();
+                let status = files::status_at_once(root, path).unwrap();
+                let path = path.to_owned();
+                looked.push(Looked { path, status });
+            }
+            Facts(looked.into())
+        };
+        let before = facts(&root);
+        assert!(before.hold(&root));
+        std::fs::create_dir(dir.path().join("cur")).unwrap();
+        assert!(!before.hold(&root));
+        let before = facts(&root);
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::write(dir.path().join("cur/1.a.h"), "a").unwrap();
+        assert!(!before.hold(&root));
+        let before = facts(&root);
+        std::fs::rename(dir.path().join("new"), dir.path().join("old")).unwrap();
+        assert!(!before.hold(&root));
+    }
+}
