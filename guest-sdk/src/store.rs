@@ -82,6 +82,12 @@ pub trait Maildrop: Sized + 'static {
     /// the same the host may reuse a listing that it remembers. `None`, the
     /// default: there is no cheap way to tell.
     ///
+    /// Made of settings and [`files::stat`](crate::files::stat) of at most eight
+    /// files of the maildrop, and of nothing else that `open` or this asks the host
+    /// for, it is the cheapest: while those files are as they were, the host makes no
+    /// instance to hear it again. It sees then, too, whether a file was changed too
+    /// short a time ago for its time to tell.
+    ///
     /// # Errors
     /// The login is refused with what the [`Failure`] says.
     fn stamp(&mut self) -> Result<Option<String>, Failure> {

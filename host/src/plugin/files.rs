@@ -6,6 +6,8 @@
 //! wrong, so that there is one set of words for it. What is done at once takes
 //! the event loop's time, and counts against the guest's CPU time.
 
+mod ahead;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -21,6 +23,8 @@ use super::grants::{Granted, MAILDROP, Root, open_below};
 use super::state::State;
 use super::tape::Heard;
 use crate::cached;
+
+pub(super) use ahead::Ahead;
 
 /// Most entries that one scan hands over.
 const ENTRIES: usize = 1_000_000;
@@ -103,11 +107,19 @@ impl State {
 
     async fn measured(&mut self, path: String) -> Result<Option<Weight>, String> {
         let base = Base::Maildrop(self.maildrop.clone().ok_or(NO_MAILDROP)?);
+        if let Some(weight) = self.ahead.take(&path) {
+            return Ok(Some(weight));
+        }
         let place = Place { base, path };
-        present(match self.at_once(|| measure_cached(&place)) {
-            Some(measured) => measured,
-            None => waiting(move || measure(&place)).await,
-        })
+        if let Some(measured) = self.at_once(|| measure_cached(&place)) {
+            return present(measured);
+        }
+        let batch = self.ahead.miss();
+        let done = waiting(move || Ok(batch.run(&place))).await;
+        present(done.and_then(|(measured, batch)| {
+            self.ahead.done(batch);
+            measured
+        }))
     }
 
     async fn looked_at(&mut self, path: &str) -> Result<Option<Status>, String> {

@@ -22,6 +22,7 @@ use super::Plugin;
 use super::breaker::Pass;
 use super::catalog::chain;
 use super::facts::Witness;
+use super::files::Ahead;
 use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
@@ -341,6 +342,7 @@ impl Whose {
                 salts: plugin.salts.clone(),
                 border,
                 witness: Witness::default(),
+                ahead: Ahead::default(),
             },
         );
         store.limiter(|state| &mut state.limits);
@@ -373,7 +375,9 @@ impl Whose {
 
     /// A call is over, well or not.
     fn end(&self, call: &'static str, started: Instant, store: &mut Store<State>) {
-        store.data_mut().limits.end_call();
+        let state = store.data_mut();
+        state.limits.end_call();
+        state.ahead.end_call();
         self.plugin.calls.took(call, started.elapsed());
     }
 

@@ -100,7 +100,20 @@ impl Names {
         }
     }
 
-    fn get(&self, position: usize) -> Option<&str> {
+    /// Of names in order: the position behind this one.
+    pub(super) fn after(&self, name: &str) -> usize {
+        let mut positions = 0..self.len();
+        while !positions.is_empty() {
+            let middle = usize::midpoint(positions.start, positions.end);
+            match self.get(middle).is_some_and(|other| other <= name) {
+                true => positions.start = middle + 1,
+                false => positions.end = middle,
+            }
+        }
+        positions.start
+    }
+
+    pub(super) fn get(&self, position: usize) -> Option<&str> {
         let end = *self.ends.get(position)? as usize;
         Some(&self.text[self.start(position)..end - 1])
     }
@@ -262,6 +275,10 @@ mod tests {
         assert_eq!(names.get(1), Some(""));
         assert_eq!(names.get(2), Some("new/b"));
         assert_eq!(names.get(3), None);
+        let ordered = Names::packed("a\0b\0d\0".into());
+        for (name, after) in [("", 0), ("a", 1), ("b", 2), ("c", 2), ("d", 3), ("e", 3)] {
+            assert_eq!(ordered.after(name), after, "{name}");
+        }
         let mut some = Names::default();
         some.append(&names, &(1..3));
         some.append(&names, &(0..1));

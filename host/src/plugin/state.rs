@@ -10,6 +10,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::facts::Witness;
+use super::files::Ahead;
 use super::grants::{Granted, Root};
 use super::http::Http;
 use super::output::Voice;
@@ -44,6 +45,7 @@ pub(crate) struct State {
     pub(super) salts: Decoy,
     pub(super) border: Border,
     pub(super) witness: Witness,
+    pub(super) ahead: Ahead,
 }
 
 /// Who answers what the guest asks of the contract's own interfaces, and who
