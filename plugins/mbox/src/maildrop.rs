@@ -31,6 +31,10 @@ pub(crate) struct Mbox {
     variant: Variant,
     /// What marked the file when this instance listed it.
     listed: Option<Mark>,
+    /// The name of the message whose content was asked for last, and how often by now.
+    asked: (String, u32),
+    /// The index was taken for wrong because of that.
+    has_doubted: bool,
 }
 
 impl Mbox {
@@ -43,6 +47,8 @@ impl Mbox {
             variant: settings.quoting.variant(),
             settings,
             listed: None,
+            asked: (String::new(), 0),
+            has_doubted: false,
         }
     }
 
@@ -82,10 +88,11 @@ impl Mbox {
     /// The message's range of the file, if it is where it was. While the file is as
     /// it was listed that is certain; else a look settles it.
     pub(crate) fn content(&mut self, name: &str) -> Result<Content, Failure> {
+        let is_doubted = self.is_doubted(name);
         let name = Name::parse(name).ok_or_else(no_such_message)?;
         let status = self.status()?;
         let is_as_listed = status.is_some() && status.as_ref().map(mark) == self.listed;
-        if is_as_listed || scan::is_there(&self.path, &name) == Some(true) {
+        if !is_doubted && (is_as_listed || scan::is_there(&self.path, &name) == Some(true)) {
             return Ok(self.range(&name));
         }
         log::info!("another program has changed the mbox: its messages are looked for again");
@@ -101,6 +108,20 @@ impl Mbox {
                 "the message is gone: another program has removed or changed it",
             )),
         }
+    }
+
+    /// A host that finds a message other than it was listed asks for it twice more:
+    /// a line may have changed in its place, which leaves lengths and header as they
+    /// were. A client's TOP and RETR ask for one message too, so it takes more than two.
+    fn is_doubted(&mut self, name: &str) -> bool {
+        if self.asked.0 == name {
+            self.asked.1 += 1;
+        } else {
+            self.asked = (name.to_owned(), 1);
+        }
+        let is_doubted = self.asked.1 > 2 && !self.has_doubted;
+        self.has_doubted |= is_doubted;
+        is_doubted
     }
 
     fn range(&self, name: &Name) -> Content {

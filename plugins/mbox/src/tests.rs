@@ -276,6 +276,36 @@ fn a_file_that_was_rewritten_to_the_same_length_is_not_cut_by_old_numbers() {
 }
 
 #[test]
+fn a_line_that_changed_in_its_place_is_counted_anew_when_the_host_doubts() {
+    let text = mbox(&[1, 2]);
+    let mail = Box::new(&text);
+    let octets = |session: &Session<Mail>| session.listing().octets().to_vec();
+    let before = octets(&mail.open());
+    let path = mail.0.path().join("mbox");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let body = content(1).trim_end().len();
+    let at = text.find(content(1).trim_end()).unwrap() + body - 2;
+    let mut changed = text.into_bytes();
+    assert_ne!(changed[at], b'\n');
+    changed[at] = b'\n';
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    (&file).write_all(&changed).unwrap();
+    file.set_modified(modified).unwrap();
+    assert_eq!(octets(&mail.open()), before);
+    // As the host does: once for the client, and twice more where it was another.
+    let name = mail.open().listing().names().next().unwrap().to_owned();
+    let mut asked = Mail::open(Account::new("alice")).unwrap();
+    asked.listing().unwrap();
+    for _ in 0..2 {
+        let _ = asked.content(&name);
+    }
+    assert_eq!(octets(&mail.open()), before, "TOP and RETR are no doubt");
+    let _ = asked.content(&name);
+    let after = octets(&mail.open());
+    assert_eq!(after, [before[0] + 1, before[1]]);
+}
+
+#[test]
 fn somebody_elses_lock_is_respected() {
     let mail = Box::new(mbox(&[1, 2]));
     let session = mail.open();
