@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::bindings::restante::plugin::files::Status;
-use super::files;
+use super::files::{plain, status_at_once};
 use super::grants::Root;
 use crate::stamp::SETTLED;
 
@@ -50,8 +50,8 @@ pub(super) struct Facts(Arc<[Looked]>);
 pub(super) enum Grounds {
     /// On these, and on nothing else.
     Facts(Facts),
-    /// The same, but a file was changed just before: it could change again and look as it
-    /// did. An answer that is meant to tell changes cannot.
+    /// Whatever else they rest on, a file was changed just before: it could change again
+    /// and look as it did. An answer that is meant to tell changes cannot.
     Fresh,
     /// On something else.
     Unknown,
@@ -74,13 +74,14 @@ impl Witness {
         self.understood += 1;
     }
 
-    /// It was for the state of a file below the maildrop.
-    pub(super) fn looked(&mut self, path: &str, status: Option<&Status>) {
-        if self.looked.len() == FILES {
-            return;
-        }
-        self.understood += 1;
+    /// It was for the state of a file, at this path below the maildrop. None: the file is
+    /// elsewhere, where facts do not reach.
+    pub(super) fn looked(&mut self, path: Option<&str>, status: Option<&Status>) {
         self.is_fresh |= status.is_some_and(|status| is_fresh(status, SystemTime::now()));
+        let Some(path) = path.filter(|_| self.looked.len() < FILES) else {
+            return;
+        };
+        self.understood += 1;
         self.looked.push(Looked {
             path: path.to_owned(),
             status: status.cloned(),
@@ -91,11 +92,11 @@ impl Witness {
     /// the arguments of those before. `grown`: how often it asked for more memory, and
     /// had it.
     pub(super) fn grounds(&mut self, calls: u32, grown: u64) -> Grounds {
-        if self.asked != self.understood + grown || self.calls != calls {
-            return Grounds::Unknown;
-        }
         if self.is_fresh {
             return Grounds::Fresh;
+        }
+        if self.asked != self.understood + grown || self.calls != calls {
+            return Grounds::Unknown;
         }
         Grounds::Facts(Facts(std::mem::take(&mut self.looked).into()))
     }
@@ -105,8 +106,8 @@ impl Facts {
     /// Whether all of it is true now. False also where it would take waiting to know.
     pub(super) fn hold(&self, maildrop: &Arc<Root>) -> bool {
         self.0.iter().all(|looked| {
-            let now = files::status_at_once(maildrop, &looked.path);
-            now.is_some_and(|now| is_same(looked.status.as_ref(), now.as_ref()))
+            let now = status_at_once(maildrop, &looked.path);
+            now.is_some_and(|now| now.map(plain) == looked.status.map(plain))
         })
     }
 
@@ -125,20 +126,6 @@ fn is_fresh(status: &Status, now: SystemTime) -> bool {
     let modified = UNIX_EPOCH + Duration::from_nanos(status.modified);
     let rest = now.duration_since(modified);
     rest.map_or(true, |rest| rest <= SETTLED)
-}
-
-fn is_same(one: Option<&Status>, other: Option<&Status>) -> bool {
-    let parts = |status: &Status| {
-        let &Status {
-            kind,
-            size,
-            modified,
-            created,
-            identity,
-        } = status;
-        (kind as u8, size, modified, created, identity)
-    };
-    one.map(parts) == other.map(parts)
 }
 
 #[cfg(test)]
@@ -177,7 +164,7 @@ mod tests {
         witness.constant();
         witness.called();
         witness.asked();
-        witness.looked("new", Some(&old()));
+        witness.looked(Some("new"), Some(&old()));
         witness.asked();
         assert!(facts(&mut witness, 2).is_none());
         let Grounds::Facts(facts_and_memory) = witness.grounds(2, 1) else {
@@ -211,9 +198,25 @@ mod tests {
             let mut witness = Witness::default();
             witness.called();
             witness.asked();
-            witness.looked("new", Some(&status(changed)));
+            witness.looked(Some("new"), Some(&status(changed)));
             assert_eq!(matches!(witness.grounds(1, 0), Grounds::Fresh), fresh);
         }
+    }
+
+    #[test]
+    fn what_is_fresh_is_so_whatever_else_the_answer_rests_on() {
+        let mut witness = Witness::default();
+        witness.called();
+        // A line of log, say.
+        witness.asked();
+        for _ in 0..FILES {
+            witness.asked();
+            witness.looked(Some("new"), Some(&old()));
+        }
+        assert!(matches!(witness.grounds(1, 0), Grounds::Unknown));
+        witness.asked();
+        witness.looked(None, Some(&status(SystemTime::now())));
+        assert!(matches!(witness.grounds(1, 0), Grounds::Fresh));
     }
 
     #[test]
@@ -221,7 +224,7 @@ mod tests {
         let mut witness = Witness::default();
         for _ in 0..=FILES {
             witness.asked();
-            witness.looked("new", Some(&old()));
+            witness.looked(Some("new"), Some(&old()));
         }
         assert!(facts(&mut witness, 0).is_none());
     }
@@ -236,7 +239,7 @@ mod tests {
             for path in ["new", "cur"] {
                 // The kernel knows of it then, be it that there is none.
                 let _ = dir.path().join(path).exists();
-                let status = files::status_at_once(root, path).unwrap();
+                let status = status_at_once(root, path).unwrap();
                 let path = path.to_owned();
                 looked.push(Looked { path, status });
             }

@@ -134,9 +134,8 @@ impl State {
             Some(status) => status,
             None => waiting(move || stat(&place)).await,
         })?;
-        if let Some(path) = below_maildrop {
-            self.witness.looked(&path, status.as_ref());
-        }
+        self.witness
+            .looked(below_maildrop.as_deref(), status.as_ref());
         Ok(status)
     }
 
@@ -423,6 +422,21 @@ fn status(about: &Metadata) -> Status {
         created: nanoseconds(about.created()),
         identity: about.ino(),
     }
+}
+
+/// [`Status`] with equality, which the generated type has not.
+type Plain = (u8, u64, u64, Option<u64>, u64);
+
+/// All of a file's status.
+pub(super) fn plain(status: Status) -> Plain {
+    let Status {
+        kind,
+        size,
+        modified,
+        created,
+        identity,
+    } = status;
+    (kind as u8, size, modified, created, identity)
 }
 
 /// Since the Unix epoch; 0 for what lies before it. None: not known.

@@ -281,13 +281,13 @@ impl PluginMaildrop {
             |_, stamp| recorded::value(stamp),
         );
         let stamp = stamp?.map_err(Failure::from)?;
-        match stamp.as_ref().map_or(0, String::len) {
-            octets if octets > STAMP => {
+        match stamp.as_ref().map(String::len) {
+            None => Ok((None, None)),
+            Some(octets) if octets > STAMP => {
                 let what = format!("a stamp of {octets} octets, more than {STAMP}");
                 Err(awake.instance.lie("store.stamp", what))
             }
-            0 => Ok((None, None)),
-            _ => {
+            Some(_) => {
                 let state = awake.instance.state();
                 let grounds = state.map(|state| {
                     let grown = state.limits.grown();

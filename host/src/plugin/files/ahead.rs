@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Place, Weight, measure, scan};
+use super::{Place, Weight, measure, scan, stat};
 use crate::plugin::listings::Names;
 
 /// Files that were not cached before any is measured ahead.
@@ -19,6 +19,9 @@ const MISSES: u32 = 4;
 /// Files that are measured ahead at once, at first and at most.
 const FIRST: usize = 16;
 const MOST: usize = 512;
+/// Octets of a file that is measured ahead, at most: of larger ones a guest may have
+/// another way to know.
+const LARGE: u64 = 1 << 20;
 /// Octets of files, and time, after which it is enough for once.
 const OCTETS: u64 = 8 << 20;
 const TIME: Duration = Duration::from_millis(50);
@@ -117,7 +120,8 @@ impl Batch {
                 path,
             };
             // What cannot be measured is told when it is asked for.
-            if let Ok(weight) = measure(&place) {
+            let is_large = stat(&place).is_ok_and(|status| status.size > LARGE);
+            if !is_large && let Ok(weight) = measure(&place) {
                 octets += weight.status.size;
                 self.ready.insert(place.path, weight);
             }
@@ -229,6 +233,18 @@ mod tests {
         run(&mut ahead, &place(&base, &format!("new/{}", gone - 1))).unwrap();
         assert!(ahead.take(&format!("new/{gone}")).is_none());
         assert!(ahead.take(&format!("new/{}", gone + 1)).is_some());
+        // Large ones wait until they are asked for.
+        let large = dir.path().join(format!("new/{}", gone + 3));
+        std::fs::File::create(large)
+            .unwrap()
+            .set_len(LARGE + 1)
+            .unwrap();
+        ahead.end_call();
+        for number in 100..=100 + MISSES {
+            run(&mut ahead, &place(&base, &format!("new/{number}"))).unwrap();
+        }
+        assert!(ahead.take(&format!("new/{}", gone + 2)).is_some());
+        assert!(ahead.take(&format!("new/{}", gone + 3)).is_none());
         // What is asked for and not there is what it is.
         assert!(run(&mut ahead, &place(&base, "new/nothing")).is_err());
     }

@@ -59,20 +59,6 @@ fn both<R: PartialEq + std::fmt::Debug>(
     present(waiting)
 }
 
-/// [`Status`] and [`Chunk`] are generated without equality.
-type Plain = (u8, u64, u64, Option<u64>, u64);
-
-fn plain(status: Status) -> Plain {
-    let Status {
-        kind,
-        size,
-        modified,
-        created,
-        identity,
-    } = status;
-    (kind as u8, size, modified, created, identity)
-}
-
 /// The octets of a message and of its surrogate, and how large its file is.
 fn measure_both(place: &Place) -> Result<Option<(u64, u64, u64)>, String> {
     let plain = |weight: Weight| (weight.octets, weight.surrogate, weight.status.size);
