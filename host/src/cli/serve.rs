@@ -80,7 +80,6 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
     for warning in &config.warnings {
         warn!("{}", warning.one_line());
     }
-    restante::plugin::ask_kernel();
     // Before there are threads, and before anything is read or written that the
     // user is to have.
     let becoming = becoming(&config)?;

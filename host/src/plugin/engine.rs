@@ -29,19 +29,8 @@ const TABLES_PER_COMPONENT: u32 = 64;
 const TABLE_ELEMENTS: usize = 100_000;
 /// Octets of a table that are cleared, not given back, when an instance ends.
 const TABLE_RESIDENT: usize = 16 << 10;
-/// Octets of an ended instance's memory that are put back as they were, for the next
-/// one in its place, and not given back: two of Rust's guests write on half as many.
-/// It is what every place that was ever taken may keep.
-const MEMORY_RESIDENT: usize = 128 << 10;
 /// Octets of wasmtime's own state for one core instance, and for one component.
 const INSTANCE_STATE: usize = 1 << 20;
-
-/// Whether the kernel tells which pages a guest has written on (`PAGEMAP_SCAN`, Linux
-/// 6.7 or newer). What it says the first time holds for the process: later, as another
-/// user or where it may not be looked into, it could not ask any more.
-pub(super) fn knows_written_pages() -> bool {
-    PoolingAllocationConfig::is_pagemap_scan_available()
-}
 
 /// Makes the engine that every plugin of the process runs in.
 pub(super) fn engine(instances: u32) -> wasmtime::Result<Engine> {
@@ -89,12 +78,6 @@ fn settings() -> Config {
 
 fn pool(instances: u32) -> PoolingAllocationConfig {
     let memory = usize::try_from(MOST_MEMORY).expect("a gibibyte fits an address space");
-    // Without knowing, all octets from a memory's first one on would have to be put
-    // back; guests write on few pages, and not on the first.
-    let (resident, scan) = match knows_written_pages() {
-        true => (MEMORY_RESIDENT, Enabled::Yes),
-        false => (0, Enabled::No),
-    };
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
         .total_stacks(instances)
@@ -108,10 +91,14 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(memory)
-        .linear_memory_keep_resident(resident)
+        // All that a guest wrote on is given back to the kernel, whatever became of its
+        // pages: they may be anywhere, swapped out too.
+        .linear_memory_keep_resident(0)
         // Tables are small: to clear one is less than to give it back.
         .table_keep_resident(TABLE_RESIDENT)
-        .pagemap_scan(scan);
+        // PAGEMAP_SCAN tells of pages that are present alone. What an ended instance wrote
+        // on pages that were swapped out since would reach the next one in its place.
+        .pagemap_scan(Enabled::No);
     pool
 }
 

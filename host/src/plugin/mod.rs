@@ -111,13 +111,6 @@ pub enum PluginError {
     Connect(AuthorityError),
 }
 
-/// Asks the kernel what instances can be made the cheaper by. It answers as long as the
-/// process may look at itself: before it becomes another user, and before its memory
-/// is hidden from core dumps. Later, or never asked, it is done without.
-pub fn ask_kernel() {
-    engine::knows_written_pages();
-}
-
 /// One engine, the compiled components and the instances' places, for the
 /// whole process.
 pub struct Runtime {
