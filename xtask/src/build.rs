@@ -1,6 +1,7 @@
 //! Builds in the one order that works: the components first, then the host that
 //! embeds them.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -13,13 +14,21 @@ use crate::Outcome;
 use crate::cargo::{self, Artifact, Member, Workspace};
 use crate::languages;
 use crate::step::Steps;
-use crate::wasm_target::{self, WasmTarget};
+use crate::wasm_target::{self, WasmTarget, encoded_rustflags};
 
 /// The steps that [`everything`] takes.
 pub(crate) const STEPS: usize = 3;
 
 /// The profile that components are built with (Cargo.toml of the workspace).
 const PROFILE: &str = "plugin";
+
+/// Where cargo is told flags for the compiler, encoded.
+const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+
+/// Bytes of a component's own stack, which lies in front of its data. Rust's 1 MiB would put
+/// all that a plugin writes on behind what the host keeps resident of a memory
+/// (host/src/plugin/engine.rs). A plugin that needs more traps.
+const STACK_BYTES: u32 = 128 << 10;
 
 /// How a component begins: the magic number, the version and the layer that
 /// tells a component from a core module.
@@ -117,8 +126,19 @@ pub(crate) fn guest_cargo(workspace: &Workspace, target: &WasmTarget, verb: &str
     cargo
         .args([verb, "--profile", PROFILE, "--target", wasm_target::TRIPLE])
         .args(&target.args)
-        .envs(target.env.iter().map(|(name, value)| (name, value)));
+        .envs(target.env.iter().map(|(name, value)| (name, value)))
+        .env(RUSTFLAGS, rustflags(target));
     cargo
+}
+
+/// Flags for the compiler: the caller's or the target's, and the size of the stack.
+fn rustflags(target: &WasmTarget) -> OsString {
+    let of_target = target.env.iter().find(|(name, _)| name == RUSTFLAGS);
+    let of_target = of_target.map(|(_, flags)| flags.clone());
+    let encoded = of_target.or_else(|| env::var_os(RUSTFLAGS));
+    let plain = env::var_os("RUSTFLAGS");
+    let stack = OsString::from(format!("-Clink-arg=-zstack-size={STACK_BYTES}"));
+    encoded_rustflags(encoded.as_deref(), plain.as_deref(), &[stack])
 }
 
 /// The arguments that select these packages.
