@@ -22,9 +22,28 @@ use std::path::Path;
 /// As the system has them: what is cached may also be that there is no such file.
 #[cfg(target_os = "linux")]
 pub fn open(dir: impl AsFd, path: impl AsRef<Path>) -> Option<io::Result<File>> {
+    use rustix::fs::OFlags;
+    open_with(dir, path, OFlags::NONBLOCK | OFlags::NOCTTY)
+}
+
+/// The same for what is only looked at, of whatever kind: it is not opened.
+///
+/// # Errors
+/// As for [`open`].
+#[cfg(target_os = "linux")]
+pub fn find(dir: impl AsFd, path: impl AsRef<Path>) -> Option<io::Result<File>> {
+    open_with(dir, path, rustix::fs::OFlags::PATH)
+}
+
+#[cfg(target_os = "linux")]
+fn open_with(
+    dir: impl AsFd,
+    path: impl AsRef<Path>,
+    flags: rustix::fs::OFlags,
+) -> Option<io::Result<File>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
     use rustix::io::Errno;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::CACHED
         | ResolveFlags::BENEATH
         | ResolveFlags::NO_XDEV
@@ -42,6 +61,12 @@ pub fn open(dir: impl AsFd, path: impl AsRef<Path>) -> Option<io::Result<File>> 
 /// Other systems cannot tell what takes waiting.
 #[cfg(not(target_os = "linux"))]
 pub fn open(_dir: impl AsFd, _path: impl AsRef<Path>) -> Option<io::Result<File>> {
+    None
+}
+
+/// Other systems cannot tell what takes waiting.
+#[cfg(not(target_os = "linux"))]
+pub fn find(_dir: impl AsFd, _path: impl AsRef<Path>) -> Option<io::Result<File>> {
     None
 }
 

@@ -19,7 +19,8 @@ use cap_std::time::SystemTime;
 use restante_pop3::{Scales, Weight as Weighed};
 
 use super::bindings::restante::plugin::files::{Chunk, Host, Kind, Names, Status, Weight};
-use super::grants::{Granted, MAILDROP, Root, open_below};
+use super::grants::{Granted, MAILDROP, Root};
+use super::opening;
 use super::state::State;
 use super::tape::Heard;
 use crate::cached;
@@ -302,13 +303,10 @@ impl Found {
 /// there, no file is looked at.
 #[cfg(target_os = "linux")]
 fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()> {
-    use cap_std::fs::{OpenOptions, OpenOptionsExt};
     use rustix::fs::{AtFlags, FileType, OFlags, RawDir, statat};
     use rustix::io::Errno;
-    let mut options = OpenOptions::new();
-    options.read(true);
-    options.custom_flags(OFlags::DIRECTORY.bits() as i32);
-    let directory = maildrop.open_with(directory, &options)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let (directory, _) = opening::open(maildrop, directory, flags)?;
     let mut space = Vec::with_capacity(DIRECTORY);
     let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
     while let Some(entry) = entries.next() {
@@ -359,8 +357,8 @@ fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()>
 }
 
 fn measure(place: &Place) -> io::Result<Weight> {
-    let mut file = open_below(place.dir(), &place.path)?;
-    let status = status(&Metadata::from_file(&file)?);
+    let (mut file, about) = opening::open_file(place.dir(), &place.path)?;
+    let status = status(&about);
     let mut scales = Scales::new();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -379,12 +377,12 @@ fn measure(place: &Place) -> io::Result<Weight> {
 }
 
 fn stat(place: &Place) -> io::Result<Status> {
-    Ok(status(&place.dir().metadata(&place.path)?))
+    Ok(status(&opening::look(place.dir(), &place.path)?))
 }
 
 fn read_waiting(place: &Place, offset: u64, length: u32) -> io::Result<Chunk> {
-    let file = open_below(place.dir(), &place.path)?;
-    let status = status(&Metadata::from_file(&file)?);
+    let (file, about) = opening::open_file(place.dir(), &place.path)?;
+    let status = status(&about);
     let mut octets = space(&status, offset, length);
     let mut filled = 0;
     while filled < octets.len() {
@@ -456,8 +454,10 @@ fn look_cached(place: &Place) -> Option<io::Result<(File, Status)>> {
     }))
 }
 
+/// It is not opened: to open a device may do something.
 fn stat_cached(place: &Place) -> Option<io::Result<Status>> {
-    Some(look_cached(place)?.map(|(_, status)| status))
+    let found = place.root().look_at_once(&place.path)?;
+    Some(found.map(|about| status(&about)))
 }
 
 /// What is at a path below a maildrop. None: to know that takes waiting, or it cannot

@@ -1,5 +1,4 @@
-//! What a plugin may touch: a grant made concrete for one account, and the one
-//! door through which the host opens a file that a guest has named.
+//! What a plugin may touch: a grant made concrete for one account.
 
 use std::fs::File;
 use std::io;
@@ -8,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, Metadata};
 use wasmtime::component::Resource;
 use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::filesystem::{Descriptor, OpenMode};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 
+use super::opening::{self, MAX_PATH_OCTETS};
 use super::state::State;
 use crate::backend::{Account, FileRange};
 use crate::cached;
@@ -22,9 +22,6 @@ use crate::template::{ExpandError, Values};
 
 /// Where a session's maildrop appears in the guest.
 pub(super) const MAILDROP: &str = "/maildrop";
-
-/// Longest path that a guest may name, in octets.
-const PATH: usize = 4096;
 
 /// The directory of this account's maildrop on the host, where the plugin has
 /// that grant.
@@ -77,6 +74,17 @@ impl Root {
     pub(super) fn open_at_once(&self, path: &str) -> Option<io::Result<File>> {
         match self.is_local {
             true => cached::open(&self.dir, path),
+            false => None,
+        }
+    }
+
+    /// What is at a path below, if that takes no waiting to know.
+    pub(super) fn look_at_once(&self, path: &str) -> Option<io::Result<Metadata>> {
+        match self.is_local {
+            true => {
+                let found = cached::find(&self.dir, path)?;
+                Some(found.and_then(|found| Metadata::from_file(&found)))
+            }
             false => None,
         }
     }
@@ -249,44 +257,14 @@ impl preopens::Host for State {
     }
 }
 
-/// Opens a file below a granted directory: a regular file only, never above
-/// the grant, through no symbolic link out of it, and without waiting (a FIFO
-/// would). Blocks on the disk.
-pub(super) fn open_below(dir: &Dir, path: &str) -> io::Result<File> {
-    let file = open_below_any(dir, path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(not_regular()),
-    }
-}
-
-fn open_below_any(dir: &Dir, path: &str) -> io::Result<File> {
-    if path.len() > PATH || path.contains('\0') {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a path: too long, or it holds a NUL",
-        ));
-    }
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32);
-    Ok(dir.open_with(path, &options)?.into_std())
-}
-
-fn not_regular() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
-}
-
 /// The part of a file that a guest has named for a RETR; fixes how long it is.
-/// Opens it as [`open_below`] does.
 pub(super) fn range(dir: &Dir, named: &Named) -> io::Result<FileRange> {
-    named.range(open_below_any(dir, &named.path)?)
+    named.range(opening::open_file(dir, &named.path)?.0)
 }
 
 /// The same, if it takes no waiting.
 pub(super) fn range_at_once(root: &Root, named: &Named) -> Option<io::Result<FileRange>> {
-    if named.path.len() > PATH {
+    if named.path.len() > MAX_PATH_OCTETS {
         return None;
     }
     let opened = root.open_at_once(&named.path)?;
@@ -304,7 +282,7 @@ impl Named {
     fn range(&self, file: File) -> io::Result<FileRange> {
         let about = file.metadata()?;
         if !about.is_file() {
-            return Err(not_regular());
+            return Err(opening::not_regular());
         }
         let size = about.len();
         let rest = size.checked_sub(self.offset);
@@ -388,7 +366,7 @@ mod tests {
             0,
         )
         .unwrap();
-        assert!(open_below(&dir.dir, "mail").is_ok());
+        assert!(opening::open_file(&dir.dir, "mail").is_ok());
         assert!(range(&dir.dir, &whole("mail")).is_ok());
         for path in [
             "../secret",
@@ -406,13 +384,16 @@ mod tests {
             "directory/../../secret",
             "mail/",
         ] {
-            assert!(open_below(&dir.dir, path).is_err(), "{path:?} was opened");
+            assert!(
+                opening::open_file(&dir.dir, path).is_err(),
+                "{path:?} was opened"
+            );
             let named = whole(path);
             assert!(range(&dir.dir, &named).is_err(), "{path:?} was opened");
             let quick = range_at_once(&dir, &named);
             assert!(!matches!(quick, Some(Ok(_))), "{path:?} was opened");
         }
-        assert!(open_below(&dir.dir, &"a/".repeat(4000)).is_err());
+        assert!(opening::open_file(&dir.dir, &"a/".repeat(4000)).is_err());
         assert!(range_at_once(&dir, &whole(&"a/".repeat(4000))).is_none());
     }
 

@@ -29,6 +29,7 @@ mod linker;
 mod listings;
 mod logging;
 mod maildrop;
+mod opening;
 mod output;
 mod passwords;
 mod player;

@@ -1,0 +1,257 @@
+//! The one way in which the host opens what a guest or a store has named.
+//!
+//! Who owns a maildrop may put anything under a name, and put something else there
+//! between a look and an open. So nothing is looked at before: it is opened without
+//! waiting, whatever it is (to open a FIFO would wait for its other end, for ever),
+//! and then the descriptor says what it is. Nothing but files and directories is
+//! handed out.
+
+use std::fs::File;
+use std::io;
+
+use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+/// Longest path that a guest may name, in octets.
+pub(super) const MAX_PATH_OCTETS: usize = 4096;
+/// How often an open is tried again that the kernel gave up because something was
+/// renamed meanwhile.
+const MAX_TRIES: u32 = 64;
+
+/// Opens a file or a directory below `dir`: never above it, through no link out of it
+/// nor a magic one of /proc, and without waiting for another process. May wait for
+/// the disk.
+///
+/// # Errors
+/// As the system has them; [`is_neither`] tells what is no file and no directory.
+pub(super) fn open(dir: &Dir, path: &str, flags: OFlags) -> io::Result<(File, Metadata)> {
+    let opened = open_as_it_is(dir, path, flags).map_err(|error| {
+        // A FIFO that nobody reads, a socket, a device that is gone.
+        match Errno::from_io_error(&error) {
+            Some(Errno::NXIO | Errno::NODEV) => neither(),
+            _ => error,
+        }
+    })?;
+    let about = Metadata::from_file(&opened)?;
+    match about.is_file() || about.is_dir() {
+        true => Ok((opened, about)),
+        false => Err(neither()),
+    }
+}
+
+/// Opens a regular file for reading.
+pub(super) fn open_file(dir: &Dir, path: &str) -> io::Result<(File, Metadata)> {
+    let (file, about) = open(dir, path, OFlags::RDONLY)?;
+    match about.is_file() {
+        true => Ok((file, about)),
+        false => Err(not_regular()),
+    }
+}
+
+/// What there is, of whatever kind. It is not opened: to open a device may do
+/// something.
+pub(super) fn look(dir: &Dir, path: &str) -> io::Result<Metadata> {
+    Metadata::from_file(&open_as_it_is(dir, path, look_flags())?)
+}
+
+#[cfg(target_os = "linux")]
+fn look_flags() -> OFlags {
+    OFlags::PATH
+}
+
+#[cfg(not(target_os = "linux"))]
+fn look_flags() -> OFlags {
+    OFlags::RDONLY
+}
+
+/// Whether an open was refused for what it would have opened.
+pub(super) fn is_neither(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Neither>())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("neither a file nor a directory")]
+struct Neither;
+
+fn neither() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, Neither)
+}
+
+pub(super) fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
+
+fn open_as_it_is(dir: &Dir, path: &str, flags: OFlags) -> io::Result<File> {
+    if path.len() > MAX_PATH_OCTETS || path.contains('\0') {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a path: too long, or it holds a NUL",
+        ));
+    }
+    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match beneath(dir, path, flags) {
+        Some(opened) => opened,
+        None => piece_by_piece(dir, path, flags),
+    }
+}
+
+/// Mode of a file that is made, before the process's mask.
+const MADE: Mode = Mode::from_raw_mode(0o666);
+
+/// None: this kernel, or the sandbox around the server, has no openat2.
+#[cfg(target_os = "linux")]
+fn beneath(dir: &Dir, path: &str, flags: OFlags) -> Option<io::Result<File>> {
+    use rustix::fs::{ResolveFlags, openat2};
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mode = match flags.contains(OFlags::CREATE) {
+        true => MADE,
+        false => Mode::empty(),
+    };
+    // With O_PATH the kernel takes no other flag than these.
+    let flags = match flags.contains(OFlags::PATH) {
+        true => flags & (OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY),
+        false => flags,
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        return match openat2(dir, path, flags, mode, resolve) {
+            Ok(file) => Some(Ok(file.into())),
+            Err(Errno::AGAIN | Errno::INTR) if tries < MAX_TRIES => continue,
+            // A sandbox that does not know openat2 says PERM.
+            Err(Errno::NOSYS | Errno::PERM) => None,
+            Err(Errno::XDEV) => Some(Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the path leads out of what was granted",
+            ))),
+            Err(error) => Some(Err(error.into())),
+        };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn beneath(_dir: &Dir, _path: &str, _flags: OFlags) -> Option<io::Result<File>> {
+    None
+}
+
+/// The same where the kernel does not do it in one.
+fn piece_by_piece(dir: &Dir, path: &str, flags: OFlags) -> io::Result<File> {
+    if flags.contains(OFlags::NOFOLLOW)
+        && dir.symlink_metadata(path).is_ok_and(|it| it.is_symlink())
+    {
+        // If it becomes one now it still leads nowhere but below.
+        return Err(Errno::LOOP.into());
+    }
+    let access = flags & OFlags::RWMODE;
+    let mut options = OpenOptions::new();
+    options
+        .read(access != OFlags::WRONLY)
+        .write(access == OFlags::WRONLY || access == OFlags::RDWR)
+        .truncate(flags.contains(OFlags::TRUNC));
+    match flags.contains(OFlags::CREATE) {
+        true if flags.contains(OFlags::EXCL) => options.create_new(true),
+        create => options.create(create),
+    };
+    let rest = flags & !(OFlags::RWMODE | OFlags::CREATE | OFlags::EXCL | OFlags::TRUNC);
+    options.custom_flags(rest.bits() as i32);
+    Ok(dir.open_with(path, &options)?.into_std())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    /// How long all of the opens may take: far more than they need, and far less
+    /// than the other end of a FIFO takes to be opened.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    const OPENS: usize = 20_000;
+
+    fn fifo(path: &Path) {
+        use rustix::fs::{CWD, FileType, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    }
+
+    fn dir(path: &Path) -> Dir {
+        Dir::open_ambient_dir(path, ambient_authority()).unwrap()
+    }
+
+    /// Every way to open, in turn.
+    fn ways(dir: &Dir, path: &str) {
+        let _ = open(dir, path, OFlags::RDONLY);
+        let _ = open(dir, path, OFlags::WRONLY);
+        let _ = open(dir, path, OFlags::RDWR | OFlags::CREATE);
+        let _ = open(dir, path, OFlags::RDONLY | OFlags::NOFOLLOW);
+        let _ = open_file(dir, path);
+        let _ = look(dir, path);
+        let _ = piece_by_piece(dir, path, OFlags::RDONLY | OFlags::NONBLOCK);
+        let _ = piece_by_piece(dir, path, OFlags::WRONLY | OFlags::NONBLOCK);
+    }
+
+    #[test]
+    fn nobody_waits_at_a_fifo_however_it_came_there() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("file"), "mail").unwrap();
+        fifo(&root.path().join("fifo"));
+        let over = Arc::new(AtomicBool::new(false));
+        let swapping = thread::spawn({
+            let (over, root) = (over.clone(), dir(root.path()));
+            move || {
+                while !over.load(Ordering::Relaxed) {
+                    for name in ["file", "fifo"] {
+                        let _ = root.hard_link(name, &root, "next");
+                        let _ = root.rename("next", &root, "name");
+                    }
+                }
+            }
+        });
+        let (done, ended) = mpsc::channel();
+        for _ in 0..2 {
+            let (root, done) = (dir(root.path()), done.clone());
+            thread::spawn(move || {
+                for _ in 0..OPENS / 8 {
+                    ways(&root, "name");
+                }
+                done.send(()).unwrap();
+            });
+        }
+        for _ in 0..2 {
+            ended
+                .recv_timeout(PATIENCE)
+                .expect("a thread waits at a FIFO");
+        }
+        over.store(true, Ordering::Relaxed);
+        swapping.join().unwrap();
+    }
+
+    #[test]
+    fn only_files_and_directories_are_handed_out() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("file"), "mail").unwrap();
+        fifo(&root.path().join("fifo"));
+        std::os::unix::net::UnixListener::bind(root.path().join("socket")).unwrap();
+        std::os::unix::fs::symlink("fifo", root.path().join("link")).unwrap();
+        let root = dir(root.path());
+        for flags in [OFlags::RDONLY, OFlags::WRONLY, OFlags::RDWR] {
+            for name in ["fifo", "socket", "link"] {
+                let error = open(&root, name, flags).unwrap_err();
+                assert!(is_neither(&error), "{name}: {error}");
+            }
+            assert!(open(&root, "file", flags).is_ok());
+        }
+        assert!(look(&root, "fifo").is_ok_and(|about| !about.is_file() && !about.is_dir()));
+        assert!(look(&root, "link").is_ok_and(|about| !about.is_symlink()));
+        let error = open(&root, "link", OFlags::RDONLY | OFlags::NOFOLLOW).unwrap_err();
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::LOOP));
+    }
+}
