@@ -18,6 +18,7 @@ pub mod generation;
 pub mod kit;
 pub mod listener;
 pub mod lock;
+pub mod log;
 pub mod memory;
 pub mod metrics;
 pub mod names;

@@ -254,6 +254,7 @@ impl Metrics {
             uptime_seconds: self.started.elapsed().as_secs(),
             connections: get(&self.connections),
             refused: get(&self.refused),
+            log_lines_dropped: crate::log::dropped_lines(),
             instances: all.instances,
             most_instances: get(&self.most_instances),
             guest_memory_octets: all.memory_octets,
@@ -288,6 +289,8 @@ pub struct Status {
     pub connections: u64,
     /// Those that were turned away at a limit.
     pub refused: u64,
+    /// Lines of the log that nobody read in time.
+    pub log_lines_dropped: u64,
     /// Plugins' instances that live.
     pub instances: u64,
     /// How many may.

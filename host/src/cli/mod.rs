@@ -14,6 +14,8 @@ mod watch;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use restante::plugin::{COMPILE_COMMAND, serve_compiler};
@@ -128,8 +130,20 @@ pub(crate) fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("restante: {error:#}");
+            last_words(format!("restante: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What stderr is told at the end. A reader that has stopped reading keeps no process
+/// from its end.
+fn last_words(words: String) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let (said, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        eprint!("{words}");
+        let _ = said.send(());
+    });
+    let _ = heard.recv_timeout(PATIENCE);
 }

@@ -9,6 +9,7 @@ use restante::admin::{self, Admin, Reload};
 use restante::config::{Config, Log, LogFormat, Problems};
 use restante::generation::{self, Broken};
 use restante::listener::{Bound, CurrentServing, Front};
+use restante::log::LogQueue;
 use restante::recording::{self, Recorder};
 use restante::shutdown;
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,7 +77,7 @@ impl Record {
 /// `restante serve`.
 pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
     let config = load(file)?;
-    log(&config.server.log)?;
+    let queue = log(&config.server.log)?;
     for warning in &config.warnings {
         warn!("{}", warning.one_line());
     }
@@ -89,6 +90,7 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
         becoming.become_it(&config.server.state_dir)?;
     }
     service::no_core_dumps();
+    queue.start(std::io::stderr()).context("the log")?;
     let recorder = record.begin(&config)?;
     let served = executor()?.block_on(async {
         let recorder = recorder.clone();
@@ -98,6 +100,7 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
     if let Some(recorder) = recorder {
         recorder.finish();
     }
+    queue.flush();
     served
 }
 
@@ -242,11 +245,12 @@ pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Log lines go to stderr; stdout is for what a command was asked for.
-pub(super) fn log(settings: &Log) -> anyhow::Result<()> {
+pub(super) fn log(settings: &Log) -> anyhow::Result<LogQueue> {
     let filter = Log::read_filter(&settings.filter).context("[server.log] filter")?;
+    let queue = LogQueue::new(settings.format);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(queue.clone())
         .with_target(false);
     match settings.format {
         LogFormat::Text => builder
@@ -254,7 +258,7 @@ pub(super) fn log(settings: &Log) -> anyhow::Result<()> {
             .init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
-    Ok(())
+    Ok(queue)
 }
 
 /// Lets the allocator keep as many arenas as there are processors. glibc makes eight for

@@ -137,6 +137,11 @@ impl Snapshot {
                 "Connections that were turned away at a limit",
                 status.refused,
             ),
+            (
+                "log_lines_dropped",
+                "Lines of the log that were not read as fast as they came",
+                status.log_lines_dropped,
+            ),
         ];
         for (name, help, value) in counters {
             encode_counter(
