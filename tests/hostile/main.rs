@@ -21,4 +21,5 @@ mod security;
 mod shadows;
 mod shares;
 mod sockets;
+mod tenants;
 mod words;
