@@ -152,7 +152,13 @@ where
     ) -> Result<(), End> {
         self.proving = None;
         let serving = Arc::clone(&self.serving);
-        let found = match serving.tenants.choose(self.server_name(), user) {
+        let tenant = serving.tenants.choose(self.server_name(), user);
+        if let Some(decoy) = &serving.settings.protocol.decoy {
+            // As the tenant's plugins have it, for keys that are made of passwords.
+            let name = tenant.map(|tenant| tenant.name.as_str());
+            self.session.decoy(decoy.of(name));
+        }
+        let found = match tenant {
             Some(tenant) => match own(
                 &serving.tenants,
                 tenant,
