@@ -300,7 +300,9 @@ fn changes_on_disk_are_reloads() {
     users.settings = "user = \"eve\"\nhash = \"{PLAIN}y\"\n".to_owned();
     site.plugins.push(users);
     site.tenants[0].lines =
-        "default = true\nauthenticators = [\"users\", \"others\"]\nstore = \"mail\"\n".to_owned();
+        "default = true\nauthenticators = [\"users\", \"others\"]\nstore = \"mail\"\n\
+         shares-maildrops-with-other-tenants = true\n"
+            .to_owned();
     site.first = "include = \"tenants.d/*.toml\"\n".to_owned();
     fs::create_dir(site.path().join("tenants.d")).unwrap();
     let server = site.start();
@@ -315,7 +317,8 @@ fn changes_on_disk_are_reloads() {
     let gone = site.path().join("gone.wasm");
     let tenant = format!(
         "[plugin.gone]\ncomponent = {gone:?}\n[plugin.gone.settings]\nuser = \"bob@b.example\"\nhash = \"{{PLAIN}}b\"\n\
-         [tenant.b]\ndomains = [\"b.example\"]\nauthenticators = [\"gone\"]\nstore = \"mail\"\n"
+         [tenant.b]\ndomains = [\"b.example\"]\nauthenticators = [\"gone\"]\nstore = \"mail\"\n\
+         shares-maildrops-with-other-tenants = true\n"
     );
     fs::write(site.path().join("tenants.d/b.toml"), tenant).unwrap();
     server.logged(&["nothing reloaded"]);

@@ -111,6 +111,15 @@ pub enum Credentials {
 }
 
 impl Credentials {
+    /// Every name that the client gave: who it says it is, and who it wants to be.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let other = match self {
+            Credentials::Password { acting_as, .. } => acting_as.as_deref(),
+            _ => None,
+        };
+        self.user().into_iter().chain(other)
+    }
+
     /// The name that the client gave itself, where it did.
     pub fn user(&self) -> Option<&str> {
         match self {

@@ -465,6 +465,7 @@ impl Builder<'_> {
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
             limits: tenant.limits.clone(),
+            shares_maildrops: tenant.shares_maildrops,
             ..Tenant::new(&tenant.name, authenticators, store?)
         })
     }

@@ -46,6 +46,17 @@ pub enum Placeholder {
     Attribute(String),
 }
 
+/// What one component of a path can become, for all accounts of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Component {
+    /// Always this, here in lower case: it may be all one to the file system.
+    Text(String),
+    /// The domain of the user, and nothing else.
+    Domain,
+    /// Something that an account chooses.
+    Chosen,
+}
+
 /// What a [`Template`] is expanded with.
 #[derive(Debug, Clone, Copy)]
 pub struct Values<'a> {
@@ -186,6 +197,25 @@ impl Template {
                 Piece::Value(placeholder) => Some(placeholder),
                 Piece::Text(_) => None,
             })
+    }
+
+    /// What its paths are made of, for this tenant.
+    pub fn components(&self, tenant: &str) -> Vec<Component> {
+        let component = |pieces: &Vec<Piece>| {
+            if matches!(pieces[..], [Piece::Value(Placeholder::Domain)]) {
+                return Component::Domain;
+            }
+            let texts = pieces.iter().map(|piece| match piece {
+                Piece::Text(text) => Some(text.as_str()),
+                Piece::Value(Placeholder::Tenant) => Some(tenant),
+                Piece::Value(_) => None,
+            });
+            let whole = texts.collect::<Option<String>>();
+            whole.map_or(Component::Chosen, |text| {
+                Component::Text(text.to_lowercase())
+            })
+        };
+        self.components.iter().map(component).collect()
     }
 
     /// `text` written so that [`Template::parse`] takes it literally.

@@ -4,7 +4,7 @@
 //! A tenant is made when a generation is built and never changes; only its
 //! count of live sessions does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -139,6 +139,8 @@ pub struct Tenant {
     pub cram_md5: bool,
     /// Its share of the server.
     pub limits: TenantLimits,
+    /// Its maildrops may be those of other tenants that say so too.
+    pub shares_maildrops: bool,
     /// How many sessions it has. Hand the old generation's count to the new one,
     /// or a reload doubles what a tenant may use.
     pub sessions: SessionCount,
@@ -172,6 +174,7 @@ impl Tenant {
             apop: false,
             cram_md5: false,
             limits: TenantLimits::default(),
+            shares_maildrops: false,
             sessions: SessionCount::default(),
             last_logins: LastLogins::default(),
             ledger: Ledger::new(name),
@@ -187,6 +190,7 @@ impl Tenant {
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
             limits: tenant.limits.clone(),
+            shares_maildrops: tenant.shares_maildrops,
             out: problems,
             ..Tenant::new(&tenant.name, vec![Arc::new(Outage)], Arc::new(Outage))
         }
@@ -214,6 +218,17 @@ impl Tenant {
         let all = self.authenticators.iter();
         all.map(|one| one.accepts())
             .fold(Accepts::default(), |all, one| all | one)
+    }
+
+    /// What a maildrop is locked under that its store calls `key`: no tenant waits
+    /// for another's users, unless the two have their maildrops in common.
+    pub fn lock_key(&self, key: &str) -> String {
+        // No tenant's name is empty or holds a line's end.
+        let owner = match self.shares_maildrops {
+            true => "",
+            false => &*self.name,
+        };
+        [owner, key].join("\n")
     }
 
     /// A place for one more session, until the permit is dropped.
@@ -309,6 +324,8 @@ pub struct Tenants {
     all: HashMap<String, Arc<Tenant>>,
     by_server_name: ServerNames<Arc<Tenant>>,
     by_domain: HashMap<String, Arc<Tenant>>,
+    /// Names of tenants that claim domains: they serve no other ones.
+    with_domains: HashSet<String>,
     default: Option<Arc<Tenant>>,
     /// Of all tenants together.
     offer: Offer,
@@ -406,6 +423,9 @@ impl Tenants {
         server_names: &[String],
         default: bool,
     ) {
+        if !domains.is_empty() {
+            self.with_domains.insert(tenant.name.clone());
+        }
         for domain in domains {
             self.by_domain
                 .insert(domain.to_lowercase(), Arc::clone(&tenant));
@@ -447,10 +467,32 @@ impl Tenants {
     pub fn choose(&self, server_name: Option<&str>, user: &str) -> Option<&Arc<Tenant>> {
         self.of_server_name(server_name)
             .or_else(|| {
-                let (_, domain) = user.rsplit_once('@')?;
-                self.by_domain.get(&domain.to_lowercase())
+                let domain = domain(user)?;
+                self.by_domain.get(&domain)
             })
             .or(self.default.as_ref())
+    }
+
+    /// May this tenant's plugins be asked about a name that a client gave? Not
+    /// where the name's domain is another tenant's, whatever led here.
+    pub fn may_ask(&self, tenant: &Tenant, name: &str) -> bool {
+        self.claimant(name)
+            .is_none_or(|claimant| claimant.name == tenant.name)
+    }
+
+    /// May this tenant serve an account of this name, whoever made it up? Of names
+    /// with a domain only those of its own domains, or, where it has none, of
+    /// domains that nobody claims.
+    pub fn may_serve(&self, tenant: &Tenant, user: &str) -> bool {
+        match self.claimant(user) {
+            Some(claimant) => claimant.name == tenant.name,
+            None => !self.with_domains.contains(&tenant.name) || domain(user).is_none(),
+        }
+    }
+
+    /// Whose domain the name has, if it has one that is claimed.
+    fn claimant(&self, name: &str) -> Option<&Arc<Tenant>> {
+        self.by_domain.get(&domain(name)?)
     }
 
     /// Whose client this is before it says who it is: the tenant of the server name,
@@ -477,6 +519,13 @@ impl Tenants {
         let tenant = self.of_server_name(server_name);
         tenant.map_or(self.offer, |tenant| Offer::of(tenant))
     }
+}
+
+/// What stands behind the last "@" of a name, as domains are compared: in any case,
+/// with or without the DNS's final dot.
+fn domain(name: &str) -> Option<String> {
+    let (_, domain) = name.rsplit_once('@')?;
+    Some(domain.trim_end_matches('.').to_lowercase())
 }
 
 #[cfg(test)]

@@ -226,8 +226,15 @@ impl Site {
                 }
             }
         }
+        // One directory of maildrops by user, for several tenants: they have to say so.
+        let by_user = |plugin: &Plugin| plugin.grants.contains("/mail/{user}\"");
+        let shared = self.tenants.len() > 1 && self.plugins.iter().any(by_user);
+        let sharing = match shared {
+            true => "shares-maildrops-with-other-tenants = true\n",
+            false => "",
+        };
         for Tenant { name, lines } in &self.tenants {
-            write!(text, "\n[tenant.{name}]\n{lines}").unwrap();
+            write!(text, "\n[tenant.{name}]\n{sharing}{lines}").unwrap();
         }
         text
     }

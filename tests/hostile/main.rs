@@ -21,5 +21,6 @@ mod security;
 mod shadows;
 mod shares;
 mod sockets;
+mod tenants;
 mod unread_log;
 mod words;

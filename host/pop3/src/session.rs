@@ -25,7 +25,7 @@ use crate::command::{Command, Syntax};
 use crate::line::{Line, LineReader};
 use crate::maildrop::Maildrop;
 use crate::reply::{self, Capabilities, Refusal, ResponseCode, negative, positive, refused};
-use crate::sasl::{Mechanism, Mechanisms, ScramKeys, ScramNonce, Timestamp};
+use crate::sasl::{Decoy, Mechanism, Mechanisms, ScramKeys, ScramNonce, Timestamp};
 use crate::settings::{ByUser, Channel, Retention, Settings};
 use crate::wording::{Contents, Phrase, Voice};
 use phase::Phase;
@@ -33,6 +33,8 @@ use phase::Phase;
 /// One POP3 session.
 pub struct Session {
     settings: Arc<Settings>,
+    /// In place of the settings' own.
+    decoy: Option<Decoy>,
     channel: Channel,
     timestamp: Option<Timestamp>,
     lines: LineReader,
@@ -68,6 +70,7 @@ impl Session {
         let lines = LineReader::new(settings.limits.effective_line_octets());
         Session {
             settings,
+            decoy: None,
             channel,
             timestamp: None,
             lines,
@@ -206,6 +209,12 @@ impl Session {
         }
     }
 
+    /// Which decoy [`Session::scram_keys`] goes by from now on, in place of the
+    /// settings' own.
+    pub fn decoy(&mut self, decoy: Decoy) {
+        self.decoy = Some(decoy);
+    }
+
     /// Answers [`Action::ScramKeys`]. A refusal with [`ResponseCode::Auth`] says
     /// that there are none: the exchange goes on all the same, with a decoy, and
     /// fails at its end. Any other refusal ends it here.
@@ -224,7 +233,8 @@ impl Session {
             Phase::FetchingKeys(first) => first,
             phase => phase.unasked("scram_keys()"),
         };
-        let keys = match (keys, &self.settings.decoy) {
+        let decoy = self.decoy.as_ref().or(self.settings.decoy.as_ref());
+        let keys = match (keys, decoy) {
             (Ok(keys), _) => keys,
             (Err(refusal), Some(decoy)) if refusal.code() == Some(ResponseCode::Auth) => {
                 decoy.keys(first.hash(), first.user())

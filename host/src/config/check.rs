@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::problem::{quoted, suggest};
 use super::section::{Located, Report};
-use super::{Config, Demand, Tenant};
+use super::{Config, Demand, Tenant, maildrops};
 use crate::template::Placeholder;
 
 /// What the readers saw, with its places, whether or not the section it came
@@ -56,6 +56,7 @@ pub(super) fn across(report: &Report<'_>, claims: &Claims, config: &mut Config) 
     tenants(report, claims, config);
     names_claimed_once(report, claims, "domain", |tenant| &tenant.domains);
     names_claimed_once(report, claims, "server name", |tenant| &tenant.server_names);
+    maildrops::apart(report, claims, config);
     shared_maildrops(report, claims, config);
     client_authorities(report, claims, config);
     signatures(report, claims, config);
@@ -304,18 +305,23 @@ fn signatures(report: &Report<'_>, claims: &Claims, config: &mut Config) {
 }
 
 /// `{local}` alone is the same directory for alice@a.example and
-/// alice@b.example: worth a word where both can come.
+/// alice@b.example: worth a word where one tenant has both.
 fn shared_maildrops(report: &Report<'_>, claims: &Claims, config: &Config) {
     let mut domains: HashMap<&str, usize> = HashMap::new();
     for tenant in &config.tenants {
-        *domains.entry(&tenant.store).or_default() += tenant.domains.len().max(1);
+        let most = domains.entry(&tenant.store).or_default();
+        *most = (*most).max(tenant.domains.len());
     }
     let places = places(claims);
     for plugin in &config.plugins {
         let Some(template) = &plugin.grants.maildrop else {
             continue;
         };
-        let mut placeholders = template.placeholders().peekable();
+        let by_user = |placeholder: &Placeholder| *placeholder != Placeholder::Tenant;
+        let mut placeholders = template
+            .placeholders()
+            .filter(|one| by_user(one))
+            .peekable();
         let only_local = placeholders.peek().is_some()
             && placeholders.all(|placeholder| *placeholder == Placeholder::Local);
         let domains = domains.get(plugin.name.as_str()).copied().unwrap_or(0);
@@ -324,10 +330,10 @@ fn shared_maildrops(report: &Report<'_>, claims: &Claims, config: &Config) {
             report.warning(
                 place.at,
                 format!(
-                    "users of {domains} domains or tenants share the maildrops of [plugin.{}] where their names agree before the `@`",
+                    "users of {domains} domains share the maildrops of [plugin.{}] where their names agree before the `@`",
                     plugin.name
                 ),
-                "put {domain} or {tenant} into its `maildrop`",
+                "put {domain} into its `maildrop`",
             );
         }
     }

@@ -12,6 +12,7 @@ mod check;
 mod disk;
 mod endpoint;
 mod include;
+mod maildrops;
 mod origin;
 mod problem;
 mod read;
@@ -412,6 +413,9 @@ pub struct Tenant {
     pub apop: bool,
     /// Whether CRAM-MD5 is offered (RFC 2195).
     pub cram_md5: bool,
+    /// `shares-maildrops-with-other-tenants`: whether its maildrops may be those of
+    /// other tenants that have this too.
+    pub shares_maildrops: bool,
     /// `[tenant.NAME.limits]`
     pub limits: TenantLimits,
 }

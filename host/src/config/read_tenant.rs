@@ -97,6 +97,7 @@ pub(super) fn tenant(
     let apop = switch("apop").unwrap_or(false);
     let cram_md5 = switch("cram-md5").unwrap_or(false);
     let policy_by_user = switch("policy-by-user").unwrap_or(false);
+    let shares_maildrops = switch("shares-maildrops-with-other-tenants").unwrap_or(false);
     let signing = signing(&mut section);
     let limits = tenant_limits(section.section("limits"));
 
@@ -140,6 +141,7 @@ pub(super) fn tenant(
         policy_by_user,
         apop,
         cram_md5,
+        shares_maildrops,
         limits,
     })
 }

@@ -108,6 +108,7 @@ fn the_least_takes_every_default() {
             policy_by_user: false,
             apop: false,
             cram_md5: false,
+            shares_maildrops: false,
             limits: TenantLimits::default(),
         }]
     );
@@ -482,11 +483,84 @@ fn odd_but_allowed_is_a_warning() {
     let spare =
         "restante.toml:1:9: no tenant uses the plugin `spare`\n  name it in a tenant, or remove it";
     assert_eq!(warned(text), [spare]);
-    let shared = "restante.toml:3:9: users of 2 domains or tenants share the maildrops of [plugin.m] \
-                  where their names agree before the `@`\n  put {domain} or {tenant} into its `maildrop`";
-    assert_eq!(warned(&[text, second].concat()), [spare, shared]);
-    let apart = text.replace("{local}", "{tenant}/{local}");
-    assert_eq!(warned(&[&apart, second].concat()), [spare]);
+    let shared = "restante.toml:3:9: users of 2 domains share the maildrops of [plugin.m] \
+                  where their names agree before the `@`\n  put {domain} into its `maildrop`";
+    let two = text.replace("'a.example'", "'a.example', 'c.example'");
+    assert_eq!(warned(&two), [spare, shared]);
+    let apart = two.replace("{local}", "{tenant}/{local}");
+    assert_eq!(warned(&[&apart, second].concat()), [spare, shared]);
+    assert_eq!(warned(&two.replace("{local}", "{domain}/{local}")), [spare]);
+}
+
+/// Whether tenants a (a.example), b (b.example) and, with nothing, rest can be
+/// served from stores with these templates.
+#[test]
+fn maildrops_keep_tenants_apart() {
+    let refused = |templates: [&str; 3], lines: &str| -> Vec<String> {
+        let tenant = |(name, template): (&str, &str)| {
+            let claim = match name {
+                "rest" => "default = true".to_owned(),
+                name => format!("domains = ['{name}.example']"),
+            };
+            format!(
+                "[plugin.m-{name}]\ncomponent = 'builtin:m'\ngrants.maildrop = '{template}'\n\
+                 [tenant.{name}]\n{claim}\nauthenticators = ['p']\nstore = 'm-{name}'\n{lines}"
+            )
+        };
+        let tenants = ["a", "b", "rest"].into_iter().zip(templates).map(tenant);
+        let text = tenants.chain([LISTENER.into(), PLUGIN.into()]);
+        said(&text.collect::<String>())
+    };
+    let apart = |template| refused([template; 3], "").is_empty();
+    for template in [
+        "/mail/{tenant}/{user}",
+        "/mail/x-{tenant}/{local}",
+        "/mail/{domain}/{local}",
+        "/mail/{local}/{domain}",
+        "/mail/{local}/{tenant}",
+    ] {
+        assert!(apart(template), "{template}");
+    }
+    for template in [
+        "/mail",
+        "/mail/{user}",
+        "/mail/{local}",
+        "/mail/{maildrop}",
+        "/mail/{attribute.home}",
+        "/mail/x{domain}/{local}",
+        "/mail/{tenant}{local}",
+    ] {
+        let said = refused([template; 3], "");
+        assert!(!said.is_empty(), "{template}");
+        let lines = "shares-maildrops-with-other-tenants = true\n";
+        let said = refused([template; 3], lines);
+        assert!(said.is_empty(), "{template}: {said:?}");
+    }
+    for (templates, expected) in [
+        (["/a/{local}", "/b/{local}", "/rest/{local}"], true),
+        (["/a/{local}", "/a/b/{local}", "/rest/{local}"], false),
+        (["/A/{local}", "/a/{local}", "/rest/{local}"], false),
+        (["/m/{domain}", "/m/b.example/{local}", "/m/{domain}"], true),
+        (
+            ["/m/{domain}", "/m/a.example/{local}", "/m/{domain}"],
+            false,
+        ),
+        (["/m/{domain}", "/m/{domain}", "/m/c.example"], true),
+        (["/m/{domain}", "/m/c.example", "/m/{domain}"], false),
+        (["/m/{domain}", "/m/{local}", "/rest/{local}"], false),
+    ] {
+        let said = refused(templates, "");
+        assert_eq!(said.is_empty(), expected, "{templates:?}: {said:?}");
+    }
+    let said = refused(["/m/{user}", "/m/{user}", "/rest/{user}"], "");
+    assert_eq!(
+        said,
+        [
+            "restante.toml:8:9: `maildrop` of [plugin.m-a] and [plugin.m-b] can lead users of \
+          [tenant.a] and of [tenant.b] to the same mail\n  put {tenant} into it as a folder, or \
+          {domain} where all of these tenants but one have `domains`"
+        ]
+    );
 }
 
 /// Of the operator's side: where it is, and who may come there.

@@ -15,7 +15,7 @@ use restante_pop3::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, End};
@@ -26,9 +26,9 @@ use crate::metrics::{Ledger, LoginResult, SessionEntry};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::shadow::Decision;
-use crate::tenant::{SessionPermit, Tenant, UserPermit};
+use crate::tenant::{SessionPermit, Tenant, Tenants, UserPermit};
 use crate::view::{Octets, OpenMaildrop, Verdicts, View};
-use refused::{Refused, Why};
+use refused::{Foreign, Refused, Why};
 
 /// Characters of a user name that are logged.
 const LOGGED_CHARACTERS: usize = 128;
@@ -122,7 +122,10 @@ where
         let serving = Arc::clone(&self.serving);
         let tenant = serving.tenants.choose(server_name.as_deref(), user);
         let answer = match tenant {
-            Some(tenant) => self.ask(tenant, &credentials).await?,
+            Some(tenant) => match own(&serving.tenants, tenant, credentials.names()) {
+                Ok(()) => self.ask(tenant, &credentials).await?,
+                Err(refused) => Err(refused),
+            },
             None => Err(Refused::credentials(Why::NoTenant)),
         };
         match answer {
@@ -149,8 +152,21 @@ where
     ) -> Result<(), End> {
         self.proving = None;
         let serving = Arc::clone(&self.serving);
-        let found = match serving.tenants.choose(self.server_name(), user) {
-            Some(tenant) => self.look_up(tenant, user, acting_as, hash).await?,
+        let tenant = serving.tenants.choose(self.server_name(), user);
+        if let Some(decoy) = &serving.settings.protocol.decoy {
+            // As the tenant's plugins have it, for keys that are made of passwords.
+            let name = tenant.map(|tenant| tenant.name.as_str());
+            self.session.decoy(decoy.of(name));
+        }
+        let found = match tenant {
+            Some(tenant) => match own(
+                &serving.tenants,
+                tenant,
+                acting_as.into_iter().chain([user]),
+            ) {
+                Ok(()) => self.look_up(tenant, user, acting_as, hash).await?,
+                Err(refused) => Err(refused),
+            },
             None => Err(Refused::credentials(Why::NoTenant)),
         };
         let keys = found.map_err(|refused| {
@@ -185,7 +201,14 @@ where
             return Ok(Err(Refused::not_admitted(refusal)));
         }
         let connection = self.connection(tenant);
-        let asking = scram_keys(tenant, &connection, user, acting_as, hash);
+        let serving = Arc::clone(&self.serving);
+        let asking = async {
+            let found = scram_keys(tenant, &connection, user, acting_as, hash).await?;
+            if let Some(account) = &found.1 {
+                may_serve(&serving.tenants, tenant, account)?;
+            }
+            Ok(found)
+        };
         let found = self.wire.flush_while(asking).await?;
         Ok(found.map(|(keys, account)| {
             self.proving = Some(Proving {
@@ -281,9 +304,14 @@ where
         }
         let connection = self.connection(tenant);
         let at = self.desk();
+        let serving = Arc::clone(&self.serving);
         let asking = async {
             let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
             let decided = authenticate(tenant, &connection, credentials).await;
+            let decided = decided.and_then(|account| {
+                may_serve(&serving.tenants, tenant, &account)?;
+                Ok(account)
+            });
             let shadows = &tenant.shadows;
             shadows.authenticated(&connection, credentials, || decision(&decided));
             let account = decided?;
@@ -465,7 +493,7 @@ async fn open(
     let found = tenant.store.find(connection, &account).await?;
     let lock = at
         .locks
-        .try_lock(found.lock_key())
+        .try_lock(&tenant.lock_key(found.lock_key()))
         .ok_or_else(Refused::in_use)?;
     let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
@@ -498,6 +526,30 @@ fn decision(decided: &Result<Account, Refused>) -> Decision {
         Err(refused) if matches!(refused.why, Why::Failed(_)) => Decision::Failed,
         Err(_) => Decision::Denied,
     }
+}
+
+/// Nobody is asked about names that are another tenant's.
+fn own<'n>(
+    tenants: &Tenants,
+    tenant: &Tenant,
+    mut names: impl Iterator<Item = &'n str>,
+) -> Result<(), Refused> {
+    match names.all(|name| tenants.may_ask(tenant, name)) {
+        true => Ok(()),
+        false => Err(Refused::credentials(Why::Foreign(Foreign::Name))),
+    }
+}
+
+/// What an authenticator answers leads to nobody's mail but its tenant's.
+fn may_serve(tenants: &Tenants, tenant: &Tenant, account: &Account) -> Result<(), Refused> {
+    if tenants.may_serve(tenant, &account.user) {
+        return Ok(());
+    }
+    warn!(
+        tenant = tenant.name, user = ?Name(&account.user),
+        "an authenticator named an account of a domain that is not its tenant's"
+    );
+    Err(Refused::credentials(Why::Foreign(Foreign::Account)))
 }
 
 /// The first authenticator that knows the user decides.

@@ -20,6 +20,8 @@ pub enum LoginResult {
     Ok,
     /// User, password, proof or token: something was wrong.
     Rejected,
+    /// The user is of a domain that the tenant may not serve.
+    Foreign,
     /// The tenant's admissions did not let the client in.
     NotAdmitted,
     /// What was shown may not be shown on this channel, or is turned off.
@@ -34,9 +36,10 @@ pub enum LoginResult {
 
 impl LoginResult {
     /// All of them.
-    pub const ALL: [LoginResult; 7] = [
+    pub const ALL: [LoginResult; 8] = [
         LoginResult::Ok,
         LoginResult::Rejected,
+        LoginResult::Foreign,
         LoginResult::NotAdmitted,
         LoginResult::NotAllowed,
         LoginResult::Limited,
@@ -49,6 +52,7 @@ impl LoginResult {
         match self {
             LoginResult::Ok => "ok",
             LoginResult::Rejected => "rejected",
+            LoginResult::Foreign => "foreign",
             LoginResult::NotAdmitted => "not_admitted",
             LoginResult::NotAllowed => "not_allowed",
             LoginResult::Limited => "limited",

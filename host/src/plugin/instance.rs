@@ -339,7 +339,7 @@ impl Whose {
                 maildrop,
                 directories,
                 voice,
-                salts: plugin.salts.clone(),
+                salts: plugin.salts.of(Some(&self.tenant)),
                 border,
                 witness: Witness::default(),
                 ahead: Ahead::default(),

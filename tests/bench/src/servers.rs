@@ -182,7 +182,13 @@ impl Programs {
             Kind::Rules => (RULES, "filters = [\"rules\"]\n"),
             _ => ("", ""),
         };
-        let roles = format!("authenticators = [\"users\"]\nstore = \"mail\"\n{filters}{TENANT}");
+        // All find their mail in one tree, by name alone.
+        let sharing = match setup.tenants {
+            0 => "",
+            _ => "shares-maildrops-with-other-tenants = true\n",
+        };
+        let roles =
+            format!("authenticators = [\"users\"]\nstore = \"mail\"\n{filters}{sharing}{TENANT}");
         let mut config = format!(
             "[server]\nhostname = \"bench.example.net\"\nstate-dir = {state:?}\n\
              certificate = {:?}\nkey = {:?}\n{LIMITS}{LISTENERS}\n\

@@ -177,6 +177,20 @@ impl Decoy {
         }
     }
 
+    /// The one for users of this tenant, or of none: who knows what one of them
+    /// answers learns nothing of another's users.
+    #[must_use]
+    pub fn of(&self, tenant: Option<&str>) -> Self {
+        // The kind stands first: a tenant can be called anything.
+        let parts = match tenant {
+            Some(tenant) => [b"tenant:", tenant.as_bytes()],
+            None => [b"nobody:".as_slice(), b""],
+        };
+        let mut secret = [0; 32];
+        secret.copy_from_slice(&ScramHash::Sha256.hmac(&self.secret, &parts));
+        Decoy { secret, ..*self }
+    }
+
     /// The salt that this user would have: keys that are made of a password anew
     /// each time have it too, and nobody can tell them from a decoy.
     pub fn salt(&self, hash: ScramHash, user: &str) -> Vec<u8> {

@@ -18,6 +18,8 @@ pub(super) struct Refused {
 
 pub(super) enum Why {
     NoTenant,
+    /// The name, or the account that it led to, is another tenant's.
+    Foreign(Foreign),
     NotAdmitted,
     InTheClear,
     TurnedOff,
@@ -28,6 +30,15 @@ pub(super) enum Why {
     Rejected,
     InUse,
     Failed(Failure),
+}
+
+/// What named a user whom the tenant may not serve.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Foreign {
+    /// The client.
+    Name,
+    /// One of the tenant's authenticators.
+    Account,
 }
 
 impl Refused {
@@ -123,6 +134,7 @@ impl Why {
     pub(super) fn result(&self) -> LoginResult {
         match self {
             Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
+            Why::Foreign(_) => LoginResult::Foreign,
             Why::NotAdmitted => LoginResult::NotAdmitted,
             Why::InTheClear | Why::TurnedOff => LoginResult::NotAllowed,
             Why::TooManySessions
@@ -139,6 +151,10 @@ impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::NoTenant => out.write_str("no tenant has such users"),
+            Why::Foreign(Foreign::Name) => out.write_str("the domain is another tenant's"),
+            Why::Foreign(Foreign::Account) => {
+                out.write_str("the authenticator's account is of a domain that is not the tenant's")
+            }
             Why::NotAdmitted => out.write_str("not admitted"),
             Why::InTheClear => out.write_str("plaintext login without TLS"),
             Why::TurnedOff => out.write_str("the tenant has not turned this digest on"),

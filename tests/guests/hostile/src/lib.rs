@@ -103,6 +103,10 @@ impl Authenticator for Hostile {
                 account.maildrop = settings::get("maildrop").unwrap_or_default();
                 return Ok(account);
             }
+            "other-user" => {
+                let user = settings::get("user").unwrap_or_default();
+                return Ok(Account::new(user));
+            }
             "deny-all" => return Err(Denial::Rejected),
             _ => {}
         }

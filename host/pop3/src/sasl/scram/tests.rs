@@ -251,6 +251,18 @@ fn decoys_answer_like_anybody_and_let_nobody_in() {
     assert!(proving.verify(RFC_5802.client_final.as_bytes()).is_err());
 }
 
+#[test]
+fn decoys_are_each_tenants_own() {
+    let decoy = Decoy::new([7; 32], 4096, 16);
+    let salt = |tenant| decoy.of(tenant).salt(ScramHash::Sha256, "user");
+    assert_eq!(salt(Some("a")), salt(Some("a")));
+    let all = [None, Some(""), Some("a"), Some("ab"), Some("nobody:")].map(salt);
+    for (at, one) in all.iter().enumerate() {
+        assert!(!all[..at].contains(one));
+    }
+    assert!(!all.contains(&decoy.salt(ScramHash::Sha256, "user")));
+}
+
 /// A client's side, for what the RFCs give no example of.
 fn client_final(proving: &Proving, gs2: &str, binding: &[u8]) -> String {
     let input = [gs2.as_bytes(), binding].concat();
