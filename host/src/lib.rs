@@ -35,6 +35,7 @@ pub mod share;
 pub mod shutdown;
 pub mod signature;
 pub mod stamp;
+pub mod state_dir;
 pub mod template;
 pub mod tenant;
 pub mod tls;

@@ -14,6 +14,7 @@ use restante::generation::{Before, Broken, Plugins, Reloaded, Retired};
 use restante::metrics::Metrics;
 use restante::plugin::{CompileLimits, Compiler, Runtime};
 use restante::recording::Recorder;
+use restante::state_dir::StateDir;
 use restante::watch::Watched;
 use restante::{decoy, generation};
 use tokio::sync::Mutex;
@@ -49,14 +50,14 @@ impl Generations {
     ) -> anyhow::Result<Arc<Self>> {
         let watched = Watched::of(config, None);
         let limits = &config.server.limits;
+        let state_dir = StateDir::open(&config.server.state_dir);
         let runtime = Runtime::new(
             limits.instances,
-            &config.server.state_dir,
+            &state_dir,
             compiler(limits),
             Metrics::new(),
         )?;
-        let decoy_secret =
-            decoy::secret(&config.server.state_dir).context("the system's randomness")?;
+        let decoy_secret = decoy::secret(&state_dir).context("the system's randomness")?;
         let (mut serving, plugins) =
             generation::build(config, &runtime, decoy_secret, None, broken)
                 .await

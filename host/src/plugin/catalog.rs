@@ -4,22 +4,23 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
+use std::fs::File;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tracing::{info, warn};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
-use super::compile::{CompileError, Compiler};
-use super::grants::make_private_dir;
+use super::compile::{CompileError, Compiler, MACHINE_CODE};
 use super::imports::{self, Interface};
 use super::roles::{RoleError, Roles};
 use super::state::State;
@@ -27,12 +28,22 @@ use super::trust::{self, Signed, TrustError};
 use super::{builtin, linker};
 use crate::config::{ComponentSource, Demand};
 use crate::stamp::Stamp;
+use crate::state_dir::{Folder, SECRET_OCTETS, StateDir};
 
 /// Largest component, in octets: an 18 MB Python component fits, with room.
 pub(super) const COMPONENT: u64 = 64 << 20;
 
 /// Different demands on one component's signature whose answers are remembered.
 const DEMANDS: usize = 64;
+
+/// Where compiled code is, in the state directory.
+const FOLDER: &str = "components";
+
+/// The file with the key of the seals, in the state directory: not beside what it seals.
+const SEAL_KEY: &str = "component-seal";
+
+/// Octets of a seal's file: an HMAC-SHA256, hexadecimal.
+const SEAL_OCTETS: usize = 64;
 
 /// Compiled code that was not used for so long is removed at a start.
 const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -144,7 +155,7 @@ pub(super) struct Catalog {
     engine: Engine,
     linker: Linker<State>,
     /// Compiled code, written by this process's user alone. None: not kept.
-    directory: Option<PathBuf>,
+    kept: Option<Kept>,
     compiler: Compiler,
     /// By digest, for as long as a plugin of some generation uses it.
     compiled: Mutex<HashMap<String, Weak<Compiled>>>,
@@ -157,27 +168,18 @@ pub(super) struct Catalog {
 impl Catalog {
     pub(super) fn new(
         engine: Engine,
-        state_dir: &Path,
+        state_dir: &StateDir,
         compiler: Compiler,
     ) -> wasmtime::Result<Self> {
         let linker = linker::linker(&engine)?;
-        let directory = match private_directory(&state_dir.join("components")) {
-            Ok(directory) => {
-                prune(&directory);
-                Some(directory)
-            }
-            Err(error) => {
-                warn!(
-                    directory = ?state_dir, %error,
-                    "compiled components cannot be kept; every start compiles them anew"
-                );
-                None
-            }
-        };
+        let kept = Kept::open(state_dir).map_err(wasmtime::Error::from)?;
+        if let Some(kept) = &kept {
+            kept.prune();
+        }
         Ok(Self {
             engine,
             linker,
-            directory,
+            kept,
             compiler,
             compiled: Mutex::default(),
             files: Mutex::default(),
@@ -300,14 +302,12 @@ impl Catalog {
         octets: &[u8],
     ) -> Result<Component, ComponentError> {
         check_kind(octets)?;
-        let kept = self.directory.as_ref().map(|directory| {
-            directory.join(format!(
-                "{digest}-{:016x}.cwasm",
-                compatibility(&self.engine)
-            ))
-        });
-        if let Some(path) = &kept
-            && let Some(component) = self.kept(path)
+        let code = Code {
+            digest,
+            compatibility: compatibility(&self.engine),
+        };
+        if let Some(kept) = &self.kept
+            && let Some(component) = kept.component(&code, &self.engine)
         {
             return Ok(component);
         }
@@ -319,39 +319,146 @@ impl Catalog {
             milliseconds = started.elapsed().as_millis() as u64,
             "component compiled"
         );
-        if let Some(path) = &kept
-            && let Err(error) = keep(path, &machine_code)
+        if let Some(kept) = &self.kept
+            && let Err(error) = kept.keep(&code, &machine_code)
         {
-            warn!(file = ?path, %error, "a compiled component could not be kept");
+            let file = kept.folder.path_of(&code.file());
+            warn!(?file, %error, "a compiled component could not be kept");
         }
         // SAFETY: the octets come from this program's own compiler, some lines above;
         // where it is another process, over a pipe that nobody else has.
         unsafe { Component::deserialize(&self.engine, &machine_code) }
             .map_err(|error| ComponentError::Invalid(chain(&error)))
     }
+}
+
+/// Compiled code in the state directory. What is beside it in a file is its seal, and
+/// only who has the key can make one.
+struct Kept {
+    folder: Folder,
+    key: [u8; SECRET_OCTETS],
+}
+
+/// Which compiled code it is.
+struct Code<'a> {
+    /// Of the component, hexadecimal.
+    digest: &'a str,
+    /// Of the engine that runs it.
+    compatibility: u64,
+}
+
+impl Code<'_> {
+    fn stem(&self) -> String {
+        format!("{}-{:016x}", self.digest, self.compatibility)
+    }
+
+    fn file(&self) -> String {
+        self.stem() + ".cwasm"
+    }
+
+    fn seal(&self) -> String {
+        self.stem() + ".seal"
+    }
+}
+
+impl Kept {
+    /// None: nothing is kept.
+    fn open(state_dir: &StateDir) -> io::Result<Option<Self>> {
+        let Some(folder) = state_dir.folder(FOLDER) else {
+            return Ok(None);
+        };
+        let key = state_dir.secret(SEAL_KEY, "the next start compiles the components anew")?;
+        Ok(Some(Self { folder, key }))
+    }
 
     /// The compiled form from an earlier run; None where there is none, or it
-    /// is damaged.
-    fn kept(&self, path: &Path) -> Option<Component> {
-        if !path.exists() {
-            return None;
-        }
-        if let Err(error) = check_seal(path) {
-            warn!(file = ?path, error, "a kept component is damaged and is compiled anew");
-            return None;
-        }
-        // SAFETY: `private_directory` made sure that this user alone writes
-        // there, and the seal that these are the octets `keep` wrote, with
-        // this very engine's version and settings in the file's name.
-        match unsafe { Component::deserialize_file(&self.engine, path) } {
+    /// is damaged, or somebody else's.
+    fn component(&self, code: &Code, engine: &Engine) -> Option<Component> {
+        let name = code.file();
+        let shown = self.folder.path_of(&name);
+        let file = match self.folder.file(&name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                warn!(file = ?shown, %error, "a kept component is not used and is compiled anew");
+                return None;
+            }
+        };
+        // Read once: what is checked and what is run are the same octets.
+        let machine_code = match self.check(code, &file) {
+            Ok(machine_code) => machine_code,
+            Err(error) => {
+                warn!(file = ?shown, %error, "a kept component is damaged and is compiled anew");
+                return None;
+            }
+        };
+        // SAFETY: the seal says that these are the octets that `keep` wrote, for this
+        // component and an engine of this very version with these settings: nobody else
+        // has its key.
+        match unsafe { Component::deserialize(engine, &machine_code) } {
             Ok(component) => {
                 // Best effort: at worst it is compiled again in a month.
-                let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+                let _ = file.set_modified(SystemTime::now());
                 Some(component)
             }
             Err(error) => {
-                warn!(file = ?path, %error, "a kept component does not load and is compiled anew");
+                let error = chain(&error);
+                warn!(file = ?shown, error, "a kept component does not load and is compiled anew");
                 None
+            }
+        }
+    }
+
+    /// Writes compiled code so that a crash leaves all of it or none, with its seal
+    /// beside it.
+    fn keep(&self, code: &Code, machine_code: &[u8]) -> io::Result<()> {
+        let seal = self.seal(code, machine_code);
+        self.folder.write(&code.file(), &[machine_code])?;
+        self.folder.write(&code.seal(), &[hex(&seal).as_bytes()])
+    }
+
+    /// The code in the file, if the seal beside it is over that.
+    fn check(&self, code: &Code, file: &File) -> io::Result<Vec<u8>> {
+        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let mut machine_code = Vec::new();
+        file.take(MACHINE_CODE + 1).read_to_end(&mut machine_code)?;
+        if machine_code.len() as u64 > MACHINE_CODE {
+            return Err(invalid(format!("it has more than {MACHINE_CODE} octets")));
+        }
+        let seal = self.folder.read(&code.seal(), SEAL_OCTETS)?;
+        let right = hex(&self.seal(code, &machine_code));
+        match seal.ct_eq(right.as_bytes()).into() {
+            true => Ok(machine_code),
+            false => Err(invalid("its seal does not fit".into())),
+        }
+    }
+
+    /// Over which component it is, which engine it is for, and the code itself; the first
+    /// two have a length of their own.
+    fn seal(&self, code: &Code, machine_code: &[u8]) -> [u8; 32] {
+        let mut seal =
+            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        seal.update(&Sha256::digest(code.digest));
+        seal.update(&code.compatibility.to_le_bytes());
+        seal.update(machine_code);
+        seal.finalize().into_bytes().into()
+    }
+
+    /// Removes what no start has used for a long time, and what earlier versions wrote
+    /// beside compiled code. What cannot be removed does no harm.
+    fn prune(&self) {
+        let old = |used: SystemTime| {
+            let age = SystemTime::now().duration_since(used);
+            age.is_ok_and(|age| age > UNUSED)
+        };
+        for (name, used) in self.folder.entries().unwrap_or_default() {
+            match name.rsplit_once('.') {
+                Some((stem, "cwasm")) if old(used) => {
+                    self.folder.remove(&format!("{stem}.seal"));
+                    self.folder.remove(&name);
+                }
+                Some((_, "sha256")) => self.folder.remove(&name),
+                _ => {}
             }
         }
     }
@@ -365,22 +472,6 @@ fn check_pin(found: &str, pinned: Option<&[u8; 32]>) -> Result<(), ComponentErro
             pinned,
         }),
         _ => Ok(()),
-    }
-}
-
-/// Removes what no start has used for a long time. What cannot be removed does
-/// no harm.
-fn prune(directory: &Path) {
-    let old = |path: &Path| {
-        let used = fs::metadata(path).and_then(|about| about.modified()).ok()?;
-        Some(SystemTime::now().duration_since(used).ok()? > UNUSED)
-    };
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|end| end == "cwasm") && old(&path) == Some(true) {
-            let _ = fs::remove_file(seal_of(&path));
-            let _ = fs::remove_file(&path);
-        }
     }
 }
 
@@ -459,56 +550,6 @@ fn compatibility(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
-/// A directory that this process's user alone can write, made if it is not there.
-fn private_directory(path: &Path) -> io::Result<PathBuf> {
-    make_private_dir(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let about = fs::symlink_metadata(path)?;
-        let own = about.uid() == rustix::process::geteuid().as_raw();
-        if !about.is_dir() || !own || about.mode() & 0o022 != 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!(
-                    "{path:?} must be a directory of the server's own user, writable by nobody else"
-                ),
-            ));
-        }
-    }
-    Ok(path.to_owned())
-}
-
-/// Writes compiled code so that a crash leaves all of it or none, with its
-/// digest beside it.
-fn keep(path: &Path, machine_code: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    for (path, octets) in [
-        (path.to_owned(), machine_code),
-        (seal_of(path), hex(&Sha256::digest(machine_code)).as_bytes()),
-    ] {
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(octets)?;
-        file.as_file().sync_data()?;
-        file.persist(path)?;
-    }
-    Ok(())
-}
-
-fn seal_of(path: &Path) -> PathBuf {
-    path.with_extension("sha256")
-}
-
-fn check_seal(path: &Path) -> Result<(), String> {
-    let read = |path: &Path| fs::read(path).map_err(|error| error.to_string());
-    let seal = read(&seal_of(path))?;
-    if seal == hex(&Sha256::digest(read(path)?)).as_bytes() {
-        Ok(())
-    } else {
-        Err("its digest is not the one written beside it".into())
-    }
-}
-
 pub(super) fn hex(octets: &[u8]) -> String {
     use std::fmt::Write;
     octets.iter().fold(String::new(), |mut text, octet| {
@@ -535,6 +576,9 @@ fn import_error(error: &wasmtime::Error) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -549,42 +593,115 @@ mod tests {
         }
     }
 
+    const CODE: Code = Code {
+        digest: "d1",
+        compatibility: 1,
+    };
+
+    fn kept(state: &Path) -> Kept {
+        Kept::open(&StateDir::open(state)).unwrap().unwrap()
+    }
+
+    fn check(kept: &Kept, code: &Code) -> io::Result<Vec<u8>> {
+        kept.check(code, &kept.folder.file(&code.file())?)
+    }
+
     #[test]
     fn a_directory_that_others_may_write_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("components");
-        assert!(private_directory(&path).is_ok());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(private_directory(&path).is_err());
+        kept(root.path());
+        for path in [root.path().join(FOLDER), root.path().to_owned()] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+            assert!(Kept::open(&StateDir::open(root.path())).unwrap().is_none());
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        kept(root.path());
     }
 
     #[test]
     fn what_was_not_used_for_a_month_goes() {
         let root = tempfile::tempdir().unwrap();
-        let (old, new) = (root.path().join("old.cwasm"), root.path().join("new.cwasm"));
-        for path in [&old, &new] {
-            keep(path, b"machine code").unwrap();
+        let kept = kept(root.path());
+        let old = Code {
+            digest: "d2",
+            ..CODE
+        };
+        for code in [&old, &CODE] {
+            kept.keep(code, b"machine code").unwrap();
         }
         let long_ago = SystemTime::now() - UNUSED - Duration::from_secs(60);
-        fs::File::open(&old)
-            .unwrap()
-            .set_modified(long_ago)
-            .unwrap();
-        prune(root.path());
-        assert!(!old.exists() && !seal_of(&old).exists());
-        assert!(new.exists() && seal_of(&new).exists());
+        let file = kept.folder.file(&old.file()).unwrap();
+        file.set_modified(long_ago).unwrap();
+        let before = root.path().join(FOLDER).join("d1.sha256");
+        fs::write(&before, "seal of an earlier version").unwrap();
+        kept.prune();
+        let there = |name: String| root.path().join(FOLDER).join(name).exists();
+        assert!(!there(old.file()) && !there(old.seal()) && !before.exists());
+        assert!(there(CODE.file()) && there(CODE.seal()));
     }
 
     #[test]
     fn damage_breaks_the_seal() {
         let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("a.cwasm");
-        keep(&path, b"machine code").unwrap();
-        check_seal(&path).unwrap();
+        let kept = kept(root.path());
+        let path = kept.folder.path_of(&CODE.file());
+        kept.keep(&CODE, b"machine code").unwrap();
+        check(&kept, &CODE).unwrap();
         fs::write(&path, b"machine coda").unwrap();
-        assert!(check_seal(&path).is_err());
-        fs::remove_file(seal_of(&path)).unwrap();
-        assert!(check_seal(&path).is_err());
+        assert!(check(&kept, &CODE).is_err());
+        fs::write(&path, b"machine code").unwrap();
+        check(&kept, &CODE).unwrap();
+        fs::remove_file(kept.folder.path_of(&CODE.seal())).unwrap();
+        assert!(check(&kept, &CODE).is_err());
+    }
+
+    #[test]
+    fn what_somebody_else_sealed_is_not_run() {
+        let engine = super::super::engine::compiler().unwrap();
+        // A component with nothing in it.
+        let empty = b"\0asm\x0d\0\x01\0";
+        let machine_code = engine.precompile_component(empty).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let kept = kept(root.path());
+        kept.keep(&CODE, &machine_code).unwrap();
+        assert!(kept.component(&CODE, &engine).is_some());
+        let (file, seal) = (
+            kept.folder.path_of(&CODE.file()),
+            kept.folder.path_of(&CODE.seal()),
+        );
+        let right = fs::read(&seal).unwrap();
+        // A digest that fits, as earlier versions took it, and a seal with another key.
+        let digest = hex(&Sha256::digest(&machine_code));
+        fs::write(&seal, &digest).unwrap();
+        fs::write(file.with_extension("sha256"), &digest).unwrap();
+        assert!(kept.component(&CODE, &engine).is_none());
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = self::kept(elsewhere.path());
+        other.keep(&CODE, &machine_code).unwrap();
+        fs::copy(other.folder.path_of(&CODE.seal()), &seal).unwrap();
+        assert!(kept.component(&CODE, &engine).is_none());
+        // The right seal of another component, and for another engine.
+        for code in [
+            Code {
+                digest: "d2",
+                ..CODE
+            },
+            Code {
+                compatibility: 2,
+                ..CODE
+            },
+        ] {
+            fs::copy(&file, kept.folder.path_of(&code.file())).unwrap();
+            fs::write(kept.folder.path_of(&code.seal()), &right).unwrap();
+            assert!(kept.component(&code, &engine).is_none());
+        }
+        fs::write(&seal, &right).unwrap();
+        assert!(kept.component(&CODE, &engine).is_some());
+        // A link to it is not followed.
+        let moved = root.path().join("moved");
+        fs::rename(&file, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &file).unwrap();
+        assert!(kept.component(&CODE, &engine).is_none());
     }
 }

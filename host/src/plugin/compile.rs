@@ -22,7 +22,7 @@ use super::{catalog, engine};
 pub const COMMAND: &str = "compile-component";
 
 /// Octets of machine code: four times those of the largest component.
-const MACHINE_CODE: u64 = 256 << 20;
+pub(super) const MACHINE_CODE: u64 = 256 << 20;
 /// Octets of what the compiler says when it fails.
 const WORDS: u64 = 4096;
 /// How many times its CPU time a compilation may take by the clock, before it

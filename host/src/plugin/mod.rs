@@ -44,7 +44,6 @@ mod tape;
 mod told;
 mod trust;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,6 +69,7 @@ use crate::config::{self, Demand, Grants, PluginLimits};
 use crate::metrics::{Ledger, Metrics, PluginCalls};
 use crate::shadow::Shadow;
 use crate::stamp::Stamp;
+use crate::state_dir::StateDir;
 use breaker::Breaker;
 use catalog::{Catalog, Compiled};
 use grants::Directories;
@@ -128,7 +128,7 @@ impl Runtime {
     /// `metrics`: where it is counted how plugins do.
     pub fn new(
         instances: u32,
-        state_dir: &Path,
+        state_dir: &StateDir,
         compiler: Compiler,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, RuntimeError> {

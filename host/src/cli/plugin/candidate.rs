@@ -15,6 +15,7 @@ use restante::config::{self, Config, Server, ServerLimits};
 use restante::kit::Maildrops;
 use restante::metrics::{Ledger, Metrics};
 use restante::plugin::{Plugin, Runtime};
+use restante::state_dir::StateDir;
 use restante::template::Template;
 use restante::tenant;
 use restante_pop3::Decoy;
@@ -80,7 +81,7 @@ impl Stage {
         Ok(Stage {
             log,
             granted,
-            runtime: Runtime::new(INSTANCES, &cache, compiler, Metrics::new())?,
+            runtime: Runtime::new(INSTANCES, &StateDir::open(&cache), compiler, Metrics::new())?,
             // Nobody logs in by these salts.
             salts: tenant::decoy(server, [0; 32]),
             limits: server.limits.clone(),
@@ -132,7 +133,7 @@ impl Stage {
         let compiler = compiler(&self.limits);
         let (section, salts) = (section.clone(), self.salts.clone());
         let compiling = move || {
-            let runtime = Runtime::new(1, &state, compiler, Metrics::new())?;
+            let runtime = Runtime::new(1, &StateDir::open(&state), compiler, Metrics::new())?;
             let begun = Instant::now();
             runtime.plugin(&section, &salts, None)?;
             anyhow::Ok(begun.elapsed())
