@@ -37,6 +37,7 @@ pub mod stamp;
 pub mod template;
 pub mod tenant;
 pub mod tls;
+pub mod turns;
 pub mod view;
 pub mod waiting;
 pub mod watch;

@@ -27,6 +27,7 @@ use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::shadow::Decision;
 use crate::tenant::{SessionPermit, Tenant, UserPermit};
+use crate::turns;
 use crate::view::{Octets, OpenMaildrop, Verdicts, View};
 use refused::{Refused, Why};
 
@@ -185,7 +186,11 @@ where
             return Ok(Err(Refused::not_admitted(refusal)));
         }
         let connection = self.connection(tenant);
-        let asking = scram_keys(tenant, &connection, user, acting_as, hash);
+        let penalty = self.penalty();
+        let asking = async {
+            let _entrance = turns::server().enter(&connection.owner(), penalty).await?;
+            scram_keys(tenant, &connection, user, acting_as, hash).await
+        };
         let found = self.wire.flush_while(asking).await?;
         Ok(found.map(|(keys, account)| {
             self.proving = Some(Proving {
@@ -281,9 +286,12 @@ where
         }
         let connection = self.connection(tenant);
         let at = self.desk();
+        let penalty = self.penalty();
         let asking = async {
             let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
+            let entrance = turns::server().enter(&connection.owner(), penalty).await?;
             let decided = authenticate(tenant, &connection, credentials).await;
+            drop(entrance);
             let shadows = &tenant.shadows;
             shadows.authenticated(&connection, credentials, || decision(&decided));
             let account = decided?;
@@ -359,6 +367,12 @@ where
     fn count_refusal(&self, tenant: Option<&Arc<Tenant>>, result: LoginResult) {
         let ledger = tenant.map_or(&self.nobody, |tenant| &tenant.ledger);
         ledger.login(result);
+    }
+
+    /// What the latest failed login from the client's address cost, if it counts still.
+    pub(super) fn penalty(&self) -> Duration {
+        let growth = &self.serving.settings.failure_delay;
+        self.penalties.owed(self.peer.client.ip(), growth)
     }
 
     /// How long the answer waits; counts what was a guess.

@@ -42,6 +42,7 @@ mod store;
 mod tape;
 mod told;
 mod trust;
+mod usage;
 
 use std::path::Path;
 use std::sync::Arc;
