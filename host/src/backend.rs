@@ -17,6 +17,7 @@ use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
 
 use crate::metrics::Ledger;
 use crate::recording;
+use crate::turns::Owner;
 
 /// What the host knows of a client before anyone is authenticated.
 #[derive(Debug, Clone)]
@@ -31,10 +32,19 @@ pub struct Connection {
     pub listener: String,
     /// Where the client speaks from.
     pub client: SocketAddr,
+    /// A login from there failed lately.
+    pub penalised: bool,
     /// None while the connection is in the clear.
     pub tls: Option<Tls>,
     /// Where what its plugins are asked is written down; None: nowhere.
     pub recording: Option<Arc<recording::Session>>,
+}
+
+impl Connection {
+    /// Whose work it is that the host does for it.
+    pub fn owner(&self) -> Owner {
+        Owner::client(self.ledger.tenant(), self.client.ip(), self.penalised)
+    }
 }
 
 /// The TLS side of a [`Connection`].

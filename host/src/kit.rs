@@ -60,6 +60,7 @@ impl Candidate {
             tenant,
             listener: "kit".into(),
             client: SocketAddr::new(client, 54321),
+            penalised: false,
             tls,
             recording: None,
         })

@@ -39,6 +39,7 @@ pub mod state_dir;
 pub mod template;
 pub mod tenant;
 pub mod tls;
+pub mod turns;
 pub mod view;
 pub mod waiting;
 pub mod watch;

@@ -137,6 +137,17 @@ impl Penalties {
         growth.delay(failures)
     }
 
+    /// What the latest failure of this client cost, as long as it counts.
+    pub fn owed(&self, client: IpAddr, growth: &Growth) -> Duration {
+        let records = self.records();
+        let record = records.peek(&key(client));
+        let failures = record.map_or(0, |record| record.failures_at(Instant::now(), growth));
+        match failures {
+            0 => Duration::ZERO,
+            _ => growth.delay(failures),
+        }
+    }
+
     /// Of how many addresses something is remembered.
     pub fn addresses(&self) -> usize {
         self.records().len()
@@ -217,6 +228,11 @@ mod tests {
             assert_eq!(penalties.delay(CLIENT, &GROWTH).as_secs(), expected);
             sleep(60 * SECOND).await;
         }
+        let mut owed = penalties.owed(CLIENT, &GROWTH);
+        assert_eq!(owed, 2 * SECOND);
+        sleep(60 * SECOND).await;
+        owed = penalties.owed(CLIENT, &GROWTH);
+        assert_eq!(owed, Duration::ZERO);
         assert_eq!(failed(&penalties, CLIENT, "a"), 2);
         sleep(59 * SECOND).await;
         assert_eq!(failed(&penalties, CLIENT, "b"), 4);

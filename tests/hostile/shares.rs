@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use restante_tests::{Pop3, Site, Status};
 
-use crate::arena::{logged_in, login, temporary, under_attack};
+use crate::arena::{logged_in, login, temporary, told, under_attack};
 
 /// The attacked tenant with that limit.
 fn site(role: &str, settings: &str, limit: &str) -> Site {
@@ -113,6 +113,28 @@ fn guest_cpu_a_minute() {
             asked.elapsed()
         );
     });
+    limited(&log, "guest-cpu-a-minute");
+}
+
+/// A guest that has the host do the work has used what the host used for it.
+#[test]
+fn work_of_the_host_is_the_guests() {
+    let settings = "misdeed = \"large-lines\"\nat = \"authenticate\"\n";
+    let mut site = site("authenticator", settings, "guest-cpu-a-minute = \"1s\"");
+    // The wall clock is not what ends it, however busy the machine is.
+    site.plugins[2].limits = site.plugins[2].limits.replace("\"4s\"", "\"60s\"");
+    let log = under_attack(&site, |server| {
+        let before = server.cpu_ticks();
+        temporary(&login(server).1);
+        let ticks = server.cpu_ticks() - before;
+        // One second of it, and what the clients of the neighbour took meanwhile.
+        assert!(
+            ticks < 2000,
+            "{ticks} ticks of processor time for a call of a second"
+        );
+        too_much(&login(server).1);
+    });
+    told(&log, &["authenticator.authenticate", "CPU time"]);
     limited(&log, "guest-cpu-a-minute");
 }
 

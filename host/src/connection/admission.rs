@@ -75,6 +75,7 @@ where
             ledger: Arc::clone(&tenant.ledger),
             listener: self.peer.listener.to_string(),
             client: self.peer.client,
+            penalised: !self.penalty().is_zero(),
             tls: self.tls.as_ref().map(|tls| tls.seen_by(&tenant.name)),
             recording: self.recording(tenant),
         })

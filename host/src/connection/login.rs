@@ -27,6 +27,7 @@ use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::shadow::Decision;
 use crate::tenant::{SessionPermit, Tenant, Tenants, UserPermit};
+use crate::turns;
 use crate::view::{Octets, OpenMaildrop, Verdicts, View};
 use refused::{Foreign, Refused, Why};
 
@@ -202,7 +203,9 @@ where
         }
         let connection = self.connection(tenant);
         let serving = Arc::clone(&self.serving);
+        let penalty = self.penalty();
         let asking = async {
+            let _entrance = turns::server().enter(&connection.owner(), penalty).await?;
             let found = scram_keys(tenant, &connection, user, acting_as, hash).await?;
             if let Some(account) = &found.1 {
                 may_serve(&serving.tenants, tenant, account)?;
@@ -305,9 +308,12 @@ where
         let connection = self.connection(tenant);
         let at = self.desk();
         let serving = Arc::clone(&self.serving);
+        let penalty = self.penalty();
         let asking = async {
             let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
+            let entrance = turns::server().enter(&connection.owner(), penalty).await?;
             let decided = authenticate(tenant, &connection, credentials).await;
+            drop(entrance);
             let decided = decided.and_then(|account| {
                 may_serve(&serving.tenants, tenant, &account)?;
                 Ok(account)
@@ -387,6 +393,12 @@ where
     fn count_refusal(&self, tenant: Option<&Arc<Tenant>>, result: LoginResult) {
         let ledger = tenant.map_or(&self.nobody, |tenant| &tenant.ledger);
         ledger.login(result);
+    }
+
+    /// What the latest failed login from the client's address cost, if it counts still.
+    pub(super) fn penalty(&self) -> Duration {
+        let growth = &self.serving.settings.failure_delay;
+        self.penalties.owed(self.peer.client.ip(), growth)
     }
 
     /// How long the answer waits; counts what was a guess.

@@ -3,13 +3,11 @@
 //! Counters are atomics that their owners touch without waiting for anybody; a
 //! ledger lives on from generation to generation.
 
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::share::Share;
 
@@ -78,8 +76,6 @@ pub struct Ledger {
     memory: AtomicU64,
     peak_memory: AtomicU64,
     host_call_octets: AtomicU64,
-    /// Places for work that is slow by design: hashes of passwords.
-    slow_work: Arc<Semaphore>,
     share: Arc<Share>,
 }
 
@@ -97,7 +93,8 @@ pub struct Totals {
     pub retrieved_octets: u64,
     /// Messages that were removed in UPDATE.
     pub removed_messages: u64,
-    /// CPU time of its plugins' own code, in nanoseconds.
+    /// CPU time of its plugins' calls, in nanoseconds: their own code, and what the
+    /// host did for it at once.
     pub guest_cpu_nanoseconds: u64,
     /// Instances of its plugins that live now.
     pub instances: u64,
@@ -131,7 +128,6 @@ impl Ledger {
             memory: AtomicU64::default(),
             peak_memory: AtomicU64::default(),
             host_call_octets: AtomicU64::default(),
-            slow_work: Arc::new(Semaphore::new(processors())),
             share: Arc::default(),
         })
     }
@@ -262,7 +258,7 @@ pub struct InstanceEntry {
 }
 
 impl InstanceEntry {
-    /// Its own code ran for this long.
+    /// Its calls kept a processor busy for this long.
     pub fn ran(&self, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         add(&self.ledger.guest_cpu_nanoseconds, nanoseconds);
@@ -288,11 +284,6 @@ impl InstanceEntry {
         peak.fetch_max(before + more, Ordering::Relaxed);
         self.memory = octets;
         true
-    }
-
-    /// Its tenant's places for work that is slow by design.
-    pub fn slow_work(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.ledger.slow_work)
     }
 
     /// Octets crossed the border, one way or the other.
@@ -324,13 +315,6 @@ impl Drop for InstanceEntry {
         ledger.memory.fetch_sub(self.memory, Ordering::Relaxed);
         ledger.instances.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// How much slow work one tenant may have under way or in the queue: it can use
-/// all processors, and whoever comes after it waits for one piece to be done, not
-/// for all that this tenant wants.
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(2, NonZero::get)
 }
 
 fn add(counter: &AtomicU64, more: u64) {

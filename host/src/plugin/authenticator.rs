@@ -9,6 +9,7 @@ use zeroize::Zeroize;
 
 use super::bindings::exports::restante::plugin::authenticator as wit;
 use super::bindings::exports::restante::plugin::{accepts, scram};
+use super::breaker::Caller;
 use super::instance::Instance;
 use super::{Plugin, convert, recorded};
 use crate::backend::{Accepts, Account, Authenticator, Connection, Credentials, Denial, Failure};
@@ -60,7 +61,8 @@ impl PluginAuthenticator {
         credentials: &Credentials,
     ) -> Result<Result<Account, wit::Denial>, Failure> {
         const CALL: &str = "authenticator.authenticate";
-        let mut instance = Instance::new(&self.plugin, connection, None).await?;
+        let caller = Caller::stranger(connection, credentials.user().unwrap_or_default());
+        let mut instance = Instance::new(&self.plugin, connection, None, Some(caller)).await?;
         let functions = self.functions.clone();
         let (asked, given) = (convert::connection(connection), Given::new(credentials));
         let answer = instance
@@ -95,7 +97,8 @@ impl PluginAuthenticator {
         hash: ScramHash,
     ) -> Result<Result<(ScramKeys, Option<Account>), Denial>, Failure> {
         const CALL: &str = "scram.lookup";
-        let mut instance = Instance::new(&self.plugin, connection, None).await?;
+        let caller = Caller::stranger(connection, user);
+        let mut instance = Instance::new(&self.plugin, connection, None, Some(caller)).await?;
         let functions = functions.clone();
         let asked = convert::connection(connection);
         let (name, other) = (user.to_owned(), acting_as.map(str::to_owned));

@@ -7,6 +7,7 @@ use wasmtime::component::Resource;
 
 use super::bindings::exports::restante::plugin::filter as wit;
 use super::bindings::restante::plugin::types;
+use super::breaker::Caller;
 use super::instance::Instance;
 use super::maildrop::MessageEntry;
 use super::{Plugin, convert, recorded};
@@ -32,7 +33,13 @@ impl Filter for PluginFilter {
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<Box<dyn Screener>, Failure> {
-        let mut instance = Instance::new(&self.plugin, connection, None).await?;
+        let mut instance = Instance::new(
+            &self.plugin,
+            connection,
+            None,
+            Some(Caller::account(account)),
+        )
+        .await?;
         let functions = self.functions.clone();
         let functions = instance
             .call("filter", |store, guest| {

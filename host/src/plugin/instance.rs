@@ -8,7 +8,7 @@
 use std::fmt::Write;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,7 +19,7 @@ use wasmtime::{CallHook, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use super::Plugin;
-use super::breaker::Pass;
+use super::breaker::{Caller, Pass};
 use super::catalog::chain;
 use super::facts::Witness;
 use super::files::Ahead;
@@ -30,16 +30,19 @@ use super::player::{Clock, Player};
 use super::sockets::Sockets;
 use super::state::{Border, Limits, SHARE_OF_MEMORY, State};
 use super::tape::Tape;
+use super::usage::measured;
 use crate::backend::{Connection, Failure};
+use crate::door::Complaints;
 use crate::metrics::{CallFailure, Ledger};
 use crate::share::{Limit, Place};
+use crate::turns::{Busy, Owner};
 
 /// Octets that a guest may answer one call with: listings, names, content. One
 /// that was granted more memory may answer with as much.
 const ANSWER: usize = 64 << 20;
 /// Octets that it may hand over when it calls the host: a log line, a piece of a
-/// file. Copied and checked at once on the event loop, and not with the guest's
-/// CPU time, so it is not much.
+/// file. Copied and checked at once on the event loop, and not interrupted there, so it
+/// is not much.
 const ARGUMENTS: usize = 2 << 20;
 /// Component-model handles that one instance may hold.
 const HANDLES: usize = 10_000;
@@ -49,6 +52,8 @@ const RESOURCES: usize = 1_000;
 const RANDOM: u64 = 64 << 10;
 /// What the log and the metrics call the making of an instance.
 const MAKING: &str = "instantiate";
+/// What becomes of a call that has used up its CPU time.
+const CPU_TIME_REACHED: &str = "CPU time limit reached";
 /// Frames of a guest's backtrace that are logged: a panic's own are a dozen.
 const FRAMES: usize = 24;
 
@@ -74,6 +79,24 @@ struct Whose {
     bounded: bool,
 }
 
+/// For whom an instance is made.
+struct Asker {
+    owner: Owner,
+    caller: Option<Caller>,
+    /// False: the operator asks.
+    bounded: bool,
+}
+
+impl Asker {
+    fn operator(ledger: &Ledger) -> Self {
+        Asker {
+            owner: Owner::operator(ledger.tenant()),
+            caller: None,
+            bounded: false,
+        }
+    }
+}
+
 struct Live {
     store: Store<State>,
     guest: GuestInstance,
@@ -89,17 +112,23 @@ struct Permit {
 
 impl Instance {
     /// Makes an instance for this session. `maildrop` is this account's directory,
-    /// where there is one.
+    /// where there is one; `caller` for whom the plugin is asked, where that is known.
     pub(super) async fn new(
         plugin: &Arc<Plugin>,
         connection: &Connection,
         maildrop: Option<Arc<Root>>,
+        caller: Option<Caller>,
     ) -> Result<Self, Failure> {
         let border = match &connection.recording {
             None => Border::Live,
             Some(session) => Border::Recorded(Tape::new(session)),
         };
-        Self::make(plugin, &connection.ledger, maildrop, true, border).await
+        let asker = Asker {
+            owner: connection.owner(),
+            caller,
+            bounded: true,
+        };
+        Self::make(plugin, &connection.ledger, maildrop, asker, border).await
     }
 
     /// Makes an instance whose host is a recording.
@@ -109,7 +138,8 @@ impl Instance {
         player: Arc<Player>,
         maildrop: Option<Arc<Root>>,
     ) -> Result<Self, Failure> {
-        Self::make(plugin, ledger, maildrop, false, Border::Replayed(player)).await
+        let asker = Asker::operator(ledger);
+        Self::make(plugin, ledger, maildrop, asker, Border::Replayed(player)).await
     }
 
     /// The same for a question of the operator's, which the tenant's share does not
@@ -118,14 +148,14 @@ impl Instance {
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, Failure> {
-        Self::make(plugin, ledger, None, false, Border::Live).await
+        Self::make(plugin, ledger, None, Asker::operator(ledger), Border::Live).await
     }
 
     async fn make(
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
         maildrop: Option<Arc<Root>>,
-        bounded: bool,
+        asker: Asker,
         border: Border,
     ) -> Result<Self, Failure> {
         let tape = border.tape().cloned();
@@ -133,26 +163,31 @@ impl Instance {
             plugin: plugin.clone(),
             tenant: ledger.tenant().clone(),
             ledger: ledger.clone(),
-            bounded,
+            bounded: asker.bounded,
         };
         whose.within_share()?;
-        let mut pass = whose.pass()?;
+        let mut pass = whose.pass(asker.caller)?;
         let permit = whose.permit().await?;
-        let mut store = whose.store(maildrop, border).await.map_err(|error| {
-            error!(
-                plugin = %plugin.name, tenant = %whose.tenant, cause = chain(&error),
-                "an instance could not be made"
-            );
-            plugin.calls.failed(MAKING, CallFailure::Host);
-            Failure::internal()
-        })?;
+        let mut store = whose
+            .store(maildrop, border, asker.owner)
+            .await
+            .map_err(|error| {
+                error!(
+                    plugin = %plugin.name, tenant = %whose.tenant, cause = chain(&error),
+                    "an instance could not be made"
+                );
+                plugin.calls.failed(MAKING, CallFailure::Host);
+                Failure::internal()
+            })?;
         begin(&mut store, plugin);
         let pre = &plugin.compiled.roles.pre;
         let started = Instant::now();
-        let made = timeout(plugin.limits.wall_time, pre.instantiate_async(&mut store)).await;
+        let usage = Arc::clone(store.data().limits.usage());
+        let making = pre.instantiate_async(&mut store);
+        let made = measured(&usage, plugin.limits.wall_time, making).await;
         whose.end(MAKING, started, &mut store);
         match made {
-            Ok(Ok(guest)) => Ok(Self {
+            Some(Ok(guest)) => Ok(Self {
                 whose,
                 pass,
                 live: Some(Live {
@@ -162,8 +197,8 @@ impl Instance {
                 }),
                 tape,
             }),
-            Ok(Err(error)) => Err(whose.report(MAKING, &store, Some(&error), &mut pass)),
-            Err(_) => Err(whose.report(MAKING, &store, None, &mut pass)),
+            Some(Err(error)) => Err(whose.report(MAKING, &store, Some(&error), &mut pass)),
+            None => Err(whose.report(MAKING, &store, None, &mut pass)),
         }
     }
 
@@ -188,23 +223,25 @@ impl Instance {
             tape.begin();
         }
         let started = Instant::now();
-        let done = timeout(
+        let usage = Arc::clone(live.store.data().limits.usage());
+        let done = measured(
+            &usage,
             self.whose.plugin.limits.wall_time,
             call(&mut live.store, &live.guest),
         )
         .await;
         self.whose.end(name, started, &mut live.store);
         match done {
-            Ok(Ok(value)) => {
+            Some(Ok(value)) => {
                 self.live = Some(live);
                 self.pass.used();
                 Ok(value)
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 let (store, pass) = (&live.store, &mut self.pass);
                 Err(self.whose.report(name, store, Some(&error), pass))
             }
-            Err(_) => Err(self.whose.report(name, &live.store, None, &mut self.pass)),
+            None => Err(self.whose.report(name, &live.store, None, &mut self.pass)),
         }
     }
 
@@ -255,12 +292,15 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
 
 impl Whose {
     /// Leave of the breaker.
-    fn pass(&self) -> Result<Pass, Failure> {
-        self.plugin.breaker.pass(&self.tenant).ok_or_else(|| {
-            debug!(plugin = %self.plugin.name, tenant = %self.tenant, "the plugin rests");
-            self.plugin.calls.failed(MAKING, CallFailure::Resting);
-            Failure::Temporary("temporarily out of service, try again later".into())
-        })
+    fn pass(&self, caller: Option<Caller>) -> Result<Pass, Failure> {
+        self.plugin
+            .breaker
+            .pass(&self.tenant, caller)
+            .ok_or_else(|| {
+                debug!(plugin = %self.plugin.name, tenant = %self.tenant, "the plugin rests");
+                self.plugin.calls.failed(MAKING, CallFailure::Resting);
+                Failure::Temporary("temporarily out of service, try again later".into())
+            })
     }
 
     /// Whether the tenant may have a guest run now.
@@ -302,20 +342,28 @@ impl Whose {
                 _of_all: of_all,
             });
         }
-        error!(
-            plugin = %self.plugin.name, tenant = %self.tenant,
-            "no instance could be had: all `instances` of [server.limits] are in use"
-        );
-        self.plugin.calls.failed(MAKING, CallFailure::Busy);
-        Err(Failure::Temporary(
-            "the server is busy, try again later".into(),
-        ))
+        let why = "no instance could be had: all `instances` of [server.limits] are in use";
+        Err(self.busy(MAKING, why))
+    }
+
+    /// The server has no place for it: nobody's failure.
+    fn busy(&self, call: &'static str, why: &str) -> Failure {
+        static COMPLAINTS: LazyLock<Complaints> = LazyLock::new(Complaints::default);
+        if let Some(left_out) = COMPLAINTS.line() {
+            error!(
+                plugin = %self.plugin.name, tenant = %self.tenant, call, left_out,
+                "{why}"
+            );
+        }
+        self.plugin.calls.failed(call, CallFailure::Busy);
+        Failure::Temporary("the server is busy, try again later".into())
     }
 
     async fn store(
         &self,
         maildrop: Option<Arc<Root>>,
         border: Border,
+        owner: Owner,
     ) -> wasmtime::Result<Store<State>> {
         let plugin = &self.plugin;
         let voice = Arc::new(Mutex::new(Voice::new(
@@ -340,6 +388,7 @@ impl Whose {
                 directories,
                 voice,
                 salts: plugin.salts.of(Some(&self.tenant)),
+                owner,
                 border,
                 witness: Witness::default(),
                 ahead: Ahead::default(),
@@ -350,7 +399,8 @@ impl Whose {
         let answer = usize::try_from(plugin.limits.memory).map_or(ANSWER, |all| all.max(ANSWER));
         store.call_hook(move |mut context, hook| {
             let state = context.data_mut();
-            state.limits.crossing(hook.exiting_host());
+            // What the host did for the guest is the guest's.
+            let over = matches!(hook, CallHook::ReturningFromHost) && state.limits.exhausted();
             let fuel = match hook {
                 CallHook::CallingHost => {
                     state.witness.asked();
@@ -359,13 +409,16 @@ impl Whose {
                 _ => answer,
             };
             context.set_hostcall_fuel(fuel);
-            Ok(())
+            match over {
+                true => Err(wasmtime::Error::msg(CPU_TIME_REACHED)),
+                false => Ok(()),
+            }
         });
         store.epoch_deadline_callback(|mut context| {
             // Counted as a call of the host, and the guest does not know of it.
             context.data_mut().witness.constant();
             if context.data().limits.exhausted() {
-                Err(wasmtime::Error::msg("CPU time limit reached"))
+                Err(wasmtime::Error::msg(CPU_TIME_REACHED))
             } else {
                 Ok(UpdateDeadline::Yield(1))
             }
@@ -389,6 +442,10 @@ impl Whose {
         failure: Option<&wasmtime::Error>,
         pass: &mut Pass,
     ) -> Failure {
+        if failure.is_some_and(|failure| failure.downcast_ref::<Busy>().is_some()) {
+            let why = "the server is busy: too many passwords are being hashed";
+            return self.busy(call, why);
+        }
         let state = store.data();
         let mut cause = match failure {
             Some(failure) => failure.root_cause().to_string(),

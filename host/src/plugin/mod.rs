@@ -43,6 +43,7 @@ mod store;
 mod tape;
 mod told;
 mod trust;
+mod usage;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,23 +1,14 @@
 //! `restante:plugin/passwords`: hashes checked, and SCRAM keys made, natively and
 //! off the event loop. What is no hash is compared at once.
 
-use std::sync::{Arc, LazyLock};
-
 use restante_pop3::{ScramHash, Secret};
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::bindings::restante::plugin::passwords as wit;
 use super::state::State;
 use super::tape::Heard;
 use crate::passwords::{self, HashError};
-
-/// Hashes being computed at once: they are meant to be slow, and more of them
-/// than there are processors only take memory.
-static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
-    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    Arc::new(Semaphore::new(processors))
-});
+use crate::turns::{self, MAX_BUSY_WAIT};
 
 impl wit::Host for State {
     async fn verify(
@@ -32,8 +23,7 @@ impl wit::Host for State {
         let asked = (self.border.tape())
             .map(|_| (Secret::from(hash.clone()), Secret::from((*secret).clone())));
         let answer = if passwords::is_compared(&hash) {
-            let same = self.limits.charged(|| passwords::verify(&hash, &secret));
-            same.map_err(|error| error.to_string())
+            passwords::verify(&hash, &secret).map_err(|error| error.to_string())
         } else {
             self.computed(move || passwords::verify(&hash, &secret))
                 .await?
@@ -84,17 +74,21 @@ impl wit::Host for State {
 }
 
 impl State {
-    /// The result of something slow, in its tenant's turn and then in everybody's.
+    /// The result of something slow, in its turn. To wait for that is not the
+    /// plugin's doing: its wall clock stands still meanwhile.
     async fn computed<R: Send + 'static>(
         &mut self,
         compute: impl FnOnce() -> Result<R, HashError> + Send + 'static,
     ) -> wasmtime::Result<Result<R, String>> {
-        let of_tenant = self.limits.slow_work().acquire_owned().await?;
-        let of_all = AT_ONCE.clone().acquire_owned().await?;
+        let usage = self.limits.usage();
+        let most = MAX_BUSY_WAIT.saturating_sub(usage.waited());
+        let waiting = usage.waits();
+        let turn = turns::server().turn(self.owner.clone(), most).await?;
+        drop(waiting);
         let computed = tokio::task::spawn_blocking(move || {
             // Held until it is done, also when nobody waits for it any more: it
             // takes processor and memory all the same.
-            let _turn = (of_tenant, of_all);
+            let _turn = turn;
             compute()
         });
         Ok(computed.await?.map_err(|error| error.to_string()))

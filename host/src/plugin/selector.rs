@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use wasmtime::component::Resource;
 
 use super::bindings::exports::restante::plugin::selector as wit;
+use super::breaker::Caller;
 use super::instance::Instance;
 use super::maildrop::ViewEntry;
 use super::{Plugin, convert, recorded};
@@ -29,7 +30,13 @@ impl Selector for PluginSelector {
         entries: &Arc<Entries>,
     ) -> Result<Vec<Span>, Failure> {
         const CALL: &str = "selector.select";
-        let mut instance = Instance::new(&self.plugin, connection, None).await?;
+        let mut instance = Instance::new(
+            &self.plugin,
+            connection,
+            None,
+            Some(Caller::account(account)),
+        )
+        .await?;
         let functions = self.functions.clone();
         let asked = convert::connection(connection);
         let account = Arc::new(convert::account_without_secrets(account));

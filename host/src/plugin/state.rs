@@ -1,10 +1,9 @@
 //! What belongs to one instance: its grants, its limits, its voice in the log.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use restante_pop3::Decoy;
-use tokio::sync::Semaphore;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -17,7 +16,9 @@ use super::output::Voice;
 use super::player::Player;
 use super::sockets::Sockets;
 use super::tape::{Heard, Tape};
+use super::usage::Usage;
 use crate::metrics::{InstanceEntry, Meter};
+use crate::turns::Owner;
 
 /// Table elements that one instance may have in all.
 const TABLE_ELEMENTS: usize = 400_000;
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(super) voice: Arc<Mutex<Voice>>,
     /// Whose salts SCRAM keys have that are made of a password.
     pub(super) salts: Decoy,
+    /// Whose work it is that the host does for it.
+    pub(super) owner: Owner,
     pub(super) border: Border,
     pub(super) witness: Witness,
     pub(super) ahead: Ahead,
@@ -113,15 +116,10 @@ pub(super) struct Limits {
     elements_used: usize,
     /// How often the guest had a memory grow.
     grown: u64,
-    /// CPU time left to the call under way. What the guest waits for in the
-    /// host is not counted: it has a bound of its own, and is not its doing.
-    cpu_left: Duration,
-    /// Since when the guest's own code runs; None: it does not.
-    running: Option<Instant>,
+    /// What the call under way uses, the host's work in its name among it.
+    usage: Arc<Usage>,
     /// The bound that the call under way last ran into, for its log line.
     reached: Option<&'static str>,
-    /// What its own code used and the ledger does not know of yet.
-    unbooked: Duration,
     entry: InstanceEntry,
 }
 
@@ -132,28 +130,21 @@ impl Limits {
             memory_used: 0,
             elements_used: 0,
             grown: 0,
-            cpu_left: Duration::ZERO,
-            running: None,
+            usage: Arc::default(),
             reached: None,
-            unbooked: Duration::ZERO,
             entry,
         }
     }
 
     /// A new call begins, with this much CPU time.
     pub(super) fn begin_call(&mut self, cpu_time: Duration) {
-        self.cpu_left = cpu_time;
-        self.running = None;
+        self.usage.begin_call(cpu_time);
         self.reached = None;
     }
 
     /// A call is over: what it used is booked.
     pub(super) fn end_call(&mut self) {
-        if let Some(since) = self.running.take() {
-            // It did not come back.
-            self.unbooked += since.elapsed();
-        }
-        self.entry.ran(std::mem::take(&mut self.unbooked));
+        self.entry.ran(self.usage.take());
     }
 
     /// Octets of mail or of a file crossed the border, one way or the other.
@@ -166,33 +157,14 @@ impl Limits {
         self.entry.meter()
     }
 
-    /// The tenant's places for work that is slow by design.
-    pub(super) fn slow_work(&self) -> Arc<Semaphore> {
-        self.entry.slow_work()
-    }
-
-    /// The border between guest and host is crossed, one way or the other.
-    pub(super) fn crossing(&mut self, into_guest: bool) {
-        let now = Instant::now();
-        if let Some(since) = self.running.take() {
-            self.cpu_left = self.cpu_left.saturating_sub(now - since);
-            self.unbooked += now - since;
-        }
-        self.running = into_guest.then_some(now);
-    }
-
-    /// Does work of the host's on the event loop. A guest that has it done over and
-    /// over keeps that as busy as with its own computing, so it counts alike.
-    pub(super) fn charged<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        self.crossing(true);
-        let done = work();
-        self.crossing(false);
-        done
+    /// What measures its calls.
+    pub(super) fn usage(&self) -> &Arc<Usage> {
+        &self.usage
     }
 
     /// Whether the call under way has used up its CPU time.
     pub(super) fn exhausted(&self) -> bool {
-        self.cpu_left.is_zero()
+        self.usage.exhausted()
     }
 
     /// How often the guest asked for more memory, and had it.
@@ -280,22 +252,6 @@ mod tests {
     use crate::metrics::Ledger;
 
     #[test]
-    fn only_the_guests_own_time_counts() {
-        let mut limits = Limits::new(0, Ledger::new("t").instance(true));
-        limits.begin_call(Duration::from_millis(20));
-        limits.crossing(true);
-        limits.crossing(false);
-        std::thread::sleep(Duration::from_millis(30));
-        limits.crossing(true);
-        assert!(!limits.exhausted());
-        std::thread::sleep(Duration::from_millis(30));
-        limits.crossing(false);
-        assert!(limits.exhausted());
-        limits.begin_call(Duration::from_millis(20));
-        assert!(!limits.exhausted());
-    }
-
-    #[test]
     fn memories_share_one_bound() {
         let ledger = Ledger::new("t");
         let mut limits = Limits::new(100, ledger.instance(true));
@@ -310,22 +266,24 @@ mod tests {
         assert_eq!(ledger.totals().peak_memory_octets, 100);
     }
 
-    #[test]
-    fn time_of_a_call_that_was_given_up_is_booked_too() {
+    #[tokio::test]
+    async fn time_of_a_call_that_was_given_up_is_booked_too() {
         let ledger = Ledger::new("t");
         let mut limits = Limits::new(0, ledger.instance(true));
         limits.begin_call(Duration::from_secs(1));
-        limits.crossing(true);
-        std::thread::sleep(Duration::from_millis(20));
-        limits.crossing(false);
+        let usage = Arc::clone(limits.usage());
+        let call = async {
+            while !usage.exhausted() {}
+            std::future::pending::<()>().await;
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            super::super::usage::measured(&usage, second, call).await,
+            None
+        );
         assert_eq!(ledger.totals().guest_cpu_nanoseconds, 0);
-        limits.end_call();
-        let booked = ledger.totals().guest_cpu_nanoseconds;
-        assert!(booked >= 20_000_000, "{booked}");
-        limits.crossing(true);
-        std::thread::sleep(Duration::from_millis(20));
         drop(limits);
-        let booked = ledger.totals().guest_cpu_nanoseconds - booked;
-        assert!(booked >= 20_000_000, "{booked}");
+        let booked = ledger.totals().guest_cpu_nanoseconds;
+        assert!(booked >= 1_000_000_000, "{booked}");
     }
 }

@@ -16,6 +16,7 @@ use wasmtime::component::ResourceAny;
 
 use super::bindings::exports::restante::plugin::store as wit;
 use super::bindings::restante::plugin::types;
+use super::breaker::Caller;
 use super::facts::{Facts, Grounds};
 use super::grants::{Named, Root};
 use super::instance::Instance;
@@ -181,7 +182,9 @@ impl PluginMaildrop {
 
     async fn wake(&self) -> Result<Awake, Failure> {
         let root = self.root().await?;
-        let mut instance = Instance::new(&self.plugin, &self.connection, root).await?;
+        let caller = Caller::account(&self.key.account);
+        let mut instance =
+            Instance::new(&self.plugin, &self.connection, root, Some(caller)).await?;
         let functions = self.functions.clone();
         let account = Arc::new(convert::account(&self.key.account));
         let of = account.clone();

@@ -148,6 +148,7 @@ impl World {
             tenant: self.tenant.name.clone(),
             listener: "l".into(),
             client: ([127, 0, 0, 1], 1).into(),
+            penalised: false,
             tls: None,
             recording: None,
         });
@@ -475,6 +476,7 @@ async fn a_large_message_is_read_in_windows() {
         tenant: "t".into(),
         listener: "l".into(),
         client: ([127, 0, 0, 1], 1).into(),
+        penalised: false,
         tls: None,
         recording: None,
     });

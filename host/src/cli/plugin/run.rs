@@ -81,6 +81,7 @@ async fn call(options: &Options) -> anyhow::Result<()> {
             tenant: "run".into(),
             listener: "run".into(),
             client: (options.client, 54321).into(),
+            penalised: false,
             tls: None,
             recording: None,
         }),

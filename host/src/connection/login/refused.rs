@@ -9,6 +9,7 @@ use crate::backend::{Denial, Failure};
 use crate::connection::refusal::{login_failed, refusal_for};
 use crate::metrics::LoginResult;
 use crate::tenant::Tenant;
+use crate::turns::Busy;
 
 /// Why a login is refused: what the client hears, what the log says.
 pub(super) struct Refused {
@@ -117,6 +118,12 @@ impl Refused {
             ),
             why: Why::InUse,
         }
+    }
+}
+
+impl From<Busy> for Refused {
+    fn from(_: Busy) -> Self {
+        Failure::Temporary("the server is busy, try again later".into()).into()
     }
 }
 

@@ -14,6 +14,9 @@ use crate::store;
 /// Octets of one very large text.
 const HUGE: usize = 12 << 20;
 
+/// Octets of a large one that the host still takes.
+const LARGE: usize = 1_900_000;
+
 /// A hash that would take minutes, and a gigabyte.
 const MINUTES: &str =
     "$argon2id$v=19$m=1048576,t=100,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -48,6 +51,13 @@ pub(crate) fn commit(misdeed: &str, call: &str) {
             let text = "a".repeat(HUGE);
             for _ in 0..10_000 {
                 log::line(log::Level::Info, "huge", &text);
+            }
+        }
+        "large-lines" => {
+            // Each is less than the host takes, and nearly all of the work is the host's.
+            let text = "a".repeat(LARGE);
+            loop {
+                log::line(log::Level::Info, "large", &text);
             }
         }
         "sleep" => std::thread::sleep(Duration::from_secs(3600)),

@@ -313,6 +313,7 @@ impl Side {
                 listener: "bench".into(),
                 // RFC 5737: an address for documentation.
                 client: (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 54321).into(),
+                penalised: false,
                 tls: None,
                 recording: None,
             }),
