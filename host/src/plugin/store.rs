@@ -19,7 +19,7 @@ use super::bindings::restante::plugin::types;
 use super::facts::{Facts, Grounds};
 use super::grants::{Named, Root};
 use super::instance::Instance;
-use super::listings::{Key, Listed, Told};
+use super::listings::{AccountKey, Key, Listed, Told};
 use super::told::{checked, weight};
 use super::{Plugin, changes, convert, grants, recorded};
 use crate::backend::{
@@ -76,7 +76,10 @@ impl Store for PluginStore {
             identity: self.plugin.identity.clone(),
             tenant: connection.tenant.clone(),
             path,
-            account: account.clone(),
+            account: AccountKey::of(account).ok_or_else(|| {
+                error!("the system has no randomness: nobody can log in");
+                Failure::Temporary("no randomness".into())
+            })?,
         };
         let shared = Shared {
             root: Mutex::new(root),
@@ -87,6 +90,7 @@ impl Store for PluginStore {
             functions: self.functions.clone(),
             shared: Arc::new(shared),
             key,
+            account: account.clone(),
             connection: connection.clone(),
             known: None,
             listed: None,
@@ -155,6 +159,8 @@ struct PluginMaildrop {
     functions: wit::GuestIndices,
     shared: Arc<Shared>,
     key: Key,
+    /// With its secrets, for as long as the session.
+    account: Account,
     connection: Arc<Connection>,
     /// What the guest need not be asked for.
     known: Option<Told>,
@@ -183,7 +189,7 @@ impl PluginMaildrop {
         let root = self.root().await?;
         let mut instance = Instance::new(&self.plugin, &self.connection, root).await?;
         let functions = self.functions.clone();
-        let account = Arc::new(convert::account(&self.key.account));
+        let account = Arc::new(convert::account(&self.account));
         let of = account.clone();
         let opened = instance
             .call("store.open", |store, guest| {
