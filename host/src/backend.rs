@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
+use zeroize::Zeroize;
 
 use crate::metrics::Ledger;
 use crate::recording;
@@ -231,6 +232,21 @@ impl Account {
         let attributes = self.attributes.iter();
         let attributes = attributes.map(|(key, value)| key.len() + value.len());
         self.user.len() + self.maildrop.len() + attributes.sum::<usize>()
+    }
+}
+
+/// Overwrites the values of those attributes that are secrets.
+pub(crate) fn wipe_secrets(attributes: &mut [(String, String)]) {
+    let secrets = attributes.iter_mut();
+    for (_, value) in secrets.filter(|(key, _)| key.starts_with(SECRET_ATTRIBUTE)) {
+        value.zeroize();
+    }
+}
+
+// Each copy of a secret ends with its account.
+impl Drop for Account {
+    fn drop(&mut self) {
+        wipe_secrets(&mut self.attributes);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Between the contract's types and the host's own.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::bindings::exports::restante::plugin::authenticator;
 use super::bindings::restante::plugin::types as wit;
-use crate::backend::{Account, Connection, Denial, Failure};
+use crate::backend::{Account, Connection, Denial, Failure, wipe_secrets};
 
 /// The interface `types` has no functions.
 impl wit::Host for super::state::State {}
@@ -28,12 +29,29 @@ pub(super) fn connection(connection: &Arc<Connection>) -> wit::Connection {
     }
 }
 
-pub(super) fn account(account: &Account) -> wit::Account {
-    wit::Account {
+/// An account in the contract's form, whose secrets are wiped when it is done with.
+pub(super) struct Given(wit::Account);
+
+impl Deref for Given {
+    type Target = wit::Account;
+
+    fn deref(&self) -> &wit::Account {
+        &self.0
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        wipe_secrets(&mut self.0.attributes);
+    }
+}
+
+pub(super) fn account(account: &Account) -> Given {
+    Given(wit::Account {
         user: account.user.clone(),
         maildrop: account.maildrop.clone(),
         attributes: account.attributes.clone(),
-    }
+    })
 }
 
 /// The same for those whom an account's secrets do not concern: everybody but the

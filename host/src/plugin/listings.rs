@@ -4,9 +4,11 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use hmac::{Hmac, KeyInit, Mac};
 use lru::LruCache;
+use sha2::Sha256;
 
 use super::facts::Facts;
 use crate::backend::{Account, Entries};
@@ -19,7 +21,44 @@ const MESSAGES: usize = 2_000_000;
 /// its stamp and its memo are.
 const MESSAGE_OCTETS: usize = 150;
 
-/// What a listing depends on beside the stamp. The account is there whole: a
+/// An account, all of it, as a digest with a key of this process's own: what is
+/// remembered when the session is over has no secret of the account's in it, and nothing
+/// that one could be guessed by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct AccountKey([u8; ACCOUNT_KEY_OCTETS]);
+
+/// Octets of such a digest.
+const ACCOUNT_KEY_OCTETS: usize = 32;
+
+/// The key of the digests. None: the system has no randomness, and nothing has a digest.
+static DIGEST_KEY: LazyLock<Option<[u8; ACCOUNT_KEY_OCTETS]>> = LazyLock::new(|| {
+    let mut key = [0; ACCOUNT_KEY_OCTETS];
+    getrandom::fill(&mut key).ok().map(|()| key)
+});
+
+impl AccountKey {
+    /// None: the system has no randomness.
+    pub(super) fn of(account: &Account) -> Option<Self> {
+        let key = (*DIGEST_KEY)?;
+        let mut digest =
+            Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
+        // Each part goes in with its length, so that no two lists of parts are the same
+        // octets.
+        let mut part = |text: &str| {
+            digest.update(&(text.len() as u64).to_le_bytes());
+            digest.update(text.as_bytes());
+        };
+        part(&account.user);
+        part(&account.maildrop);
+        for (name, value) in &account.attributes {
+            part(name);
+            part(value);
+        }
+        Some(AccountKey(digest.finalize().into_bytes().into()))
+    }
+}
+
+/// What a listing depends on beside the stamp. The whole account is in it: a
 /// store may tell two accounts on one maildrop different things.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
@@ -27,7 +66,7 @@ pub(super) struct Key {
     pub(super) identity: Arc<str>,
     pub(super) tenant: String,
     pub(super) path: Option<PathBuf>,
-    pub(super) account: Account,
+    pub(super) account: AccountKey,
 }
 
 /// What a store told of a maildrop.
@@ -190,7 +229,7 @@ fn weight(key: &Key, told: &Told) -> usize {
     let stamp = told.stamp.as_ref().map_or(0, String::len);
     let memo = told.memo.as_ref().map_or(0, |memo| memo.len());
     let facts = told.facts.as_ref().map_or(0, Facts::octets);
-    let octets = names + stamp + facts + memo + key.account.octets();
+    let octets = names + stamp + facts + memo + size_of_val(&key.account);
     let messages = told.listed.entries.listing.len();
     messages.max(octets / MESSAGE_OCTETS).max(1)
 }
@@ -206,12 +245,27 @@ mod tests {
             identity: "plugin".into(),
             tenant: "tenant".into(),
             path: None,
-            account: Account {
-                user: user.into(),
-                maildrop: "maildrop".into(),
-                attributes: Vec::new(),
-            },
+            account: AccountKey::of(&account(user, "attribute", "value")).unwrap(),
         }
+    }
+
+    fn account(user: &str, name: &str, value: &str) -> Account {
+        Account {
+            user: user.into(),
+            maildrop: "maildrop".into(),
+            attributes: vec![(name.into(), value.into())],
+        }
+    }
+
+    #[test]
+    fn another_secret_is_another_key_and_the_key_has_no_secret() {
+        let of = |name, value| AccountKey::of(&account("u", name, value)).unwrap();
+        let key = of("secret.password", "tanstaaf");
+        assert!(key == of("secret.password", "tanstaaf"));
+        assert!(key != of("secret.password", "tanstaafl"));
+        assert!(key != of("secret.passwordt", "anstaaf"));
+        // A digest and nothing else: it has no room for what went into it.
+        assert_eq!(size_of_val(&key), ACCOUNT_KEY_OCTETS);
     }
 
     fn told(messages: usize) -> Told {

@@ -20,7 +20,7 @@ use super::breaker::Caller;
 use super::facts::{Facts, Grounds};
 use super::grants::{Named, Root};
 use super::instance::Instance;
-use super::listings::{Key, Listed, Told};
+use super::listings::{AccountKey, Key, Listed, Told};
 use super::told::{checked, weight};
 use super::{Plugin, changes, convert, grants, recorded};
 use crate::backend::{
@@ -77,7 +77,10 @@ impl Store for PluginStore {
             identity: self.plugin.identity.clone(),
             tenant: connection.tenant.clone(),
             path,
-            account: account.clone(),
+            account: AccountKey::of(account).ok_or_else(|| {
+                error!("the system has no randomness: nobody can log in");
+                Failure::Temporary("no randomness".into())
+            })?,
         };
         let shared = Shared {
             root: Mutex::new(root),
@@ -88,6 +91,7 @@ impl Store for PluginStore {
             functions: self.functions.clone(),
             shared: Arc::new(shared),
             key,
+            account: account.clone(),
             connection: connection.clone(),
             known: None,
             listed: None,
@@ -156,6 +160,8 @@ struct PluginMaildrop {
     functions: wit::GuestIndices,
     shared: Arc<Shared>,
     key: Key,
+    /// With its secrets, for as long as the session.
+    account: Account,
     connection: Arc<Connection>,
     /// What the guest need not be asked for.
     known: Option<Told>,
@@ -186,7 +192,7 @@ impl PluginMaildrop {
         let mut instance =
             Instance::new(&self.plugin, &self.connection, root, Some(caller)).await?;
         let functions = self.functions.clone();
-        let account = Arc::new(convert::account(&self.key.account));
+        let account = Arc::new(convert::account(&self.account));
         let of = account.clone();
         let opened = instance
             .call("store.open", |store, guest| {
