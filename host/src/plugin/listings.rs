@@ -2,6 +2,7 @@
 //! same, a client that polls an unchanged maildrop costs no listing; and for
 //! what changed since, where the store can tell that, not all of one.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -13,13 +14,15 @@ use sha2::Sha256;
 use super::facts::Facts;
 use crate::backend::{Account, Entries};
 
-/// Messages whose listings are remembered, over all maildrops; about
-/// [`MESSAGE_OCTETS`] each.
-const MESSAGES: usize = 2_000_000;
+/// Bytes that remembered listings take, over all maildrops.
+const MAX_BYTES: usize = 512 << 20;
 
-/// Octets of text that count as one message: a guest chooses how long its names,
-/// its stamp and its memo are.
-const MESSAGE_OCTETS: usize = 150;
+/// Bytes of them that are one tenant's: its own oldest makes room.
+const MAX_BYTES_OF_TENANT: usize = MAX_BYTES / 4;
+
+/// Bytes that a remembered listing takes beside what it holds: its entry, and the
+/// allocations.
+const ENTRY_BYTES: usize = 512;
 
 /// An account, all of it, as a digest with a key of this process's own: what is
 /// remembered when the session is over has no secret of the account's in it, and nothing
@@ -117,6 +120,10 @@ impl Names {
         self.text.len()
     }
 
+    fn bytes(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<u32>()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -177,15 +184,44 @@ pub(super) struct Listings {
 
 struct Inner {
     listings: LruCache<Key, Told>,
-    messages: usize,
+    bytes: usize,
+    /// By tenant, those that have some.
+    tenants: HashMap<String, usize>,
+    most: usize,
+    most_of_tenant: usize,
+}
+
+impl Inner {
+    /// How many bytes that made free.
+    fn forget(&mut self, key: &Key) -> usize {
+        let Some(old) = self.listings.pop(key) else {
+            return 0;
+        };
+        let weight = weight(key, &old);
+        self.bytes -= weight;
+        if let Some(of_tenant) = self.tenants.get_mut(&key.tenant) {
+            *of_tenant -= weight;
+            if *of_tenant == 0 {
+                self.tenants.remove(&key.tenant);
+            }
+        }
+        weight
+    }
 }
 
 impl Listings {
     pub(super) fn new() -> Self {
+        Self::bounded(MAX_BYTES, MAX_BYTES_OF_TENANT)
+    }
+
+    fn bounded(most: usize, most_of_tenant: usize) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 listings: LruCache::unbounded(),
-                messages: 0,
+                bytes: 0,
+                tenants: HashMap::new(),
+                most,
+                most_of_tenant,
             }),
         }
     }
@@ -196,25 +232,39 @@ impl Listings {
     }
 
     pub(super) fn remember(&self, key: Key, told: Told) {
+        let weight = weight(&key, &told);
         let mut inner = self.lock();
-        inner.messages += weight(&key, &told);
-        if let Some((key, old)) = inner.listings.push(key, told) {
-            inner.messages -= weight(&key, &old);
+        inner.forget(&key);
+        // Nothing else goes for what is too large anyway.
+        if weight > inner.most_of_tenant {
+            return;
         }
-        while inner.messages > MESSAGES {
-            let Some((key, old)) = inner.listings.pop_lru() else {
+        inner.bytes += weight;
+        let of_tenant = inner.tenants.entry(key.tenant.clone()).or_default();
+        *of_tenant += weight;
+        let mut over = of_tenant.saturating_sub(inner.most_of_tenant);
+        let tenant = key.tenant.clone();
+        inner.listings.push(key, told);
+        // The tenant's own first.
+        while over > 0 {
+            let mut oldest_first = inner.listings.iter().rev();
+            let oldest = oldest_first.find(|(key, _)| key.tenant == tenant);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
                 break;
             };
-            inner.messages -= weight(&key, &old);
+            over = over.saturating_sub(inner.forget(&oldest));
+        }
+        while inner.bytes > inner.most {
+            let Some(oldest) = inner.listings.peek_lru().map(|(key, _)| key.clone()) else {
+                break;
+            };
+            inner.forget(&oldest);
         }
     }
 
     /// Something in it was not true.
     pub(super) fn forget(&self, key: &Key) {
-        let mut inner = self.lock();
-        if let Some(old) = inner.listings.pop(key) {
-            inner.messages -= weight(key, &old);
-        }
+        self.lock().forget(key);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -223,15 +273,30 @@ impl Listings {
     }
 }
 
-/// In messages: one at least, so that empty maildrops are bounded too.
+/// In bytes, all that it holds: a guest chooses how long its texts are.
 fn weight(key: &Key, told: &Told) -> usize {
-    let names = told.listed.names.as_ref().map_or(0, Names::octets);
+    let listed = &told.listed;
+    let entries = &listed.entries;
+    let names = listed.names.as_ref().map_or(0, Names::bytes);
     let stamp = told.stamp.as_ref().map_or(0, String::len);
     let memo = told.memo.as_ref().map_or(0, |memo| memo.len());
     let facts = told.facts.as_ref().map_or(0, Facts::octets);
-    let octets = names + stamp + facts + memo + size_of_val(&key.account);
-    let messages = told.listed.entries.listing.len();
-    messages.max(octets / MESSAGE_OCTETS).max(1)
+    let path = key.path.as_ref().map_or(0, |path| path.as_os_str().len());
+    // Its octets and the end of its unique-id.
+    let listing = &entries.listing;
+    let columns = listing.len() * (size_of::<u64>() + size_of::<u32>());
+    let ids: usize = (0..listing.len())
+        .map(|at| listing.unique_id(at).len())
+        .sum();
+    // The same unique-ids, with other octets.
+    let surrogates = match Arc::ptr_eq(listing, &entries.surrogates) {
+        true => 0,
+        false => entries.surrogates.len() * size_of::<u64>(),
+    };
+    let received = entries.received.len() * size_of::<u64>();
+    let told = columns + ids + surrogates + received + names + stamp + memo + facts;
+    // The tenant's name stands among the tenants, too.
+    told + size_of_val(&key.account) + path + 2 * key.tenant.len() + ENTRY_BYTES
 }
 
 #[cfg(test)]
@@ -296,29 +361,50 @@ mod tests {
         listings.forget(&key("a"));
         listings.forget(&key("b"));
         assert!(listings.recall(&key("a")).is_none());
-        assert_eq!(listings.lock().messages, 0);
+        assert_eq!(listings.lock().bytes, 0);
+        assert!(listings.lock().tenants.is_empty());
     }
 
     #[test]
-    fn the_sum_of_messages_is_bounded_and_the_oldest_goes() {
-        let listings = Listings::new();
-        let large = told(MESSAGES / 4);
-        for user in ["a", "b", "c", "d"] {
+    fn what_is_remembered_is_bounded_in_all_and_by_tenant() {
+        let large = told(1000);
+        let one = weight(&key("a"), &large);
+        let of = |tenant: &str, user: &str| Key {
+            tenant: tenant.into(),
+            ..key(user)
+        };
+        // Room for four, and for two of one tenant.
+        let room = |listings: usize| listings * one + one / 2;
+        let listings = Listings::bounded(room(4), room(2));
+        listings.remember(of("tenan1", "a"), large.clone());
+        for user in ["a", "b", "c"] {
             listings.remember(key(user), large.clone());
         }
-        listings.remember(key("e"), told(1));
-        assert!(listings.recall(&key("a")).is_none());
-        assert!(listings.recall(&key("d")).is_some());
+        assert!(listings.recall(&key("a")).is_none(), "its own oldest goes");
+        assert!(listings.recall(&key("b")).is_some());
+        assert!(
+            listings.recall(&of("tenan1", "a")).is_some(),
+            "nobody else's"
+        );
+        listings.remember(of("tenan2", "a"), large.clone());
+        listings.remember(of("tenan2", "b"), large.clone());
+        assert!(listings.recall(&key("c")).is_none(), "the oldest of all");
         for _ in 0..10 {
-            listings.remember(key("d"), large.clone());
+            listings.remember(of("tenan2", "b"), large.clone());
         }
         assert!(listings.recall(&key("b")).is_some());
-        assert!(listings.lock().messages <= MESSAGES);
         let mut with_memo = told(1);
-        with_memo.memo = Some("x".repeat(MESSAGES / 2 * MESSAGE_OCTETS).into());
-        listings.remember(key("f"), with_memo);
-        assert!(listings.recall(&key("b")).is_some());
-        assert!(listings.recall(&key("c")).is_none());
+        with_memo.memo = Some("x".repeat(room(2)).into());
+        listings.remember(key("d"), with_memo);
+        assert!(listings.recall(&key("d")).is_none(), "too large");
+        assert!(listings.lock().bytes <= room(4));
+    }
+
+    #[test]
+    fn a_listing_weighs_what_it_holds() {
+        let empty = weight(&key("a"), &told(0));
+        // A digit or more of unique-id, its end, its octets, its time.
+        assert!(weight(&key("a"), &told(1000)) >= empty + 1000 * (1 + 4 + 8 + 8));
     }
 
     #[test]
