@@ -17,6 +17,7 @@ use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
 
 use crate::metrics::Ledger;
 use crate::recording;
+use crate::work::WorkRoom;
 
 /// What the host knows of a client before anyone is authenticated.
 #[derive(Debug, Clone)]
@@ -398,6 +399,8 @@ pub struct FileRange {
     pub offset: u64,
     /// How many octets there are to send, fixed when the file was opened.
     pub length: u64,
+    /// Where it is read if that takes waiting.
+    pub work: WorkRoom,
 }
 
 /// A message that is pulled out of its store.

@@ -40,3 +40,4 @@ pub mod tls;
 pub mod view;
 pub mod waiting;
 pub mod watch;
+pub mod work;
