@@ -19,6 +19,7 @@ use zeroize::Zeroize;
 use crate::metrics::Ledger;
 use crate::recording;
 use crate::turns::Owner;
+use crate::work::WorkRoom;
 
 /// What the host knows of a client before anyone is authenticated.
 #[derive(Debug, Clone)]
@@ -433,6 +434,8 @@ pub struct FileRange {
     pub offset: u64,
     /// How many octets there are to send, fixed when the file was opened.
     pub length: u64,
+    /// Where it is read if that takes waiting.
+    pub work: WorkRoom,
 }
 
 /// A message that is pulled out of its store.

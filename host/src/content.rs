@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use crate::backend::{Content, ContentReader, Failure};
 use crate::cached;
+use crate::work::{WorkError, WorkRoom};
 
 /// Octets of one chunk at most: what one read of a file, one pull of a guest's
 /// reader and one turn of the session loop move.
@@ -88,6 +89,7 @@ struct FileSource {
     path: PathBuf,
     at: u64,
     left: u64,
+    work: WorkRoom,
 }
 
 impl Source {
@@ -101,6 +103,7 @@ impl Source {
                 path: range.path,
                 at: range.offset,
                 left: range.length,
+                work: range.work,
             }),
         };
         let mut source = Source {
@@ -210,22 +213,19 @@ impl FileSource {
         let file = Arc::clone(&self.file);
         let mut space = std::mem::take(chunk);
         let at = self.at;
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = self.work.run(Instant::now() + FILE_READ_TIMEOUT, move |_| {
             let read = read_at(&file, &mut space[start..], at);
             (space, read)
         });
-        let late = || ContentError::Late {
-            path: self.path.clone(),
-        };
-        match timeout(FILE_READ_TIMEOUT, reading)
-            .await
-            .map_err(|_| late())?
-        {
+        match reading.await {
             Ok((space, read)) => {
                 *chunk = space;
                 Ok(read)
             }
-            Err(ended) => Ok(Err(io::Error::other(ended))),
+            Err(WorkError::Late) => Err(ContentError::Late {
+                path: self.path.clone(),
+            }),
+            Err(error) => Ok(Err(error.into())),
         }
     }
 }
@@ -245,6 +245,7 @@ mod tests {
 
     use super::*;
     use crate::backend::FileRange;
+    use crate::metrics::Ledger;
 
     struct Pulls(Vec<Result<Vec<u8>, Failure>>);
 
@@ -266,6 +267,7 @@ mod tests {
             path: "test".into(),
             offset,
             length,
+            work: WorkRoom::new(Ledger::new("t")),
         })
     }
 

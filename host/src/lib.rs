@@ -43,3 +43,4 @@ pub mod turns;
 pub mod view;
 pub mod waiting;
 pub mod watch;
+pub mod work;

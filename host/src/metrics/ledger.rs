@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::share::Share;
+use crate::work::{MAX_TENANT_PLACES, WorkRoom};
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub struct Ledger {
     memory: AtomicU64,
     peak_memory: AtomicU64,
     host_call_octets: AtomicU64,
+    /// Places for work that may wait for the disk or the resolver.
+    work: Arc<Semaphore>,
     share: Arc<Share>,
 }
 
@@ -93,8 +97,8 @@ pub struct Totals {
     pub retrieved_octets: u64,
     /// Messages that were removed in UPDATE.
     pub removed_messages: u64,
-    /// CPU time of its plugins' calls, in nanoseconds: their own code, and what the
-    /// host did for it at once.
+    /// CPU time of its plugins' calls, in nanoseconds: their own code, what the host did
+    /// for it at once, and the host's work for them on other threads.
     pub guest_cpu_nanoseconds: u64,
     /// Instances of its plugins that live now.
     pub instances: u64,
@@ -128,6 +132,7 @@ impl Ledger {
             memory: AtomicU64::default(),
             peak_memory: AtomicU64::default(),
             host_call_octets: AtomicU64::default(),
+            work: Arc::new(Semaphore::new(MAX_TENANT_PLACES)),
             share: Arc::default(),
         })
     }
@@ -168,6 +173,17 @@ impl Ledger {
     fn carried(&self, octets: usize) {
         add(&self.host_call_octets, octets as u64);
         self.share.carried(octets as u64);
+    }
+
+    /// Its plugins' code, or the host for them, computed for this long.
+    pub(crate) fn ran(&self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        add(&self.guest_cpu_nanoseconds, nanoseconds);
+        self.share.ran(time);
+    }
+
+    pub(crate) fn work_places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.work)
     }
 
     /// What it may use.
@@ -260,9 +276,7 @@ pub struct InstanceEntry {
 impl InstanceEntry {
     /// Its calls kept a processor busy for this long.
     pub fn ran(&self, time: Duration) {
-        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        add(&self.ledger.guest_cpu_nanoseconds, nanoseconds);
-        self.ledger.share.ran(time);
+        self.ledger.ran(time);
     }
 
     /// It has this many octets of linear memory now. False: that is more than is
@@ -306,6 +320,11 @@ impl Meter {
     /// Octets crossed the border, one way or the other.
     pub fn carried(&self, octets: usize) {
         self.0.carried(octets);
+    }
+
+    /// The tenant's places for work that may wait.
+    pub fn work(&self) -> WorkRoom {
+        WorkRoom::new(Arc::clone(&self.0))
     }
 }
 

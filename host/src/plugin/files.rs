@@ -24,6 +24,7 @@ use super::opening;
 use super::state::State;
 use super::tape::Heard;
 use crate::cached;
+use crate::work::Stop;
 
 pub(super) use ahead::Ahead;
 
@@ -35,6 +36,9 @@ const DIRECTORY: usize = 64 << 10;
 /// Octets read at once when a file is measured; a larger one is not measured on
 /// the event loop.
 const CHUNK: usize = 128 << 10;
+/// Octets of the largest file that is measured: a sparse one costs nothing on the
+/// disk, and to read it may take days.
+const MAX_MEASURED_OCTETS: u64 = 1 << 30;
 /// Most octets that one `read` hands over.
 const READ: u32 = 1 << 20;
 
@@ -102,7 +106,10 @@ impl Host for State {
 impl State {
     async fn scanned(&mut self, directory: String) -> Result<Names, String> {
         let maildrop = self.maildrop.clone().ok_or(NO_MAILDROP)?;
-        let scanned = waiting(move || scan(maildrop.dir(), &directory)).await;
+        let scanned = self
+            .work
+            .run(move |stop| scan(maildrop.dir(), &directory, stop))
+            .await;
         scanned.map_err(|error| error.to_string())
     }
 
@@ -116,7 +123,7 @@ impl State {
             return present(measured);
         }
         let batch = self.ahead.miss();
-        let done = waiting(move || Ok(batch.run(&place))).await;
+        let done = self.work.run(move |stop| Ok(batch.run(&place, stop))).await;
         present(done.and_then(|(measured, batch)| {
             self.ahead.done(batch);
             measured
@@ -133,7 +140,7 @@ impl State {
         };
         let status = present(match self.at_once(|| stat_cached(&place)) {
             Some(status) => status,
-            None => waiting(move || stat(&place)).await,
+            None => self.work.run(move |_| stat(&place)).await,
         })?;
         self.witness
             .looked(below_maildrop.as_deref(), status.as_ref());
@@ -151,7 +158,11 @@ impl State {
         };
         let read = match self.at_once(|| read_cached(&place, offset, length)) {
             Some(chunk) => chunk,
-            None => waiting(move || read_waiting(&place, offset, length)).await,
+            None => {
+                self.work
+                    .run(move |_| read_waiting(&place, offset, length))
+                    .await
+            }
         };
         if let Ok(chunk) = &read {
             self.limits.carried(chunk.octets.len());
@@ -169,16 +180,6 @@ impl State {
             Ok(_) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         })
-    }
-}
-
-/// Does work where waiting for the disk is no harm.
-async fn waiting<R: Send + 'static>(
-    work: impl FnOnce() -> io::Result<R> + Send + 'static,
-) -> io::Result<R> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(_) => Err(io::Error::other("the host failed")),
     }
 }
 
@@ -250,13 +251,13 @@ fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
 }
 
 /// Regular files only, by name. "" is the maildrop itself, as it is for the others.
-fn scan(maildrop: &Dir, directory: &str) -> io::Result<Names> {
+fn scan(maildrop: &Dir, directory: &str, stop: &Stop) -> io::Result<Names> {
     let directory = match directory {
         "" => ".",
         below => below,
     };
     let mut found = Found::default();
-    entries(maildrop, directory, &mut found)?;
+    entries(maildrop, directory, &mut found, stop)?;
     Ok(found.sorted())
 }
 
@@ -301,7 +302,7 @@ impl Found {
 /// The type of a file as the directory tells it: where the file system keeps it
 /// there, no file is looked at.
 #[cfg(target_os = "linux")]
-fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()> {
+fn entries(maildrop: &Dir, directory: &str, found: &mut Found, stop: &Stop) -> io::Result<()> {
     use rustix::fs::{AtFlags, FileType, OFlags, RawDir, statat};
     use rustix::io::Errno;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -309,6 +310,7 @@ fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()>
     let mut space = Vec::with_capacity(DIRECTORY);
     let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
     while let Some(entry) = entries.next() {
+        stop.check()?;
         let entry = match entry {
             Err(Errno::INTR) => continue,
             entry => entry?,
@@ -336,8 +338,9 @@ fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()>
 }
 
 #[cfg(not(target_os = "linux"))]
-fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()> {
+fn entries(maildrop: &Dir, directory: &str, found: &mut Found, stop: &Stop) -> io::Result<()> {
     for entry in maildrop.read_dir(directory)? {
+        stop.check()?;
         let entry = entry?;
         let name = entry.file_name();
         let name = name.as_encoded_bytes();
@@ -355,15 +358,30 @@ fn entries(maildrop: &Dir, directory: &str, found: &mut Found) -> io::Result<()>
     Ok(())
 }
 
-fn measure(place: &Place) -> io::Result<Weight> {
+fn measure(place: &Place, stop: &Stop) -> io::Result<Weight> {
     let (mut file, about) = opening::open_file(place.dir(), &place.path)?;
     let status = status(&about);
+    if status.size > MAX_MEASURED_OCTETS {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!(
+                "{} has {} octets, more than the {MAX_MEASURED_OCTETS} that are read to measure a message: move it out of the maildrop",
+                place.path, status.size
+            ),
+        ));
+    }
     let mut scales = Scales::new();
     let mut chunk = vec![0; CHUNK];
+    let mut left = MAX_MEASURED_OCTETS;
     loop {
+        stop.check()?;
         match file.read(&mut chunk) {
             Ok(0) => return Ok(weight(scales.finish(), status)),
             Ok(octets) => {
+                // It may grow while it is read.
+                left = left
+                    .checked_sub(octets as u64)
+                    .ok_or(io::ErrorKind::FileTooLarge)?;
                 chunk.truncate(octets);
                 scales.feed(&mut chunk);
                 // Weighing leaves it as long as the surrogate is.

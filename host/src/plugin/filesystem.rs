@@ -162,11 +162,11 @@ impl State {
             return Ok(Err(ErrorCode::NotPermitted));
         }
         let flags = wanted.flags;
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = self.work.run(move |_| {
             let dir = Dir::from_std_file(dir.try_clone()?);
             opening::open(&dir, &path, flags)
         });
-        let (opened, about) = match opened.await? {
+        let (opened, about) = match opened.await {
             Ok(opened) => opened,
             Err(error) => return self.refused(error).map(Err),
         };
@@ -197,11 +197,11 @@ impl State {
         if permissions.write_not_permitted() {
             return Ok(Err(ErrorCode::NotPermitted));
         }
-        let set = tokio::task::spawn_blocking(move || {
+        let set = self.work.run(move |_| {
             let dir = Dir::from_std_file(dir.try_clone()?);
             open_for_times(&dir, &path)?.set_times(times)
         });
-        match set.await? {
+        match set.await {
             Ok(()) => Ok(Ok(())),
             Err(error) => self.refused(error).map(Err),
         }

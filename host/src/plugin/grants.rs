@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io;
 use std::path::{Component as PathPart, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
+use tokio::time::Instant;
 use wasmtime::component::Resource;
 use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::filesystem::{Descriptor, OpenMode};
@@ -19,6 +20,7 @@ use crate::backend::{Account, FileRange};
 use crate::cached;
 use crate::config::{DirectoryGrant, Grants};
 use crate::template::{ExpandError, Values};
+use crate::work::{MAX_WORK_TIME, Stop, WorkRoom};
 
 /// Where a session's maildrop appears in the guest.
 pub(super) const MAILDROP: &str = "/maildrop";
@@ -106,14 +108,17 @@ impl Root {
 
 /// A maildrop's directory, where there is one, and a path that stands for it
 /// however it was spelled: what the maildrop's lock is taken under.
-pub(super) async fn find_maildrop(path: &Path) -> io::Result<(Option<Arc<Root>>, PathBuf)> {
+pub(super) async fn find_maildrop(
+    path: &Path,
+    work: &WorkRoom,
+) -> io::Result<(Option<Arc<Root>>, PathBuf)> {
     if let Some(root) = Root::open_cached(path)
         && let Some(place) = root.place()
     {
         return Ok((Some(Arc::new(root)), place));
     }
     let path = path.to_owned();
-    waiting(move || {
+    work.run_io(Instant::now() + MAX_WORK_TIME, move |_| {
         let root = match Root::open(&path) {
             Ok(root) => Some(Arc::new(root)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -127,12 +132,16 @@ pub(super) async fn find_maildrop(path: &Path) -> io::Result<(Option<Arc<Root>>,
 
 /// Opens a maildrop's directory, or makes it where the grant says so. None: it
 /// does not exist, and the plugin is to do without.
-pub(super) async fn open_maildrop(path: &Path, create: bool) -> io::Result<Option<Arc<Root>>> {
+pub(super) async fn open_maildrop(
+    path: &Path,
+    create: bool,
+    work: &WorkRoom,
+) -> io::Result<Option<Arc<Root>>> {
     if let Some(root) = Root::open_cached(path) {
         return Ok(Some(Arc::new(root)));
     }
     let path = path.to_owned();
-    waiting(move || {
+    work.run_io(Instant::now() + MAX_WORK_TIME, move |_| {
         match Root::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened.map(|root| Some(Arc::new(root))),
@@ -144,13 +153,6 @@ pub(super) async fn open_maildrop(path: &Path, create: bool) -> io::Result<Optio
         Root::open(&path).map(|root| Some(Arc::new(root)))
     })
     .await
-}
-
-async fn waiting<R: Send + 'static>(
-    work: impl FnOnce() -> io::Result<R> + Send + 'static,
-) -> io::Result<R> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(io::Error::other("the host failed")))
 }
 
 /// Makes a directory and those above it, for nobody but the server's user.
@@ -183,7 +185,11 @@ const TRUSTED: Duration = Duration::from_secs(1);
 impl Directories {
     /// # Errors
     /// One of them cannot be opened: says which.
-    pub(super) async fn open(&self, grants: &[DirectoryGrant]) -> wasmtime::Result<Arc<[Granted]>> {
+    pub(super) async fn open(
+        &self,
+        grants: &[DirectoryGrant],
+        work: &WorkRoom,
+    ) -> wasmtime::Result<Arc<[Granted]>> {
         if grants.is_empty() {
             return Ok(Arc::new([]));
         }
@@ -201,11 +207,11 @@ impl Directories {
             Some(opened) => opened,
             None => {
                 let grants = grants.to_vec();
-                let open = move || {
+                let open = move |_: &Stop| {
                     let opened = grants.iter().map(DirectoryGrant::open);
                     opened.collect::<wasmtime::Result<Arc<[Granted]>>>()
                 };
-                tokio::task::spawn_blocking(open).await??
+                work.run(Instant::now() + MAX_WORK_TIME, open).await??
             }
         };
         *self.lock() = Some((begun, Arc::clone(&opened)));
@@ -258,17 +264,21 @@ impl preopens::Host for State {
 }
 
 /// The part of a file that a guest has named for a RETR; fixes how long it is.
-pub(super) fn range(dir: &Dir, named: &Named) -> io::Result<FileRange> {
-    named.range(opening::open_file(dir, &named.path)?.0)
+pub(super) fn range(dir: &Dir, named: &Named, work: &WorkRoom) -> io::Result<FileRange> {
+    named.range(opening::open_file(dir, &named.path)?.0, work)
 }
 
 /// The same, if it takes no waiting.
-pub(super) fn range_at_once(root: &Root, named: &Named) -> Option<io::Result<FileRange>> {
+pub(super) fn range_at_once(
+    root: &Root,
+    named: &Named,
+    work: &WorkRoom,
+) -> Option<io::Result<FileRange>> {
     if named.path.len() > MAX_PATH_OCTETS {
         return None;
     }
     let opened = root.open_at_once(&named.path)?;
-    Some(opened.and_then(|file| named.range(file)))
+    Some(opened.and_then(|file| named.range(file, work)))
 }
 
 /// What a guest names for a RETR.
@@ -279,7 +289,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    fn range(&self, file: File) -> io::Result<FileRange> {
+    fn range(&self, file: File, work: &WorkRoom) -> io::Result<FileRange> {
         let about = file.metadata()?;
         if !about.is_file() {
             return Err(opening::not_regular());
@@ -301,6 +311,7 @@ impl Named {
             path: PathBuf::from(&self.path),
             offset: self.offset,
             length,
+            work: work.clone(),
         })
     }
 }
@@ -342,6 +353,10 @@ mod tests {
         (root, dir)
     }
 
+    fn work() -> WorkRoom {
+        WorkRoom::new(crate::metrics::Ledger::new("t"))
+    }
+
     fn whole(path: &str) -> Named {
         Named {
             path: path.to_owned(),
@@ -367,7 +382,7 @@ mod tests {
         )
         .unwrap();
         assert!(opening::open_file(&dir.dir, "mail").is_ok());
-        assert!(range(&dir.dir, &whole("mail")).is_ok());
+        assert!(range(&dir.dir, &whole("mail"), &work()).is_ok());
         for path in [
             "../secret",
             "link",
@@ -389,12 +404,15 @@ mod tests {
                 "{path:?} was opened"
             );
             let named = whole(path);
-            assert!(range(&dir.dir, &named).is_err(), "{path:?} was opened");
-            let quick = range_at_once(&dir, &named);
+            assert!(
+                range(&dir.dir, &named, &work()).is_err(),
+                "{path:?} was opened"
+            );
+            let quick = range_at_once(&dir, &named, &work());
             assert!(!matches!(quick, Some(Ok(_))), "{path:?} was opened");
         }
         assert!(opening::open_file(&dir.dir, &"a/".repeat(4000)).is_err());
-        assert!(range_at_once(&dir, &whole(&"a/".repeat(4000))).is_none());
+        assert!(range_at_once(&dir, &whole(&"a/".repeat(4000)), &work()).is_none());
     }
 
     #[test]
@@ -406,12 +424,14 @@ mod tests {
                 length,
                 ..whole("mail")
             };
-            if let Some(quick) = range_at_once(&dir, &named) {
+            if let Some(quick) = range_at_once(&dir, &named, &work()) {
                 let quick = quick.map(|range| range.length).ok();
-                let range = range(&dir.dir, &named).map(|range| range.length).ok();
+                let range = range(&dir.dir, &named, &work())
+                    .map(|range| range.length)
+                    .ok();
                 assert_eq!(quick, range);
             }
-            range(&dir.dir, &named)
+            range(&dir.dir, &named, &work())
         };
         assert_eq!(open_range(0, None).unwrap().length, 10);
         assert_eq!(open_range(4, Some(6)).unwrap().length, 6);
@@ -440,7 +460,9 @@ mod tests {
         let (root, _dir) = tree();
         std::os::unix::fs::symlink("inside", root.path().join("alias")).unwrap();
         let place = async |path: &str| {
-            let found = find_maildrop(&root.path().join(path)).await.unwrap();
+            let found = find_maildrop(&root.path().join(path), &work())
+                .await
+                .unwrap();
             (found.0.is_some(), found.1)
         };
         let missing = place("alias/box").await;
@@ -450,7 +472,11 @@ mod tests {
         assert_eq!(missing.1, there.1);
         // Once more, from the caches.
         assert_eq!(place("alias/box").await, there);
-        assert!(find_maildrop(&root.path().join("secret")).await.is_err());
+        assert!(
+            find_maildrop(&root.path().join("secret"), &work())
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test]
@@ -463,16 +489,16 @@ mod tests {
         };
         let grants = [grant];
         let directories = Directories::default();
-        let first = directories.open(&grants).await.unwrap();
+        let first = directories.open(&grants, &work()).await.unwrap();
         assert!(Arc::ptr_eq(
             &first,
-            &directories.open(&grants).await.unwrap()
+            &directories.open(&grants, &work()).await.unwrap()
         ));
         std::fs::rename(root.path().join("inside"), root.path().join("old")).unwrap();
         tokio::time::sleep(TRUSTED).await;
-        assert!(directories.open(&grants).await.is_err());
+        assert!(directories.open(&grants, &work()).await.is_err());
         std::fs::create_dir(root.path().join("inside")).unwrap();
-        let next = directories.open(&grants).await.unwrap();
+        let next = directories.open(&grants, &work()).await.unwrap();
         assert!(next[0].root.dir.open("mail").is_err());
     }
 }

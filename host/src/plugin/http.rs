@@ -8,6 +8,7 @@
 mod answer;
 mod client;
 mod failure;
+mod resolver;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ pub(super) use client::Client;
 
 use super::state::State;
 use crate::config::PluginLimits;
+use crate::work::WorkRoom;
 
 /// Requests that one instance may have under way.
 const REQUESTS: usize = 4;
@@ -47,6 +49,7 @@ struct Hooks {
     client: Option<Arc<Client>>,
     places: Arc<Semaphore>,
     call: Call,
+    work: WorkRoom,
 }
 
 /// What the requests of one call from outside share.
@@ -73,13 +76,14 @@ impl Call {
 }
 
 impl Http {
-    pub(super) fn new(client: Option<Arc<Client>>) -> Self {
+    pub(super) fn new(client: Option<Arc<Client>>, work: WorkRoom) -> Self {
         let mut context = WasiHttpCtx::new();
         context.set_field_size_limit(REQUEST_FIELDS);
         Http {
             context,
             hooks: Hooks {
                 client,
+                work,
                 places: Arc::new(Semaphore::new(REQUESTS)),
                 call: Call {
                     deadline: Instant::now(),
@@ -159,7 +163,10 @@ impl Hooks {
             .try_acquire_owned()
             .map_err(|_| Error::ConnectionLimitReached)?;
         let patience = Patience::new(&options, &self.call);
-        Ok(client.send(origin, request, patience, self.call.clone(), place))
+        let work = self.work.clone();
+        let call = self.call.clone();
+        let sent = client.send(origin, request, patience, call, place);
+        Ok(resolver::asking(work, sent))
     }
 }
 

@@ -28,7 +28,7 @@ use super::http::Http;
 use super::output::{Output, Voice};
 use super::player::{Clock, Player};
 use super::sockets::Sockets;
-use super::state::{Border, Limits, SHARE_OF_MEMORY, State};
+use super::state::{Border, CallWork, Limits, SHARE_OF_MEMORY, State};
 use super::tape::Tape;
 use super::usage::measured;
 use crate::backend::{Connection, Failure};
@@ -36,6 +36,7 @@ use crate::door::Complaints;
 use crate::metrics::{CallFailure, Ledger};
 use crate::share::{Limit, Place};
 use crate::turns::{Busy, Owner};
+use crate::work::WorkRoom;
 
 /// Octets that a guest may answer one call with: listings, names, content. One
 /// that was granted more memory may answer with as much.
@@ -287,6 +288,7 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
     state.limits.begin_call(plugin.limits.cpu_time);
     state.http.begin_call(&plugin.limits);
     state.sockets.begin_call(&plugin.limits);
+    state.work.begin_call(plugin.limits.wall_time);
     store.set_epoch_deadline(1);
 }
 
@@ -371,10 +373,17 @@ impl Whose {
             self.tenant.clone(),
             plugin.limits.log_lines,
         )));
-        let directories = plugin.directories.open(&plugin.grants.directories).await?;
+        let directories = plugin
+            .directories
+            .open(
+                &plugin.grants.directories,
+                &WorkRoom::new(self.ledger.clone()),
+            )
+            .await?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         let limits = Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded));
+        let work = CallWork::new(limits.meter().work());
         let mut store = Store::new(
             plugin.runtime.engine(),
             State {
@@ -382,7 +391,7 @@ impl Whose {
                 table,
                 sockets: Sockets::new(plugin.dialer.clone(), limits.meter()),
                 limits,
-                http: Http::new(plugin.http.clone()),
+                http: Http::new(plugin.http.clone(), WorkRoom::new(self.ledger.clone())),
                 settings: plugin.settings.clone(),
                 maildrop,
                 directories,
@@ -392,6 +401,7 @@ impl Whose {
                 border,
                 witness: Witness::default(),
                 ahead: Ahead::default(),
+                work,
             },
         );
         store.limiter(|state| &mut state.limits);

@@ -1,5 +1,6 @@
 //! What belongs to one instance: its grants, its limits, its voice in the log.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::tape::{Heard, Tape};
 use super::usage::Usage;
 use crate::metrics::{InstanceEntry, Meter};
 use crate::turns::Owner;
+use crate::work::{Stop, WorkRoom};
 
 /// Table elements that one instance may have in all.
 const TABLE_ELEMENTS: usize = 400_000;
@@ -49,6 +51,38 @@ pub(crate) struct State {
     pub(super) border: Border,
     pub(super) witness: Witness,
     pub(super) ahead: Ahead,
+    pub(super) work: CallWork,
+}
+
+/// Where the host works for an instance, and until when in the call under way.
+pub(super) struct CallWork {
+    room: WorkRoom,
+    deadline: tokio::time::Instant,
+}
+
+impl CallWork {
+    pub(super) fn new(room: WorkRoom) -> Self {
+        CallWork {
+            room,
+            deadline: tokio::time::Instant::now(),
+        }
+    }
+
+    /// A new call begins, which may take so long.
+    pub(super) fn begin_call(&mut self, wall_time: Duration) {
+        self.deadline = tokio::time::Instant::now() + wall_time;
+    }
+
+    /// Does work where waiting is no harm.
+    ///
+    /// # Errors
+    /// The work's own, and those of [`WorkRoom::run`].
+    pub(super) async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Stop) -> io::Result<R> + Send + 'static,
+    ) -> io::Result<R> {
+        self.room.run_io(self.deadline, work).await
+    }
 }
 
 /// Who answers what the guest asks of the contract's own interfaces, and who

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::MutexGuard;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 use wasmtime::component::ResourceAny;
 
@@ -27,6 +28,7 @@ use crate::backend::{
     Account, Connection, Content, Entries, Failure, FileRange, FoundMaildrop, Maildrop, Store,
 };
 use crate::recording::Redactor;
+use crate::work::{MAX_WORK_TIME, Stop, WorkRoom};
 use reader::PluginReader;
 
 /// Octets of a stamp: it is remembered with the listing.
@@ -68,10 +70,14 @@ impl Store for PluginStore {
                 let parts = [&connection.tenant, &*self.plugin.name, &account.maildrop];
                 (None, parts.join("\n"))
             }
-            Some(path) => match grants::find_maildrop(path).await {
-                Ok((root, place)) => (root, place.to_string_lossy().into_owned()),
-                Err(error) => return Err(self.plugin.unopened(&connection.tenant, path, &error)),
-            },
+            Some(path) => {
+                match grants::find_maildrop(path, &WorkRoom::new(connection.ledger.clone())).await {
+                    Ok((root, place)) => (root, place.to_string_lossy().into_owned()),
+                    Err(error) => {
+                        return Err(self.plugin.unopened(&connection.tenant, path, &error));
+                    }
+                }
+            }
         };
         let key = Key {
             identity: self.plugin.identity.clone(),
@@ -188,7 +194,7 @@ impl PluginMaildrop {
 
     async fn wake(&self) -> Result<Awake, Failure> {
         let root = self.root().await?;
-        let caller = Caller::account(&self.key.account);
+        let caller = Caller::account(&self.account);
         let mut instance =
             Instance::new(&self.plugin, &self.connection, root, Some(caller)).await?;
         let functions = self.functions.clone();
@@ -235,11 +241,16 @@ impl PluginMaildrop {
             return Ok(opened);
         }
         let create = self.plugin.grants.create_maildrop;
-        let opened = grants::open_maildrop(path, create).await;
+        let opened = grants::open_maildrop(path, create, &self.work()).await;
         let opened =
             opened.map_err(|error| self.plugin.unopened(&self.key.tenant, path, &error))?;
         self.shared.root().clone_from(&opened);
         Ok(opened)
+    }
+
+    /// Where the host works for this session.
+    fn work(&self) -> WorkRoom {
+        WorkRoom::new(self.connection.ledger.clone())
     }
 
     /// Hands finished readers back to the guest, whose destructor may run.
@@ -476,11 +487,14 @@ impl PluginMaildrop {
                 }
             }
         };
-        match grants::range_at_once(&maildrop, &named) {
+        let work = self.work();
+        match grants::range_at_once(&maildrop, &named, &work) {
             Some(range) => Ok(range),
-            None => tokio::task::spawn_blocking(move || grants::range(maildrop.dir(), &named))
-                .await
-                .map_err(|_| Failure::internal()),
+            None => {
+                let (room, deadline) = (work.clone(), Instant::now() + MAX_WORK_TIME);
+                let open = move |_: &Stop| grants::range(maildrop.dir(), &named, &work);
+                Ok(room.run_io(deadline, open).await)
+            }
         }
     }
 }

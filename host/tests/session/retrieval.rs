@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use restante::backend::{Content, ContentReader, Failure, FileRange};
 use restante::connection::{BrokenOff, End};
 use restante::content::ContentError;
+use restante::metrics::Ledger;
+use restante::work::WorkRoom;
 use tokio::sync::Notify;
 
 use crate::world::{Plan, World};
@@ -32,6 +34,7 @@ fn file(octets: &[u8], length: usize) -> Content {
         path: PathBuf::from("/test/file"),
         offset: 0,
         length: length as u64,
+        work: WorkRoom::new(Ledger::new("t")),
     })
 }
 

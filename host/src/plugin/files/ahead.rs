@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::{Place, Weight, measure, scan, stat};
 use crate::plugin::listings::Names;
+use crate::work::Stop;
 
 /// Files that were not cached before any is measured ahead.
 const MISSES: u32 = 4;
@@ -93,18 +94,18 @@ impl Ahead {
 
 impl Batch {
     /// Measures a file, and some of those behind it. Blocks on the disk.
-    pub(super) fn run(mut self, place: &Place) -> (io::Result<Weight>, Batch) {
-        let measured = measure(place);
+    pub(super) fn run(mut self, place: &Place, stop: &Stop) -> (io::Result<Weight>, Batch) {
+        let measured = measure(place, stop);
         if measured.is_ok() && self.window > 0 {
-            self.go_on(place);
+            self.go_on(place, stop);
         }
         (measured, self)
     }
 
-    fn go_on(&mut self, place: &Place) {
+    fn go_on(&mut self, place: &Place, stop: &Stop) {
         let begun = Instant::now();
         let (directory, name) = place.path.rsplit_once('/').unwrap_or(("", &place.path));
-        let Some(names) = self.names(place, directory) else {
+        let Some(names) = self.names(place, directory, stop) else {
             return;
         };
         let names = &names.names;
@@ -121,21 +122,21 @@ impl Batch {
             };
             // What cannot be measured is told when it is asked for.
             let is_large = stat(&place).is_ok_and(|status| status.size > LARGE);
-            if !is_large && let Ok(weight) = measure(&place) {
+            if !is_large && let Ok(weight) = measure(&place, stop) {
                 octets += weight.status.size;
                 self.ready.insert(place.path, weight);
             }
-            if octets > OCTETS || begun.elapsed() > TIME {
+            if octets > OCTETS || begun.elapsed() > TIME || stop.is_set() {
                 return;
             }
         }
     }
 
-    fn names(&mut self, place: &Place, directory: &str) -> Option<Arc<Directory>> {
+    fn names(&mut self, place: &Place, directory: &str, stop: &Stop) -> Option<Arc<Directory>> {
         let known = self.directory.take();
         let known = known.filter(|known| known.path == directory);
         if known.is_none() {
-            let names = scan(place.dir(), directory).ok()?.names;
+            let names = scan(place.dir(), directory, stop).ok()?.names;
             self.directory = Some(Arc::new(Directory {
                 path: directory.to_owned(),
                 names: Names::packed(names),
@@ -153,6 +154,10 @@ mod tests {
     use super::super::Base;
     use super::*;
     use crate::plugin::grants::Root;
+
+    fn never() -> Stop {
+        Stop::new(tokio::time::Instant::now() + Duration::from_secs(3600))
+    }
 
     /// A directory "new" with so many files, named 100, 101 …, of a line each.
     fn tree(files: usize) -> (tempfile::TempDir, Base) {
@@ -174,7 +179,7 @@ mod tests {
     }
 
     fn run(ahead: &mut Ahead, place: &Place) -> io::Result<Weight> {
-        let (measured, batch) = ahead.miss().run(place);
+        let (measured, batch) = ahead.miss().run(place, &never());
         ahead.done(batch);
         measured
     }
@@ -193,7 +198,7 @@ mod tests {
                     run(&mut ahead, &place).unwrap()
                 }
             };
-            let by_itself = measure(&place).unwrap();
+            let by_itself = measure(&place, &never()).unwrap();
             assert_eq!(format!("{weight:?}"), format!("{by_itself:?}"), "{number}");
         }
         // 4 by themselves, 17, 33, and the rest with one.

@@ -6,6 +6,10 @@ fn open(path: &std::path::Path) -> Arc<Root> {
     Arc::new(Root::open(path).unwrap())
 }
 
+fn never() -> Stop {
+    Stop::new(tokio::time::Instant::now() + std::time::Duration::from_secs(3600))
+}
+
 /// A directory "inside" with every kind of thing in it, beside a secret.
 fn tree() -> (tempfile::TempDir, Arc<Root>) {
     let root = tempfile::tempdir().unwrap();
@@ -63,7 +67,7 @@ fn both<R: PartialEq + std::fmt::Debug>(
 fn measure_both(place: &Place) -> Result<Option<(u64, u64, u64)>, String> {
     let plain = |weight: Weight| (weight.octets, weight.surrogate, weight.status.size);
     let cached = measure_cached(place).map(|weight| weight.map(plain));
-    both(cached, measure(place).map(plain))
+    both(cached, measure(place, &never()).map(plain))
 }
 
 fn stat_both(dir: &Arc<Root>, path: &str) -> Result<Option<Plain>, String> {
@@ -274,7 +278,7 @@ fn a_scan_names_regular_files_in_order_and_nothing_else() {
     std::fs::write(new.join(".hidden"), b"x").unwrap();
     std::os::unix::fs::symlink("0001.a", new.join("link")).unwrap();
     let dir = open(root.path());
-    let scan = |directory: &str| scan(dir.dir(), directory);
+    let scan = |directory: &str| scan(dir.dir(), directory, &never());
     let nothing = scan("new").unwrap();
     assert_eq!((nothing.names.as_str(), nothing.identities.len()), ("", 0));
     // More than fit one read of the directory.
@@ -295,4 +299,33 @@ fn a_scan_names_regular_files_in_order_and_nothing_else() {
     }
     assert!(scan("cur").is_err());
     assert!(scan("..").is_err());
+}
+
+/// A sparse file takes no room on the disk, and hours to read.
+#[test]
+fn what_is_larger_than_any_message_is_not_measured() {
+    let (root, dir) = tree();
+    let path = root.path().join("inside/mail");
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(MAX_MEASURED_OCTETS + 1).unwrap();
+    let error = measure(&at(&dir, "mail"), &never()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    assert!(error.to_string().contains("mail"), "{error}");
+    assert!(measure_cached(&at(&dir, "mail")).is_none());
+}
+
+#[test]
+fn work_that_nobody_waits_for_ends() {
+    let (root, dir) = tree();
+    let file = File::options()
+        .write(true)
+        .open(root.path().join("inside/mail"));
+    file.unwrap().set_len(MAX_MEASURED_OCTETS).unwrap();
+    let over = Stop::new(tokio::time::Instant::now());
+    for error in [
+        measure(&at(&dir, "mail"), &over).map(drop).unwrap_err(),
+        scan(dir.dir(), "", &over).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 }

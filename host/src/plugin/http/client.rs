@@ -22,12 +22,13 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::answer::Answer;
 use super::failure;
+use super::resolver::{self, Resolver};
 use super::{Call, Patience};
 use crate::config::{Grants, HttpOrigin};
 use crate::plugin::authorities::{AuthorityError, client_config};
 
 /// Name look-up, TCP and TLS, at most.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(30);
 /// Unused connections that are kept to one origin.
@@ -64,7 +65,7 @@ impl Client {
         }
         let needed = grants.http.iter().any(HttpOrigin::is_tls);
         let tls = client_config(needed, grants.http_authorities.as_deref())?;
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(Resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
@@ -152,10 +153,10 @@ impl Client {
 
 /// TCP and TLS, within a time.
 #[derive(Clone)]
-struct Connector(HttpsConnector<HttpConnector>);
+struct Connector(HttpsConnector<HttpConnector<Resolver>>);
 
 impl Service<Uri> for Connector {
-    type Response = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+    type Response = <HttpsConnector<HttpConnector<Resolver>> as Service<Uri>>::Response;
     type Error = Box<dyn StdError + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -165,6 +166,14 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.0.call(uri);
+        let who = resolver::who_asks();
+        // The pool may go on connecting when the request has found another connection.
+        let connecting = async move {
+            match who {
+                Some(who) => resolver::asking(who, connecting).await,
+                None => connecting.await,
+            }
+        };
         Box::pin(async move {
             match timeout(CONNECT, connecting).await {
                 Ok(connected) => connected,

@@ -43,6 +43,10 @@ async fn server(answer: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
     (port, connections)
 }
 
+fn work() -> WorkRoom {
+    WorkRoom::new(crate::metrics::Ledger::new("t"))
+}
+
 fn grants(port: u16) -> Grants {
     Grants {
         http: vec![HttpOrigin::new("http", "127.0.0.1", Some(port)).unwrap()],
@@ -52,7 +56,7 @@ fn grants(port: u16) -> Grants {
 
 /// An instance that is granted this port of this machine.
 fn instance(port: u16, limits: &PluginLimits) -> Hooks {
-    let mut http = Http::new(Client::new("p", &grants(port)).unwrap());
+    let mut http = Http::new(Client::new("p", &grants(port)).unwrap(), work());
     http.begin_call(limits);
     http.hooks
 }
@@ -96,7 +100,7 @@ async fn only_granted_origins_are_asked() {
     let tunnel = ask(&hooks, tunnel).await;
     assert!(matches!(tunnel, Err(Error::HttpRequestMethodInvalid)));
     assert_eq!(connections.load(Ordering::Relaxed), 0);
-    let nothing = Http::new(None).hooks;
+    let nothing = Http::new(None, work()).hooks;
     let denied = ask(&nothing, get(&format!("http://127.0.0.1:{port}/"))).await;
     assert!(matches!(denied, Err(Error::HttpRequestDenied)));
     let answer = ask(&hooks, get(&format!("http://127.0.0.1:{port}/"))).await;
@@ -108,7 +112,7 @@ async fn instances_share_connections() {
     let (port, connections) = server(HELLO).await;
     let client = Client::new("p", &grants(port)).unwrap();
     for _ in 0..5 {
-        let mut http = Http::new(client.clone());
+        let mut http = Http::new(client.clone(), work());
         http.begin_call(&PluginLimits::default());
         let answer = ask(&http.hooks, get(&format!("http://127.0.0.1:{port}/"))).await;
         assert_eq!(body(answer.unwrap()).await.unwrap(), "hello");

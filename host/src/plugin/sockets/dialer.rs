@@ -3,28 +3,25 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tracing::{Instrument, warn};
+use tracing::warn;
 
 use super::link::Io;
 use crate::config::{Endpoint, Grants};
 use crate::plugin::authorities::{AuthorityError, client_config};
+use crate::work::{Stop, WorkRoom};
 
 /// TCP and TLS, at most.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Addresses behind one name that are looked at.
 const ADDRESSES: usize = 32;
-/// Names that all instances together may have looked up at once: each holds a
-/// thread of the blocking pool, and more wait for their turn.
-const LOOKUPS: usize = 16;
 /// Places that were asked for in vain and are remembered, so that each is logged
 /// once.
 const DENIED: usize = 16;
@@ -34,7 +31,6 @@ pub(in crate::plugin) struct Dialer {
     plugin: Arc<str>,
     endpoints: Vec<Endpoint>,
     tls: TlsConnector,
-    lookups: Arc<Semaphore>,
     /// What was asked for without a grant.
     denied: Mutex<HashSet<String>>,
 }
@@ -54,7 +50,6 @@ impl Dialer {
             plugin: plugin.into(),
             endpoints: grants.connect.clone(),
             tls: Arc::new(tls).into(),
-            lookups: Arc::new(Semaphore::new(LOOKUPS)),
             denied: Mutex::default(),
         })))
     }
@@ -81,28 +76,21 @@ impl Dialer {
         }
     }
 
-    /// The addresses behind a granted name, until then.
+    /// The addresses behind a granted name, until then; who gives up leaves its
+    /// thread behind, and that keeps its tenant's place.
     pub(super) async fn look_up(
         self: Arc<Self>,
         host: String,
         deadline: Instant,
+        work: WorkRoom,
     ) -> io::Result<Vec<IpAddr>> {
-        // Who gives up leaves its thread behind, and that keeps its place: a task of
-        // its own, whose log lines are this session's.
-        let dialer = self.clone();
         let name = host.clone();
-        let looking = async move {
-            let _turn = dialer.lookups.acquire().await;
-            let found = lookup_host((name.as_str(), 0)).await?;
+        let look_up = move |_: &Stop| {
+            let found = (name.as_str(), 0).to_socket_addrs()?;
             let addresses = found.map(|address| address.ip().to_canonical());
             io::Result::Ok(addresses.take(ADDRESSES).collect())
         };
-        let looking = tokio::spawn(looking.in_current_span());
-        let found = match timeout_at(deadline, looking).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(_)) => Err(io::ErrorKind::Other.into()),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        };
+        let found = work.run_io(deadline, look_up).await;
         found.inspect_err(|error| {
             warn!(plugin = %self.plugin, host, cause = %error, "a name could not be looked up");
         })

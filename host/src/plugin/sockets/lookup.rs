@@ -58,7 +58,8 @@ impl Host for State {
             Ok(address) => Answer::Told(vec![address].into_iter()),
             Err(_) => {
                 let deadline = self.sockets.clock.deadline();
-                Answer::Coming(Box::pin(dialer.look_up(host.clone(), deadline)))
+                let work = self.sockets.meter.work();
+                Answer::Coming(Box::pin(dialer.look_up(host.clone(), deadline, work)))
             }
         };
         let entry = self.table.push(Lookup { host, answer })?;

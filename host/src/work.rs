@@ -1,0 +1,280 @@
+//! Work that may wait for the disk or the resolver, on threads of its own.
+//!
+//! Each piece has an owner. It holds a place of its tenant's from before it begins
+//! until it is really over, also when nobody waits for it any more: a tenant whose
+//! disk does not answer runs out of its own places, not of everybody's threads. It is
+//! told to end when its time is over or its caller gone, and what it computed
+//! meanwhile is charged to its tenant. Knows nothing of what the work is.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::metrics::Ledger;
+
+/// Pieces of work that one tenant may have under way.
+pub const MAX_TENANT_PLACES: usize = 16;
+
+/// Those of all tenants together: the runtime has 512 threads for all that waits,
+/// and what has to do with no tenant finds one.
+pub const MAX_PLACES: usize = 384;
+
+static ALL: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_PLACES)));
+
+/// How long work may take that no call of a plugin's sets a time for.
+pub const MAX_WORK_TIME: Duration = Duration::from_secs(60);
+
+/// Why there is no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum WorkError {
+    /// No place came free in time.
+    #[error(
+        "all places for work of the tenant's on this host are taken: perhaps a disk or a resolver does not answer"
+    )]
+    Busy,
+    /// It was not done in time.
+    #[error("it was not done in time: perhaps the disk or the resolver is slow")]
+    Late,
+    /// It panicked, or the server ends.
+    #[error("the host failed")]
+    Failed,
+}
+
+impl From<WorkError> for io::Error {
+    fn from(error: WorkError) -> Self {
+        let kind = match error {
+            WorkError::Busy => io::ErrorKind::ResourceBusy,
+            WorkError::Late => io::ErrorKind::TimedOut,
+            WorkError::Failed => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// One tenant's places for work.
+#[derive(Debug, Clone)]
+pub struct WorkRoom {
+    ledger: Arc<Ledger>,
+}
+
+impl WorkRoom {
+    /// The places of the tenant whose ledger it is.
+    pub fn new(ledger: Arc<Ledger>) -> Self {
+        WorkRoom { ledger }
+    }
+
+    /// Does work on a thread where waiting is no harm, until `deadline`.
+    ///
+    /// # Errors
+    /// No place, no time, or no result. The work may go on then, if it is in the
+    /// middle of a call of the system's; it keeps its place as long.
+    pub async fn run<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce(&Stop) -> R + Send + 'static,
+    ) -> Result<R, WorkError> {
+        let places = async {
+            let of_tenant = self.ledger.work_places().acquire_owned().await.ok()?;
+            let of_all = ALL.clone().acquire_owned().await.ok()?;
+            Some((of_tenant, of_all))
+        };
+        let places = match timeout_at(deadline, places).await {
+            Ok(Some(places)) => places,
+            Ok(None) => return Err(WorkError::Failed),
+            Err(_) => return Err(WorkError::Busy),
+        };
+        let stop = Stop::new(deadline);
+        // Set also when this future is dropped half way.
+        let _gone = Gone(stop.clone());
+        let ledger = Arc::clone(&self.ledger);
+        let working = tokio::task::spawn_blocking(move || {
+            let _places = places;
+            let _charge = Charge::begin(ledger);
+            work(&stop)
+        });
+        match timeout_at(deadline, working).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(_)) => Err(WorkError::Failed),
+            Err(_) => Err(WorkError::Late),
+        }
+    }
+
+    /// The same for work that may fail as the system's calls do.
+    ///
+    /// # Errors
+    /// The work's own, and those of [`run`](Self::run).
+    pub async fn run_io<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce(&Stop) -> io::Result<R> + Send + 'static,
+    ) -> io::Result<R> {
+        self.run(deadline, work).await?
+    }
+}
+
+/// Tells work when it is to end. What goes on for long looks at it again and again.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    gone: Arc<AtomicBool>,
+    deadline: std::time::Instant,
+}
+
+impl Stop {
+    /// Work that nobody has given up.
+    pub fn new(deadline: Instant) -> Self {
+        Stop {
+            gone: Arc::default(),
+            deadline: deadline.into_std(),
+        }
+    }
+
+    /// Whether the work may go on.
+    ///
+    /// # Errors
+    /// Its time is over, or nobody waits for it.
+    pub fn check(&self) -> io::Result<()> {
+        match self.is_set() {
+            true => Err(WorkError::Late.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the work is to end.
+    pub fn is_set(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) || std::time::Instant::now() >= self.deadline
+    }
+}
+
+/// Says that the caller is gone.
+struct Gone(Stop);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Charges what this thread computes until it is dropped, however that comes.
+struct Charge {
+    ledger: Arc<Ledger>,
+    began: Duration,
+}
+
+impl Charge {
+    fn begin(ledger: Arc<Ledger>) -> Self {
+        Charge {
+            ledger,
+            began: computed(),
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.ledger.ran(computed().saturating_sub(self.began));
+    }
+}
+
+/// CPU time of this thread.
+fn computed() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Far more than anything here takes.
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(20)
+    }
+
+    fn long() -> Instant {
+        Instant::now() + LONG
+    }
+
+    #[tokio::test]
+    async fn place_is_kept_until_the_work_is_over_though_nobody_waits() {
+        let ledger = Ledger::new("t");
+        let room = WorkRoom::new(ledger.clone());
+        let (let_go, mut held) = (Vec::new(), Vec::new());
+        let mut let_go = let_go;
+        for _ in 0..MAX_TENANT_PLACES {
+            let (free, wait) = mpsc::channel::<()>();
+            let_go.push(free);
+            // As a disk that does not answer: it cannot look at the flag.
+            held.push(room.run(soon(), move |_| wait.recv().is_ok()).await);
+        }
+        assert!(held.iter().all(|ended| *ended == Err(WorkError::Late)));
+        assert_eq!(room.run(soon(), |_| ()).await, Err(WorkError::Busy));
+        let neighbour = WorkRoom::new(Ledger::new("u"));
+        assert_eq!(neighbour.run(long(), |_| 7).await, Ok(7));
+        drop(let_go.pop());
+        assert_eq!(room.run(long(), |_| 8).await, Ok(8));
+    }
+
+    #[tokio::test]
+    async fn work_hears_that_its_caller_is_gone() {
+        let room = WorkRoom::new(Ledger::new("t"));
+        let (begun, began) = tokio::sync::oneshot::channel();
+        let (end, ended) = mpsc::channel();
+        let caller = tokio::spawn(async move {
+            room.run(long(), move |stop| {
+                let _ = begun.send(());
+                while !stop.is_set() {
+                    std::thread::yield_now();
+                }
+                let _ = end.send(stop.check().is_err());
+            })
+            .await
+        });
+        began.await.unwrap();
+        caller.abort();
+        let told = tokio::task::spawn_blocking(move || ended.recv_timeout(LONG));
+        assert_eq!(told.await.unwrap(), Ok(true));
+    }
+
+    #[tokio::test]
+    async fn work_hears_that_its_time_is_over() {
+        let room = WorkRoom::new(Ledger::new("t"));
+        let (end, ended) = mpsc::channel();
+        let late = room.run(soon(), move |stop| {
+            while !stop.is_set() {
+                std::thread::yield_now();
+            }
+            let _ = end.send(());
+        });
+        assert!(matches!(late.await, Err(WorkError::Late) | Ok(())));
+        assert_eq!(ended.recv_timeout(LONG), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_work_computes_is_its_tenants() {
+        let ledger = Ledger::new("t");
+        let least = Duration::from_millis(20);
+        let busy = move |_: &Stop| {
+            let began = computed();
+            while computed() - began < least {
+                std::hint::spin_loop();
+            }
+        };
+        let room = WorkRoom::new(ledger.clone());
+        assert_eq!(room.run(long(), busy).await, Ok(()));
+        let used = ledger.totals().guest_cpu_nanoseconds;
+        assert!(u128::from(used) >= least.as_nanos(), "{used}");
+    }
+}
