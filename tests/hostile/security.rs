@@ -65,3 +65,88 @@ fn collect(folder: &Path, tests: &mut BTreeMap<String, usize>) {
         }
     }
 }
+
+/// Interfaces of the contract that the host implements: world `host-side`.
+const HOST_SIDE: [&str; 3] = ["files", "passwords", "maildrop"];
+/// WASI, as far as it is linked: docs/host-functions.md has a row for each of these.
+const WASI: [&str; 16] = [
+    "wasi:cli/environment",
+    "wasi:cli/stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:config/store",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:logging/logging",
+    "wasi:random/random",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/tcp",
+    "wasi:sockets/udp",
+];
+
+/// Each function that the host has for guests has a row that says whose its work is,
+/// what bounds it, what ends it, which place it holds and who pays.
+#[test]
+fn every_function_of_the_host_is_accounted_for() {
+    let page = fs::read_to_string(repository().join("docs/host-functions.md")).unwrap();
+    let rows: BTreeMap<&str, Vec<&str>> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| {
+            let (name, rest) = line.split_once('`')?;
+            Some((name, rest.trim_matches([' ', '|']).split(" | ").collect()))
+        })
+        .collect();
+    let mut wanted: Vec<String> = WASI.iter().map(|name| (*name).to_owned()).collect();
+    for file in fs::read_dir(repository().join("wit")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|end| end == "wit") {
+            wanted.extend(functions(&fs::read_to_string(path).unwrap()));
+        }
+    }
+    assert!(wanted.len() > WASI.len() + 10, "{wanted:?}");
+    for name in &wanted {
+        let columns = rows.get(name.as_str());
+        let columns = columns.unwrap_or_else(|| panic!("no row for {name}"));
+        assert_eq!(columns.len(), 6, "{name}: {columns:?}");
+        assert!(
+            columns.iter().all(|column| !column.trim().is_empty()),
+            "{name}"
+        );
+    }
+    for name in rows.keys() {
+        assert!(
+            wanted.iter().any(|wanted| wanted == name),
+            "no function {name}"
+        );
+    }
+}
+
+/// "files.scan", "maildrop.message.read": what the host's interfaces of a WIT file have.
+fn functions(wit: &str) -> Vec<String> {
+    let (mut interface, mut resource) = (None, None);
+    let mut found = Vec::new();
+    for line in wit.lines() {
+        let text = line.trim();
+        let named = |kind: &str| text.strip_prefix(kind)?.strip_suffix(" {");
+        if let Some(name) = named("interface ") {
+            interface = HOST_SIDE.contains(&name).then_some(name);
+            resource = None;
+        } else if let Some(name) = named("resource ") {
+            resource = Some(name);
+        } else if line == "    }" {
+            resource = None;
+        } else if let (Some(interface), Some((name, _))) = (interface, text.split_once(": func(")) {
+            let name = name.trim_start_matches('%');
+            found.push(match resource {
+                Some(resource) => format!("{interface}.{resource}.{name}"),
+                None => format!("{interface}.{name}"),
+            });
+        }
+    }
+    found
+}
