@@ -7,11 +7,12 @@
 //! as long as they are true the guest would say what it said before. The time, what is in
 //! a file, a line of log or any other call of the host: then it has to be asked again.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::bindings::restante::plugin::files::Status;
-use super::files::{plain, status_at_once};
+use super::files::{Changed, plain, status_at_once};
 use super::grants::Root;
 use crate::stamp::SETTLED;
 
@@ -30,6 +31,8 @@ pub(super) struct Witness {
     looked: Vec<Looked>,
     /// Of a file that may change once more without a new time.
     is_fresh: bool,
+    /// When what it looked at was last changed, all in one.
+    changes: DefaultHasher,
 }
 
 /// A look at a file.
@@ -38,7 +41,7 @@ struct Looked {
     /// Below the maildrop.
     path: String,
     /// None: there was none.
-    status: Option<Status>,
+    status: Option<(Status, Changed)>,
 }
 
 /// What was true when the guest answered.
@@ -76,8 +79,9 @@ impl Witness {
 
     /// It was for the state of a file, at this path below the maildrop. None: the file is
     /// elsewhere, where facts do not reach.
-    pub(super) fn looked(&mut self, path: Option<&str>, status: Option<&Status>) {
-        self.is_fresh |= status.is_some_and(|status| is_fresh(status, SystemTime::now()));
+    pub(super) fn looked(&mut self, path: Option<&str>, status: Option<&(Status, Changed)>) {
+        self.is_fresh |= status.is_some_and(|(status, _)| is_fresh(status, SystemTime::now()));
+        (path, status.map(|(_, changed)| changed)).hash(&mut self.changes);
         let Some(path) = path.filter(|_| self.looked.len() < FILES) else {
             return;
         };
@@ -86,6 +90,12 @@ impl Witness {
             path: path.to_owned(),
             status: status.cloned(),
         });
+    }
+
+    /// Stands for the times of change of all that was looked at: a guest does not
+    /// learn them, and a restored time of modification would hide a change from it.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.finish()
     }
 
     /// What the answers to the first so many calls rest on. Later ones could rest on
@@ -102,12 +112,16 @@ impl Witness {
     }
 }
 
+fn whole((status, changed): (Status, Changed)) -> impl PartialEq {
+    (plain(status), changed)
+}
+
 impl Facts {
     /// Whether all of it is true now. False also where it would take waiting to know.
     pub(super) fn hold(&self, maildrop: &Arc<Root>) -> bool {
         self.0.iter().all(|looked| {
             let now = status_at_once(maildrop, &looked.path);
-            now.is_some_and(|now| now.map(plain) == looked.status.map(plain))
+            now.is_some_and(|now| now.map(whole) == looked.status.map(whole))
         })
     }
 
@@ -145,8 +159,8 @@ mod tests {
         }
     }
 
-    fn old() -> Status {
-        status(SystemTime::now() - Duration::from_secs(60))
+    fn old() -> (Status, Changed) {
+        (status(SystemTime::now() - Duration::from_secs(60)), (0, 0))
     }
 
     fn facts(witness: &mut Witness, calls: u32) -> Option<Facts> {
@@ -198,7 +212,7 @@ mod tests {
             let mut witness = Witness::default();
             witness.called();
             witness.asked();
-            witness.looked(Some("new"), Some(&status(changed)));
+            witness.looked(Some("new"), Some(&(status(changed), (0, 0))));
             assert_eq!(matches!(witness.grounds(1, 0), Grounds::Fresh), fresh);
         }
     }
@@ -215,7 +229,7 @@ mod tests {
         }
         assert!(matches!(witness.grounds(1, 0), Grounds::Unknown));
         witness.asked();
-        witness.looked(None, Some(&status(SystemTime::now())));
+        witness.looked(None, Some(&(status(SystemTime::now()), (0, 0))));
         assert!(matches!(witness.grounds(1, 0), Grounds::Fresh));
     }
 
@@ -256,5 +270,32 @@ mod tests {
         let before = facts(&root);
         std::fs::rename(dir.path().join("new"), dir.path().join("old")).unwrap();
         assert!(!before.hold(&root));
+    }
+
+    #[test]
+    fn times_that_are_set_back_hide_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("new");
+        std::fs::create_dir(&new).unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let look = || {
+            let mut witness = Witness::default();
+            let _ = new.exists();
+            let status = status_at_once(&root, "new")?;
+            witness.looked(Some("new"), status.as_ref());
+            let path = "new".to_owned();
+            Some((Facts([Looked { path, status }].into()), witness.changes()))
+        };
+        // Where the system cannot tell there are no facts.
+        let Some((facts, changes)) = look() else {
+            return;
+        };
+        let modified = std::fs::metadata(&new).unwrap().modified().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::write(new.join("1.a.h"), "mail").unwrap();
+        let opened = std::fs::File::open(&new).unwrap();
+        opened.set_modified(modified).unwrap();
+        assert!(!facts.hold(&root));
+        assert_ne!(look().unwrap().1, changes);
     }
 }

@@ -138,13 +138,13 @@ impl State {
             Base::Maildrop(_) => Some(place.path.clone()),
             Base::Granted(..) => None,
         };
-        let status = present(match self.at_once(|| stat_cached(&place)) {
+        let found = present(match self.at_once(|| stat_cached(&place)) {
             Some(status) => status,
             None => self.work.run(move |_| stat(&place)).await,
         })?;
         self.witness
-            .looked(below_maildrop.as_deref(), status.as_ref());
-        Ok(status)
+            .looked(below_maildrop.as_deref(), found.as_ref());
+        Ok(found.map(|(status, _)| status))
     }
 
     async fn part_of(
@@ -393,8 +393,9 @@ fn measure(place: &Place, stop: &Stop) -> io::Result<Weight> {
     }
 }
 
-fn stat(place: &Place) -> io::Result<Status> {
-    Ok(status(&opening::look(place.dir(), &place.path)?))
+fn stat(place: &Place) -> io::Result<(Status, Changed)> {
+    let about = opening::look(place.dir(), &place.path)?;
+    Ok((status(&about), changed(&about)))
 }
 
 fn read_waiting(place: &Place, offset: u64, length: u32) -> io::Result<Chunk> {
@@ -439,6 +440,14 @@ fn status(about: &Metadata) -> Status {
     }
 }
 
+/// When anything of a file was last changed, in seconds and nanoseconds: unlike its
+/// other times nobody can set it back. The contract has no word for it.
+pub(super) type Changed = (i64, i64);
+
+fn changed(about: &Metadata) -> Changed {
+    (about.ctime(), about.ctime_nsec())
+}
+
 /// [`Status`] with equality, which the generated type has not.
 type Plain = (u8, u64, u64, Option<u64>, u64);
 
@@ -472,14 +481,17 @@ fn look_cached(place: &Place) -> Option<io::Result<(File, Status)>> {
 }
 
 /// It is not opened: to open a device may do something.
-fn stat_cached(place: &Place) -> Option<io::Result<Status>> {
+fn stat_cached(place: &Place) -> Option<io::Result<(Status, Changed)>> {
     let found = place.root().look_at_once(&place.path)?;
-    Some(found.map(|about| status(&about)))
+    Some(found.map(|about| (status(&about), changed(&about))))
 }
 
 /// What is at a path below a maildrop. None: to know that takes waiting, or it cannot
 /// be known; Some(None): there is nothing.
-pub(super) fn status_at_once(maildrop: &Arc<Root>, path: &str) -> Option<Option<Status>> {
+pub(super) fn status_at_once(
+    maildrop: &Arc<Root>,
+    path: &str,
+) -> Option<Option<(Status, Changed)>> {
     let base = Base::Maildrop(maildrop.clone());
     let path = path.to_owned();
     present(stat_cached(&Place { base, path })?).ok()

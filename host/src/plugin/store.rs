@@ -3,6 +3,7 @@
 
 mod reader;
 
+use std::fmt::Write;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -300,7 +301,7 @@ impl PluginMaildrop {
             &stamp,
             |_, stamp| recorded::value(stamp),
         );
-        let stamp = stamp?.map_err(Failure::from)?;
+        let mut stamp = stamp?.map_err(Failure::from)?;
         match stamp.as_ref().map(String::len) {
             None => Ok((None, None)),
             Some(octets) if octets > STAMP => {
@@ -309,6 +310,9 @@ impl PluginMaildrop {
             }
             Some(_) => {
                 let state = awake.instance.state();
+                if let (Some(stamp), Some(state)) = (&mut stamp, &state) {
+                    let _ = write!(stamp, "\0{:016x}", state.witness.changes());
+                }
                 let grounds = state.map(|state| {
                     let grown = state.limits.grown();
                     state.witness.grounds(CALLS_TO_STAMP, grown)

@@ -121,7 +121,7 @@ impl Batch {
                 path,
             };
             // What cannot be measured is told when it is asked for.
-            let is_large = stat(&place).is_ok_and(|status| status.size > LARGE);
+            let is_large = stat(&place).is_ok_and(|(status, _)| status.size > LARGE);
             if !is_large && let Ok(weight) = measure(&place, stop) {
                 octets += weight.status.size;
                 self.ready.insert(place.path, weight);

@@ -72,8 +72,8 @@ fn measure_both(place: &Place) -> Result<Option<(u64, u64, u64)>, String> {
 
 fn stat_both(dir: &Arc<Root>, path: &str) -> Result<Option<Plain>, String> {
     let place = at(dir, path);
-    let cached = stat_cached(&place).map(|status| status.map(plain));
-    both(cached, stat(&place).map(plain))
+    let cached = stat_cached(&place).map(|status| status.map(|(status, _)| plain(status)));
+    both(cached, stat(&place).map(|(status, _)| plain(status)))
 }
 
 fn read_both(
