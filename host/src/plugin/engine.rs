@@ -109,7 +109,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
 mod tests {
     use std::hash::{DefaultHasher, Hash, Hasher};
 
-    use wasmtime::{Func, Instance, Module, Ref, Store, Table};
+    use wasmtime::{Func, Instance, Module, Ref, Store};
 
     use super::*;
 

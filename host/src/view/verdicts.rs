@@ -328,10 +328,8 @@ mod tests {
         assert!(known("ft", "", &mine).is_none());
         assert!(known("f", "t", &account("um", "")).is_none());
         assert!(known("f", "t", &account("", "um")).is_none());
-        let with_attribute = Account {
-            attributes: vec![("k".into(), "v".into())],
-            ..mine.clone()
-        };
+        let mut with_attribute = mine.clone();
+        with_attribute.attributes = vec![("k".into(), "v".into())];
         assert!(known("f", "t", &with_attribute).is_none());
     }
 
