@@ -23,7 +23,7 @@ pub(crate) fn of(claims: &Claims, terms: &Terms, asked: Option<&str>) -> Result<
     }
     // An address that its owner typed and never proved could be anybody's.
     let verified = claims.get("email_verified");
-    if terms.user_claim == "email" && verified.is_some_and(|verified| *verified != true) {
+    if terms.user_claim == "email" && verified.is_none_or(|verified| *verified != true) {
         return Err(Refusal::Wrong("its mail address is not verified"));
     }
     if asked.is_some_and(|asked| terms.case.of(asked) != user) {

@@ -87,6 +87,8 @@ pub(crate) enum ClientAuth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Case {
     Exact,
+    /// In lower case, as far as ASCII goes: letters beyond it are other letters, whatever
+    /// they fold to (KELVIN SIGN is no k).
     Fold,
 }
 
@@ -95,7 +97,7 @@ impl Case {
     pub(crate) fn of(self, user: &str) -> String {
         match self {
             Case::Exact => user.to_owned(),
-            Case::Fold => user.to_lowercase(),
+            Case::Fold => user.to_ascii_lowercase(),
         }
     }
 }

@@ -22,7 +22,8 @@ const STAND_IN_LINES: usize = 64;
 pub(crate) enum Case {
     /// Octet for octet.
     Exact,
-    /// In lower case.
+    /// In lower case, as far as ASCII goes: letters beyond it are other letters, whatever
+    /// they fold to (KELVIN SIGN is no k).
     Fold,
 }
 
@@ -31,7 +32,7 @@ impl Case {
     pub(crate) fn of(self, user: &str) -> String {
         match self {
             Case::Exact => user.to_owned(),
-            Case::Fold => user.to_lowercase(),
+            Case::Fold => user.to_ascii_lowercase(),
         }
     }
 }
@@ -288,6 +289,14 @@ fn entry(line: &[u8], case: Case) -> Result<Entry, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_other_letter_folds_into_one_of_ascii() {
+        assert_eq!(Case::Fold.of("KATE@Example.org"), "kate@example.org");
+        for letter in ('\u{80}'..=char::MAX).map(String::from) {
+            assert_eq!(Case::Fold.of(&letter), letter);
+        }
+    }
 
     fn broken(line: &[u8]) -> &'static str {
         match parse(line, Case::Exact) {
