@@ -21,8 +21,9 @@ use crate::config::LogFormat;
 /// Bytes of one line, its line end included.
 pub const MAX_LINE_BYTES: usize = 8 << 10;
 
-/// Bytes of one value in a line that is longer than [`MAX_LINE_BYTES`], in JSON.
-const MAX_VALUE_BYTES: usize = 1 << 10;
+/// Bytes of one value in a line that is longer than [`MAX_LINE_BYTES`], in JSON; the next,
+/// if all of them together are still too long. Escaped, a byte may be six.
+const MAX_VALUE_BYTES: [usize; 3] = [1 << 10, 256, 32];
 
 /// Bytes of lines that wait for the reader of the log.
 const MAX_QUEUED_BYTES: usize = 4 << 20;
@@ -78,17 +79,23 @@ impl LogQueue {
         }
     }
 
-    /// From now on a thread writes to `output`, and nobody else waits for its reader.
-    /// Panics are told here too.
+    /// From now on a thread writes to stderr, and nobody else waits for its reader. Where
+    /// stderr is a file nobody reads at the other end: lines are written at once, and are
+    /// there when what they tell of is seen. Panics are told here too.
     ///
     /// # Errors
     /// The system has no thread.
-    pub fn start(&self, output: impl Write + Send + 'static) -> io::Result<()> {
-        let shared = self.shared.clone();
-        thread::Builder::new()
-            .name("log".into())
-            .spawn(move || shared.write_to(output))?;
-        self.shared.lock().is_threaded = true;
+    pub fn start(&self) -> io::Result<()> {
+        let output = io::stderr();
+        let is_file = rustix::fs::fstat(&output)
+            .is_ok_and(|about| rustix::fs::FileType::from_raw_mode(about.st_mode).is_file());
+        if !is_file {
+            let shared = self.shared.clone();
+            thread::Builder::new()
+                .name("log".into())
+                .spawn(move || shared.write_to(output))?;
+            self.shared.lock().is_threaded = true;
+        }
         // The one of the standard library writes to stderr, and waits.
         std::panic::set_hook(Box::new(|panic| {
             let place = panic.location().map(ToString::to_string);
@@ -232,13 +239,16 @@ fn cut_json(line: &[u8]) -> Vec<u8> {
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(line) else {
         return cut_text(line);
     };
-    for value in fields.values_mut() {
-        cut_value(value);
-    }
     let size = |fields: &serde_json::Map<String, Value>| {
         serde_json::to_vec(fields).map_or(usize::MAX, |text| text.len())
     };
-    if size(&fields) + MARK_BYTES > MAX_LINE_BYTES {
+    for bytes in MAX_VALUE_BYTES {
+        for value in fields.values_mut() {
+            cut_value(value, bytes);
+        }
+        if size(&fields) + MARK_BYTES <= MAX_LINE_BYTES {
+            break;
+        }
         fields.retain(|name, _| KEPT.contains(&name.as_str()));
     }
     let kept = size(&fields);
@@ -248,15 +258,17 @@ fn cut_json(line: &[u8]) -> Vec<u8> {
     text
 }
 
-fn cut_value(value: &mut Value) {
+fn cut_value(value: &mut Value, bytes: usize) {
     match value {
-        Value::String(text) if text.len() > MAX_VALUE_BYTES => {
-            let end = start(text.as_bytes(), MAX_VALUE_BYTES).len();
+        Value::String(text) if text.len() > bytes => {
+            let end = start(text.as_bytes(), bytes).len();
             text.truncate(end);
             text.push('…');
         }
-        Value::Array(values) => values.iter_mut().for_each(cut_value),
-        Value::Object(fields) => fields.values_mut().for_each(cut_value),
+        Value::Array(values) => values.iter_mut().for_each(|value| cut_value(value, bytes)),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|value| cut_value(value, bytes)),
         _ => {}
     }
 }
@@ -354,5 +366,11 @@ mod tests {
         let cut = cut_json(&serde_json::to_vec(&many).unwrap());
         let read: Value = serde_json::from_slice(&cut).unwrap();
         assert!(cut.len() <= MAX_LINE_BYTES && read["message"] == "many");
+
+        // Escaped it is six times as long.
+        let nothing = "\0".repeat(100_000);
+        let line = serde_json::json!({ "message": nothing, "span": { "session": nothing } });
+        let cut = cut_json(line.to_string().as_bytes());
+        assert!(cut.len() <= MAX_LINE_BYTES, "{}", cut.len());
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
         becoming.become_it(&config.server.state_dir)?;
     }
     service::no_core_dumps();
-    queue.start(std::io::stderr()).context("the log")?;
+    queue.start().context("the log")?;
     let recorder = record.begin(&config)?;
     let served = executor()?.block_on(async {
         let recorder = recorder.clone();
@@ -251,6 +251,7 @@ pub(super) fn log(settings: &Log) -> anyhow::Result<LogQueue> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(queue.clone())
+        .log_internal_errors(false)
         .with_target(false);
     match settings.format {
         LogFormat::Text => builder
