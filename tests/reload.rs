@@ -166,7 +166,7 @@ fn a_plugin_that_rests_goes_on_to_rest_after_a_reload_of_something_else() {
         refused();
         (failures() == 7).then_some(())
     });
-    let rests = server.log().matches("plugin rests").count();
+    let rests = server.log().matches("one account rests").count();
     assert_eq!(rests, 3);
     site.server.push_str("implementation = false\n");
     site.write_config(&site.config());
