@@ -32,13 +32,12 @@ use tracing::{debug, error, info};
 
 pub use guard::{Token, TokenError};
 
-use crate::config::{self, AdminAddress, Problems};
-use crate::door::Complaints;
-use crate::generation::Reloaded;
+use crate::config::{self, AdminAddress, Problem, Problems};
 use crate::listener::CurrentServing;
 use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::shutdown::Signal;
+use crate::throttle::Complaints;
 
 /// Connections at once; more are closed unheard.
 const CONNECTIONS: usize = 32;
@@ -60,6 +59,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Who may open the socket: its owner, and root.
 const SOCKET_MODE: Mode = Mode::from_raw_mode(0o600);
+
+/// What a reload came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The number of the generation that new sessions get now.
+    pub generation: u64,
+    /// How many tenants it has.
+    pub tenants: usize,
+    /// How many plugins.
+    pub plugins: usize,
+    /// What is not wrong and yet probably not meant.
+    pub warnings: Vec<Problem>,
+    /// Keys that have changed and take a restart.
+    pub restart: Vec<&'static str>,
+    /// How long it took.
+    pub took: Duration,
+}
 
 /// Builds the next generation, for whoever asks.
 #[async_trait]

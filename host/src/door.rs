@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::address::network;
 use crate::proxy::{Broken, Header, Progress, parse};
@@ -24,9 +24,6 @@ const ADDRESS_BITS: (u8, u8) = (32, 64);
 
 /// Bits of a network that one site has.
 const NETWORK_BITS: (u8, u8) = (24, 48);
-
-/// From one log line about refused connections to the next.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many connections clients have, by address and by network.
 #[derive(Debug)]
@@ -182,32 +179,10 @@ where
     }
 }
 
-/// Lets log lines through so seldom that a flood does not fill the log.
-#[derive(Debug, Default)]
-pub struct Complaints {
-    state: Mutex<(Option<Instant>, u64)>,
-}
-
-impl Complaints {
-    /// Whether there may be a line now: then how many there were since the last
-    /// one that were left out.
-    pub fn line(&self) -> Option<u64> {
-        let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, left_out) = &mut *state;
-        if last.is_some_and(|last| now.duration_since(last) < COMPLAINT_INTERVAL) {
-            *left_out += 1;
-            return None;
-        }
-        *last = Some(now);
-        Some(std::mem::take(left_out))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
-    use tokio::time::{advance, sleep};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -296,18 +271,5 @@ mod tests {
             let error = header(&mut far, Duration::from_secs(60)).await.unwrap_err();
             assert_eq!(error.to_string(), words);
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_flood_is_one_line_a_second() {
-        let complaints = Complaints::default();
-        assert_eq!(complaints.line(), Some(0));
-        for _ in 0..1000 {
-            assert_eq!(complaints.line(), None);
-        }
-        advance(COMPLAINT_INTERVAL).await;
-        assert_eq!(complaints.line(), Some(1000));
-        advance(COMPLAINT_INTERVAL).await;
-        assert_eq!(complaints.line(), Some(0));
     }
 }

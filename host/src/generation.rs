@@ -23,6 +23,7 @@ use crate::metrics::Ledger;
 use crate::plugin::{Loaded, MissingRole, Plugin, Runtime};
 use crate::policy::Policy;
 use crate::shadow::Shadows;
+use crate::share::ShareLimits;
 use crate::shutdown::Ending;
 use crate::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use crate::tls;
@@ -43,23 +44,6 @@ pub enum Broken {
     LeftOut,
 }
 
-/// What a reload came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reloaded {
-    /// The number of the generation that new sessions get now.
-    pub generation: u64,
-    /// How many tenants it has.
-    pub tenants: usize,
-    /// How many plugins.
-    pub plugins: usize,
-    /// What is not wrong and yet probably not meant.
-    pub warnings: Vec<Problem>,
-    /// Keys that have changed and take a restart.
-    pub restart: Vec<&'static str>,
-    /// How long it took.
-    pub took: Duration,
-}
-
 /// What new sessions get now.
 pub fn current(current: &Current) -> Arc<Serving> {
     // A pointer is stored whole or not at all.
@@ -67,6 +51,17 @@ pub fn current(current: &Current) -> Arc<Serving> {
         .read()
         .unwrap_or_else(PoisonError::into_inner)
         .clone()
+}
+
+/// A tenant's share as the configuration has it.
+fn share(limits: &config::ShareLimits) -> ShareLimits {
+    ShareLimits {
+        logins_a_minute: limits.logins_a_minute,
+        instances: limits.instances,
+        guest_memory: limits.guest_memory,
+        guest_cpu_a_minute: limits.guest_cpu_a_minute,
+        host_call_octets_a_minute: limits.host_call_octets_a_minute,
+    }
 }
 
 /// From now on new sessions get this one. The one before it is given back.
@@ -171,7 +166,7 @@ pub async fn build(
         );
     }
     for tenant in tenants.iter() {
-        tenant.ledger.share().set(&tenant.limits.share);
+        tenant.ledger.share().set(&share(&tenant.limits.share));
     }
     let serving = Serving {
         tenants,

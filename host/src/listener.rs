@@ -26,13 +26,14 @@ use tracing::{debug, error, info, warn};
 use crate::address::canonical;
 use crate::config::{Listener, ListenerTls, ServerLimits};
 use crate::connection::{Awake, Peer, Shared, serve};
-use crate::door::{self, Complaints, Door, NoHeader, Pass};
+use crate::door::{self, Door, NoHeader, Pass};
 use crate::lock::Locks;
 use crate::metrics::Metrics;
 use crate::penalty::Penalties;
 use crate::sessions::Sessions;
 use crate::shutdown::Signal;
 use crate::tenant::Serving;
+use crate::throttle::Complaints;
 use crate::view::Verdicts;
 use crate::waiting::WaitingRoom;
 

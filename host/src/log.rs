@@ -7,7 +7,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::LogFormat;
+use crate::metrics;
 
 /// Bytes of one line, its line end included.
 pub const MAX_LINE_BYTES: usize = 8 << 10;
@@ -30,14 +30,6 @@ const MAX_QUEUED_BYTES: usize = 4 << 20;
 
 /// How long the end of the server waits for lines to be read.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
-
-/// Lines that were dropped since the process started: a process has one log.
-static DROPPED: AtomicU64 = AtomicU64::new(0);
-
-/// Lines of the log that were dropped since the process started, since nobody read them.
-pub fn dropped_lines() -> u64 {
-    DROPPED.load(Ordering::Relaxed)
-}
 
 /// The lines on their way out. Clones share one queue.
 #[derive(Clone)]
@@ -136,7 +128,7 @@ impl Shared {
                 .and_then(|()| output.flush())
                 .is_err()
             {
-                DROPPED.fetch_add(1, Ordering::Relaxed);
+                metrics::log_line_dropped();
             }
             {
                 let mut state = self.lock();
@@ -185,7 +177,7 @@ impl Shared {
         }
         if state.bytes + line.len() > MAX_QUEUED_BYTES {
             state.dropped += 1;
-            DROPPED.fetch_add(1, Ordering::Relaxed);
+            metrics::log_line_dropped();
             return;
         }
         state.bytes += line.len();
@@ -317,13 +309,13 @@ mod tests {
         shared.lock().is_threaded = true;
         thread::spawn(move || shared.write_to(Reader { lines, may_read }));
         let line = [&[b'x'; 1023][..], b"\n"].concat();
-        let before = dropped_lines();
+        let before = metrics::dropped_log_lines();
         let sent = MAX_QUEUED_BYTES / line.len() + 100;
         for _ in 0..sent {
             (&queue).write_all(&line).unwrap();
         }
         // One may be with the reader already.
-        let dropped = dropped_lines() - before;
+        let dropped = metrics::dropped_log_lines() - before;
         assert!((99..=100).contains(&dropped), "{dropped}");
         assert!(queue.shared.lock().bytes <= MAX_QUEUED_BYTES);
         let begun = Instant::now();

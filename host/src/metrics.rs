@@ -36,6 +36,19 @@ pub const OTHER: &str = "_other";
 /// The label of logins that no tenant was found for.
 pub const NO_TENANT: &str = "_none";
 
+/// Lines of the log that were dropped: a process has one log.
+static DROPPED_LOG_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// A line of the log is dropped, since nobody reads it.
+pub fn log_line_dropped() {
+    DROPPED_LOG_LINES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Lines of the log that were dropped since the process started.
+pub fn dropped_log_lines() -> u64 {
+    DROPPED_LOG_LINES.load(Ordering::Relaxed)
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -254,7 +267,7 @@ impl Metrics {
             uptime_seconds: self.started.elapsed().as_secs(),
             connections: get(&self.connections),
             refused: get(&self.refused),
-            log_lines_dropped: crate::log::dropped_lines(),
+            log_lines_dropped: dropped_log_lines(),
             instances: all.instances,
             most_instances: get(&self.most_instances),
             guest_memory_octets: all.memory_octets,

@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tracing::warn;
 
-use crate::config::ShareLimits;
-use crate::door::Complaints;
+use crate::throttle::Complaints;
 
 /// What budgets are for.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,6 +50,22 @@ impl Limit {
             Limit::Octets => "host-call-octets-a-minute",
         }
     }
+}
+
+/// What bounds a share; the keys of `[tenant.NAME.limits]`. None: as much as the
+/// server has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShareLimits {
+    /// Logins in a minute, failed ones too.
+    pub logins_a_minute: Option<u32>,
+    /// Live instances of plugins.
+    pub instances: Option<u32>,
+    /// Octets of linear memory of all of them.
+    pub guest_memory: Option<u64>,
+    /// Guests' own computing in a minute.
+    pub guest_cpu_a_minute: Option<Duration>,
+    /// Octets of mail, files and listings between guests and host in a minute.
+    pub host_call_octets_a_minute: Option<u64>,
 }
 
 /// One tenant's share: it lives on from generation to generation, with the limits

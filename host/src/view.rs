@@ -18,21 +18,15 @@ use tokio::task::coop::consume_budget;
 use tracing::{debug, warn};
 
 use crate::backend::{
-    Account, Connection, Entries, Failure, Filter, Maildrop, Screener, Selector, Span, Verdict,
+    Account, Connection, Entries, Failure, Filter, Maildrop, Screener, Selector, Verdict,
 };
 use crate::config::FilterFailure;
 use crate::tenant::Tenant;
+use crate::validate;
 
 use message::StoredMessage;
-pub use message::{HEADER_OCTETS, READ_OCTETS};
 use verdicts::{Remembered, Round};
 pub use verdicts::{VERDICTS_OCTETS, Verdicts};
-
-/// Header fields that one filter may put in front of one message.
-pub const ANNOTATION_FIELDS: usize = 32;
-
-/// Octets of one such field, its line end not counted (RFC 5322 section 2.1.1).
-pub const ANNOTATION_FIELD_OCTETS: usize = 998;
 
 /// How many times one filter may fail in one login, until it is not asked about the
 /// rest: each failure may take as long as a call may.
@@ -182,7 +176,7 @@ impl Draft {
         account: &Account,
     ) -> Result<(), Failure> {
         let spans = selector.select(connection, account, &self.entries).await?;
-        if let Some(lie) = lie_about_spans(&spans, self.entries.listing.len()) {
+        if let Some(lie) = validate::invalid_spans(&spans, self.entries.listing.len()) {
             warn!(
                 plugin = selector.name(),
                 tenant = connection.tenant,
@@ -347,22 +341,6 @@ impl Draft {
     }
 }
 
-/// What is wrong with these spans: they must rise, not touch what came before,
-/// and lie within `messages`.
-pub(crate) fn lie_about_spans(spans: &[Span], messages: usize) -> Option<&'static str> {
-    let mut end = 0u64;
-    for span in spans {
-        if u64::from(span.start) < end {
-            return Some("spans overlap or do not rise");
-        }
-        end = u64::from(span.start) + u64::from(span.length);
-        if end > messages as u64 {
-            return Some("a span ends behind the listing");
-        }
-    }
-    None
-}
-
 /// What is wrong with a verdict, or the verdict.
 fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
     let fields = match verdict {
@@ -371,7 +349,7 @@ fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
         Verdict::Annotate(fields) if fields.is_empty() => return Ok(Remembered::Show),
         Verdict::Annotate(fields) => fields,
     };
-    if let Some(lie) = lie_about_annotation(&fields) {
+    if let Some(lie) = validate::invalid_annotation(&fields) {
         return Err(lie);
     }
     let octets = fields.iter().map(|field| field.len() + 2).sum();
@@ -381,34 +359,6 @@ fn checked(verdict: Verdict) -> Result<Remembered, &'static str> {
         lines.extend_from_slice(b"\r\n");
     }
     Ok(Remembered::Annotate(lines.into()))
-}
-
-/// What is wrong with these header fields.
-pub(crate) fn lie_about_annotation(fields: &[String]) -> Option<&'static str> {
-    if fields.len() > ANNOTATION_FIELDS {
-        return Some("too many header fields");
-    }
-    fields.iter().find_map(|field| lie_about_field(field))
-}
-
-/// What keeps this from being one header field (RFC 5322 section 2.2). Octets
-/// outside US-ASCII are kept out: a client has to ask for them first (RFC 6856).
-fn lie_about_field(field: &str) -> Option<&'static str> {
-    if field.len() > ANNOTATION_FIELD_OCTETS {
-        return Some("a header field is too long");
-    }
-    let Some((name, value)) = field.split_once(':') else {
-        return Some("a header field without a colon");
-    };
-    // ftext = %d33-57 / %d59-126 (RFC 5322 section 3.6.8)
-    if name.is_empty() || !name.bytes().all(|octet| octet.is_ascii_graphic()) {
-        return Some("a header field's name has an octet that names cannot have");
-    }
-    let ordinary = |octet: u8| octet == b'\t' || (0x20..0x7F).contains(&octet);
-    if !value.bytes().all(ordinary) {
-        return Some("a header field's value has an octet that is not printable US-ASCII");
-    }
-    None
 }
 
 #[cfg(test)]

@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::Admin;
+use super::Reloaded;
 use super::guard::Guard;
 use crate::config::{Problem, Problems};
-use crate::door::Complaints;
-use crate::generation::Reloaded;
 use crate::metrics::{self, Current, LoginResult, Totals};
 use crate::sessions::Which;
+use crate::throttle::Complaints;
 
 /// Octets of a request's body.
 const BODY_OCTETS: usize = 4096;

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use restante::admin::Reload;
+use restante::admin::{Reload, Reloaded};
 use restante::config::{Config, Problems, ServerLimits};
-use restante::generation::{Before, Broken, Plugins, Reloaded, Retired};
+use restante::generation::{Before, Broken, Plugins, Retired};
 use restante::metrics::Metrics;
 use restante::plugin::{CompileLimits, Compiler, Runtime};
 use restante::recording::Recorder;

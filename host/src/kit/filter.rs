@@ -7,7 +7,7 @@ use restante_pop3::LineEnds;
 
 use super::{Candidate, Checked, Exam, Shown, broken, expect, messages, served};
 use crate::backend::{Account, Failure, Filter, Message, Verdict};
-use crate::view::{HEADER_OCTETS, READ_OCTETS, lie_about_annotation};
+use crate::validate::{HEADER_OCTETS, READ_OCTETS, invalid_annotation};
 
 pub(super) async fn examine(exam: &mut Exam<'_>, filter: &dyn Filter) {
     let bench = Bench {
@@ -90,7 +90,7 @@ impl Bench<'_> {
         for message in Sample::all() {
             let verdict = served(self.ask(&message).await, message.sent())?;
             if let Verdict::Annotate(fields) = verdict
-                && let Some(lie) = lie_about_annotation(&fields)
+                && let Some(lie) = invalid_annotation(&fields)
             {
                 let fields = fields.join("\n");
                 return broken(

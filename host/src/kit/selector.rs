@@ -6,7 +6,7 @@ use restante_pop3::Listing;
 
 use super::{Checked, Exam, expect, served};
 use crate::backend::{Account, Connection, Entries, Selector};
-use crate::view::lie_about_spans;
+use crate::validate::invalid_spans;
 
 /// Messages of the listings that it is shown.
 const LISTINGS: [usize; 4] = [0, 1, 10, 100_000];
@@ -31,7 +31,7 @@ async fn spans(
         let sent = format!("select() of a maildrop with {messages} messages");
         let entries = Arc::new(entries(messages));
         let first = served(selector.select(connection, account, &entries).await, &sent)?;
-        let lie = lie_about_spans(&first, messages);
+        let lie = invalid_spans(&first, messages);
         expect(lie.is_none(), &sent, lie.unwrap_or_default())?;
         let again = served(selector.select(connection, account, &entries).await, &sent)?;
         expect(first == again, &sent, "other spans the second time")?;

@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn share_of_memory_is_that_of_all_instances() {
         let ledger = Ledger::new("t");
-        ledger.share().set(&crate::config::ShareLimits {
+        ledger.share().set(&crate::share::ShareLimits {
             guest_memory: Some(100),
             ..Default::default()
         });

@@ -32,9 +32,9 @@ use super::state::{Border, CallWork, Limits, SHARE_OF_MEMORY, State};
 use super::tape::Tape;
 use super::usage::measured;
 use crate::backend::{Connection, Failure};
-use crate::door::Complaints;
 use crate::metrics::{CallFailure, Ledger};
 use crate::share::{Limit, Place};
+use crate::throttle::Complaints;
 use crate::turns::{Busy, Owner};
 use crate::work::WorkRoom;
 

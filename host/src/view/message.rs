@@ -10,14 +10,9 @@ use tracing::warn;
 
 use crate::backend::{Entries, Failure, Maildrop, Message};
 use crate::content::Source;
+use crate::validate::{HEADER_OCTETS, READ_OCTETS};
 
 use super::OpenMaildrop;
-
-/// Octets of a header section that a filter gets to see at most.
-pub const HEADER_OCTETS: usize = 256 * 1024;
-
-/// Octets that one `read` yields at most.
-pub const READ_OCTETS: u32 = 64 * 1024;
 
 /// What the store has, whatever other filters put in front: a verdict that is
 /// remembered for this filter must not follow from another one's.

@@ -8,6 +8,7 @@ use restante_pop3::Scales;
 use super::*;
 use crate::backend::{Authenticator, Message, Store};
 use crate::memory::{Mail, Memory};
+use crate::validate::{ANNOTATION_FIELD_OCTETS, ANNOTATION_FIELDS, HEADER_OCTETS, READ_OCTETS};
 
 const MAILDROP: &str = "m";
 
