@@ -182,7 +182,7 @@ where
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
-    use tokio::time::sleep;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use restante_pop3::Scales;
 
 use super::*;
-use crate::backend::{Authenticator, Message, Store};
+use crate::backend::{Authenticator, Message, Span, Store};
 use crate::memory::{Mail, Memory};
 use crate::validate::{ANNOTATION_FIELD_OCTETS, ANNOTATION_FIELDS, HEADER_OCTETS, READ_OCTETS};
 
