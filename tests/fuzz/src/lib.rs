@@ -20,15 +20,15 @@ mod stuffed_message;
 
 // The host's own modules, compiled in as they are, with those that they know. What
 // they know has to stay as little as docs/architecture.md says.
-#[path = "../../../host/src/config/mod.rs"]
+#[path = "../../../host/config/src/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "only its front door is used")]
 mod config;
-#[path = "../../../host/src/proxy/mod.rs"]
+#[path = "../../../host/server/src/proxy/mod.rs"]
 mod proxy;
-#[path = "../../../host/src/signature.rs"]
+#[path = "../../../host/config/src/signature.rs"]
 #[allow(dead_code, reason = "the configuration only reads keys")]
 mod signature;
-#[path = "../../../host/src/template.rs"]
+#[path = "../../../host/config/src/template.rs"]
 #[allow(dead_code, reason = "the configuration only reads templates")]
 mod template;
 

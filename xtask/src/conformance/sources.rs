@@ -87,11 +87,17 @@ mod tests {
         let mut sources = Sources {
             functions: BTreeMap::new(),
         };
-        sources.file("host/src/tls.rs", "    fn mine() {}\n    fn both() {}\n");
+        sources.file(
+            "host/server/src/tls.rs",
+            "    fn mine() {}\n    fn both() {}\n",
+        );
         sources.file("tests/tls.rs", "async fn both() {}\nfn alone(");
         sources.file("tests/other.rs", "fn both() {}\n");
         let of = |test| sources.of(test);
-        assert_eq!(of("tls::tests::mine").as_deref(), Some("host/src/tls.rs"));
+        assert_eq!(
+            of("tls::tests::mine").as_deref(),
+            Some("host/server/src/tls.rs")
+        );
         assert_eq!(of("other::both").as_deref(), Some("tests/other.rs"));
         assert_eq!(of("alone").as_deref(), Some("tests/tls.rs"));
         assert_eq!(of("tls::both"), None);

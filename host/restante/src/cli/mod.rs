@@ -1,0 +1,149 @@
+//! Commands, arguments, exit codes. 0: done. 1: refused, with every reason on
+//! stderr. 2: the arguments are not those of a command.
+
+mod control;
+mod demo;
+mod generations;
+mod hash_password;
+mod plugin;
+mod serve;
+mod service;
+mod table;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use restante_wasm::{COMPILE_COMMAND, serve_compiler};
+
+/// A POP3 server whose policy is WebAssembly components.
+#[derive(Parser)]
+#[command(name = "restante", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve mail as a configuration file says, until SIGTERM or Ctrl-C
+    Serve {
+        /// The configuration file (docs/configuration.md lists its keys)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        #[command(flatten)]
+        record: serve::Record,
+    },
+    /// Say everything that `serve` would refuse, and leave with 1 if there is anything
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Check each plugin against the rules of its roles too, as `plugin test` does
+        #[arg(long)]
+        deep: bool,
+    },
+    /// Serve sample mail on this machine with the built-in plugins: nothing to configure
+    Demo {
+        /// Where POP3 is spoken (in the clear, STLS offered)
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1110")]
+        listen: SocketAddr,
+        /// Where POP3 over TLS is spoken
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1995")]
+        listen_tls: SocketAddr,
+        /// Serve this Maildir instead of the sample; what a client deletes is deleted there
+        #[arg(long, value_name = "DIR")]
+        maildrop: Option<PathBuf>,
+    },
+    /// Show how a running server does
+    Status {
+        #[command(flatten)]
+        ask: control::Ask,
+    },
+    /// List who is connected to a running server
+    Sessions {
+        #[command(flatten)]
+        ask: control::Ask,
+        #[command(flatten)]
+        whose: control::Whose,
+    },
+    /// End sessions of a running server; nothing is deleted. Leave with 1 if there was none
+    Kick {
+        #[command(flatten)]
+        which: control::Which,
+        #[command(flatten)]
+        ask: control::Ask,
+    },
+    /// Let a running server read its configuration anew; leave with 1, and say all that is wrong
+    /// with it, if it goes on with the old one
+    Reload {
+        #[command(flatten)]
+        ask: control::Ask,
+    },
+    /// List what each tenant of a running server has used since its start
+    Tenants {
+        #[command(flatten)]
+        ask: control::Ask,
+    },
+    /// Look at components before they are put to work
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
+    },
+    /// Compile a component from stdin to stdout, within limits; the server runs this itself
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileComponent {
+        /// CPU time, in seconds
+        seconds: u64,
+        /// Memory, in octets
+        memory: u64,
+    },
+    /// Read a password from the terminal or stdin and print its hash for a passwd-file
+    HashPassword(hash_password::Options),
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Serve { config, record } => serve::serve(&config, record),
+        Command::Check { config, deep } => serve::check(&config, deep),
+        Command::Demo {
+            listen,
+            listen_tls,
+            maildrop,
+        } => demo::demo(listen, listen_tls, maildrop.as_deref()),
+        Command::Status { ask } => control::status(&ask),
+        Command::Sessions { ask, whose } => control::sessions(&ask, &whose),
+        Command::Kick { which, ask } => control::kick(&ask, &which),
+        Command::Reload { ask } => control::reload(&ask),
+        Command::Tenants { ask } => control::tenants(&ask),
+        Command::Plugin { command } => plugin::run(command),
+        Command::CompileComponent { seconds, memory } => {
+            return ExitCode::from(serve_compiler(seconds, memory));
+        }
+        Command::HashPassword(options) => hash_password::hash_password(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            last_words(format!("restante: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What stderr is told at the end. A reader that has stopped reading keeps no process
+/// from its end.
+fn last_words(words: String) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let (said, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        eprint!("{words}");
+        let _ = said.send(());
+    });
+    let _ = heard.recv_timeout(PATIENCE);
+}

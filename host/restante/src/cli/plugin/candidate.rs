@@ -1,0 +1,371 @@
+//! A component made ready on the command line, without a configuration of its
+//! own: what `plugin test` asks and `plugin run` runs.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder};
+use std::io::Read as _;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use restante_config as config;
+use restante_config::template::Template;
+use restante_config::{Config, Server, ServerLimits};
+use restante_conformance::Maildrops;
+use restante_pop3::Decoy;
+use restante_roles::backend::Accepts;
+use restante_roles::metrics::{Ledger, Metrics};
+use restante_roles::state_dir::StateDir;
+use restante_server::tenant;
+use restante_wasm::{Plugin, Runtime};
+use tempfile::TempDir;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::cli::generations::compiler;
+
+/// Instances that may live at once.
+const INSTANCES: u32 = 64;
+/// Octets of the longest password in a file.
+const PASSWORD_OCTETS: u64 = 64 * 1024;
+/// Octets of log lines that are kept until they are asked for.
+const LOG_OCTETS: usize = 256 * 1024;
+
+/// What a component is given to work with.
+#[derive(clap::Args)]
+pub(super) struct Given {
+    /// A component's file, or builtin:NAME
+    pub(super) component: String,
+    /// A setting of the plugin; may be repeated
+    #[arg(long = "settings", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Grant a directory under a path of the guest, to be read, or to be written with :rw; may be
+    /// repeated
+    #[arg(long = "directory", value_name = "HOST:GUEST[:rw]")]
+    directories: Vec<String>,
+    /// Grant HTTP requests to an origin; may be repeated
+    #[arg(long = "http", value_name = "ORIGIN")]
+    http: Vec<String>,
+    /// Grant TCP connections to a place, tls://HOST:PORT or tcp://HOST:PORT; may be repeated
+    #[arg(long = "connect", value_name = "PLACE")]
+    connect: Vec<String>,
+    /// Certificate authorities for what --http and --connect reach under TLS, besides the system's
+    #[arg(long, value_name = "FILE")]
+    authorities: Option<PathBuf>,
+    /// The maildrop of a store; copies are granted, it stays as it is [default: a Maildir of
+    /// strange messages]
+    #[arg(long, value_name = "DIR")]
+    pub(super) maildrop: Option<PathBuf>,
+}
+
+/// Where candidates are tried: a temporary folder, an engine, and a log that is kept.
+pub(in crate::cli) struct Stage {
+    pub(super) log: Lines,
+    /// Where maildrops are granted: each is a folder of its own in it.
+    granted: PathBuf,
+    runtime: Arc<Runtime>,
+    salts: Decoy,
+    limits: ServerLimits,
+    /// Gone when this is.
+    home: TempDir,
+}
+
+impl Stage {
+    /// `server`: how what is new is compiled, and how SCRAM keys are made.
+    pub(super) fn begin(server: &Server, log: Lines) -> anyhow::Result<Stage> {
+        let home = home()?;
+        let granted = home.path().join("maildrops");
+        fs::create_dir(&granted)?;
+        let cache = cache(home.path());
+        let compiler = compiler(&server.limits);
+        Ok(Stage {
+            log,
+            granted,
+            runtime: Runtime::new(INSTANCES, &StateDir::open(&cache), compiler, Metrics::new())?,
+            // Nobody logs in by these salts.
+            salts: tenant::decoy(server, [0; 32]),
+            limits: server.limits.clone(),
+            home,
+        })
+    }
+
+    /// Compiles a component if it is new, and lets it look over its settings. Its
+    /// maildrop is one of the stage, whatever it was granted.
+    pub(super) async fn ready(&self, section: &config::Plugin) -> anyhow::Result<Candidate> {
+        let name = section.component.to_string();
+        let plugin = self.load(section).await?;
+        warn(&name, &plugin);
+        let ledger = Ledger::new("settings");
+        let failed = |when: &str| {
+            let said = self.log.take().join("\n");
+            anyhow!("{name} fails when it {when}\n{said}")
+        };
+        let problems = plugin.validate(&ledger).await;
+        let problems = problems.map_err(|_| failed("looks over its settings"))?;
+        if !problems.is_empty() {
+            let problems = problems.join("\n");
+            bail!("{name}: its settings are not in order\n{problems}");
+        }
+        let accepts = plugin.accepts(&ledger).await;
+        let accepts = accepts.map_err(|_| failed("says which credentials it accepts"))?;
+        Ok(Candidate { plugin, accepts })
+    }
+
+    /// Compiles a component if it is new, and asks it nothing.
+    pub(super) async fn load(&self, section: &config::Plugin) -> anyhow::Result<Arc<Plugin>> {
+        let name = section.component.to_string();
+        let mut section = section.clone();
+        let root = self.granted.to_str();
+        let root = root.context("the temporary folder's name is not UTF-8")?;
+        let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
+        section.grants.maildrop = Some(Template::parse(&maildrop).context("a template")?);
+        let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
+        let loading = move || runtime.plugin(&section, &salts, None);
+        let loaded = tokio::task::spawn_blocking(loading).await;
+        let loaded = loaded.context("the compiler failed")?;
+        Ok(loaded.with_context(|| name)?.plugin)
+    }
+
+    /// How long it takes to compile a component that was never compiled before, and
+    /// to make it ready.
+    pub(super) async fn compile(&self, section: &config::Plugin) -> anyhow::Result<Duration> {
+        let state = self.folder()?;
+        let compiler = compiler(&self.limits);
+        let (section, salts) = (section.clone(), self.salts.clone());
+        let compiling = move || {
+            let runtime = Runtime::new(1, &StateDir::open(&state), compiler, Metrics::new())?;
+            let begun = Instant::now();
+            runtime.plugin(&section, &salts, None)?;
+            anyhow::Ok(begun.elapsed())
+        };
+        let compiled = tokio::task::spawn_blocking(compiling).await;
+        compiled.context("the compiler failed")?
+    }
+
+    /// A new folder that goes with the stage.
+    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
+        let folder = TempDir::new_in(self.home.path()).context("a temporary folder")?;
+        Ok(folder.keep())
+    }
+
+    /// Copies of this maildrop, or of the kit's own.
+    pub(super) fn maildrops(&self, source: Option<&Path>) -> anyhow::Result<Maildrops> {
+        let Some(source) = source else {
+            let sample = Maildrops::sample(self.home.path(), self.granted.clone());
+            return sample.context("the sample maildrop");
+        };
+        ensure!(
+            source.is_dir(),
+            "--maildrop {}: this is no directory",
+            source.display()
+        );
+        Ok(Maildrops::of(source.to_owned(), self.granted.clone()))
+    }
+}
+
+/// Says what a component asks for and was not granted.
+pub(super) fn warn(name: &str, plugin: &Plugin) {
+    for words in plugin.ungranted() {
+        eprintln!("warning: {name}: {words}");
+    }
+}
+
+/// A component that is ready.
+pub(super) struct Candidate {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) accepts: Accepts,
+}
+
+fn home() -> anyhow::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    let home = builder.prefix("restante-plugin-").tempdir();
+    home.context("a temporary folder")
+}
+
+impl Given {
+    /// What was given, on a stage of its own.
+    pub(super) async fn ready(&self) -> anyhow::Result<(Stage, Candidate)> {
+        let (stage, section) = self.section()?;
+        let candidate = stage.ready(&section).await?;
+        Ok((stage, candidate))
+    }
+
+    /// What was given as a configuration has it, and a stage.
+    pub(super) fn section(&self) -> anyhow::Result<(Stage, config::Plugin)> {
+        let log = Lines::begin()?;
+        let (server, section) = self.parsed()?;
+        Ok((Stage::begin(&server, log)?, section))
+    }
+
+    /// A component with settings and directories, and no maildrop of its own.
+    pub(super) fn of(component: &str, settings: Vec<String>, directories: Vec<String>) -> Given {
+        Given {
+            component: component.to_owned(),
+            settings,
+            directories,
+            http: Vec::new(),
+            connect: Vec::new(),
+            authorities: None,
+            maildrop: None,
+        }
+    }
+
+    /// What was given as a configuration has it.
+    pub(super) fn parsed(&self) -> anyhow::Result<(Server, config::Plugin)> {
+        let here = std::env::current_dir().context("the working directory")?;
+        let config = Config::parse(&self.configuration()?, Path::new("command line"), &here)
+            .map_err(|problems| anyhow!("{}", without_places(&problems.to_string())))?;
+        if let Some(absent) = config.absent.first() {
+            bail!("{}", without_places(&absent.problem.to_string()));
+        }
+        let section = config.plugins.first().context("one plugin was asked for")?;
+        Ok((config.server.clone(), section.clone()))
+    }
+
+    fn configuration(&self) -> anyhow::Result<String> {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let mut text = String::from(
+            "[listener.none]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n[plugin.candidate]\n",
+        );
+        let _ = writeln!(text, "component = {}", quoted(&self.component));
+        text.push_str("[plugin.candidate.settings]\n");
+        for setting in &self.settings {
+            let (key, value) = setting
+                .split_once('=')
+                .with_context(|| format!("--settings {setting}: a setting is written KEY=VALUE"))?;
+            let _ = writeln!(text, "{} = {}", quoted(key), quoted(value));
+        }
+        text.push_str("[plugin.candidate.grants]\n");
+        let mut directories = Vec::new();
+        for grant in &self.directories {
+            let (rest, access) = match grant.strip_suffix(":rw") {
+                Some(rest) => (rest, "read-write"),
+                None => (grant.as_str(), "read"),
+            };
+            let (host, guest) = rest.rsplit_once(':').with_context(|| {
+                format!(
+                    "--directory {grant}: a directory is written HOST:GUEST, as in ./users:/users"
+                )
+            })?;
+            let (host, guest) = (quoted(host), quoted(guest));
+            directories.push(format!(
+                "{{ host = {host}, guest = {guest}, access = {} }}",
+                quoted(access)
+            ));
+        }
+        let _ = writeln!(text, "directories = [{}]", directories.join(", "));
+        for (grant, places) in [("http", &self.http), ("connect", &self.connect)] {
+            if places.is_empty() {
+                continue;
+            }
+            let places: Vec<String> = places.iter().map(|place| quoted(place)).collect();
+            let _ = writeln!(text, "{grant} = [{}]", places.join(", "));
+            if let Some(file) = &self.authorities {
+                let file = file
+                    .to_str()
+                    .context("--authorities: its name is not UTF-8")?;
+                let _ = writeln!(text, "{grant}-authorities = {}", quoted(file));
+            }
+        }
+        text.push_str(
+            "[tenant.none]\ndefault = true\nauthenticators = [\"candidate\"]\nstore = \"candidate\"\n",
+        );
+        Ok(text)
+    }
+}
+
+/// The text is nobody's file.
+fn without_places(problems: &str) -> String {
+    let lines = problems.lines().map(|line| {
+        let place = line.strip_prefix("command line:");
+        let place = place.and_then(|rest| rest.split_once(": "));
+        place.map_or(line, |(_, what)| what)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Where what was compiled is found again the next time; the temporary folder if
+/// the user has no such place.
+fn cache(home: &Path) -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .filter(|base| base.is_absolute());
+    let cache = base.map(|base| base.join("restante"));
+    let made = cache.filter(|cache| {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(cache).is_ok()
+    });
+    made.unwrap_or_else(|| home.join("state"))
+}
+
+/// A password from the first line of a file, or of stdin for "-".
+pub(super) fn password(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let mut input: Box<dyn std::io::Read> = match file.to_str() {
+        Some("-") => Box::new(std::io::stdin()),
+        _ => Box::new(fs::File::open(file).with_context(|| file.display().to_string())?),
+    };
+    input
+        .by_ref()
+        .take(PASSWORD_OCTETS)
+        .read_to_string(&mut text)
+        .with_context(|| file.display().to_string())?;
+    let line = text.lines().next().unwrap_or_default();
+    ensure!(
+        !line.is_empty(),
+        "{}: its first line is empty",
+        file.display()
+    );
+    Ok(line.to_owned())
+}
+
+/// Log lines, kept until somebody asks.
+#[derive(Clone, Default)]
+pub(in crate::cli) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// From now on everything that is logged is kept here.
+    pub(in crate::cli) fn begin() -> anyhow::Result<Lines> {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_target(false)
+            .without_time()
+            .with_ansi(false)
+            .with_writer(lines.clone());
+        subscriber
+            .try_init()
+            .map_err(|error| anyhow!("the log cannot be kept: {error}"))?;
+        Ok(lines)
+    }
+
+    /// What was logged since the last time.
+    pub(in crate::cli) fn take(&self) -> Vec<String> {
+        let octets = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let text = String::from_utf8_lossy(&octets);
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = LOG_OCTETS.saturating_sub(kept.len());
+        kept.extend_from_slice(&octets[..octets.len().min(room)]);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&self) -> Lines {
+        self.clone()
+    }
+}

@@ -1,0 +1,279 @@
+//! `serve` and `check`: a configuration put to work, or looked over.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use restante::generation::{self, Broken};
+use restante::log::LogQueue;
+use restante_config::{Config, Log, LogFormat, Problems};
+use restante_roles::recording::{self, Recorder};
+use restante_server::admin::{self, Admin, Reload};
+use restante_server::listener::{Bound, CurrentServing, Front};
+use restante_server::shutdown;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::generations::Generations;
+use super::{service, watch};
+
+use super::plugin;
+
+/// Whether sessions are recorded, and which.
+#[derive(clap::Args)]
+pub(super) struct Record {
+    /// Write what plugins are asked and answer in the sessions of one tenant into files of this
+    /// directory, secrets replaced; `plugin replay` reads them
+    #[arg(long, value_name = "DIR", requires = "record_tenant")]
+    record: Option<PathBuf>,
+    /// The tenant whose sessions are recorded
+    #[arg(long, value_name = "NAME", requires = "record")]
+    record_tenant: Option<String>,
+    /// Record octets of mail too
+    #[arg(long, requires = "record")]
+    record_mail: bool,
+    /// Stop recording after so many MiB in all
+    #[arg(
+        long, value_name = "MIB", requires = "record", default_value_t = 1024,
+        value_parser = clap::value_parser!(u64).range(1..=MOST_MIB)
+    )]
+    record_size: u64,
+}
+
+/// The most of `--record-size`.
+const MOST_MIB: u64 = 1 << 30;
+
+impl Record {
+    fn begin(self, config: &Config) -> anyhow::Result<Option<Arc<Recorder>>> {
+        let (Some(directory), Some(tenant)) = (self.record, self.record_tenant) else {
+            return Ok(None);
+        };
+        let names = config.tenants.iter().map(|tenant| tenant.name.as_str());
+        let names: Vec<&str> = names.collect();
+        ensure!(
+            names.contains(&tenant.as_str()),
+            "--record-tenant {tenant}: there is no [tenant.{tenant}]; there are {}",
+            names.join(", ")
+        );
+        let shown = directory.display().to_string();
+        let settings = recording::Settings {
+            directory,
+            tenant,
+            mail: self.record_mail,
+            octets: self.record_size << 20,
+        };
+        warn!(
+            directory = shown,
+            tenant = settings.tenant,
+            mail = settings.mail,
+            "the tenant's sessions are recorded"
+        );
+        let recorder = Recorder::begin(settings);
+        Ok(Some(recorder.with_context(|| format!("--record {shown}"))?))
+    }
+}
+
+/// `restante serve`.
+pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
+    let config = load(file)?;
+    let queue = log(&config.server.log)?;
+    for warning in &config.warnings {
+        warn!("{}", warning.one_line());
+    }
+    // Before there are threads, and before anything is read or written that the
+    // user is to have.
+    let becoming = becoming(&config)?;
+    let passed = service::passed_sockets(&config.listeners)?;
+    let bound = Bound::all(&config.listeners, passed)?;
+    if let Some(becoming) = becoming {
+        becoming.become_it(&config.server.state_dir)?;
+    }
+    service::no_core_dumps();
+    queue.start().context("the log")?;
+    let recorder = record.begin(&config)?;
+    let served = executor()?.block_on(async {
+        let recorder = recorder.clone();
+        let generations = Generations::first(&config, file, Broken::LeftOut, recorder).await?;
+        run(config, bound, generations, |_| Ok(())).await
+    });
+    if let Some(recorder) = recorder {
+        recorder.finish();
+    }
+    queue.flush();
+    served
+}
+
+/// Whom the configuration wants the server to become.
+fn becoming(config: &Config) -> anyhow::Result<Option<service::Becoming>> {
+    let identity = config.server.identity.as_ref();
+    identity.map(service::Becoming::look_up).transpose()
+}
+
+/// `restante check`.
+pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
+    let config = load(file)?;
+    let lines = match deep {
+        true => Some(plugin::Lines::begin()?),
+        false => {
+            log(&Log {
+                format: LogFormat::Text,
+                filter: "warn".into(),
+            })?;
+            None
+        }
+    };
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    becoming(&config)?;
+    let executor = executor()?;
+    let built = executor.block_on(Generations::first(&config, file, Broken::Refused, None));
+    if let Some(lines) = lines {
+        for line in lines.take() {
+            eprintln!("log: {line}");
+        }
+        drop(built?);
+        let kept = executor.block_on(plugin::deep(&config, lines))?;
+        ensure!(kept, "{}: a plugin breaks a rule", file.display());
+    } else {
+        drop(built?);
+    }
+    eprintln!(
+        "{}: in order ({} tenants, {} plugins, {} listeners)",
+        file.display(),
+        config.tenants.len(),
+        config.plugins.len(),
+        config.listeners.len()
+    );
+    Ok(())
+}
+
+fn load(file: &Path) -> anyhow::Result<Config> {
+    Config::load(file).map_err(|problems| refused(file, &problems))
+}
+
+pub(super) fn refused(file: &Path, problems: &Problems) -> anyhow::Error {
+    let count = problems.0.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    anyhow::anyhow!("{} has {count} {noun}\n{problems}", file.display())
+}
+
+/// Serves until a signal says to stop. `ready` is told of the bound listeners
+/// before the first client is accepted.
+pub(super) async fn run(
+    config: Config,
+    bound: Vec<Bound>,
+    generations: Arc<Generations>,
+    ready: impl FnOnce(&[Bound]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let admin_bound = config
+        .server
+        .admin
+        .as_ref()
+        .map(admin::Bound::new)
+        .transpose()?;
+    let current = generations.current().clone();
+    let serving: CurrentServing = Arc::new(move || generation::current(&current));
+    let metrics = generations.metrics().clone();
+    let front = Front::new(&config.server.limits, serving.clone(), metrics.clone());
+    let (trigger, end) = shutdown::channel();
+    if let Some(bound) = admin_bound {
+        let admin = Admin {
+            metrics,
+            sessions: front.sessions().clone(),
+            serving,
+            reload: generations.clone(),
+            shutdown: end.clone(),
+        };
+        tokio::spawn(bound.serve(Arc::new(admin)));
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    ready(&bound)?;
+    let mut served = tokio::spawn(front.serve(bound, end));
+    let watching = tokio::spawn(watch::watch(generations.clone()));
+    tokio::spawn(service::watchdog());
+    service::ready();
+    loop {
+        tokio::select! {
+            done = &mut served => return done.context("the listeners failed"),
+            _ = hangup.recv() => drop(generations.reload().await),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    watching.abort();
+    service::stopping();
+    let grace = generations.config().server.limits.shutdown_grace;
+    info!(
+        grace_seconds = grace.as_secs(),
+        "stopping: no new connections, sessions may finish"
+    );
+    trigger.begin(grace);
+    tokio::select! {
+        done = &mut served => done.context("the listeners failed")?,
+        _ = terminate.recv() => hurry(&trigger, served).await?,
+        _ = interrupt.recv() => hurry(&trigger, served).await?,
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// A second signal: sessions end now, and nothing that they marked is deleted.
+async fn hurry(
+    trigger: &shutdown::Trigger,
+    served: tokio::task::JoinHandle<()>,
+) -> anyhow::Result<()> {
+    /// For sessions in the middle of a plugin's call.
+    const LAST: Duration = Duration::from_secs(5);
+    warn!("told twice: ending all sessions now");
+    trigger.begin(Duration::ZERO);
+    if tokio::time::timeout(LAST, served).await.is_err() {
+        bail!("some sessions did not end within {} s", LAST.as_secs());
+    }
+    Ok(())
+}
+
+pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
+    few_arenas();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the event loop cannot start")
+}
+
+/// Log lines go to stderr; stdout is for what a command was asked for.
+pub(super) fn log(settings: &Log) -> anyhow::Result<LogQueue> {
+    let filter = Log::read_filter(&settings.filter).context("[server.log] filter")?;
+    let queue = LogQueue::new(settings.format);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(queue.clone())
+        .log_internal_errors(false)
+        .with_target(false);
+    match settings.format {
+        LogFormat::Text => builder
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(queue)
+}
+
+/// Lets the allocator keep as many arenas as there are processors. glibc makes eight for
+/// each, and the threads that wait for disks spread over them: with 200 clients what
+/// lies unused in them grows to three times what is in use.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn few_arenas() {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let arenas = libc::c_int::try_from(processors).unwrap_or(libc::c_int::MAX);
+    // SAFETY: mallopt(3) may be called at any time, and takes two numbers. Here no
+    // other thread runs yet. If it refuses, there are more arenas.
+    #[allow(unsafe_code, reason = "the C library's own setting")]
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas.max(2)) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn few_arenas() {}

@@ -1,0 +1,191 @@
+//! What the service manager hears of the server (sd_notify(3)) and hands over to it
+//! (sd_listen_fds(3)), whom the server becomes, and that its memory, which has mail in
+//! it, is left to nobody.
+
+use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use restante_config::{Identity, Listener};
+use rustix::process::{
+    DumpableBehavior, Gid, Resource, Rlimit, Uid, geteuid, set_dumpable_behavior, setrlimit,
+};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use sd_notify::NotifyState;
+use tracing::{debug, info, warn};
+
+/// A process that crashes leaves no image of its memory, neither in a file nor to a
+/// program that collects them, and no other process of its user may look into it.
+pub(super) fn no_core_dumps() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let files = setrlimit(Resource::Core, none);
+    // The limit does not hold for what is piped to a program (core(5)).
+    let pipes = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = files.and(pipes) {
+        warn!(error = %io::Error::from(error), "a crash may leave mail in a core dump");
+    }
+}
+
+/// A user of this machine, with what comes with it.
+pub(super) struct Becoming {
+    name: String,
+    user: Uid,
+    group: Gid,
+    groups: Vec<Gid>,
+}
+
+impl Becoming {
+    /// Looks the names up.
+    pub(super) fn look_up(identity: &Identity) -> anyhow::Result<Becoming> {
+        let name = &identity.user;
+        let user = uzers::get_user_by_name(name)
+            .with_context(|| format!("[server] user: this machine has no user {name:?}"))?;
+        let group = match &identity.group {
+            None => user.primary_group_id(),
+            Some(group) => uzers::get_group_by_name(group)
+                .with_context(|| format!("[server] group: this machine has no group {group:?}"))?
+                .gid(),
+        };
+        let groups = uzers::get_user_groups(name, group).unwrap_or_default();
+        let groups = groups.iter().map(|group| Gid::from_raw(group.gid()));
+        Ok(Becoming {
+            name: name.clone(),
+            user: Uid::from_raw(user.uid()),
+            group: Gid::from_raw(group),
+            groups: groups.collect(),
+        })
+    }
+
+    /// Becomes this user for good, which only root can. The state directory is made
+    /// for it, if there is none. Threads that there are already would stay root's:
+    /// this is for the time before them.
+    pub(super) fn become_it(&self, state_dir: &Path) -> anyhow::Result<()> {
+        let Becoming { name, user, .. } = self;
+        if geteuid() == *user {
+            return Ok(());
+        }
+        ensure!(
+            geteuid().is_root(),
+            "[server] user: only root can become {name:?}: start the server as root or as {name:?}"
+        );
+        let mut builder = DirBuilder::new();
+        if !state_dir.exists()
+            && builder
+                .recursive(true)
+                .mode(0o700)
+                .create(state_dir)
+                .is_ok()
+        {
+            let given = chown(state_dir, Some(user.as_raw()), Some(self.group.as_raw()));
+            given
+                .with_context(|| format!("{} cannot be given to {name:?}", state_dir.display()))?;
+        }
+        set_thread_groups(&self.groups)
+            .and_then(|()| set_thread_res_gid(self.group, self.group, self.group))
+            .and_then(|()| set_thread_res_uid(*user, *user, *user))
+            .with_context(|| format!("the server cannot become {name:?}"))?;
+        ensure!(
+            geteuid() == *user && set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).is_err(),
+            "the server became {name:?} and could become root again"
+        );
+        info!(user = name, "no longer root");
+        Ok(())
+    }
+}
+
+/// Sockets that the service manager has opened for listeners, by their names
+/// (`FileDescriptorName=` of systemd.socket(5)).
+pub(super) fn passed_sockets(
+    listeners: &[Listener],
+) -> anyhow::Result<HashMap<String, TcpListener>> {
+    let passed = sd_notify::listen_fds_with_names().context("sockets of the service manager")?;
+    let mut sockets = HashMap::new();
+    for (descriptor, name) in passed {
+        // SAFETY: sd_listen_fds(3): descriptors from 3 on, as many as `LISTEN_FDS`
+        // says to the process with the number `LISTEN_PID`, are this process's to
+        // use and to close. They are taken here, once, and nothing else has them.
+        #[allow(unsafe_code, reason = "there is no other way to a passed descriptor")]
+        let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        let socket = socket2::Socket::from(socket);
+        let listens = socket.is_listener().unwrap_or(false);
+        let has_address = socket
+            .local_addr()
+            .is_ok_and(|address| address.as_socket().is_some());
+        ensure!(
+            listens && has_address,
+            "the socket {name:?} of the service manager is no TCP socket that listens: use ListenStream= with a port, and Accept=no"
+        );
+        if !listeners.iter().any(|listener| listener.name == name) {
+            let names: Vec<&str> = listeners.iter().map(|one| one.name.as_str()).collect();
+            bail!(
+                "the service manager has a socket {name:?}, and no listener has this name: set FileDescriptorName= of its unit to one of {}",
+                names.join(", ")
+            );
+        }
+        if sockets.insert(name.clone(), socket.into()).is_some() {
+            return Err(anyhow!(
+                "the service manager has two sockets {name:?}: one listener has one address"
+            ));
+        }
+    }
+    Ok(sockets)
+}
+
+/// Clients are let in.
+pub(super) fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// The end begins.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// A reload, for as long as this lives.
+pub(super) struct Reloading;
+
+impl Reloading {
+    pub(super) fn begin() -> Self {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            // To say the one without the other ends the service (sd_notify(3)).
+            Err(error) => debug!(%error, "the monotonic clock"),
+        }
+        Reloading
+    }
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        ready();
+    }
+}
+
+/// Tells the watchdog, where there is one, that the event loop is alive: twice in
+/// its interval, for as long as this is polled.
+pub(super) async fn watchdog() {
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let mut ticks = tokio::time::interval((interval / 2).max(Duration::from_millis(1)));
+    loop {
+        ticks.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
+}
+
+/// Nothing, where no service manager listens.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        debug!(%error, "the service manager could not be told");
+    }
+}

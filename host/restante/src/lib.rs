@@ -1,0 +1,8 @@
+//! Restante, a POP3 server whose policy is WebAssembly components: the crate that
+//! knows all others and puts them together.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod generation;
+pub mod log;
+pub mod watch;

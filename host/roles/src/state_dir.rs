@@ -1,0 +1,390 @@
+//! The state directory: machine code that will be run, and secrets, are kept there. So
+//! it is opened once, what it is and what is above it is looked at on the way, and all
+//! that is read or written later goes through that descriptor, whatever its path leads
+//! to by then.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use tracing::{error, warn};
+
+/// Octets of a secret.
+pub const SECRET_OCTETS: usize = 32;
+
+/// Links that a path may lead through, as the kernel has it.
+const MAX_LINKS: u32 = 40;
+
+/// What a directory is made with.
+const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
+/// What a file is made with.
+const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// Group and others may write.
+const OTHERS_WRITE: u32 = 0o022;
+/// Group and others may do anything at all.
+const OTHERS: u32 = 0o077;
+/// Only who owns a file in such a directory may remove or rename it.
+const STICKY: u32 = 0o1000;
+
+/// The server's state directory, open; or none, where it was not safe.
+pub struct StateDir {
+    folder: Option<Folder>,
+}
+
+impl StateDir {
+    /// Opens it, and makes it where it is not there. What is not safe is not used: a line
+    /// in the log says why, and the server keeps nothing.
+    pub fn open(path: &Path) -> Self {
+        let folder = Folder::open(path);
+        if let Err(error) = &folder {
+            error!(
+                directory = ?path, %error,
+                "the state directory is not used: no secret is kept, and every start compiles the components anew"
+            );
+        }
+        Self {
+            folder: folder.ok(),
+        }
+    }
+
+    /// A directory in it, made where it is not there. None: nothing is kept.
+    pub fn folder(&self, name: &str) -> Option<Folder> {
+        let parent = self.folder.as_ref()?;
+        let folder = parent.folder(name);
+        if let Err(error) = &folder {
+            error!(
+                directory = ?parent.path.join(name), %error,
+                "the directory is not used: every start compiles the components anew"
+            );
+        }
+        folder.ok()
+    }
+
+    /// The secret of this name; made if there is none, or none that others could not
+    /// have seen or made. Where it cannot be kept it is for this process alone: `lost`
+    /// says in the log what comes of that.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn secret(&self, name: &str, lost: &str) -> io::Result<[u8; SECRET_OCTETS]> {
+        let mut secret = [0; SECRET_OCTETS];
+        let Some(folder) = &self.folder else {
+            getrandom::fill(&mut secret).map_err(io::Error::other)?;
+            return Ok(secret);
+        };
+        let file = folder.path.join(name);
+        match folder.secret(name) {
+            Ok(secret) => return Ok(secret),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warn!(?file, %error, "made anew"),
+        }
+        getrandom::fill(&mut secret).map_err(io::Error::other)?;
+        if let Err(error) = folder.write(name, &[&secret]) {
+            warn!(?file, %error, "cannot be kept: {lost}");
+        }
+        Ok(secret)
+    }
+}
+
+/// An open directory that nobody but the server's user and root can change.
+pub struct Folder {
+    descriptor: OwnedFd,
+    /// For messages alone.
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens the directory step by step, links too, and looks at each step: whoever may
+    /// change one of them decides what is found at the end.
+    fn open(path: &Path) -> io::Result<Folder> {
+        let path = std::path::absolute(path)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = || rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty());
+        let names = |path: &Path| path.iter().map(OsStr::to_owned).collect::<Vec<OsString>>();
+        let (mut here, mut so_far) = (root()?, PathBuf::from("/"));
+        let mut ahead: VecDeque<OsString> = names(&path).into();
+        let mut links = 0;
+        while let Some(name) = ahead.pop_front() {
+            if name == "/" {
+                (here, so_far) = (root()?, PathBuf::from("/"));
+                continue;
+            }
+            so_far.push(&name);
+            let opened = match rustix::fs::openat(&here, &name, flags, Mode::empty()) {
+                Err(rustix::io::Errno::NOENT) => {
+                    match rustix::fs::mkdirat(&here, &name, PRIVATE_DIRECTORY) {
+                        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                    rustix::fs::openat(&here, &name, flags, Mode::empty())
+                }
+                opened => opened,
+            }?;
+            let about = rustix::fs::fstat(&opened)?;
+            match FileType::from_raw_mode(about.st_mode) {
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(rustix::io::Errno::LOOP.into());
+                    }
+                    check_owner(&about, &so_far)?;
+                    let target = rustix::fs::readlinkat(&opened, "", Vec::new())?;
+                    so_far.pop();
+                    for name in names(Path::new(OsStr::from_bytes(target.as_bytes())))
+                        .into_iter()
+                        .rev()
+                    {
+                        ahead.push_front(name);
+                    }
+                }
+                FileType::Directory => {
+                    check_owner(&about, &so_far)?;
+                    let last = ahead.is_empty();
+                    if about.st_mode & OTHERS_WRITE != 0 && (last || about.st_mode & STICKY == 0) {
+                        return Err(writable(&about, &so_far));
+                    }
+                    here = opened;
+                }
+                _ => {
+                    return Err(refused(format!("{so_far:?} is no directory: name another")));
+                }
+            }
+        }
+        Folder::of(here, path)
+    }
+
+    /// Of a descriptor that is good for a path alone.
+    fn of(descriptor: OwnedFd, path: PathBuf) -> io::Result<Folder> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let descriptor = rustix::fs::openat(descriptor, ".", flags, Mode::empty())?;
+        let about = rustix::fs::fstat(&descriptor)?;
+        check_owner(&about, &path)?;
+        if about.st_mode & OTHERS_WRITE != 0 {
+            return Err(writable(&about, &path));
+        }
+        Ok(Folder { descriptor, path })
+    }
+
+    /// A directory in this one, made where it is not there.
+    fn folder(&self, name: &str) -> io::Result<Folder> {
+        match rustix::fs::mkdirat(&self.descriptor, name, PRIVATE_DIRECTORY) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())?;
+        Folder::of(opened, self.path.join(name))
+    }
+
+    /// Where a file is, for messages.
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Opens a regular file that nobody but this server's user and root can have written.
+    pub fn file(&self, name: &str) -> io::Result<File> {
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())?;
+        let about = rustix::fs::fstat(&opened)?;
+        let path = self.path_of(name);
+        if !FileType::from_raw_mode(about.st_mode).is_file() {
+            return Err(refused(format!("{path:?} is no regular file")));
+        }
+        check_owner(&about, &path)?;
+        if about.st_mode & OTHERS_WRITE != 0 {
+            return Err(writable(&about, &path));
+        }
+        Ok(opened.into())
+    }
+
+    /// Reads such a file, if it has at most `most` octets.
+    pub fn read(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
+        let mut octets = Vec::new();
+        let file = self.file(name)?;
+        file.take(most as u64 + 1).read_to_end(&mut octets)?;
+        match octets.len() > most {
+            true => Err(refused(format!("it has more than {most} octets"))),
+            false => Ok(octets),
+        }
+    }
+
+    /// Reads a secret that nobody else could have read.
+    fn secret(&self, name: &str) -> io::Result<[u8; SECRET_OCTETS]> {
+        let file = self.file(name)?;
+        let mode = rustix::fs::fstat(file.as_fd())?.st_mode & 0o7777;
+        if mode & OTHERS != 0 {
+            return Err(refused(format!(
+                "others may have read it (its mode is {mode:04o}, and 0600 is right)"
+            )));
+        }
+        let octets = self.read(name, SECRET_OCTETS)?;
+        let found = octets.len();
+        octets.try_into().map_err(|_| {
+            let what =
+                format!("it should have {SECRET_OCTETS} octets and does not have them ({found})");
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })
+    }
+
+    /// Writes a file, readable for this user alone, so that a crash leaves all of it or
+    /// nothing of it. What had its name, be it a link, is gone.
+    pub fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let draft = format!(".{name}.{:016x}", u64::from_le_bytes(random));
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.descriptor, &draft, flags, PRIVATE_FILE)?;
+        let mut file = File::from(opened);
+        let written = parts
+            .iter()
+            .try_for_each(|part| file.write_all(part))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| {
+                Ok(rustix::fs::renameat(
+                    &self.descriptor,
+                    &draft,
+                    &self.descriptor,
+                    name,
+                )?)
+            });
+        if written.is_err() {
+            self.remove(&draft);
+        }
+        written
+    }
+
+    /// Removes a file. What cannot be removed does no harm.
+    pub fn remove(&self, name: &str) {
+        let _ = rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty());
+    }
+
+    /// The names of what is in it, with when it was changed last.
+    pub fn entries(&self) -> io::Result<Vec<(String, SystemTime)>> {
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(&self.descriptor)? {
+            let entry = entry?;
+            // What the server made has a name in ASCII.
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            if let Ok(file) = self.file(name)
+                && let Ok(changed) = file.metadata().and_then(|about| about.modified())
+            {
+                entries.push((name.to_owned(), changed));
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// Whoever owns a thing may change it.
+fn check_owner(about: &Stat, path: &Path) -> io::Result<()> {
+    let own = rustix::process::geteuid().as_raw();
+    match about.st_uid == own || about.st_uid == 0 {
+        true => Ok(()),
+        false => Err(refused(format!(
+            "{path:?} is owned by the user {}: give it to root or to the server's user ({own}), or name another `state-dir`",
+            about.st_uid
+        ))),
+    }
+}
+
+fn writable(about: &Stat, path: &Path) -> io::Error {
+    refused(format!(
+        "{path:?} can be written by others (owner {}, mode {:04o}): chmod go-w, or name another `state-dir`",
+        about.st_uid,
+        about.st_mode & 0o7777
+    ))
+}
+
+fn refused(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_parent_that_others_may_write_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let (parent, state) = (root.path().join("p"), root.path().join("p/state"));
+        assert!(Folder::open(&state).is_ok());
+        chmod(&parent, 0o777);
+        let refused = Folder::open(&state).err().unwrap().to_string();
+        assert!(
+            refused.contains("mode 0777") && refused.contains("/p\""),
+            "{refused}"
+        );
+        // Where only owners may rename, nobody puts another in its place.
+        chmod(&parent, 0o1777);
+        assert!(Folder::open(&state).is_ok());
+        // Through a link of our own too, each step is looked at.
+        chmod(&parent, 0o770);
+        let link = root.path().join("link");
+        symlink(&state, &link).unwrap();
+        assert!(Folder::open(&link).is_err());
+        chmod(&parent, 0o700);
+        assert!(Folder::open(&link).is_ok());
+        chmod(&state, 0o1777);
+        assert!(Folder::open(&state).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_takes_its_place_is_not_used() {
+        let root = tempfile::tempdir().unwrap();
+        let state = root.path().join("state");
+        let folder = Folder::open(&state).unwrap();
+        folder.write("file", &[b"right"]).unwrap();
+        fs::rename(&state, root.path().join("away")).unwrap();
+        fs::create_dir(&state).unwrap();
+        fs::write(state.join("file"), "forged").unwrap();
+        assert_eq!(folder.read("file", 10).unwrap(), b"right");
+        folder.write("other", &[b"new"]).unwrap();
+        assert!(!state.join("other").exists());
+    }
+
+    #[test]
+    fn a_secret_that_others_could_know_is_made_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path());
+        let file = root.path().join("secret");
+        let secret = || state.secret("secret", "lost").unwrap();
+        let first = secret();
+        assert_eq!(secret(), first);
+        // Readable for the group.
+        chmod(&file, 0o640);
+        let second = secret();
+        assert_ne!(second, first);
+        assert_eq!(secret(), second);
+        // A link to a file that is somebody's who knows it.
+        let known = root.path().join("known");
+        fs::write(&known, [7; SECRET_OCTETS]).unwrap();
+        chmod(&known, 0o600);
+        fs::remove_file(&file).unwrap();
+        symlink(&known, &file).unwrap();
+        let third = secret();
+        assert_ne!(third, [7; SECRET_OCTETS]);
+        assert_eq!(secret(), third);
+        assert_eq!(fs::read(&known).unwrap(), [7; SECRET_OCTETS]);
+        // What waits for a writer does not make the server wait.
+        fs::remove_file(&file).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &file, FileType::Fifo, PRIVATE_FILE, 0).unwrap();
+        assert_ne!(secret(), third);
+    }
+}

@@ -1,0 +1,385 @@
+//! What the admin address answers: paths, methods, and JSON.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use super::Admin;
+use super::Reloaded;
+use super::guard::Guard;
+use crate::sessions::Which;
+use restante_config::{Problem, Problems};
+use restante_roles::metrics::{self, Current, LoginResult, Totals};
+use restante_roles::throttle::Complaints;
+
+/// Octets of a request's body.
+const BODY_OCTETS: usize = 4096;
+
+/// For a client to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reloads that may wait for one another; more are refused.
+pub(super) const RELOADS: usize = 4;
+
+/// The operator's side with its guard.
+pub(super) struct Site {
+    pub(super) admin: Arc<Admin>,
+    pub(super) guard: Guard,
+    pub(super) complaints: Complaints,
+    pub(super) reloads: Arc<Semaphore>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    Health,
+    Ready,
+    Metrics,
+    Status,
+    Sessions,
+    Tenants,
+    Reload,
+    Kick,
+}
+
+impl Endpoint {
+    fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/healthz" => Endpoint::Health,
+            "/readyz" => Endpoint::Ready,
+            "/metrics" => Endpoint::Metrics,
+            "/status" => Endpoint::Status,
+            "/sessions" => Endpoint::Sessions,
+            "/tenants" => Endpoint::Tenants,
+            "/reload" => Endpoint::Reload,
+            "/kick" => Endpoint::Kick,
+            _ => return None,
+        })
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        match self {
+            Endpoint::Reload | Endpoint::Kick => *method == Method::POST,
+            _ => *method == Method::GET || *method == Method::HEAD,
+        }
+    }
+
+    /// Says nothing that a stranger may not know.
+    fn is_open(self) -> bool {
+        matches!(self, Endpoint::Health | Endpoint::Ready)
+    }
+}
+
+/// Whom to disconnect: exactly one session, or a user's, or a tenant's.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kick {
+    session: Option<String>,
+    user: Option<String>,
+    tenant: Option<String>,
+}
+
+impl Kick {
+    fn which(self) -> Option<Which> {
+        match self {
+            Kick {
+                session: Some(id),
+                user: None,
+                tenant: None,
+            } => Some(Which::Session(id)),
+            Kick {
+                session: None,
+                user: Some(user),
+                tenant,
+            } => Some(Which::User(user, tenant)),
+            Kick {
+                session: None,
+                user: None,
+                tenant: Some(tenant),
+            } => Some(Which::Tenant(tenant)),
+            _ => None,
+        }
+    }
+}
+
+impl Site {
+    /// Answers a request, whatever it is.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let header = request.headers();
+        if !self.guard.is_meant(header) {
+            self.complain("a request to the admin address was for another host");
+            return words(
+                StatusCode::MISDIRECTED_REQUEST,
+                "the Host is not this machine: say localhost or a loopback address",
+            );
+        }
+        let endpoint = Endpoint::of(request.uri().path());
+        let is_open = endpoint.is_some_and(Endpoint::is_open);
+        if !is_open && !self.guard.knows(header) {
+            self.complain("a request to the admin address did not show the token");
+            let mut answer = words(
+                StatusCode::UNAUTHORIZED,
+                "show the token: Authorization: Bearer TOKEN",
+            );
+            let scheme = HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+            return answer;
+        }
+        let Some(endpoint) = endpoint else {
+            return words(StatusCode::NOT_FOUND, "there is nothing at this path");
+        };
+        if !endpoint.takes(request.method()) {
+            let allowed = match endpoint.takes(&Method::POST) {
+                true => "POST",
+                false => "GET, HEAD",
+            };
+            let mut answer = words(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &format!("this path takes {allowed}"),
+            );
+            let allowed = HeaderValue::from_static(allowed);
+            answer.headers_mut().insert(ALLOW, allowed);
+            return answer;
+        }
+        match endpoint {
+            Endpoint::Health => text("ok\n".into()),
+            Endpoint::Ready => self.ready(),
+            Endpoint::Metrics => self.metrics(),
+            Endpoint::Status => self.status(),
+            Endpoint::Sessions => json_answer(
+                StatusCode::OK,
+                &json!({ "sessions": self.admin.sessions.list() }),
+            ),
+            Endpoint::Tenants => self.tenants(),
+            Endpoint::Reload => self.reload().await,
+            Endpoint::Kick => self.kick(request.into_body()).await,
+        }
+    }
+
+    fn complain(&self, what: &str) {
+        if let Some(left_out) = self.complaints.line() {
+            warn!(left_out, "{what}");
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.admin.shutdown.has_begun()
+    }
+
+    fn ready(&self) -> Answer {
+        let serving = (self.admin.serving)();
+        // Who asks may be a stranger: names are not for him.
+        let (out, all) = (serving.tenants.out().len(), serving.tenants.iter().count());
+        match self.is_ready() {
+            true if out > 0 => text(format!("ready, but {out} of {all} tenants are out\n")),
+            true => text("ready\n".into()),
+            false => words(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        let open = self.admin.sessions.count() as u64;
+        let serving = (self.admin.serving)();
+        let current = Current {
+            generation: serving.generation.number(),
+            tenants: serving.tenants.iter().count() as u64,
+            tenants_out: serving.tenants.out().len() as u64,
+        };
+        match self.admin.metrics.exposition(open, current) {
+            Ok(exposition) => {
+                let mut answer = text(exposition);
+                let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+                answer.headers_mut().insert(CONTENT_TYPE, kind);
+                answer
+            }
+            Err(error) => {
+                error!(%error, "metrics cannot be written");
+                words(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "metrics cannot be written",
+                )
+            }
+        }
+    }
+
+    fn status(&self) -> Answer {
+        let Admin {
+            metrics,
+            sessions,
+            serving,
+            ..
+        } = &*self.admin;
+        let status = metrics.status();
+        let serving = serving();
+        let logged_in: u64 = metrics.tenants().iter().map(|(_, of)| of.sessions).sum();
+        let started = status.started_at.duration_since(SystemTime::UNIX_EPOCH);
+        let body = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "process": std::process::id(),
+            "ready": self.is_ready(),
+            "started": started.unwrap_or_default().as_secs(),
+            "uptime_seconds": status.uptime_seconds,
+            "generation": serving.generation.number(),
+            "generations": status.generations,
+            "reloads": status.reloads,
+            "failed_reloads": status.failed_reloads,
+            "tenants": serving.tenants.iter().count(),
+            "tenants_out": serving.tenants.out(),
+            "connections": sessions.count(),
+            "connections_total": status.connections,
+            "connections_refused": status.refused,
+            "sessions": logged_in,
+            "instances": status.instances,
+            "instances_most": status.most_instances,
+            "guest_memory_octets": status.guest_memory_octets,
+            "resident_octets": status.resident_octets,
+        });
+        json_answer(StatusCode::OK, &body)
+    }
+
+    fn tenants(&self) -> Answer {
+        let tenants = self.admin.metrics.tenants();
+        let serving = (self.admin.serving)();
+        let rows: Vec<_> = tenants
+            .iter()
+            .map(|(tenant, totals)| TenantRow {
+                tenant,
+                problems: (serving.tenants.named(tenant))
+                    .map(|tenant| tenant.out.iter().map(problem).collect())
+                    .unwrap_or_default(),
+                totals,
+                logins: LoginResult::ALL
+                    .into_iter()
+                    .map(|result| (result.name().to_owned(), totals.logins(result).into()))
+                    .collect(),
+            })
+            .collect();
+        json_answer(StatusCode::OK, &json!({ "tenants": rows }))
+    }
+
+    /// Seen through even if the client does not wait for it.
+    async fn reload(&self) -> Answer {
+        let Ok(place) = Arc::clone(&self.reloads).try_acquire_owned() else {
+            return words(
+                StatusCode::TOO_MANY_REQUESTS,
+                "enough reloads are waiting already",
+            );
+        };
+        let reload = Arc::clone(&self.admin.reload);
+        info!("a reload was asked for at the admin address");
+        let reloading = tokio::spawn(async move {
+            let reloaded = reload.reload().await;
+            drop(place);
+            reloaded
+        });
+        match reloading.await {
+            Ok(Ok(reloaded)) => json_answer(StatusCode::OK, &done(&reloaded)),
+            Ok(Err(Problems(problems))) => {
+                let problems: Vec<Value> = problems.iter().map(problem).collect();
+                let body = json!({
+                    "error": "nothing reloaded, the old configuration goes on",
+                    "problems": problems,
+                });
+                json_answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
+            }
+            Err(error) => {
+                error!(%error, "a reload died of a defect of the server");
+                words(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the reload failed: the log says why",
+                )
+            }
+        }
+    }
+
+    async fn kick(&self, body: Incoming) -> Answer {
+        let body = match timeout(BODY_TIMEOUT, Limited::new(body, BODY_OCTETS).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return words(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    &format!("a body has at most {BODY_OCTETS} octets"),
+                );
+            }
+            _ => return words(StatusCode::BAD_REQUEST, "the body did not arrive"),
+        };
+        let kick = serde_json::from_slice::<Kick>(&body).ok();
+        let Some(which) = kick.and_then(Kick::which) else {
+            return words(
+                StatusCode::BAD_REQUEST,
+                r#"say {"session": ID}, {"user": NAME}, {"user": NAME, "tenant": NAME} or {"tenant": NAME}"#,
+            );
+        };
+        let kicked = self.admin.sessions.kick(&which);
+        info!(
+            sessions = kicked.len(),
+            ?which,
+            "sessions are ended by an operator"
+        );
+        json_answer(StatusCode::OK, &json!({ "kicked": kicked }))
+    }
+}
+
+#[derive(Serialize)]
+struct TenantRow<'a> {
+    tenant: &'a str,
+    /// Why it serves nobody; none where it does.
+    problems: Vec<Value>,
+    #[serde(flatten)]
+    totals: &'a Totals,
+    logins: Map<String, Value>,
+}
+
+fn done(reloaded: &Reloaded) -> Value {
+    json!({
+        "generation": reloaded.generation,
+        "tenants": reloaded.tenants,
+        "plugins": reloaded.plugins,
+        "milliseconds": u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX),
+        "warnings": reloaded.warnings.iter().map(problem).collect::<Vec<_>>(),
+        "restart": reloaded.restart,
+    })
+}
+
+fn problem(problem: &Problem) -> Value {
+    json!({
+        "file": problem.file.to_string_lossy(),
+        "line": problem.place.map(|place| place.line),
+        "column": problem.place.map(|place| place.column),
+        "what": problem.what,
+        "mend": problem.mend,
+    })
+}
+
+fn text(text: String) -> Answer {
+    answer(StatusCode::OK, "text/plain; charset=utf-8", text)
+}
+
+/// Why something is not done.
+fn words(status: StatusCode, words: &str) -> Answer {
+    json_answer(status, &json!({ "error": words }))
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Answer {
+    answer(status, "application/json", format!("{body}\n"))
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    let header = answer.headers_mut();
+    header.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    header.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

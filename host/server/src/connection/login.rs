@@ -1,0 +1,636 @@
+//! From a password to an open maildrop: tenant, authenticators, lock, store,
+//! view. Whatever fails on the way refuses the login; nothing lets it through.
+
+mod refused;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use restante_pop3::{
+    Cause, FailedLogin, Login, Maildrop, MessageNumber, Refusal, ResponseCode, Retention,
+    ScramHash, ScramKeys, ScramNonce,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, error, info, warn};
+
+use super::refusal::{login_failed, refusal_for};
+use super::{Driver, End};
+use crate::lock::{Guard, Locks};
+use crate::penalty::Fingerprint;
+use crate::policy::{OfUser, whole_seconds};
+use crate::tenant::{SessionPermit, Tenant, Tenants, UserPermit};
+use crate::view::{Octets, OpenMaildrop, Verdicts, View};
+use refused::{Foreign, Refused, Why};
+use restante_config::Utf8;
+use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Failure};
+use restante_roles::metrics::{Ledger, LoginResult, SessionEntry};
+use restante_roles::shadow::Decision;
+use restante_roles::turns;
+
+/// Characters of a user name that are logged.
+const LOGGED_CHARACTERS: usize = 128;
+
+/// A session's hold on its maildrop. The order of the fields is the order in
+/// which they are let go of: the maildrop, then its lock.
+pub(super) struct Open {
+    pub(super) maildrop: OpenMaildrop,
+    pub(super) view: View,
+    tenant: Arc<Tenant>,
+    policy: OfUser,
+    /// Visible positions, where the policy asks for them.
+    retrieved: HashSet<usize>,
+    _lock: Guard,
+    _permits: (SessionPermit, UserPermit),
+    _entry: SessionEntry,
+}
+
+impl Open {
+    /// The client has had the whole message.
+    pub(super) fn retrieved(&mut self, message: MessageNumber) {
+        if self.policy.expire == Some(Retention::Days(0)) {
+            self.retrieved.insert(message.position());
+        }
+    }
+
+    /// Where what it does is counted.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.tenant.ledger
+    }
+
+    /// Adds what the tenant's policy lets go of to the visible positions that the
+    /// client wants removed, and says how many these are.
+    pub(super) fn add_expired(&self, remove: &mut Vec<usize>) -> usize {
+        let marked = remove.len();
+        if matches!(self.policy.expire, None | Some(Retention::Never)) {
+            return 0;
+        }
+        let messages = self.view.listing().len();
+        let expired = (0..messages).filter(|position| {
+            let retrieved = self.retrieved.contains(position);
+            let received = self.view.received(*position);
+            remove.binary_search(position).is_err() && self.policy.expires(received, retrieved)
+        });
+        let expired: Vec<usize> = expired.collect();
+        remove.extend(expired);
+        remove.sort_unstable();
+        remove.len() - marked
+    }
+}
+
+/// What is known of a SCRAM exchange that is running: its user has yet to prove
+/// anything.
+pub(super) struct Proving {
+    tenant: Arc<Tenant>,
+    connection: Arc<Connection>,
+    /// None: the user may not act as whom it wants to act.
+    account: Option<Account>,
+}
+
+/// What was refused, as the address that it came from is charged for it.
+#[derive(Clone, Copy)]
+enum Guess {
+    /// Something was shown and was wrong; with its fingerprint, if it has one.
+    Tried(Option<Fingerprint>),
+    /// Nobody looked whether it is right.
+    Untried,
+}
+
+/// A tenant's answer to a login.
+type Answer = Result<(Open, Account), Refused>;
+
+impl<S> Driver<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    /// None: refused, and the session goes on.
+    pub(super) async fn log_in(&mut self, login: Login) -> Result<Option<Open>, End> {
+        let started = Instant::now();
+        let server_name = match &login {
+            // What RFC 7628 section 3.1 has the host's name for: whose token it is.
+            Login::Bearer { host, .. } => self.server_name().or(host.as_deref()),
+            _ => self.server_name(),
+        };
+        let server_name = server_name.map(str::to_owned);
+        let credentials = match self.shown(login) {
+            Shown::Credentials(credentials) => Arc::new(credentials),
+            Shown::Proof(user) => return self.log_in_proved(&user, started).await,
+        };
+        let user = credentials.user().unwrap_or_default();
+        let serving = Arc::clone(&self.serving);
+        let tenant = serving.tenants.choose(server_name.as_deref(), user);
+        let answer = match tenant {
+            Some(tenant) => match own(&serving.tenants, tenant, credentials.names()) {
+                Ok(()) => self.ask(tenant, &credentials).await?,
+                Err(refused) => Err(refused),
+            },
+            None => Err(Refused::credentials(Why::NoTenant)),
+        };
+        match answer {
+            Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
+            Err(refused) => {
+                self.count_refusal(tenant, refused.why.result());
+                let guess = self.guess(&refused.why, &credentials);
+                let user = user.to_owned();
+                drop(credentials);
+                self.refuse_login(&user, &refused.why, &refused.refusal, guess, started)
+                    .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Looks up what SCRAM needs to know of a user. Nobody learns here whether
+    /// there is one.
+    pub(super) async fn scram_keys(
+        &mut self,
+        user: &str,
+        acting_as: Option<&str>,
+        hash: ScramHash,
+    ) -> Result<(), End> {
+        self.proving = None;
+        let serving = Arc::clone(&self.serving);
+        let tenant = serving.tenants.choose(self.server_name(), user);
+        if let Some(decoy) = &serving.settings.protocol.decoy {
+            // As the tenant's plugins have it, for keys that are made of passwords.
+            let name = tenant.map(|tenant| tenant.name.as_str());
+            self.session.decoy(decoy.of(name));
+        }
+        let found = match tenant {
+            Some(tenant) => match own(
+                &serving.tenants,
+                tenant,
+                acting_as.into_iter().chain([user]),
+            ) {
+                Ok(()) => self.look_up(tenant, user, acting_as, hash).await?,
+                Err(refused) => Err(refused),
+            },
+            None => Err(Refused::credentials(Why::NoTenant)),
+        };
+        let keys = found.map_err(|refused| {
+            // Those without keys go on with a decoy, and are told at the end.
+            debug!(user = ?Name(user), why = %refused.why, "no SCRAM keys");
+            refused.refusal
+        });
+        let mut random = [0; 18];
+        let keys = match getrandom::fill(&mut random) {
+            Ok(()) => keys,
+            Err(error) => {
+                error!(%error, "the system has no randomness");
+                Err(refusal_for(&Failure::internal()))
+            }
+        };
+        let nonce = ScramNonce::from_random(random);
+        self.session.scram_keys(keys, &nonce, self.wire.out());
+        Ok(())
+    }
+
+    async fn look_up(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        user: &str,
+        acting_as: Option<&str>,
+        hash: ScramHash,
+    ) -> Result<Result<ScramKeys, Refused>, End> {
+        if let Err(refused) = Refused::unless_within_rate(tenant) {
+            return Ok(Err(refused));
+        }
+        if let Err(refusal) = self.admit(tenant).await? {
+            return Ok(Err(Refused::not_admitted(refusal)));
+        }
+        let connection = self.connection(tenant);
+        let serving = Arc::clone(&self.serving);
+        let penalty = self.penalty();
+        let asking = async {
+            let _entrance = turns::server().enter(&connection.owner(), penalty).await?;
+            let found = scram_keys(tenant, &connection, user, acting_as, hash).await?;
+            if let Some(account) = &found.1 {
+                may_serve(&serving.tenants, tenant, account)?;
+            }
+            Ok(found)
+        };
+        let found = self.wire.flush_while(asking).await?;
+        Ok(found.map(|(keys, account)| {
+            self.proving = Some(Proving {
+                tenant: Arc::clone(tenant),
+                connection,
+                account,
+            });
+            keys
+        }))
+    }
+
+    /// The user has proved to know the password behind the keys that were looked
+    /// up last.
+    async fn log_in_proved(&mut self, user: &str, started: Instant) -> Result<Option<Open>, End> {
+        let proving = self.proving.take().expect("keys come before their proof");
+        let ledger = Arc::clone(&proving.tenant.ledger);
+        let answer = match proving.account {
+            Some(account) => {
+                let tenant = proving.tenant;
+                let (connection, at) = (proving.connection, self.desk());
+                let opening = async {
+                    let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
+                    open(&tenant, &connection, account, permit, &at).await
+                };
+                self.wire.flush_while(opening).await?
+            }
+            None => Err(Refused::credentials(Why::Rejected)),
+        };
+        match answer {
+            Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
+            Err(refused) => {
+                ledger.login(refused.why.result());
+                // The password was right: this is no guess at one.
+                let (why, refusal) = (&refused.why, &refused.refusal);
+                self.refuse_login(user, why, refusal, Guess::Untried, started)
+                    .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A login that failed before anybody was asked.
+    pub(super) async fn login_failed(&mut self, failed: &FailedLogin) -> Result<(), End> {
+        let started = Instant::now();
+        let serving = Arc::clone(&self.serving);
+        let tenant = match self.proving.take() {
+            Some(proving) => Some(proving.tenant),
+            None => {
+                let user = failed.user.as_deref().unwrap_or_default();
+                let chosen = serving.tenants.choose(self.server_name(), user);
+                chosen.cloned()
+            }
+        };
+        self.count_refusal(tenant.as_ref(), LoginResult::Rejected);
+        let guess = match failed.cause {
+            // There is no password to know it again by.
+            Cause::Proof => Guess::Tried(None),
+            _ => Guess::Untried,
+        };
+        self.refuse_login(
+            failed.user.as_deref().unwrap_or_default(),
+            &failed.cause,
+            &login_failed(),
+            guess,
+            started,
+        )
+        .await
+    }
+
+    /// What the tenant says.
+    async fn ask(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        credentials: &Arc<Credentials>,
+    ) -> Result<Answer, End> {
+        if let Err(refused) = Refused::unless_within_rate(tenant) {
+            return Ok(Err(refused));
+        }
+        if let Err(refusal) = self.admit(tenant).await? {
+            return Ok(Err(Refused::not_admitted(refusal)));
+        }
+        match &**credentials {
+            Credentials::Password { .. }
+                if !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) =>
+            {
+                return Ok(Err(Refused::in_the_clear()));
+            }
+            // It may be another tenant's offer: whose user it is was not known then.
+            Credentials::Digest { algorithm, .. } if !tenant.allows_digest(*algorithm) => {
+                return Ok(Err(Refused::credentials(Why::TurnedOff)));
+            }
+            _ => {}
+        }
+        let connection = self.connection(tenant);
+        let at = self.desk();
+        let serving = Arc::clone(&self.serving);
+        let penalty = self.penalty();
+        let asking = async {
+            let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
+            let entrance = turns::server().enter(&connection.owner(), penalty).await?;
+            let decided = authenticate(tenant, &connection, credentials).await;
+            drop(entrance);
+            let decided = decided.and_then(|account| {
+                may_serve(&serving.tenants, tenant, &account)?;
+                Ok(account)
+            });
+            let shadows = &tenant.shadows;
+            shadows.authenticated(&connection, credentials, || decision(&decided));
+            let account = decided?;
+            open(tenant, &connection, account, permit, &at).await
+        };
+        self.wire.flush_while(asking).await
+    }
+
+    fn desk(&self) -> Desk {
+        let as_surrogates = self.serving.settings.utf8 == Utf8::Surrogate && !self.session.utf8();
+        Desk {
+            locks: self.locks.clone(),
+            verdicts: Arc::clone(&self.verdicts),
+            octets: match as_surrogates {
+                true => Octets::Surrogates,
+                false => Octets::Stored,
+            },
+        }
+    }
+
+    fn logged_in(&mut self, open: Open, account: &Account) -> Open {
+        let listing = open.view.listing();
+        let ledger = &open.tenant.ledger;
+        ledger.login(LoginResult::Ok);
+        self.live.logged_in(ledger.tenant(), &account.user);
+        info!(
+            tenant = open.tenant.name,
+            user = ?Name(&account.user),
+            tls = self.tls.as_ref().map_or("", |tls| &tls.version),
+            cipher = self.tls.as_ref().map_or("", |tls| &tls.cipher),
+            messages = listing.len(),
+            octets = listing.total_octets(),
+            "login"
+        );
+        let maildrop = Maildrop::new(Arc::clone(listing));
+        let OfUser {
+            expire,
+            login_delay,
+        } = open.policy;
+        open.tenant.last_logins.note(&account.user, login_delay);
+        // Said after login is what was said before it, in this user's terms.
+        let announced = &self.serving.settings.protocol;
+        let expire = announced.expire.map(|_| expire.unwrap_or(Retention::Never));
+        let login_delay = announced
+            .login_delay_seconds
+            .map(|_| whole_seconds(login_delay));
+        self.session.policy(expire, login_delay);
+        self.session.logged_in(maildrop, self.wire.out());
+        open
+    }
+
+    async fn refuse_login(
+        &mut self,
+        user: &str,
+        why: &impl fmt::Display,
+        refusal: &Refusal,
+        guess: Guess,
+        started: Instant,
+    ) -> Result<(), End> {
+        info!(user = ?Name(user), %why, "login failed");
+        if refusal.code() == Some(ResponseCode::Auth) {
+            let delay = self.failure_delay(guess);
+            // Counted from PASS on: how long it took to find out is not to be
+            // seen, whether it was a user, a password or a tenant that was wrong.
+            // And seen through: who hangs up holds the place of another guess.
+            self.wire.flush().await?;
+            sleep_until(started + delay).await;
+        }
+        self.session.refuse(refusal, self.wire.out());
+        Ok(())
+    }
+
+    fn count_refusal(&self, tenant: Option<&Arc<Tenant>>, result: LoginResult) {
+        let ledger = tenant.map_or(&self.nobody, |tenant| &tenant.ledger);
+        ledger.login(result);
+    }
+
+    /// What the latest failed login from the client's address cost, if it counts still.
+    pub(super) fn penalty(&self) -> Duration {
+        let growth = &self.serving.settings.failure_delay;
+        self.penalties.owed(self.peer.client.ip(), growth)
+    }
+
+    /// How long the answer waits; counts what was a guess.
+    fn failure_delay(&self, guess: Guess) -> Duration {
+        let client = self.peer.client.ip();
+        let growth = &self.serving.settings.failure_delay;
+        match guess {
+            Guess::Tried(fingerprint) => self.penalties.failed(client, fingerprint, growth),
+            Guess::Untried => self.penalties.delay(client, growth),
+        }
+    }
+
+    /// What a refused login was, as far as guessing goes. The same password or
+    /// token again is no other guess.
+    fn guess(&self, why: &Why, credentials: &Credentials) -> Guess {
+        if matches!(
+            why,
+            Why::InTheClear | Why::TurnedOff | Why::NotAdmitted | Why::TooManyLogins
+        ) {
+            return Guess::Untried;
+        }
+        let user = credentials.user().unwrap_or_default();
+        let secret = match credentials {
+            Credentials::Password { secret, .. } | Credentials::Bearer { token: secret, .. } => {
+                secret.expose()
+            }
+            // Made of a challenge that is never given twice.
+            Credentials::Digest { .. } => return Guess::Tried(None),
+            // It was verified: there is nothing to guess.
+            Credentials::Certificate { .. } => return Guess::Untried,
+        };
+        Guess::Tried(Some(self.penalties.fingerprint(user, secret)))
+    }
+
+    /// What the client shows, in the backend's terms.
+    fn shown(&self, login: Login) -> Shown {
+        Shown::Credentials(match login {
+            Login::Password {
+                user,
+                acting_as,
+                secret,
+            } => Credentials::Password {
+                user,
+                acting_as,
+                secret,
+            },
+            Login::Digest {
+                user,
+                algorithm,
+                challenge,
+                response,
+            } => Credentials::Digest {
+                user,
+                algorithm,
+                challenge,
+                response,
+            },
+            Login::Bearer { user, token, .. } => Credentials::Bearer { user, token },
+            Login::Certificate { acting_as } => {
+                let tls = self.tls.as_ref();
+                let certificate = tls.and_then(|tls| tls.client_certificate.as_ref());
+                Credentials::Certificate {
+                    acting_as,
+                    der: certificate
+                        .expect("EXTERNAL is offered with a certificate only")
+                        .der
+                        .clone(),
+                }
+            }
+            Login::Proved { user, .. } => return Shown::Proof(user),
+        })
+    }
+}
+
+enum Shown {
+    Credentials(Credentials),
+    /// Of knowing this user's password.
+    Proof(String),
+}
+
+/// What a maildrop is opened with beside its tenant.
+struct Desk {
+    locks: Locks,
+    verdicts: Arc<Verdicts>,
+    octets: Octets,
+}
+
+/// The account's maildrop, locked and open.
+async fn open(
+    tenant: &Arc<Tenant>,
+    connection: &Arc<Connection>,
+    account: Account,
+    permit: SessionPermit,
+    at: &Desk,
+) -> Answer {
+    debug!(user = ?Name(&account.user), maildrop = ?Name(&account.maildrop), "authenticated");
+    let policy = tenant.policy.of(&account);
+    if let Some(wait) = tenant.last_logins.wait(&account.user) {
+        return Err(Failure::LoginDelay(whole_seconds(wait)).into());
+    }
+    let users = tenant
+        .user_permit(&account.user)
+        .ok_or_else(Refused::too_many_of_this_user)?;
+    let found = tenant.store.find(connection, &account).await?;
+    let lock = at
+        .locks
+        .try_lock(&tenant.lock_key(found.lock_key()))
+        .ok_or_else(Refused::in_use)?;
+    let maildrop = found.open().await?;
+    let maildrop = Arc::new(Mutex::new(maildrop));
+    let view = View::new(
+        tenant,
+        connection,
+        &account,
+        &maildrop,
+        &at.verdicts,
+        at.octets,
+    )
+    .await?;
+    let open = Open {
+        maildrop,
+        view,
+        tenant: Arc::clone(tenant),
+        policy,
+        retrieved: HashSet::new(),
+        _lock: lock,
+        _permits: (permit, users),
+        _entry: tenant.ledger.session(),
+    };
+    Ok((open, account))
+}
+
+/// What shadows are compared with.
+fn decision(decided: &Result<Account, Refused>) -> Decision {
+    match decided {
+        Ok(account) => Decision::Account(account.clone()),
+        Err(refused) if matches!(refused.why, Why::Failed(_)) => Decision::Failed,
+        Err(_) => Decision::Denied,
+    }
+}
+
+/// Nobody is asked about names that are another tenant's.
+fn own<'n>(
+    tenants: &Tenants,
+    tenant: &Tenant,
+    mut names: impl Iterator<Item = &'n str>,
+) -> Result<(), Refused> {
+    match names.all(|name| tenants.may_ask(tenant, name)) {
+        true => Ok(()),
+        false => Err(Refused::credentials(Why::Foreign(Foreign::Name))),
+    }
+}
+
+/// What an authenticator answers leads to nobody's mail but its tenant's.
+fn may_serve(tenants: &Tenants, tenant: &Tenant, account: &Account) -> Result<(), Refused> {
+    if tenants.may_serve(tenant, &account.user) {
+        return Ok(());
+    }
+    warn!(
+        tenant = tenant.name, user = ?Name(&account.user),
+        "an authenticator named an account of a domain that is not its tenant's"
+    );
+    Err(Refused::credentials(Why::Foreign(Foreign::Account)))
+}
+
+/// The first authenticator that knows the user decides.
+async fn authenticate(
+    tenant: &Tenant,
+    connection: &Arc<Connection>,
+    credentials: &Credentials,
+) -> Result<Account, Refused> {
+    if let Credentials::Certificate { .. } = credentials {
+        let tls = connection.tls.as_ref();
+        let known = tls.is_some_and(|tls| tls.client_certificate.is_some());
+        if !known {
+            // Verified for another tenant: to this one it says nothing.
+            return Err(Refused::credentials(Why::Rejected));
+        }
+    }
+    let able = |one: &&Arc<dyn Authenticator>| one.accepts().takes(credentials);
+    for authenticator in tenant.authenticators.iter().filter(able) {
+        match authenticator.authenticate(connection, credentials).await {
+            Ok(account) => return Ok(account),
+            Err(denial) => Refused::unless_unknown(denial)?,
+        }
+    }
+    Err(Refused::credentials(Why::Unknown))
+}
+
+/// The keys of the first authenticator that knows the user.
+async fn scram_keys(
+    tenant: &Tenant,
+    connection: &Arc<Connection>,
+    user: &str,
+    acting_as: Option<&str>,
+    hash: ScramHash,
+) -> Result<(ScramKeys, Option<Account>), Refused> {
+    let able = |one: &&Arc<dyn Authenticator>| one.accepts().scram(hash);
+    for authenticator in tenant.authenticators.iter().filter(able) {
+        let looked_up = authenticator.scram_keys(connection, user, acting_as, hash);
+        match looked_up.await {
+            Ok(found) => return Ok(found),
+            Err(denial) => Refused::unless_unknown(denial)?,
+        }
+    }
+    Err(Refused::credentials(Why::Unknown))
+}
+
+/// A name from outside, fit for a log line: quoted, control characters escaped,
+/// cut.
+struct Name<'a>(&'a str);
+
+impl fmt::Debug for Name<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.char_indices().nth(LOGGED_CHARACTERS);
+        match end {
+            Some((end, _)) => write!(out, "{:?}…", &self.0[..end]),
+            None => write!(out, "{:?}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_forge_log_lines() {
+        let name = format!("{:?}", Name("a\r\nlogin user=\"b\"\x1b[2J\u{202e}"));
+        assert_eq!(name, r#""a\r\nlogin user=\"b\"\u{1b}[2J\u{202e}""#);
+        let long = "ä".repeat(500);
+        let logged = format!("{:?}", Name(&long));
+        assert_eq!(logged.chars().count(), LOGGED_CHARACTERS + 3);
+    }
+}

@@ -1,0 +1,26 @@
+//! The server of Restante: listeners, sessions, tenants, what a client sees of a
+//! maildrop, TLS, and the operator's address.
+//!
+//! It knows policy as the traits of [`restante_roles`] alone. That they may be
+//! WebAssembly components is not its business: the tests run it whole against
+//! vectors.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod admin;
+pub mod connection;
+pub mod decoy;
+pub mod door;
+pub mod listener;
+pub mod lock;
+pub mod names;
+pub mod outage;
+pub mod penalty;
+pub mod policy;
+pub mod proxy;
+pub mod sessions;
+pub mod shutdown;
+pub mod tenant;
+pub mod tls;
+pub mod view;
+pub mod waiting;

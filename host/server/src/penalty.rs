@@ -1,0 +1,317 @@
+//! What failed logins cost a client address: the answer to each waits longer,
+//! up to a limit, and time alone makes it shorter again.
+//!
+//! - Whether a user exists makes no difference: nobody tells this room.
+//! - The same user with the same wrong password again costs as much as it did,
+//!   and not more: that is a mail client with an old password, not somebody who
+//!   guesses.
+//! - A login that succeeds changes nothing. It never waits, whatever others did
+//!   from its address, and whoever has one good account cannot buy guesses with
+//!   it.
+//! - Who hangs up instead of waiting gains nothing: the server waits on, and the
+//!   connection counts until it is over. So one address makes no more guesses
+//!   than it may have connections in the time that an answer waits.
+//!
+//! IPv4 clients are told apart by address, IPv6 clients by networks of 48 bits,
+//! since a network of 64 bits is what anybody gets, many times over.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use lru::LruCache;
+use tokio::time::Instant;
+
+use restante_roles::address::network;
+
+/// Bits that tell clients apart.
+const V4_BITS: u8 = 32;
+const V6_BITS: u8 = 48;
+
+/// Addresses that are remembered; for one more, that which failed least recently
+/// is forgotten. Some 200 octets each.
+const MOST_ADDRESSES: usize = 16 * 1024;
+
+/// Wrong passwords of an address that are recognized: the latest.
+const MOST_FINGERPRINTS: usize = 8;
+
+/// How the waiting grows and shrinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// For an address's first failed login. Zero: nobody ever waits.
+    pub first: Duration,
+    /// What it grows to, doubled with each more.
+    pub longest: Duration,
+    /// After so long without another, one failed login less counts.
+    pub decay: Duration,
+}
+
+impl Growth {
+    /// How long the answer to the last of so many waits.
+    fn delay(&self, failures: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+        self.first.saturating_mul(doubled).min(self.longest)
+    }
+
+    /// From here on nothing grows, and more would only take longer to decay.
+    fn most_failures(&self) -> u32 {
+        let grows = |failures: &u32| self.delay(*failures) < self.delay(failures + 1);
+        (1..32).find(|failures| !grows(failures)).unwrap_or(32)
+    }
+}
+
+/// A user and a password, beyond recognition but for this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(u64);
+
+/// The failed logins of all addresses.
+#[derive(Debug)]
+pub struct Penalties {
+    /// Keyed at random, once for each process.
+    hasher: RandomState,
+    records: Mutex<LruCache<IpNet, Record>>,
+}
+
+/// The failed logins of one address.
+#[derive(Debug)]
+struct Record {
+    /// How many counted at `since`.
+    failures: u32,
+    since: Instant,
+    /// The latest last.
+    fingerprints: Vec<Fingerprint>,
+}
+
+impl Default for Penalties {
+    fn default() -> Self {
+        Penalties::new()
+    }
+}
+
+impl Penalties {
+    /// Nobody has failed yet.
+    pub fn new() -> Self {
+        Penalties {
+            hasher: RandomState::new(),
+            // Bounded in `failed`: a bounded one takes all its room at once.
+            records: Mutex::new(LruCache::unbounded()),
+        }
+    }
+
+    /// What [`Penalties::failed`] recognizes this user with this password by.
+    pub fn fingerprint(&self, user: &str, password: &str) -> Fingerprint {
+        Fingerprint(self.hasher.hash_one((user, password)))
+    }
+
+    /// Counts a failed login, with its fingerprint where there was a password,
+    /// and says how long its answer waits.
+    pub fn failed(
+        &self,
+        client: IpAddr,
+        fingerprint: Option<Fingerprint>,
+        growth: &Growth,
+    ) -> Duration {
+        let now = Instant::now();
+        let mut records = self.records();
+        let record = records.get_or_insert_mut(key(client), || Record {
+            failures: 0,
+            since: now,
+            fingerprints: Vec::new(),
+        });
+        record.count(fingerprint, now, growth);
+        let delay = growth.delay(record.failures_at(now, growth));
+        while records.len() > MOST_ADDRESSES {
+            records.pop_lru();
+        }
+        delay
+    }
+
+    /// How long an answer waits that refuses a login without having tried its
+    /// password; it counts for nothing.
+    pub fn delay(&self, client: IpAddr, growth: &Growth) -> Duration {
+        let records = self.records();
+        let record = records.peek(&key(client));
+        let failures = record.map_or(0, |record| record.failures_at(Instant::now(), growth));
+        growth.delay(failures)
+    }
+
+    /// What the latest failure of this client cost, as long as it counts.
+    pub fn owed(&self, client: IpAddr, growth: &Growth) -> Duration {
+        let records = self.records();
+        let record = records.peek(&key(client));
+        let failures = record.map_or(0, |record| record.failures_at(Instant::now(), growth));
+        match failures {
+            0 => Duration::ZERO,
+            _ => growth.delay(failures),
+        }
+    }
+
+    /// Of how many addresses something is remembered.
+    pub fn addresses(&self) -> usize {
+        self.records().len()
+    }
+
+    /// Poison means nothing: no step of a change can panic half way.
+    fn records(&self) -> MutexGuard<'_, LruCache<IpNet, Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    fn count(&mut self, fingerprint: Option<Fingerprint>, now: Instant, growth: &Growth) {
+        let failures = self.failures_at(now, growth);
+        if failures == 0 {
+            self.fingerprints.clear();
+        }
+        if fingerprint.is_some_and(|one| self.fingerprints.contains(&one)) {
+            return;
+        }
+        self.failures = (failures + 1).min(growth.most_failures());
+        self.since = now;
+        if let Some(fingerprint) = fingerprint {
+            if self.fingerprints.len() == MOST_FINGERPRINTS {
+                self.fingerprints.remove(0);
+            }
+            self.fingerprints.push(fingerprint);
+        }
+    }
+
+    /// How many still count.
+    fn failures_at(&self, now: Instant, growth: &Growth) -> u32 {
+        let decay = growth.decay.as_nanos().max(1);
+        let decayed = now.saturating_duration_since(self.since).as_nanos() / decay;
+        self.failures
+            .saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX))
+    }
+}
+
+fn key(client: IpAddr) -> IpNet {
+    network(client, V4_BITS, V6_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const GROWTH: Growth = Growth {
+        first: Duration::from_secs(2),
+        longest: Duration::from_secs(15),
+        decay: Duration::from_secs(60),
+    };
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+    fn failed(penalties: &Penalties, client: IpAddr, password: &str) -> u64 {
+        let fingerprint = penalties.fingerprint("u", password);
+        let delay = penalties.failed(client, Some(fingerprint), &GROWTH);
+        assert_eq!(delay.subsec_nanos(), 0);
+        delay.as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_grows_to_its_end_and_decays_step_by_step() {
+        let penalties = Penalties::new();
+        for (password, expected) in ["a", "b", "c", "d", "e", "f"]
+            .iter()
+            .zip([2, 4, 8, 15, 15, 15])
+        {
+            assert_eq!(failed(&penalties, CLIENT, password), expected);
+        }
+        // Six failed and four count: the delay of 15 s, and three steps below.
+        for (expected, owed) in [(15, 15), (8, 8), (4, 4), (2, 2), (2, 0)] {
+            assert_eq!(penalties.delay(CLIENT, &GROWTH).as_secs(), expected);
+            assert_eq!(penalties.owed(CLIENT, &GROWTH).as_secs(), owed);
+            sleep(60 * SECOND).await;
+        }
+        assert_eq!(failed(&penalties, CLIENT, "a"), 2);
+        sleep(59 * SECOND).await;
+        assert_eq!(failed(&penalties, CLIENT, "b"), 4);
+        // What was not a password has no fingerprint, and counts each time.
+        assert_eq!(penalties.failed(CLIENT, None, &GROWTH), 8 * SECOND);
+        assert_eq!(penalties.failed(CLIENT, None, &GROWTH), 15 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_again_does_not_count() {
+        let penalties = Penalties::new();
+        for _ in 0..10 {
+            assert_eq!(failed(&penalties, CLIENT, "old"), 2);
+        }
+        assert_eq!(failed(&penalties, CLIENT, "other"), 4);
+        assert_eq!(failed(&penalties, CLIENT, "old"), 4);
+        // The same password of another user is another guess.
+        let other = penalties.fingerprint("v", "old");
+        assert_eq!(penalties.failed(CLIENT, Some(other), &GROWTH), 8 * SECOND);
+        // Nor does it keep up what was.
+        sleep(50 * SECOND).await;
+        assert_eq!(failed(&penalties, CLIENT, "old"), 8);
+        sleep(10 * SECOND).await;
+        assert_eq!(failed(&penalties, CLIENT, "old"), 4);
+        // So many are recognized.
+        let passwords: Vec<String> = (0..=MOST_FINGERPRINTS).map(|n| n.to_string()).collect();
+        for password in &passwords {
+            failed(&penalties, CLIENT, password);
+        }
+        sleep(60 * SECOND).await;
+        assert_eq!(failed(&penalties, CLIENT, &passwords[1]), 8);
+        assert_eq!(failed(&penalties, CLIENT, &passwords[0]), 15);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_told_apart() {
+        let penalties = Penalties::new();
+        let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(failed(&penalties, CLIENT, "a"), 2);
+        assert_eq!(failed(&penalties, v6("::ffff:192.0.2.1"), "b"), 4);
+        assert_eq!(failed(&penalties, v6("192.0.2.2"), "b"), 2);
+        assert_eq!(failed(&penalties, v6("2001:db8:1::1"), "a"), 2);
+        assert_eq!(failed(&penalties, v6("2001:db8:1:ffff::2"), "b"), 4);
+        assert_eq!(failed(&penalties, v6("2001:db8:2::1"), "c"), 2);
+        assert_eq!(penalties.addresses(), 4);
+        assert_eq!(penalties.delay(v6("192.0.2.3"), &GROWTH), 2 * SECOND);
+        assert_eq!(penalties.addresses(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_has_an_end() {
+        let penalties = Penalties::new();
+        failed(&penalties, CLIENT, "a");
+        for number in 0..MOST_ADDRESSES as u128 {
+            let client = IpAddr::V6(Ipv6Addr::from((0x2001 << 112) + (number << 80)));
+            assert_eq!(failed(&penalties, client, "a"), 2);
+        }
+        assert_eq!(penalties.addresses(), MOST_ADDRESSES);
+        assert_eq!(failed(&penalties, CLIENT, "b"), 2, "forgotten");
+    }
+
+    #[test]
+    fn other_growths() {
+        let growth = |first, longest| Growth {
+            first: Duration::from_millis(first),
+            longest: Duration::from_millis(longest),
+            decay: SECOND,
+        };
+        for (growth, most, longest) in [
+            (growth(0, 15_000), 1, 0),
+            (growth(0, 0), 1, 0),
+            (growth(2000, 2000), 1, 2000),
+            (growth(1, 60_000), 17, 60_000),
+            (growth(60_000, 60_000), 1, 60_000),
+            (growth(2000, 15_000), 4, 15_000),
+        ] {
+            assert_eq!(growth.most_failures(), most);
+            assert_eq!(growth.delay(most), Duration::from_millis(longest));
+            assert_eq!(
+                growth.delay(u32::MAX),
+                growth.longest.min(growth.delay(most))
+            );
+            assert_eq!(growth.delay(0), growth.first);
+        }
+    }
+}

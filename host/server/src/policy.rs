@@ -1,0 +1,284 @@
+//! EXPIRE and LOGIN-DELAY (RFC 2449 sections 6.5 and 6.7): what a tenant says of
+//! them, what holds for one of its users, and when each of them logged in last.
+//!
+//! Knows neither the session nor how anybody is authenticated.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use restante_pop3::{ByUser, Retention};
+use tokio::time::Instant;
+use tracing::warn;
+
+use restante_config as config;
+use restante_roles::backend::Account;
+
+/// Seconds in a day.
+const DAY: u64 = 24 * 60 * 60;
+
+/// Users that are remembered before those whose delay is over are looked for.
+const FIRST_SWEEP: usize = 1024;
+
+/// A tenant's policy.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    expire: Option<Retention>,
+    login_delay: Duration,
+    by_user: bool,
+}
+
+/// What holds for one user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfUser {
+    /// How long messages stay.
+    pub expire: Option<Retention>,
+    /// How soon the next login is welcome.
+    pub login_delay: Duration,
+}
+
+impl Policy {
+    /// No policy: nothing expires, everybody may come at any time.
+    pub const NONE: Policy = Policy {
+        expire: None,
+        login_delay: Duration::ZERO,
+        by_user: false,
+    };
+
+    /// As the configuration has it.
+    pub fn new(tenant: &config::Tenant) -> Self {
+        Policy {
+            expire: tenant.expire,
+            login_delay: tenant.login_delay,
+            by_user: tenant.policy_by_user,
+        }
+    }
+
+    /// What holds for this account. Its attributes can make the tenant's policy
+    /// milder, never stricter: what was announced before login stays true.
+    pub fn of(&self, account: &Account) -> OfUser {
+        let mut user = OfUser {
+            expire: self.expire,
+            login_delay: self.login_delay,
+        };
+        if !self.by_user {
+            return user;
+        }
+        for (key, value) in &account.attributes {
+            let understood = match key.as_str() {
+                "expire" => config::retention(value).map(|own| {
+                    user.expire = user.expire.map(|general| milder(general, own));
+                }),
+                "login-delay" => config::duration(value).map(|own| {
+                    user.login_delay = user.login_delay.min(own);
+                }),
+                _ => continue,
+            };
+            if understood.is_none() {
+                warn!(
+                    user = ?account.user, attribute = key, value,
+                    "an attribute of the account makes no sense, the tenant's policy holds"
+                );
+            }
+        }
+        user
+    }
+}
+
+impl OfUser {
+    /// Whether a message that came then (seconds since the Unix epoch; 0: nobody
+    /// knows) may be removed now.
+    pub fn expires(&self, received: u64, retrieved: bool) -> bool {
+        match self.expire {
+            None | Some(Retention::Never) => false,
+            Some(Retention::Days(0)) => retrieved,
+            Some(Retention::Days(days)) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                let age = now.map_or(0, |now| now.as_secs().saturating_sub(received));
+                received > 0 && age > u64::from(days) * DAY
+            }
+        }
+    }
+}
+
+fn milder(one: Retention, other: Retention) -> Retention {
+    match (one, other) {
+        (Retention::Days(one), Retention::Days(other)) => Retention::Days(one.max(other)),
+        _ => Retention::Never,
+    }
+}
+
+fn stricter(one: Retention, other: Retention) -> Retention {
+    match (one, other) {
+        (Retention::Days(one), Retention::Days(other)) => Retention::Days(one.min(other)),
+        (Retention::Days(days), Retention::Never) | (Retention::Never, Retention::Days(days)) => {
+            Retention::Days(days)
+        }
+        (Retention::Never, Retention::Never) => Retention::Never,
+    }
+}
+
+/// What is announced before it is known whose user the client is: the worst of
+/// all tenants; None: no tenant says anything.
+pub fn announced(tenants: &[config::Tenant]) -> (Option<ByUser<Retention>>, Option<ByUser<u32>>) {
+    let all = || tenants.iter();
+    let silent = |tenant: &config::Tenant| tenant.expire.unwrap_or(Retention::Never);
+    let expire = all().any(|tenant| tenant.expire.is_some()).then(|| {
+        let general = all().map(silent).fold(Retention::Never, stricter);
+        ByUser {
+            general,
+            differs: all().any(|tenant| silent(tenant) != general || by_user(tenant)),
+        }
+    });
+    let seconds = |tenant: &config::Tenant| whole_seconds(tenant.login_delay);
+    let general = all().map(seconds).max().unwrap_or(0);
+    let delay = (general > 0).then(|| ByUser {
+        general,
+        differs: all().any(|tenant| seconds(tenant) != general || by_user(tenant)),
+    });
+    (expire, delay)
+}
+
+fn by_user(tenant: &config::Tenant) -> bool {
+    tenant.policy_by_user
+}
+
+/// Rounded up: what is said is never sooner than what is meant.
+pub fn whole_seconds(duration: Duration) -> u32 {
+    let more = u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(duration.as_secs().saturating_add(more)).unwrap_or(u32::MAX)
+}
+
+/// When the users of a tenant logged in last, as long as it matters. Clones share
+/// one memory; hand the old generation's to the new one.
+#[derive(Debug, Clone, Default)]
+pub struct LastLogins {
+    users: Arc<Mutex<Remembered>>,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    /// By user, when the next login is welcome.
+    welcome: HashMap<String, Instant>,
+    next_sweep: usize,
+}
+
+impl LastLogins {
+    /// How long this user still has to wait; None: not at all.
+    pub fn wait(&self, user: &str) -> Option<Duration> {
+        let remembered = self.lock();
+        let welcome = remembered.welcome.get(user)?;
+        let wait = welcome.saturating_duration_since(Instant::now());
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// The user is logged in, and welcome again after `delay`.
+    pub fn note(&self, user: &str, delay: Duration) {
+        if delay.is_zero() {
+            return;
+        }
+        let now = Instant::now();
+        let mut remembered = self.lock();
+        if remembered.welcome.len() >= remembered.next_sweep.max(FIRST_SWEEP) {
+            remembered.welcome.retain(|_, welcome| *welcome > now);
+            remembered.next_sweep = remembered.welcome.len() * 2;
+        }
+        remembered.welcome.insert(user.to_owned(), now + delay);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        // Every change is one call on the map: poison means nothing.
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(attributes: &[(&str, &str)]) -> Account {
+        let attributes = attributes.iter();
+        Account {
+            user: "u".into(),
+            maildrop: "u".into(),
+            attributes: attributes
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn attributes_make_it_milder_never_stricter() {
+        let policy = Policy {
+            expire: Some(Retention::Days(30)),
+            login_delay: Duration::from_secs(60),
+            by_user: true,
+        };
+        let of = |attributes: &[(&str, &str)]| {
+            let user = policy.of(&account(attributes));
+            (user.expire, user.login_delay.as_secs())
+        };
+        let general = (Some(Retention::Days(30)), 60);
+        assert_eq!(of(&[]), general);
+        assert_eq!(of(&[("expire", "10d"), ("login-delay", "5m")]), general);
+        assert_eq!(of(&[("expire", "soon"), ("login-delay", "5")]), general);
+        let mild = of(&[("expire", "never"), ("login-delay", "10s")]);
+        assert_eq!(mild, (Some(Retention::Never), 10));
+        assert_eq!(of(&[("expire", "90d")]).0, Some(Retention::Days(90)));
+        let strict = Policy {
+            by_user: false,
+            ..policy.clone()
+        };
+        let user = strict.of(&account(&[("expire", "never")]));
+        assert_eq!(user.expire, Some(Retention::Days(30)));
+    }
+
+    #[test]
+    fn what_expires() {
+        let user = |expire| OfUser {
+            expire,
+            login_delay: Duration::ZERO,
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        let old = now - 31 * DAY;
+        for expire in [None, Some(Retention::Never)] {
+            assert!(!user(expire).expires(1, true));
+        }
+        let thirty = user(Some(Retention::Days(30)));
+        assert!(thirty.expires(old, false));
+        assert!(!thirty.expires(now - 29 * DAY, true));
+        assert!(!thirty.expires(now + DAY, true), "from the future");
+        assert!(!thirty.expires(0, true), "nobody knows when it came");
+        let none = user(Some(Retention::Days(0)));
+        assert!(none.expires(now, true));
+        assert!(!none.expires(old, false), "never seen by the client");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_login_counts_and_is_forgotten() {
+        let logins = LastLogins::default();
+        assert_eq!(logins.wait("u"), None);
+        logins.note("u", Duration::from_secs(60));
+        logins.note("v", Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(logins.wait("u"), Some(Duration::from_secs(40)));
+        assert_eq!(logins.wait("v"), None);
+        tokio::time::advance(Duration::from_secs(40)).await;
+        assert_eq!(logins.wait("u"), None);
+        for user in 0..3 * FIRST_SWEEP {
+            logins.note(&user.to_string(), Duration::from_millis(1));
+            tokio::time::advance(Duration::from_millis(2)).await;
+        }
+        assert!(logins.lock().welcome.len() <= FIRST_SWEEP);
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(7)), 7);
+        assert_eq!(whole_seconds(Duration::MAX), u32::MAX);
+    }
+}

@@ -1,0 +1,365 @@
+//! TLS: certificates from files or made on the spot → what listeners and STLS
+//! shake hands with. Versions 1.2 and 1.3 (RFC 8996 forbids the older ones).
+//!
+//! Knows nothing of sessions or sockets.
+
+mod files;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_rustls::rustls;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoClientAuth, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
+use zeroize::Zeroizing;
+
+pub use files::{FileProblem, TlsError};
+
+use crate::names::ServerNames;
+use restante_config::{Config, Pem, Tenant};
+
+/// The protocol's name in ALPN (RFC 7301, IANA). A client that offers others
+/// only is refused: it took us for another server (ALPACA).
+pub const ALPN: &[u8] = b"pop3";
+
+/// TLS 1.2 sessions that are remembered for clients without tickets.
+const REMEMBERED_SESSIONS: usize = 1024;
+
+/// Names of the certificate that is made on the spot.
+const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// What listeners and STLS shake hands with. One for all tenants, but for those
+/// that ask for client certificates: each of these has its own, and tickets of
+/// its own, so that nobody resumes at one what was verified for another.
+pub struct Contexts {
+    by_name: ServerNames<Arc<Context>>,
+    default: Arc<Context>,
+}
+
+/// How to shake hands with clients that ask for a certain name.
+pub struct Context {
+    /// Certificates, versions, ALPN, tickets.
+    pub config: Arc<ServerConfig>,
+    /// The tenant whose authorities client certificates are verified against;
+    /// None: clients are not asked for one.
+    pub asks_for: Option<String>,
+}
+
+impl Contexts {
+    /// The context of the server name that the client asks for.
+    pub fn find(&self, server_name: Option<&str>) -> &Arc<Context> {
+        server_name
+            .and_then(|name| self.by_name.find(name))
+            .unwrap_or(&self.default)
+    }
+
+    fn shared(config: Arc<ServerConfig>) -> Self {
+        let asks_for = None;
+        Contexts {
+            by_name: ServerNames::default(),
+            default: Arc::new(Context { config, asks_for }),
+        }
+    }
+}
+
+/// An error and the tenant whose files it is about; None: the server's.
+pub type TenantError<'c> = (Option<&'c Tenant>, Arc<TlsError>);
+
+/// What the configuration's listeners shake hands with (None: it names no
+/// certificate that can be used), and everything that is wrong with the files. A
+/// tenant with errors has no certificate of its own, and asks for none.
+pub fn contexts<'c>(config: &'c Config) -> (Option<Arc<Contexts>>, Vec<TenantError<'c>>) {
+    let mut certificates = Certificates::default();
+    let mut errors = Vec::new();
+    let mut loaded = HashMap::new();
+    let mut load = |owner: Option<&'c Tenant>, pem: &Pem| {
+        // Tenants may share a certificate.
+        let known = loaded.entry((pem.certificate.clone(), pem.key.clone()));
+        let known = known.or_insert_with(|| {
+            let loaded = files::load(pem);
+            loaded.map_err(|all| all.into_iter().map(Arc::new).collect::<Vec<_>>())
+        });
+        let of_owner = |error: &Arc<TlsError>| (owner, Arc::clone(error));
+        known
+            .clone()
+            .map_err(|all| errors.extend(all.iter().map(of_owner)))
+            .ok()
+    };
+    if let Some(pem) = &config.server.certificate {
+        certificates.default = load(None, pem);
+    }
+    for tenant in &config.tenants {
+        let pem = tenant.certificate.as_ref();
+        let Some(certified) = pem.and_then(|pem| load(Some(tenant), pem)) else {
+            continue;
+        };
+        for name in &tenant.server_names {
+            certificates.by_name.insert(name, Arc::clone(&certified));
+        }
+        if config.server.certificate.is_none() && (tenant.default || config.tenants.len() == 1) {
+            certificates.default = Some(certified);
+        }
+    }
+    let certificates = Arc::new(certificates);
+    let mut contexts = match server_config(&certificates, Arc::new(NoClientAuth)) {
+        Ok(config) => Contexts::shared(config),
+        Err(error) => {
+            errors.push((None, Arc::new(error)));
+            return (None, errors);
+        }
+    };
+    for tenant in &config.tenants {
+        let Some(path) = &tenant.client_authorities else {
+            continue;
+        };
+        match asking(&tenant.name, path, &certificates) {
+            Ok(context) => {
+                for name in &tenant.server_names {
+                    contexts.by_name.insert(name, Arc::clone(&context));
+                }
+                if tenant.default {
+                    contexts.default = context;
+                }
+            }
+            Err(error) => errors.push((Some(tenant), Arc::new(error))),
+        }
+    }
+    ((!loaded.is_empty()).then(|| Arc::new(contexts)), errors)
+}
+
+/// How to shake hands for a tenant with authorities of its own. A client may show
+/// no certificate, but none that they do not stand behind.
+fn asking(
+    tenant: &str,
+    authorities: &Path,
+    certificates: &Arc<Certificates>,
+) -> Result<Arc<Context>, TlsError> {
+    let roots: Arc<RootCertStore> = Arc::new(files::authorities(authorities)?);
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TlsError::Crypto(error.to_string()))?;
+    Ok(Arc::new(Context {
+        config: server_config(certificates, verifier)?,
+        asks_for: Some(tenant.to_owned()),
+    }))
+}
+
+/// Certificates by the name that a client asks for (SNI, RFC 6066 section 3).
+#[derive(Debug, Default)]
+struct Certificates {
+    by_name: ServerNames<Arc<CertifiedKey>>,
+    /// For clients that ask for no name, or for one that nobody has. None: they
+    /// are refused.
+    default: Option<Arc<CertifiedKey>>,
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        hello
+            .server_name()
+            .and_then(|name| self.by_name.find(name))
+            .or(self.default.as_ref())
+            .cloned()
+    }
+}
+
+/// A certificate that was made on the spot, for this machine's loopback names.
+pub struct SelfSigned {
+    /// What to shake hands with.
+    pub contexts: Arc<Contexts>,
+    /// The certificate, for clients to trust.
+    pub certificate_pem: String,
+    /// Its private key.
+    pub key_pem: Zeroizing<String>,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a certificate of our own is valid.
+const OWN_CERTIFICATE_DAYS: u32 = 180;
+
+/// Makes a key and a certificate for localhost, 127.0.0.1 and ::1.
+///
+/// # Errors
+/// When the cryptographic library fails.
+pub fn self_signed() -> Result<SelfSigned, TlsError> {
+    let crypto = |error: &dyn fmt::Display| TlsError::Crypto(error.to_string());
+    let mut params = rcgen::CertificateParams::new(OWN_NAMES.map(String::from))
+        .map_err(|error| crypto(&error))?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "Restante demo");
+    // Clients' clocks may be behind.
+    params.not_before = (SystemTime::now() - DAY).into();
+    params.not_after = (SystemTime::now() + OWN_CERTIFICATE_DAYS * DAY).into();
+    let signing_key = rcgen::KeyPair::generate().map_err(|error| crypto(&error))?;
+    let certificate = params
+        .self_signed(&signing_key)
+        .map_err(|error| crypto(&error))?;
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+    let signing = aws_lc_rs::default_provider()
+        .key_provider
+        .load_private_key(key.into())
+        .map_err(|error| crypto(&error))?;
+    let chain = vec![certificate.der().clone()];
+    let certificates = Arc::new(Certificates {
+        default: Some(Arc::new(CertifiedKey::new(chain, signing))),
+        ..Certificates::default()
+    });
+    let config = server_config(&certificates, Arc::new(NoClientAuth))?;
+    Ok(SelfSigned {
+        contexts: Arc::new(Contexts::shared(config)),
+        certificate_pem: certificate.pem(),
+        key_pem: Zeroizing::new(signing_key.serialize_pem()),
+    })
+}
+
+fn server_config(
+    certificates: &Arc<Certificates>,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let crypto = |error: rustls::Error| TlsError::Crypto(error.to_string());
+    let resolver = Arc::clone(certificates);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(crypto)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // The strongest that both have, not the client's favourite.
+    config.ignore_client_order = true;
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(crypto)?;
+    config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
+    // A POP3 client comes back one connection at a time.
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn made_on_the_spot() {
+        let made = self_signed().expect("a certificate can be made");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pem = Pem {
+            certificate: folder.path().join("certificate.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        fs::write(&pem.certificate, &made.certificate_pem).expect("a new file");
+        fs::write(&pem.key, made.key_pem.as_bytes()).expect("a new file");
+        assert!(files::load(&pem).is_ok());
+        let context = made.contexts.find(Some("localhost"));
+        assert_eq!(context.config.alpn_protocols, [ALPN]);
+        assert!(context.config.ignore_client_order);
+        assert_eq!(context.asks_for, None);
+    }
+
+    #[test]
+    fn tickets_are_kept_with_the_client_under_keys_that_change() {
+        let [one, other] = [(); 2].map(|()| self_signed().expect("a certificate can be made"));
+        let ticketer = |made: &SelfSigned| made.contexts.find(None).config.ticketer.clone();
+        let (one, other) = (ticketer(&one), ticketer(&other));
+        assert!(one.enabled());
+        // RFC 8446 section 4.6.1: seven days at most; a key makes tickets for half
+        // of the time that it opens them.
+        assert!((1..=24 * 60 * 60).contains(&one.lifetime()));
+        let ticket = one.encrypt(b"a session").expect("a ticket");
+        assert_eq!(one.decrypt(&ticket).as_deref(), Some(&b"a session"[..]));
+        assert_eq!(other.decrypt(&ticket), None);
+        assert_ne!(one.encrypt(b"a session"), Some(ticket));
+    }
+
+    /// The certificate that a client is shown who asks for `name`, from a
+    /// configuration with these lines of `[server]` and two tenants.
+    fn shown(folder: &Path, server: &str, name: &'static str) -> Option<Vec<u8>> {
+        let path = |name: &str| folder.join(name).display().to_string();
+        let tenant = |name: &str, server_names: &str| {
+            format!(
+                "[tenant.{name}]\nserver-names = {server_names}\ncertificate = {:?}\nkey = {:?}\nauthenticators = ['p']\nstore = 'p'\n",
+                path(&format!("{name}.pem")),
+                path(&format!("{name}.key")),
+            )
+        };
+        let text = format!(
+            "[server]\n{server}\n[listener.l]\naddress = '127.0.0.1:0'\ntls = 'implicit'\n[plugin.p]\ncomponent = 'builtin:p'\n{}{}",
+            tenant("exact", "['pop.acme.example']"),
+            tenant("wild", "['*.acme.example']"),
+        );
+        let config = Config::parse(&text, Path::new("test.toml"), folder).expect("in order");
+        let (contexts, errors) = contexts(&config);
+        assert!(errors.is_empty(), "{errors:?}");
+        let contexts = contexts.expect("TLS");
+        let server = Arc::clone(&contexts.find(Some(name)).config);
+        let mut server = rustls::ServerConnection::new(server).expect("a server");
+        let mut roots = rustls::RootCertStore::empty();
+        for file in ["exact.pem", "wild.pem", "server.pem"] {
+            for certificate in files::load_chain(&folder.join(file)).expect("a chain") {
+                roots.add(certificate).expect("a root");
+            }
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = name.try_into().expect("a name");
+        let mut client = rustls::ClientConnection::new(Arc::new(client), name).expect("a client");
+        while client.is_handshaking() {
+            let mut octets = Vec::new();
+            client.write_tls(&mut octets).expect("memory");
+            server.read_tls(&mut octets.as_slice()).expect("memory");
+            server.process_new_packets().ok()?;
+            octets.clear();
+            server.write_tls(&mut octets).expect("memory");
+            client.read_tls(&mut octets.as_slice()).expect("memory");
+            client.process_new_packets().ok()?;
+        }
+        Some(client.peer_certificates()?[0].to_vec())
+    }
+
+    #[test]
+    fn certificates_go_by_the_name_that_is_asked_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let make = |name: &str, names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+            let at = |end: &str| folder.path().join(format!("{name}.{end}"));
+            fs::write(at("pem"), made.cert.pem()).expect("a new file");
+            fs::write(at("key"), made.signing_key.serialize_pem()).expect("a new file");
+            made.cert.der().to_vec()
+        };
+        let exact = make("exact", &["pop.acme.example"]);
+        let wild = make("wild", &["*.acme.example"]);
+        let default = make("server", &["elsewhere.example"]);
+        let server = format!(
+            "certificate = {:?}\nkey = {:?}\n",
+            folder.path().join("server.pem"),
+            folder.path().join("server.key")
+        );
+        let shown = |server: &str, name| shown(folder.path(), server, name);
+        assert_eq!(shown(&server, "pop.acme.example"), Some(exact.clone()));
+        assert_eq!(shown(&server, "imap.acme.example"), Some(wild));
+        assert_eq!(shown(&server, "elsewhere.example"), Some(default));
+        assert_eq!(shown("", "pop.acme.example"), Some(exact));
+        // Nobody's name, and no default certificate.
+        assert_eq!(shown("", "elsewhere.example"), None);
+    }
+}

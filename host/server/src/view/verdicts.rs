@@ -1,0 +1,381 @@
+//! What filters said of messages, remembered across logins.
+//!
+//! A verdict follows from filter, account and message alone. A digest over the
+//! filter's name, tenant and the whole account names a *scope*, and a scope holds
+//! one column of verdicts beside the listing they were given for, and the identity
+//! of the filter that gave them: what another version of the plugin, or other
+//! settings, had said takes no room once the new one was asked. While the maildrop
+//! is unchanged the store hands out the same listing, and looking a verdict up is
+//! indexing a vector.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+use restante_pop3::Listing;
+use sha2::{Digest, Sha256};
+
+use restante_roles::backend::Account;
+
+/// Octets of memory that remembered verdicts take at most, in the whole process.
+pub const VERDICTS_OCTETS: usize = 64 * 1024 * 1024;
+
+/// Octets that a message costs beside its unique-id: its columns in the listing
+/// that is kept, and its verdict.
+const MESSAGE_OCTETS: usize = 32;
+
+/// Octets that a scope costs by itself, the filter's identity among them.
+const SCOPE_OCTETS: usize = 512;
+
+/// A checked verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Remembered {
+    Show,
+    Hide,
+    /// Header fields, each with its CRLF.
+    Annotate(Arc<[u8]>),
+}
+
+type Scope = [u8; 32];
+
+/// The verdicts of all filters, bounded by [`VERDICTS_OCTETS`]: the accounts that
+/// were not seen for longest are forgotten first.
+pub struct Verdicts {
+    limit: usize,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    scopes: LruCache<Scope, Arc<Column>>,
+    octets: usize,
+}
+
+/// One scope's verdicts, by position in `listing`.
+struct Column {
+    identity: Box<str>,
+    listing: Arc<Listing>,
+    marks: Vec<Mark>,
+    annotations: HashMap<usize, Arc<[u8]>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    NotAsked,
+    Show,
+    Hide,
+    Annotate,
+}
+
+impl Default for Verdicts {
+    fn default() -> Self {
+        Self::new(VERDICTS_OCTETS)
+    }
+}
+
+impl Verdicts {
+    /// Remembers nothing yet, and at most about `limit` octets.
+    pub fn new(limit: usize) -> Self {
+        // More scopes than this are over the limit however small they are.
+        let scopes = NonZeroUsize::MIN.saturating_add(limit / SCOPE_OCTETS);
+        let inner = Inner {
+            scopes: LruCache::new(scopes),
+            octets: 0,
+        };
+        Verdicts {
+            limit,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// What this filter said of this account's messages so far. New verdicts are
+    /// remembered when the round is dropped, however it ends.
+    pub(super) fn begin(
+        &self,
+        filter: &str,
+        identity: &str,
+        tenant: &str,
+        account: &Account,
+        listing: &Arc<Listing>,
+    ) -> Round<'_> {
+        let scope = scope(filter, tenant, account);
+        let known = self.lock().scopes.get(&scope).cloned();
+        let column = match known {
+            Some(known) if *known.identity != *identity => Arc::new(Column::new(identity, listing)),
+            Some(known) if Arc::ptr_eq(&known.listing, listing) => known,
+            Some(known) => Arc::new(known.carried_over(listing)),
+            None => Arc::new(Column::new(identity, listing)),
+        };
+        Round {
+            verdicts: self,
+            scope,
+            column,
+            news: false,
+        }
+    }
+
+    fn remember(&self, scope: Scope, column: Arc<Column>) {
+        let octets = column.octets();
+        let mut inner = self.lock();
+        if let Some(forgotten) = inner.scopes.pop(&scope) {
+            inner.octets -= forgotten.octets();
+        }
+        if octets > self.limit {
+            return;
+        }
+        while inner.octets + octets > self.limit
+            && let Some((_, forgotten)) = inner.scopes.pop_lru()
+        {
+            inner.octets -= forgotten.octets();
+        }
+        inner.octets += octets;
+        if let Some((_, forgotten)) = inner.scopes.push(scope, column) {
+            inner.octets -= forgotten.octets();
+        }
+    }
+
+    /// Poison means nothing: no step of a change can panic half way.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One filter's verdicts for one login.
+pub(super) struct Round<'a> {
+    verdicts: &'a Verdicts,
+    scope: Scope,
+    column: Arc<Column>,
+    news: bool,
+}
+
+impl Round<'_> {
+    /// What was said of the message at this position.
+    pub(super) fn get(&self, position: usize) -> Option<Remembered> {
+        self.column.get(position)
+    }
+
+    /// Notes what was said just now.
+    pub(super) fn put(&mut self, position: usize, verdict: Remembered) {
+        self.news = true;
+        Arc::make_mut(&mut self.column).put(position, verdict);
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        if self.news {
+            self.verdicts.remember(self.scope, Arc::clone(&self.column));
+        }
+    }
+}
+
+impl Clone for Column {
+    fn clone(&self) -> Self {
+        Column {
+            identity: self.identity.clone(),
+            listing: Arc::clone(&self.listing),
+            marks: self.marks.clone(),
+            annotations: self.annotations.clone(),
+        }
+    }
+}
+
+impl Column {
+    fn new(identity: &str, listing: &Arc<Listing>) -> Self {
+        Column {
+            identity: identity.into(),
+            listing: Arc::clone(listing),
+            marks: vec![Mark::NotAsked; listing.len()],
+            annotations: HashMap::new(),
+        }
+    }
+
+    fn get(&self, position: usize) -> Option<Remembered> {
+        match self.marks[position] {
+            Mark::NotAsked => None,
+            Mark::Show => Some(Remembered::Show),
+            Mark::Hide => Some(Remembered::Hide),
+            Mark::Annotate => self
+                .annotations
+                .get(&position)
+                .map(|fields| Remembered::Annotate(Arc::clone(fields))),
+        }
+    }
+
+    fn put(&mut self, position: usize, verdict: Remembered) {
+        self.marks[position] = match verdict {
+            Remembered::Show => Mark::Show,
+            Remembered::Hide => Mark::Hide,
+            Remembered::Annotate(fields) => {
+                self.annotations.insert(position, fields);
+                Mark::Annotate
+            }
+        };
+    }
+
+    /// The same verdicts for a listing that changed: by unique-id, which is
+    /// never used for another message.
+    fn carried_over(&self, listing: &Arc<Listing>) -> Column {
+        let mut column = Column::new(&self.identity, listing);
+        // Mail comes in at the end: most of the time the beginning is the same.
+        let same = (0..listing.len().min(self.listing.len()))
+            .take_while(|&at| listing.unique_id(at) == self.listing.unique_id(at))
+            .count();
+        let moved: HashMap<&str, usize> = (same..self.listing.len())
+            .map(|at| (self.listing.unique_id(at), at))
+            .collect();
+        for position in 0..listing.len() {
+            let old = if position < same {
+                Some(position)
+            } else {
+                moved.get(listing.unique_id(position)).copied()
+            };
+            if let Some(verdict) = old.and_then(|old| self.get(old)) {
+                column.put(position, verdict);
+            }
+        }
+        column
+    }
+
+    fn octets(&self) -> usize {
+        let last = self.listing.len().checked_sub(1);
+        let unique_id = last.map_or(0, |last| self.listing.unique_id(last).len());
+        let annotations: usize = self
+            .annotations
+            .values()
+            .map(|fields| fields.len() + MESSAGE_OCTETS)
+            .sum();
+        SCOPE_OCTETS + self.marks.len() * (unique_id + MESSAGE_OCTETS) + annotations
+    }
+}
+
+/// Each part goes in with its length, so that no two lists of parts are the same
+/// octets.
+fn scope(filter: &str, tenant: &str, account: &Account) -> Scope {
+    let mut digest = Sha256::new();
+    let mut part = |text: &str| {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text.as_bytes());
+    };
+    part(filter);
+    part(tenant);
+    part(&account.user);
+    part(&account.maildrop);
+    // What a filter is shown of it.
+    for (name, value) in account.shown_attributes() {
+        part(name);
+        part(value);
+    }
+    digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(user: &str, maildrop: &str) -> Account {
+        Account {
+            user: user.into(),
+            maildrop: maildrop.into(),
+            attributes: Vec::new(),
+        }
+    }
+
+    fn listing(ids: &[&str]) -> Arc<Listing> {
+        let listing = Listing::new(ids.iter().map(|&id| (id, 1)));
+        Arc::new(listing.expect("a good listing"))
+    }
+
+    #[test]
+    fn verdicts_follow_their_messages() {
+        let verdicts = Verdicts::default();
+        let account = account("u", "m");
+        let old = listing(&["a", "b", "c", "d"]);
+        let mut round = verdicts.begin("f", "1", "t", &account, &old);
+        round.put(0, Remembered::Show);
+        round.put(1, Remembered::Hide);
+        round.put(3, Remembered::Annotate(Arc::from(&b"X: y\r\n"[..])));
+        drop(round);
+        let round = verdicts.begin("f", "1", "t", &account, &old);
+        assert_eq!(round.get(0), Some(Remembered::Show));
+        assert_eq!(round.get(1), Some(Remembered::Hide));
+        assert_eq!(round.get(2), None);
+        drop(round);
+        let new = listing(&["a", "d", "e", "b"]);
+        let round = verdicts.begin("f", "1", "t", &account, &new);
+        assert_eq!(round.get(0), Some(Remembered::Show));
+        assert!(matches!(round.get(1), Some(Remembered::Annotate(_))));
+        assert_eq!(round.get(2), None);
+        assert_eq!(round.get(3), Some(Remembered::Hide));
+    }
+
+    #[test]
+    fn nobody_gets_anothers_verdict() {
+        let verdicts = Verdicts::default();
+        let listing = listing(&["a"]);
+        let mine = account("u", "m");
+        verdicts
+            .begin("f", "1", "t", &mine, &listing)
+            .put(0, Remembered::Hide);
+        let known = |filter, tenant, account: &Account| {
+            verdicts
+                .begin(filter, "1", tenant, account, &listing)
+                .get(0)
+        };
+        assert!(known("f", "t", &mine).is_some());
+        assert!(known("g", "t", &mine).is_none());
+        assert!(known("f", "s", &mine).is_none());
+        assert!(known("ft", "", &mine).is_none());
+        assert!(known("f", "t", &account("um", "")).is_none());
+        assert!(known("f", "t", &account("", "um")).is_none());
+        let mut with_attribute = mine.clone();
+        with_attribute.attributes = vec![("k".into(), "v".into())];
+        assert!(known("f", "t", &with_attribute).is_none());
+    }
+
+    #[test]
+    fn another_version_of_a_filter_takes_the_place_of_the_last() {
+        let verdicts = Verdicts::default();
+        let (account, listing) = (account("u", "m"), listing(&["a"]));
+        for identity in ["1", "2", "3"] {
+            let mut round = verdicts.begin("f", identity, "t", &account, &listing);
+            assert_eq!(round.get(0), None, "{identity}");
+            round.put(0, Remembered::Hide);
+        }
+        assert_eq!(verdicts.lock().scopes.len(), 1);
+        let round = verdicts.begin("f", "3", "t", &account, &listing);
+        assert_eq!(round.get(0), Some(Remembered::Hide));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let verdicts = Verdicts::new(10 * SCOPE_OCTETS);
+        let small = listing(&["a"]);
+        for user in 0..100 {
+            let account = account(&user.to_string(), "m");
+            verdicts
+                .begin("f", "1", "t", &account, &small)
+                .put(0, Remembered::Show);
+        }
+        let inner = verdicts.lock();
+        assert!(inner.octets <= 10 * SCOPE_OCTETS);
+        assert!(inner.scopes.len() >= 5, "the latest are remembered");
+        let sum: usize = inner.scopes.iter().map(|(_, column)| column.octets()).sum();
+        assert_eq!(sum, inner.octets);
+        drop(inner);
+
+        let ids: Vec<String> = (0..1000).map(|id| format!("{id:04}")).collect();
+        let large = Arc::new(Listing::new(ids.iter().map(|id| (id, 1))).expect("a good listing"));
+        let account = account("large", "m");
+        verdicts
+            .begin("f", "1", "t", &account, &large)
+            .put(0, Remembered::Show);
+        assert!(
+            verdicts
+                .begin("f", "1", "t", &account, &large)
+                .get(0)
+                .is_none()
+        );
+        assert!(verdicts.lock().octets <= 10 * SCOPE_OCTETS);
+    }
+}

@@ -1,0 +1,19 @@
+//! What `wasmtime` makes of the contract in wit/. Nothing is written by hand here.
+
+#![allow(missing_docs, unreachable_pub)]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "restante:plugin/every-role",
+    imports: {
+        "restante:plugin/files": async | trappable,
+        "restante:plugin/passwords": async | trappable,
+        "restante:plugin/maildrop": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: {
+        "restante:plugin/maildrop.message": super::maildrop::MessageEntry,
+        "restante:plugin/maildrop.view": super::maildrop::ViewEntry,
+    },
+});

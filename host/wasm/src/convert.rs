@@ -1,0 +1,143 @@
+//! Between the contract's types and the host's own.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::bindings::exports::restante::plugin::authenticator;
+use super::bindings::restante::plugin::types as wit;
+use restante_roles::backend::{Account, Connection, Denial, Failure, wipe_secrets};
+
+/// The interface `types` has no functions.
+impl wit::Host for super::state::State {}
+
+pub(super) fn connection(connection: &Arc<Connection>) -> wit::Connection {
+    wit::Connection {
+        session: connection.session.clone(),
+        tenant: connection.tenant.clone(),
+        listener: connection.listener.clone(),
+        client_address: connection.client.ip().to_string(),
+        client_port: connection.client.port(),
+        tls: connection.tls.as_ref().map(|tls| wit::Tls {
+            version: tls.version.clone(),
+            cipher: tls.cipher.clone(),
+            server_name: tls.server_name.clone(),
+            client_certificate: tls
+                .client_certificate
+                .as_ref()
+                .map(|certificate| certificate.der.clone()),
+        }),
+    }
+}
+
+/// An account in the contract's form, whose secrets are wiped when it is done with.
+pub(super) struct Given(wit::Account);
+
+impl Deref for Given {
+    type Target = wit::Account;
+
+    fn deref(&self) -> &wit::Account {
+        &self.0
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        wipe_secrets(&mut self.0.attributes);
+    }
+}
+
+pub(super) fn account(account: &Account) -> Given {
+    Given(wit::Account {
+        user: account.user.clone(),
+        maildrop: account.maildrop.clone(),
+        attributes: account.attributes.clone(),
+    })
+}
+
+/// The same for those whom an account's secrets do not concern: everybody but the
+/// store.
+pub(super) fn account_without_secrets(account: &Account) -> wit::Account {
+    wit::Account {
+        user: account.user.clone(),
+        maildrop: account.maildrop.clone(),
+        attributes: account.shown_attributes().cloned().collect(),
+    }
+}
+
+impl From<wit::Account> for Account {
+    fn from(account: wit::Account) -> Self {
+        Account {
+            user: account.user,
+            maildrop: account.maildrop,
+            attributes: account.attributes,
+        }
+    }
+}
+
+/// Octets of a text of a guest's for a client or for the log: a status line has
+/// room for half of it (RFC 2449 section 4).
+const WORDS: usize = 1024;
+
+/// As much of a guest's words as anybody has use for.
+pub(super) fn words(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(WORDS));
+    text
+}
+
+impl From<wit::Failure> for Failure {
+    fn from(failure: wit::Failure) -> Self {
+        match failure {
+            wit::Failure::Temporary(text) => Failure::Temporary(words(text)),
+            wit::Failure::Permanent(text) => Failure::Permanent(words(text)),
+            wit::Failure::InUse(text) => Failure::InUse(words(text)),
+            wit::Failure::LoginDelay(seconds) => Failure::LoginDelay(seconds),
+            wit::Failure::Other((code, text)) => Failure::Other(words(code), words(text)),
+        }
+    }
+}
+
+impl From<Failure> for wit::Failure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Temporary(text) => wit::Failure::Temporary(text),
+            Failure::Permanent(text) => wit::Failure::Permanent(text),
+            Failure::InUse(text) => wit::Failure::InUse(text),
+            Failure::LoginDelay(seconds) => wit::Failure::LoginDelay(seconds),
+            Failure::Other(code, text) => wit::Failure::Other((code, text)),
+        }
+    }
+}
+
+impl From<authenticator::Denial> for Denial {
+    fn from(denial: authenticator::Denial) -> Self {
+        match denial {
+            authenticator::Denial::Unknown => Denial::Unknown,
+            authenticator::Denial::Rejected => Denial::Rejected,
+            authenticator::Denial::Failed(failure) => Denial::Failed(failure.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_the_stores_alone() {
+        let attribute = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let whole = Account {
+            user: "ada".into(),
+            maildrop: "ada".into(),
+            attributes: vec![
+                attribute("quota", "1"),
+                attribute("secret.password", "tanstaaf"),
+                attribute("secretary", "bob"),
+            ],
+        };
+        let to_filters = account_without_secrets(&whole);
+        let shown = [attribute("quota", "1"), attribute("secretary", "bob")];
+        assert_eq!(to_filters.attributes, shown);
+        assert_eq!(account(&whole).attributes, whole.attributes);
+        assert!(!format!("{whole:?}").contains("tanstaaf"));
+    }
+}

@@ -1,0 +1,477 @@
+//! The contract's types as a recording has them: to JSON without secrets, and
+//! back into what a guest is asked.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use restante_pop3::{DigestAlgorithm, ScramHash};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::bindings::exports::restante::plugin::{
+    admission, authenticator, filter, scram, selector, store,
+};
+use super::bindings::restante::plugin::types;
+use restante_roles::backend;
+use restante_roles::recording::{Octets, Redactor};
+
+/// `types.connection`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Connection {
+    session: String,
+    tenant: String,
+    listener: String,
+    client_address: String,
+    client_port: u16,
+    tls: Option<Tls>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Tls {
+    version: String,
+    cipher: String,
+    server_name: Option<String>,
+    client_certificate: Option<Octets>,
+}
+
+impl From<types::Connection> for Connection {
+    fn from(of: types::Connection) -> Self {
+        Connection {
+            session: of.session,
+            tenant: of.tenant,
+            listener: of.listener,
+            client_address: of.client_address,
+            client_port: of.client_port,
+            tls: of.tls.map(|tls| Tls {
+                version: tls.version,
+                cipher: tls.cipher,
+                server_name: tls.server_name,
+                client_certificate: tls.client_certificate.map(Octets),
+            }),
+        }
+    }
+}
+
+impl From<Connection> for types::Connection {
+    fn from(of: Connection) -> Self {
+        types::Connection {
+            session: of.session,
+            tenant: of.tenant,
+            listener: of.listener,
+            client_address: of.client_address,
+            client_port: of.client_port,
+            tls: of.tls.map(|tls| types::Tls {
+                version: tls.version,
+                cipher: tls.cipher,
+                server_name: tls.server_name,
+                client_certificate: tls.client_certificate.map(|der| der.0),
+            }),
+        }
+    }
+}
+
+/// `types.account`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Account {
+    user: String,
+    maildrop: String,
+    attributes: Vec<(String, String)>,
+}
+
+impl Account {
+    fn of(account: &types::Account, redactor: &mut Redactor) -> Self {
+        Account {
+            user: account.user.clone(),
+            maildrop: account.maildrop.clone(),
+            attributes: redactor.attributes(&account.attributes),
+        }
+    }
+}
+
+impl From<Account> for types::Account {
+    fn from(of: Account) -> Self {
+        types::Account {
+            user: of.user,
+            maildrop: of.maildrop,
+            attributes: of.attributes,
+        }
+    }
+}
+
+/// `authenticator.credentials`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Credentials {
+    Password {
+        user: String,
+        acting_as: Option<String>,
+        secret: String,
+    },
+    Digest {
+        user: String,
+        algorithm: String,
+        challenge: String,
+        response: String,
+    },
+    Bearer {
+        user: Option<String>,
+        token: String,
+    },
+    Certificate {
+        acting_as: Option<String>,
+        der: Octets,
+    },
+}
+
+impl Credentials {
+    fn of(credentials: &backend::Credentials, redactor: &mut Redactor) -> Self {
+        match credentials {
+            backend::Credentials::Password {
+                user,
+                acting_as,
+                secret,
+            } => Credentials::Password {
+                user: user.clone(),
+                acting_as: acting_as.clone(),
+                secret: redactor.secret(secret.expose()),
+            },
+            backend::Credentials::Digest {
+                user,
+                algorithm,
+                challenge,
+                response,
+            } => Credentials::Digest {
+                user: user.clone(),
+                algorithm: match algorithm {
+                    DigestAlgorithm::Md5 => "md5".to_owned(),
+                    DigestAlgorithm::HmacMd5 => "hmac-md5".to_owned(),
+                },
+                // With it and the response a password can be guessed.
+                challenge: redactor.secret(challenge),
+                response: redactor.secret(response),
+            },
+            backend::Credentials::Bearer { user, token } => Credentials::Bearer {
+                user: user.clone(),
+                token: redactor.secret(token.expose()),
+            },
+            backend::Credentials::Certificate { acting_as, der } => Credentials::Certificate {
+                acting_as: acting_as.clone(),
+                der: Octets(der.clone()),
+            },
+        }
+    }
+}
+
+impl From<Credentials> for authenticator::Credentials {
+    fn from(of: Credentials) -> Self {
+        match of {
+            Credentials::Password {
+                user,
+                acting_as,
+                secret,
+            } => authenticator::Credentials::Password(authenticator::Password {
+                user,
+                acting_as,
+                secret,
+            }),
+            Credentials::Digest {
+                user,
+                algorithm,
+                challenge,
+                response,
+            } => authenticator::Credentials::Digest(authenticator::Digest {
+                user,
+                algorithm: match algorithm.as_str() {
+                    "md5" => authenticator::DigestAlgorithm::Md5,
+                    _ => authenticator::DigestAlgorithm::HmacMd5,
+                },
+                challenge,
+                response,
+            }),
+            Credentials::Bearer { user, token } => {
+                authenticator::Credentials::Bearer(authenticator::Bearer { user, token })
+            }
+            Credentials::Certificate { acting_as, der } => {
+                authenticator::Credentials::Certificate(authenticator::Certificate {
+                    acting_as,
+                    der: der.0,
+                })
+            }
+        }
+    }
+}
+
+/// The arguments of `authenticator.authenticate`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Authenticate {
+    pub(super) connection: Connection,
+    pub(super) credentials: Credentials,
+}
+
+impl Authenticate {
+    pub(super) fn of(
+        connection: types::Connection,
+        credentials: &backend::Credentials,
+        redactor: &mut Redactor,
+    ) -> Self {
+        Authenticate {
+            connection: connection.into(),
+            credentials: Credentials::of(credentials, redactor),
+        }
+    }
+}
+
+/// The arguments of `scram.lookup`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Lookup {
+    pub(super) connection: Connection,
+    pub(super) user: String,
+    pub(super) acting_as: Option<String>,
+    hash: String,
+}
+
+impl Lookup {
+    pub(super) fn of(
+        connection: types::Connection,
+        user: &str,
+        acting_as: Option<&str>,
+        hash: ScramHash,
+    ) -> Self {
+        Lookup {
+            connection: connection.into(),
+            user: user.to_owned(),
+            acting_as: acting_as.map(str::to_owned),
+            hash: match hash {
+                ScramHash::Sha1 => "sha1".to_owned(),
+                ScramHash::Sha256 => "sha256".to_owned(),
+            },
+        }
+    }
+
+    pub(super) fn hash(&self) -> scram::Hash {
+        match self.hash.as_str() {
+            "sha1" => scram::Hash::Sha1,
+            _ => scram::Hash::Sha256,
+        }
+    }
+}
+
+/// The arguments of `admission.admit`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Admit {
+    pub(super) connection: Connection,
+}
+
+/// The arguments of `store.open`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Open {
+    pub(super) account: Account,
+}
+
+impl Open {
+    pub(super) fn of(account: &types::Account, redactor: &mut Redactor) -> Self {
+        Open {
+            account: Account::of(account, redactor),
+        }
+    }
+}
+
+/// The arguments of `filter.screen`: what the message tells of itself anyway.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Screen {
+    pub(super) account: Account,
+    pub(super) unique_id: String,
+    pub(super) octets: u64,
+    pub(super) received: u64,
+}
+
+impl Screen {
+    pub(super) fn of(
+        account: &types::Account,
+        message: &dyn backend::Message,
+        redactor: &mut Redactor,
+    ) -> Self {
+        Screen {
+            account: Account::of(account, redactor),
+            unique_id: message.unique_id().to_owned(),
+            octets: message.octets(),
+            received: message.received(),
+        }
+    }
+}
+
+/// The arguments of `selector.select`: the whole view.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Select {
+    pub(super) connection: Connection,
+    pub(super) account: Account,
+    pub(super) unique_ids: Vec<String>,
+    pub(super) octets: Vec<u64>,
+    pub(super) received: Vec<u64>,
+}
+
+impl Select {
+    pub(super) fn of(
+        connection: types::Connection,
+        account: &types::Account,
+        entries: &backend::Entries,
+        redactor: &mut Redactor,
+    ) -> Self {
+        let listing = &entries.listing;
+        let positions = || 0..listing.len();
+        Select {
+            connection: connection.into(),
+            account: Account::of(account, redactor),
+            unique_ids: positions()
+                .map(|at| listing.unique_id(at).to_owned())
+                .collect(),
+            octets: positions().map(|at| listing.octets(at)).collect(),
+            received: entries.received.clone(),
+        }
+    }
+}
+
+/// Any of the arguments or answers as JSON.
+pub(super) fn value(of: impl Serialize) -> Value {
+    // Maps have text keys and no number is odd: this cannot fail.
+    serde_json::to_value(of).unwrap_or_default()
+}
+
+pub(super) fn failure(of: &types::Failure) -> Value {
+    match of {
+        types::Failure::Temporary(text) => json!({ "temporary": text }),
+        types::Failure::Permanent(text) => json!({ "permanent": text }),
+        types::Failure::InUse(text) => json!({ "in-use": text }),
+        types::Failure::LoginDelay(seconds) => json!({ "login-delay": seconds }),
+        types::Failure::Other((code, text)) => json!({ "code": code, "text": text }),
+    }
+}
+
+/// A result whose error is a failure.
+pub(super) fn result<T>(of: &Result<T, types::Failure>, ok: impl FnOnce(&T) -> Value) -> Value {
+    match of {
+        Ok(of) => ok(of),
+        Err(of) => json!({ "failure": failure(of) }),
+    }
+}
+
+fn denial(of: &authenticator::Denial) -> Value {
+    match of {
+        authenticator::Denial::Unknown => json!("unknown"),
+        authenticator::Denial::Rejected => json!("rejected"),
+        authenticator::Denial::Failed(of) => json!({ "failure": failure(of) }),
+    }
+}
+
+/// The answer of `authenticator.authenticate`.
+pub(super) fn decision(
+    of: &Result<types::Account, authenticator::Denial>,
+    redactor: Option<&mut Redactor>,
+) -> Value {
+    match of {
+        Ok(account) => json!({ "account": account_of(account, redactor) }),
+        Err(of) => denial(of),
+    }
+}
+
+fn account_of(account: &types::Account, redactor: Option<&mut Redactor>) -> Value {
+    let attributes = match redactor {
+        Some(redactor) => redactor.attributes(&account.attributes),
+        None => account.attributes.clone(),
+    };
+    value(Account {
+        user: account.user.clone(),
+        maildrop: account.maildrop.clone(),
+        attributes,
+    })
+}
+
+/// The answer of `scram.lookup`.
+pub(super) fn keys(
+    of: &Result<scram::Keys, authenticator::Denial>,
+    redactor: Option<&mut Redactor>,
+) -> Value {
+    let keys = match of {
+        Ok(keys) => keys,
+        Err(of) => return denial(of),
+    };
+    let [salt, stored, server] = [&keys.salt, &keys.stored_key, &keys.server_key].map(|octets| {
+        STANDARD.encode(match &redactor {
+            Some(redactor) => redactor.secret_octets(octets),
+            None => octets.clone(),
+        })
+    });
+    let account = keys.account.as_ref();
+    let account = account.map(|account| account_of(account, redactor));
+    json!({
+        "salt": salt,
+        "iterations": keys.iterations,
+        "stored-key": stored,
+        "server-key": server,
+        "account": account,
+    })
+}
+
+/// The answer of `admission.admit`.
+pub(super) fn leave(of: &admission::Verdict) -> Value {
+    match of {
+        admission::Verdict::Admit => json!("admit"),
+        admission::Verdict::Delay(milliseconds) => json!({ "delay": milliseconds }),
+        admission::Verdict::Deny(text) => json!({ "deny": text }),
+    }
+}
+
+/// The answer of `filter.screen`; header fields may be made of mail.
+pub(super) fn verdict(of: &filter::Verdict, mail: bool) -> Value {
+    match of {
+        filter::Verdict::Show => json!("show"),
+        filter::Verdict::Hide => json!("hide"),
+        filter::Verdict::Annotate(fields) if mail => json!({ "annotate": fields }),
+        filter::Verdict::Annotate(fields) => json!({ "annotate": { "fields": fields.len() } }),
+    }
+}
+
+/// The answer of `selector.select`.
+pub(super) fn spans(of: &[selector::Span]) -> Value {
+    let spans = of.iter().map(|span| json!([span.start, span.length]));
+    json!({ "hide": spans.collect::<Vec<_>>() })
+}
+
+fn unpacked(texts: &str) -> Vec<&str> {
+    texts.split_terminator('\0').collect()
+}
+
+/// The answer of `store.listing`.
+pub(super) fn listing(of: &store::Listing) -> Value {
+    let surrogates = of.surrogates.iter();
+    let surrogates = surrogates.map(|surrogate| json!([surrogate.position, surrogate.octets]));
+    json!({
+        "unique-ids": unpacked(&of.unique_ids),
+        "octets": of.octets,
+        "received": of.received,
+        "names": unpacked(&of.names),
+        "surrogates": surrogates.collect::<Vec<_>>(),
+        "memo": of.memo,
+    })
+}
+
+/// The answer of `store.changes`.
+pub(super) fn changes(of: &Option<store::Changes>) -> Value {
+    match of {
+        None => json!("all anew"),
+        Some(changes) => json!({
+            "gone": unpacked(&changes.gone),
+            "came": listing(&changes.came),
+        }),
+    }
+}
+
+/// The answer of `store.content`; a reader is known by a number.
+pub(super) fn content(of: &store::Content, reader: u64, inline: impl Fn(&[u8]) -> Value) -> Value {
+    match of {
+        store::Content::Inline(octets) => json!({ "inline": inline(octets) }),
+        store::Content::File(range) => json!({
+            "file": { "path": range.path, "offset": range.offset, "length": range.length },
+        }),
+        store::Content::Reader(_) => json!({ "reader": reader }),
+    }
+}
