@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::config::{Config, ListenerTls, Problem, Problems};
+use restante_config::{Config, ListenerTls, Problem, Problems};
 
 /// What relative paths of a configuration can name: files `a.pem`, `a.key` and
 /// `a.wasm`, a directory `a`.

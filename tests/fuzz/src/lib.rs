@@ -18,20 +18,6 @@ mod scram_client;
 mod session_octets;
 mod stuffed_message;
 
-// The host's own modules, compiled in as they are, with those that they know. What
-// they know has to stay as little as docs/architecture.md says.
-#[path = "../../../host/config/src/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "only its front door is used")]
-mod config;
-#[path = "../../../host/server/src/proxy/mod.rs"]
-mod proxy;
-#[path = "../../../host/config/src/signature.rs"]
-#[allow(dead_code, reason = "the configuration only reads keys")]
-mod signature;
-#[path = "../../../host/config/src/template.rs"]
-#[allow(dead_code, reason = "the configuration only reads templates")]
-mod template;
-
 // The models that property tests of the protocol go by.
 #[path = "../../../host/pop3/tests/model/mod.rs"]
 #[allow(dead_code, reason = "commands come from the input")]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::proxy::{Broken, Header, MOST_OCTETS, Progress, parse};
+use restante_server::proxy::{Broken, Header, MOST_OCTETS, Progress, parse};
 
 /// Octets up to which every prefix is tried; of a longer input some are left out.
 const EVERY_PREFIX: usize = 300;
