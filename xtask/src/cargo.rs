@@ -2,12 +2,12 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, bail, ensure};
+use cargo_metadata::{Message, Metadata, MetadataCommand};
 
 /// Where the built components go; the host's build script reads the same one.
 const COMPONENTS_VARIABLE: &str = "RESTANTE_COMPONENTS";
@@ -55,27 +55,17 @@ impl Workspace {
             .parent()
             .context("the folder xtask/ has no parent")?
             .to_owned();
-        let output = command(&root)
-            .args(["metadata", "--format-version=1", "--no-deps"])
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cannot run cargo")?;
-        ensure!(output.status.success(), "`cargo metadata` failed");
-        Self::from_metadata(root, &output.stdout)
+        let metadata = metadata(&root)?;
+        Ok(Self::from_metadata(root, &metadata))
     }
 
-    fn from_metadata(root: PathBuf, json: &[u8]) -> Result<Self> {
-        let metadata: Value = serde_json::from_slice(json).context("`cargo metadata`")?;
-        let target = text(&metadata, "target_directory")?.into();
-        let packages = metadata["packages"]
-            .as_array()
-            .context("`cargo metadata` names no packages")?;
+    fn from_metadata(root: PathBuf, metadata: &Metadata) -> Self {
         let mut plugins = Vec::new();
         let mut test_guests = Vec::new();
-        for package in packages {
+        for package in &metadata.packages {
             let member = Member {
-                name: text(package, "name")?.to_owned(),
-                manifest: text(package, "manifest_path")?.into(),
+                name: package.name.to_string(),
+                manifest: package.manifest_path.clone().into(),
             };
             match member.manifest.parent().and_then(Path::parent) {
                 Some(room) if room == root.join("plugins") => plugins.push(member),
@@ -85,12 +75,12 @@ impl Workspace {
         }
         plugins.sort();
         test_guests.sort();
-        Ok(Self {
+        Self {
             root,
-            target,
+            target: metadata.target_directory.clone().into(),
             plugins,
             test_guests,
-        })
+        }
     }
 
     /// A cargo in the workspace's root.
@@ -127,6 +117,19 @@ impl Workspace {
             .flat_map(|guest| ["--exclude".into(), (&guest.name).into()]);
         std::iter::once("--workspace".into()).chain(excluded)
     }
+}
+
+/// The members of the workspace, without what they depend on.
+pub(crate) fn metadata(root: &Path) -> Result<Metadata> {
+    let mut ask = MetadataCommand::new();
+    ask.current_dir(root).no_deps();
+    let output = in_root(ask.cargo_command(), root)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "`cargo metadata` failed");
+    let json = std::str::from_utf8(&output.stdout).context("`cargo metadata`")?;
+    MetadataCommand::parse(json).context("`cargo metadata`")
 }
 
 fn command(root: &Path) -> Command {
@@ -179,45 +182,21 @@ pub(crate) fn build(command: &mut Command) -> Result<Vec<Artifact>> {
     let mut child = command.spawn().context("cannot run cargo")?;
     let messages = child.stdout.take().context("cargo's output is not piped")?;
     let mut artifacts = Vec::new();
-    for line in BufReader::new(messages).lines() {
-        let line = line.context("cannot read what cargo says")?;
-        artifacts.extend(artifact(&line)?);
+    for message in Message::parse_stream(BufReader::new(messages)) {
+        if let Message::CompilerArtifact(built) = message.context("cannot read what cargo says")? {
+            artifacts.push(Artifact {
+                target: built.target.name,
+                manifest: built.manifest_path.into(),
+                executable: built.executable.map(Into::into),
+                files: built.filenames.into_iter().map(Into::into).collect(),
+            });
+        }
     }
     let status = child.wait().context("cannot wait for cargo")?;
     if !status.success() {
         bail!("{} failed", said(command));
     }
     Ok(artifacts)
-}
-
-/// The artifact that a line of cargo's messages is about, if it is about one.
-fn artifact(line: &str) -> Result<Option<Artifact>> {
-    // Lines that are not JSON come from a tool that stands in for rustc.
-    let Ok(message) = serde_json::from_str::<Value>(line) else {
-        return Ok(None);
-    };
-    if message["reason"] != "compiler-artifact" {
-        return Ok(None);
-    }
-    let files = message["filenames"]
-        .as_array()
-        .ok_or_else(|| anyhow!("cargo names no files of an artifact"))?;
-    Ok(Some(Artifact {
-        target: text(&message["target"], "name")?.to_owned(),
-        manifest: text(&message, "manifest_path")?.into(),
-        executable: message["executable"].as_str().map(PathBuf::from),
-        files: files
-            .iter()
-            .filter_map(Value::as_str)
-            .map(PathBuf::from)
-            .collect(),
-    }))
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
-    value[key]
-        .as_str()
-        .with_context(|| format!("cargo's answer has no \"{key}\""))
 }
 
 /// The command in words, short: without the list of packages.
@@ -231,63 +210,22 @@ fn said(command: &Command) -> String {
 mod tests {
     use super::*;
 
-    const METADATA: &str = r#"{"target_directory":"/t","packages":[
-        {"name":"rules","manifest_path":"/w/plugins/rules/Cargo.toml"},
-        {"name":"maildir","manifest_path":"/w/plugins/maildir/Cargo.toml"},
-        {"name":"liar","manifest_path":"/w/tests/guests/liar/Cargo.toml"},
-        {"name":"restante-tests","manifest_path":"/w/tests/Cargo.toml"},
-        {"name":"deep","manifest_path":"/w/plugins/rules/deep/Cargo.toml"},
-        {"name":"restante","manifest_path":"/w/host/Cargo.toml"}]}"#;
-
     #[test]
     fn members_are_sorted_into_rooms() {
-        let workspace = Workspace::from_metadata("/w".into(), METADATA.as_bytes()).unwrap();
-        assert_eq!(workspace.target, Path::new("/t"));
+        let workspace = Workspace::open().unwrap();
         let names = |members: &[Member]| {
-            members
-                .iter()
-                .map(|member| member.name.clone())
-                .collect::<Vec<_>>()
+            let names = members.iter().map(|member| member.name.clone());
+            names.collect::<Vec<_>>()
         };
-        assert_eq!(names(&workspace.plugins), ["maildir", "rules"]);
-        assert_eq!(names(&workspace.test_guests), ["liar"]);
-        assert_eq!(
-            workspace.test_guests[0].manifest,
-            Path::new("/w/tests/guests/liar/Cargo.toml")
-        );
+        let plugins = names(&workspace.plugins);
+        assert!(plugins.is_sorted());
+        assert!(plugins.contains(&"maildir".to_owned()), "{plugins:?}");
+        let guests = names(&workspace.test_guests);
+        assert!(guests.contains(&"hostile".to_owned()), "{guests:?}");
+        assert!(!plugins.contains(&"restante".to_owned()), "{plugins:?}");
         let members: Vec<_> = workspace.native_members().collect();
-        assert_eq!(members, ["--workspace", "--exclude", "liar"]);
-    }
-
-    #[test]
-    fn metadata_without_packages_is_an_error() {
-        let broken = br#"{"target_directory":"/t"}"#;
-        assert!(Workspace::from_metadata("/w".into(), broken).is_err());
-    }
-
-    #[test]
-    fn an_artifact_is_read_from_cargos_message() {
-        let line = r#"{"reason":"compiler-artifact","manifest_path":"/w/host/Cargo.toml",
-            "target":{"name":"restante","kind":["bin"]},
-            "filenames":["/t/release/restante"],"executable":"/t/release/restante"}"#;
-        let artifact = artifact(line).unwrap().unwrap();
-        assert_eq!(artifact.target, "restante");
-        assert_eq!(
-            artifact.executable.as_deref(),
-            Some(Path::new("/t/release/restante"))
-        );
-        assert_eq!(artifact.files, [Path::new("/t/release/restante")]);
-    }
-
-    #[test]
-    fn other_messages_and_other_text_are_passed_over() {
-        assert!(
-            artifact(r#"{"reason":"build-finished","success":true}"#)
-                .unwrap()
-                .is_none()
-        );
-        assert!(artifact("not JSON").unwrap().is_none());
-        assert!(artifact(r#"{"reason":"compiler-artifact"}"#).is_err());
+        assert_eq!(members.len(), 1 + 2 * guests.len());
+        assert!(members.contains(&"hostile".into()));
     }
 
     #[test]

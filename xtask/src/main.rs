@@ -22,6 +22,8 @@ mod languages;
 mod step;
 mod tally;
 mod test;
+#[cfg(test)]
+mod walls;
 mod wasm_target;
 
 use std::ffi::OsString;
