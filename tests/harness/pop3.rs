@@ -2,7 +2,7 @@
 //! the answers apart by the letter of RFC 1939 section 3.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
 use crate::tls::Stream;
 use crate::{Certificate, PATIENCE};
@@ -63,6 +63,32 @@ impl Pop3 {
     pub fn silent(address: SocketAddr) -> Pop3 {
         let stream = TcpStream::connect(address)
             .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        Pop3::over(stream)
+    }
+
+    /// The same from an address of this machine, such as 127.0.0.2.
+    pub fn silent_from(from: IpAddr, address: SocketAddr) -> Pop3 {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let family = match from {
+            IpAddr::V4(_) => AddressFamily::INET,
+            IpAddr::V6(_) => AddressFamily::INET6,
+        };
+        let socket = socket(family, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddr::new(from, 0))
+            .unwrap_or_else(|error| panic!("cannot connect from {from}: {error}"));
+        connect(&socket, &address)
+            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        Pop3::over(socket.into())
+    }
+
+    /// Connects from an address of this machine, and takes the greeting.
+    pub fn connect_from(from: IpAddr, address: SocketAddr) -> Pop3 {
+        let mut client = Pop3::silent_from(from, address);
+        client.greeted();
+        client
+    }
+
+    fn over(stream: TcpStream) -> Pop3 {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();

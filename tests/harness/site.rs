@@ -148,9 +148,14 @@ impl Site {
     /// Adds a user, and replaces the passwd file as an administrator's tool
     /// does: a new file, renamed over the old one.
     pub fn user(&mut self, user: &str, password: &str) {
+        self.user_with_hash(user, &format!("{{PLAIN}}{password}"));
+    }
+
+    /// The same with what the passwd file has behind the name.
+    pub fn user_with_hash(&mut self, user: &str, hash: &str) {
         self.users
             .retain(|line| !line.starts_with(&format!("{user}:")));
-        self.users.push(format!("{user}:{{PLAIN}}{password}"));
+        self.users.push(format!("{user}:{hash}"));
         self.write_users();
     }
 

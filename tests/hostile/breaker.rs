@@ -1,6 +1,7 @@
 //! A plugin that fails again and again for one account is rested for that: who asks
 //! is told so at once, and everybody else is served.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use restante_tests::{Pop3, Server, Site, Status, test_guest};
@@ -58,6 +59,25 @@ fn plugin_that_traps_for_one_user_rests_for_that_one() {
     assert_eq!(line("one account rests"), 2, "{log}");
     assert_eq!(line("plugin rests"), 0, "{log}");
     assert_eq!(line("plugin call failed"), 6, "{log}");
+}
+
+/// From networks that have nothing in common the fault is the plugin's, and it is the
+/// tenant's logins that rest; the neighbour has another authenticator.
+#[test]
+fn plugin_that_traps_for_several_networks_rests_for_the_tenant() {
+    let site = site();
+    let log = under_attack(&site, |server| {
+        let login_from = |network: u8, user: &str| {
+            let from = IpAddr::V4(Ipv4Addr::new(127, 0, network, 1));
+            Pop3::connect_from(from, server.pop3()).authenticate(user, "x")
+        };
+        for network in 0..5 {
+            temporary(&login_from(network, "panic"));
+        }
+        rests(&login_from(9, "ada"));
+    });
+    let line = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(line("plugin rests"), 1, "{log}");
 }
 
 #[test]
