@@ -4,5 +4,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod generation;
+pub mod generations;
 pub mod log;
+mod reload;
+pub mod server;
 pub mod watch;
+
+pub use server::Server;

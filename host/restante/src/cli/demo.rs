@@ -1,7 +1,6 @@
 //! `demo`: the built-in plugins, sample mail and a certificate of its own, all
 //! in a temporary directory that goes when the demo ends.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use restante::generation::Broken;
+use restante::server::Server;
 use restante_config::template::Template;
 use restante_config::{Config, Log, LogFormat};
 use restante_roles::passwords::{self, Scheme};
@@ -16,7 +16,7 @@ use restante_server::listener::Bound;
 use restante_server::tls;
 use tempfile::TempDir;
 
-use super::generations::Generations;
+use super::compiler::compiler;
 use super::serve;
 
 /// The demo's one user.
@@ -63,10 +63,12 @@ pub(super) fn demo(
         home.maildrop = existing(path)?;
     }
     let (config, file) = home.configuration(listen, listen_tls, None)?;
-    let bound = Bound::all(&config.listeners, HashMap::new())?;
+    let limits = config.server.limits.clone();
+    let server = Server::bind(config)?.broken(Broken::Refused);
     serve::executor()?.block_on(async {
-        let generations = Generations::first(&config, &file, Broken::Refused, None).await?;
-        serve::run(config, bound, generations, |bound| home.greet(bound)).await
+        let server = server.compiler(compiler(&limits));
+        let prepared = serve::prepare(server, &file).await?;
+        serve::run(prepared, |bound| home.greet(bound)).await
     })?;
     home.close()
 }

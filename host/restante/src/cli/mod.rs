@@ -1,15 +1,14 @@
 //! Commands, arguments, exit codes. 0: done. 1: refused, with every reason on
 //! stderr. 2: the arguments are not those of a command.
 
+mod compiler;
 mod control;
 mod demo;
-mod generations;
 mod hash_password;
 mod plugin;
 mod serve;
 mod service;
 mod table;
-mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

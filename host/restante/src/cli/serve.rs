@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use restante::generation::{self, Broken};
+use restante::generation::Broken;
+use restante::generations::Generations;
 use restante::log::LogQueue;
+use restante::server::{Prepared, Server, Serving, StartError};
 use restante_config::{Config, Log, LogFormat, Problems};
 use restante_roles::recording::{self, Recorder};
-use restante_server::admin::{self, Admin, Reload};
-use restante_server::listener::{Bound, CurrentServing, Front};
+use restante_server::admin::Reload;
+use restante_server::listener::Bound;
 use restante_server::shutdown;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use super::generations::Generations;
-use super::{service, watch};
+use super::compiler::compiler;
+use super::service;
 
 use super::plugin;
 
@@ -85,23 +87,36 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
     // user is to have.
     let becoming = becoming(&config)?;
     let passed = service::passed_sockets(&config.listeners)?;
-    let bound = Bound::all(&config.listeners, passed)?;
+    let limits = config.server.limits.clone();
+    let state_dir = config.server.state_dir.clone();
+    let server = Server::bind_or_take(config.clone(), passed)?;
     if let Some(becoming) = becoming {
-        becoming.become_it(&config.server.state_dir)?;
+        becoming.become_it(&state_dir)?;
     }
     service::no_core_dumps();
     queue.start().context("the log")?;
     let recorder = record.begin(&config)?;
     let served = executor()?.block_on(async {
-        let recorder = recorder.clone();
-        let generations = Generations::first(&config, file, Broken::LeftOut, recorder).await?;
-        run(config, bound, generations, |_| Ok(())).await
+        let server = server
+            .compiler(compiler(&limits))
+            .recorder(recorder.clone())
+            .manager(Arc::new(service::Manager));
+        run(prepare(server, file).await?, |_| Ok(())).await
     });
     if let Some(recorder) = recorder {
         recorder.finish();
     }
     queue.flush();
     served
+}
+
+/// Everything that is wrong with what `file` names is said.
+pub(super) async fn prepare(server: Server, file: &Path) -> anyhow::Result<Prepared> {
+    let prepared = server.prepare().await;
+    prepared.map_err(|error| match error {
+        StartError::Refused(problems) => refused(file, &problems),
+        error => error.into(),
+    })
 }
 
 /// Whom the configuration wants the server to become.
@@ -128,7 +143,7 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
     }
     becoming(&config)?;
     let executor = executor()?;
-    let built = executor.block_on(Generations::first(&config, file, Broken::Refused, None));
+    let built = executor.block_on(build(&config, file));
     if let Some(lines) = lines {
         for line in lines.take() {
             eprintln!("log: {line}");
@@ -149,6 +164,16 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The generation that `serve` would begin with.
+async fn build(config: &Config, file: &Path) -> anyhow::Result<Arc<Generations>> {
+    let compiler = compiler(&config.server.limits);
+    let built = Generations::first(config, compiler, Broken::Refused, None, Arc::new(())).await;
+    built.map_err(|error| match error {
+        StartError::Refused(problems) => refused(file, &problems),
+        error => error.into(),
+    })
+}
+
 fn load(file: &Path) -> anyhow::Result<Config> {
     Config::load(file).map_err(|problems| refused(file, &problems))
 }
@@ -162,49 +187,26 @@ pub(super) fn refused(file: &Path, problems: &Problems) -> anyhow::Error {
 /// Serves until a signal says to stop. `ready` is told of the bound listeners
 /// before the first client is accepted.
 pub(super) async fn run(
-    config: Config,
-    bound: Vec<Bound>,
-    generations: Arc<Generations>,
+    prepared: Prepared,
     ready: impl FnOnce(&[Bound]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let admin_bound = config
-        .server
-        .admin
-        .as_ref()
-        .map(admin::Bound::new)
-        .transpose()?;
-    let current = generations.current().clone();
-    let serving: CurrentServing = Arc::new(move || generation::current(&current));
-    let metrics = generations.metrics().clone();
-    let front = Front::new(&config.server.limits, serving.clone(), metrics.clone());
-    let (trigger, end) = shutdown::channel();
-    if let Some(bound) = admin_bound {
-        let admin = Admin {
-            metrics,
-            sessions: front.sessions().clone(),
-            serving,
-            reload: generations.clone(),
-            shutdown: end.clone(),
-        };
-        tokio::spawn(bound.serve(Arc::new(admin)));
-    }
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
-    ready(&bound)?;
-    let mut served = tokio::spawn(front.serve(bound, end));
-    let watching = tokio::spawn(watch::watch(generations.clone()));
+    ready(prepared.bound())?;
+    let (trigger, end) = shutdown::channel();
+    let mut serving = prepared.serve(end);
+    let generations = Arc::clone(serving.generations());
     tokio::spawn(service::watchdog());
     service::ready();
     loop {
         tokio::select! {
-            done = &mut served => return done.context("the listeners failed"),
+            done = serving.ended() => return Ok(done?),
             _ = hangup.recv() => drop(generations.reload().await),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
-    watching.abort();
     service::stopping();
     let grace = generations.config().server.limits.shutdown_grace;
     info!(
@@ -213,24 +215,21 @@ pub(super) async fn run(
     );
     trigger.begin(grace);
     tokio::select! {
-        done = &mut served => done.context("the listeners failed")?,
-        _ = terminate.recv() => hurry(&trigger, served).await?,
-        _ = interrupt.recv() => hurry(&trigger, served).await?,
+        done = serving.ended() => done?,
+        _ = terminate.recv() => hurry(&trigger, &mut serving).await?,
+        _ = interrupt.recv() => hurry(&trigger, &mut serving).await?,
     }
     info!("stopped");
     Ok(())
 }
 
 /// A second signal: sessions end now, and nothing that they marked is deleted.
-async fn hurry(
-    trigger: &shutdown::Trigger,
-    served: tokio::task::JoinHandle<()>,
-) -> anyhow::Result<()> {
+async fn hurry(trigger: &shutdown::Trigger, serving: &mut Serving) -> anyhow::Result<()> {
     /// For sessions in the middle of a plugin's call.
     const LAST: Duration = Duration::from_secs(5);
     warn!("told twice: ending all sessions now");
     trigger.begin(Duration::ZERO);
-    if tokio::time::timeout(LAST, served).await.is_err() {
+    if tokio::time::timeout(LAST, serving.ended()).await.is_err() {
         bail!("some sessions did not end within {} s", LAST.as_secs());
     }
     Ok(())

@@ -150,11 +150,20 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// The service manager, told of reloads.
+pub(super) struct Manager;
+
+impl restante::generations::Manager for Manager {
+    fn reloading(&self) -> Box<dyn Send> {
+        Box::new(Reloading::begin())
+    }
+}
+
 /// A reload, for as long as this lives.
-pub(super) struct Reloading;
+struct Reloading;
 
 impl Reloading {
-    pub(super) fn begin() -> Self {
+    fn begin() -> Self {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => tell(&[NotifyState::Reloading, now]),
             // To say the one without the other ends the service (sd_notify(3)).

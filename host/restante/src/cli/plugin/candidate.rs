@@ -23,7 +23,7 @@ use restante_wasm::{Plugin, Runtime};
 use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::cli::generations::compiler;
+use crate::cli::compiler::compiler;
 
 /// Instances that may live at once.
 const INSTANCES: u32 = 64;

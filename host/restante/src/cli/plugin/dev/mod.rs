@@ -17,6 +17,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use restante::generation::Broken;
+use restante::generations::Generations;
+use restante::server::{Prepared, Server};
 use restante::watch::{Folder, INTERVAL, pause};
 use restante_config as config;
 use restante_config::{ComponentSource, Config};
@@ -27,8 +29,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task;
 use tokio::time::sleep;
 
+use crate::cli::compiler::compiler;
 use crate::cli::demo::{self, Home, Own};
-use crate::cli::generations::Generations;
 use crate::cli::serve;
 use project::{Project, Running};
 
@@ -111,16 +113,20 @@ async fn develop(
     }
 }
 
+/// A server that is not started where anything is wrong.
+async fn prepare(config: Config, file: &Path) -> anyhow::Result<Prepared> {
+    let compiler = compiler(&config.server.limits);
+    let server = Server::bind(config)?.broken(Broken::Refused);
+    serve::prepare(server.compiler(compiler), file).await
+}
+
 /// The configuration that the project has.
 async fn serve_own(file: &Path, builds: Builds) -> anyhow::Result<()> {
     let config = Config::load(file).map_err(|problems| serve::refused(file, &problems))?;
-    let bound = Bound::all(&config.listeners, std::collections::HashMap::new())?;
     let project = Arc::clone(&builds.project);
-    let generations = Generations::first(&config, file, Broken::Refused, None).await?;
-    let watching = task::spawn(builds.go_on(Arc::clone(&generations), None));
-    let served = serve::run(config, bound, generations, |bound| {
-        greet_own(file, bound, &project)
-    });
+    let prepared = prepare(config, file).await?;
+    let watching = task::spawn(builds.go_on(Arc::clone(prepared.generations()), None));
+    let served = serve::run(prepared, |bound| greet_own(file, bound, &project));
     let served = served.await;
     watching.abort();
     served
@@ -139,9 +145,8 @@ async fn serve_demo(options: &Options, component: &Path, builds: Builds) -> anyh
     };
     let tls = SocketAddr::new(options.listen.ip(), 0);
     let (config, file) = home.configuration(options.listen, tls, Some(&own))?;
-    let bound = Bound::all(&config.listeners, std::collections::HashMap::new())?;
-    let generations = Generations::first(&config, &file, Broken::Refused, None).await?;
-    let watching = task::spawn(builds.go_on(Arc::clone(&generations), Some(served)));
+    let prepared = prepare(config, &file).await?;
+    let watching = task::spawn(builds.go_on(Arc::clone(prepared.generations()), Some(served)));
     let greeting = |bound: &[Bound]| {
         home.greet(bound)?;
         say(&format!(
@@ -154,7 +159,7 @@ async fn serve_demo(options: &Options, component: &Path, builds: Builds) -> anyh
         ));
         Ok(())
     };
-    let done = serve::run(config, bound, generations, greeting).await;
+    let done = serve::run(prepared, greeting).await;
     watching.abort();
     done?;
     home.close()

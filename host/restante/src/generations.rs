@@ -2,33 +2,44 @@
 //! whoever asks for it, and the files that it was built from.
 
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
-use anyhow::Context;
 use async_trait::async_trait;
-use restante::generation;
-use restante::generation::{Before, Broken, Plugins, Retired};
-use restante::watch::Watched;
-use restante_config::{Config, Problems, ServerLimits};
+use restante_config::{Config, Problems};
 use restante_roles::metrics::Metrics;
 use restante_roles::recording::Recorder;
 use restante_roles::state_dir::StateDir;
 use restante_server::admin::{Reload, Reloaded};
 use restante_server::decoy;
-use restante_wasm::{CompileLimits, Compiler, Runtime};
+use restante_wasm::{Compiler, Runtime};
 use tokio::sync::Mutex;
 use tokio::task;
 use tracing::{error, info, warn};
 
-use super::serve::refused;
-use super::service;
+use crate::generation::{self, Before, Broken, Plugins, Retired};
+use crate::server::StartError;
+use crate::watch::Watched;
+
+/// Whoever manages the server as a service, and is told how it does.
+pub trait Manager: Send + Sync {
+    /// A reload begins. What is returned is dropped when it is over.
+    fn reloading(&self) -> Box<dyn Send>;
+}
+
+/// Nobody does.
+impl Manager for () {
+    fn reloading(&self) -> Box<dyn Send> {
+        Box::new(())
+    }
+}
 
 /// The generations of one server.
-pub(super) struct Generations {
+pub struct Generations {
     file: PathBuf,
     recorder: Option<Arc<Recorder>>,
+    told: Arc<dyn Manager>,
     runtime: Arc<Runtime>,
     decoy_secret: [u8; 32],
     current: generation::Current,
@@ -43,30 +54,28 @@ pub(super) struct Generations {
 
 impl Generations {
     /// Compiles and checks all that the configuration names.
-    pub(super) async fn first(
+    ///
+    /// # Errors
+    /// Everything that is in the way of serving it; nothing is served then.
+    pub async fn first(
         config: &Config,
-        file: &Path,
+        compiler: Compiler,
         broken: Broken,
         recorder: Option<Arc<Recorder>>,
-    ) -> anyhow::Result<Arc<Self>> {
+        told: Arc<dyn Manager>,
+    ) -> Result<Arc<Self>, StartError> {
         let watched = Watched::of(config, None);
         let limits = &config.server.limits;
         let state_dir = StateDir::open(&config.server.state_dir);
-        let runtime = Runtime::new(
-            limits.instances,
-            &state_dir,
-            compiler(limits),
-            Metrics::new(),
-        )?;
-        let decoy_secret = decoy::secret(&state_dir).context("the system's randomness")?;
+        let runtime = Runtime::new(limits.instances, &state_dir, compiler, Metrics::new())?;
+        let decoy_secret = decoy::secret(&state_dir).map_err(StartError::Randomness)?;
         let (mut serving, plugins) =
-            generation::build(config, &runtime, decoy_secret, None, broken)
-                .await
-                .map_err(|problems| refused(file, &problems))?;
+            generation::build(config, &runtime, decoy_secret, None, broken).await?;
         serving.recorder.clone_from(&recorder);
         Ok(Arc::new(Self {
-            file: file.to_owned(),
+            file: config.files[0].clone(),
             recorder,
+            told,
             runtime,
             decoy_secret,
             current: generation::Current::new(RwLock::new(Arc::new(serving))),
@@ -78,17 +87,17 @@ impl Generations {
     }
 
     /// What new sessions get.
-    pub(super) fn current(&self) -> &generation::Current {
+    pub fn current(&self) -> &generation::Current {
         &self.current
     }
 
     /// Where everything is counted.
-    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+    pub fn metrics(&self) -> &Arc<Metrics> {
         self.runtime.metrics()
     }
 
     /// The files that were looked at last.
-    pub(super) fn watched(&self) -> Arc<Watched> {
+    pub(crate) fn watched(&self) -> Arc<Watched> {
         let watched = self.watched.read();
         watched.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -116,7 +125,7 @@ impl Generations {
     }
 
     /// What was read last and is in order.
-    pub(super) fn config(&self) -> Arc<Config> {
+    pub fn config(&self) -> Arc<Config> {
         // A pointer is stored whole or not at all.
         let config = self.config.read();
         config.unwrap_or_else(PoisonError::into_inner).clone()
@@ -129,7 +138,7 @@ impl Reload for Generations {
     /// If anything is wrong the old one goes on. Sessions keep theirs.
     async fn reload(&self) -> Result<Reloaded, Problems> {
         let mut plugins = self.plugins.lock().await;
-        let _told = service::Reloading::begin();
+        let _told = self.told.reloading();
         let started = Instant::now();
         let old = generation::current(&self.current);
         let built = match self.read().await {
@@ -195,20 +204,4 @@ impl Reload for Generations {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(reloaded)
     }
-}
-
-/// This program once more; in this process where the system does not say what
-/// program it is.
-pub(super) fn compiler(limits: &ServerLimits) -> Compiler {
-    let limits = CompileLimits {
-        time: limits.compile_time,
-        memory: limits.compile_memory,
-    };
-    Compiler::this_program(limits).unwrap_or_else(|error| {
-        warn!(
-            %error,
-            "the server cannot start itself as a compiler: components are compiled in its own process, without limits on time and memory"
-        );
-        Compiler::Here
-    })
 }

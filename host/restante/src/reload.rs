@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use restante::watch::{INTERVAL, Watched, pause};
 use restante_server::admin::Reload;
 use tokio::task;
 use tokio::time::sleep;
 use tracing::{error, info};
 
-use super::generations::Generations;
+use crate::generations::Generations;
+use crate::watch::{INTERVAL, Watched, pause};
 
 /// Goes on for as long as it is polled. A change counts once it has been the same
 /// for an interval: a file that is still being written makes no noise. What was
 /// tried and is wrong is not tried again until something changes.
-pub(super) async fn watch(generations: Arc<Generations>) {
+pub(crate) async fn watch(generations: Arc<Generations>) {
     let mut changed: Option<Watched> = None;
     let mut next = INTERVAL;
     loop {
