@@ -266,6 +266,8 @@ pub fn read_at(_file: &File, _space: &mut [u8], _offset: u64) -> Option<io::Resu
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -296,6 +298,18 @@ mod tests {
                 !matches!(open(&dir, path), Some(Ok(_))),
                 "{path} was opened"
             );
+        }
+        std::fs::create_dir(root.path().join("below")).unwrap();
+        std::os::unix::fs::symlink("below", root.path().join("link")).unwrap();
+        let below = |path: &str, follow| open_directory_below(root.path(), path.as_ref(), follow);
+        let found = below("below", false).unwrap();
+        let about = root.path().join("below").metadata().unwrap();
+        assert_eq!((found.device, found.inode), (about.dev(), about.ino()));
+        assert_eq!(found.owner, about.uid());
+        let through = below("link", true).unwrap();
+        assert_eq!(through.inode, found.inode);
+        for path in ["link", "file", "missing", "..", "below/../..", "/"] {
+            assert!(below(path, false).is_none(), "{path} was opened");
         }
         let missing = open(&dir, "missing").map(|opened| opened.unwrap_err().kind());
         assert!(matches!(missing, None | Some(io::ErrorKind::NotFound)));

@@ -14,6 +14,7 @@ mod computing;
 mod filters;
 mod hashing;
 mod listing;
+mod maildrops;
 mod output;
 mod paths;
 mod secrets;

@@ -546,7 +546,7 @@ mod tests {
     /// Whatever takes turns at the name, what is opened is not what a link names.
     #[tokio::test]
     async fn a_link_that_comes_and_goes_is_never_followed() {
-        const OPENS: usize = 20_000;
+        const OPENS: usize = 5_000;
         let site = site();
         let mail = site.path().join("mail");
         fs::create_dir(mail.join("alice/Maildir")).unwrap();
