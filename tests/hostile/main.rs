@@ -15,6 +15,7 @@ mod filters;
 mod hashing;
 mod listing;
 mod mail;
+mod maildrops;
 mod output;
 mod paths;
 mod secrets;

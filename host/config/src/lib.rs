@@ -315,6 +315,10 @@ pub struct Grants {
     pub maildrop: Option<Template>,
     /// Whether a maildrop directory that does not exist is made.
     pub create_maildrop: bool,
+    /// Whether symbolic links below the template's fixed part are followed.
+    pub follow_links: bool,
+    /// Whose a maildrop directory may be beside the server's own user.
+    pub maildrop_owner: MaildropOwner,
     /// Where it may send HTTP requests.
     pub http: Vec<HttpOrigin>,
     /// Authorities that may have signed those servers' certificates, besides the
@@ -324,6 +328,20 @@ pub struct Grants {
     pub connect: Vec<Endpoint>,
     /// As `http_authorities`, for the places that are reached under TLS.
     pub connect_authorities: Option<PathBuf>,
+}
+
+/// Whose a maildrop's directory may be. The server's own user may own it in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum MaildropOwner {
+    /// Nobody else's.
+    #[default]
+    Server,
+    /// This user's too, by name. Whether there is one is not for this room to say.
+    User(String),
+    /// This user's too, by number.
+    Id(u32),
+    /// Anybody's.
+    Any,
 }
 
 /// A directory a plugin may see.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::disk::Wanted;
-use super::problem::{quoted, suggest};
+use super::problem::{quoted, quoted_path, suggest};
 use super::read::{MOST, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    ComponentSource, DirectoryGrant, Endpoint, Grants, HttpOrigin, MOST_MEMORY, Plugin,
-    PluginLimits,
+    ComponentSource, DirectoryGrant, Endpoint, Grants, HttpOrigin, MOST_MEMORY, MaildropOwner,
+    Plugin, PluginLimits,
 };
 use crate::template::{Placeholder, Template, TemplateError};
 
@@ -25,6 +25,10 @@ const MOST_TIME: Duration = Duration::from_secs(60 * 60);
 /// What HTTP answers may be limited to, in octets: a header fits, and no more
 /// than that does a plugin have memory for.
 const LEAST_HTTP: u64 = 1024;
+
+/// The last number that a user can have: the one after it stands for nobody in
+/// chown(2).
+const LAST_USER_ID: u32 = u32::MAX - 1;
 
 /// Origins that one plugin can be granted, and likewise places to connect to.
 const ORIGINS: usize = 100;
@@ -193,15 +197,24 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
         }
         directories.push(grant);
     }
-    let maildrop = section.take("maildrop").and_then(|value| maildrop(&value));
-    let create = section.take("create-maildrop");
-    let create_maildrop = create.as_ref().and_then(Value::boolean) == Some(true);
-    if let (Some(create), None, true) = (&create, &maildrop, create_maildrop) {
-        create.bad::<()>(
-            "stands without `maildrop`",
-            "grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
-        );
-    }
+    let maildrop = section.take("maildrop");
+    let granted = maildrop.is_some();
+    let maildrop = maildrop.and_then(|value| self::maildrop(&value));
+    let mut switch = |key| {
+        let value = section.take(key)?;
+        match value.boolean()? {
+            true if !granted => without_maildrop(&value),
+            given => Some(given),
+        }
+    };
+    let create_maildrop = switch("create-maildrop").unwrap_or(false);
+    let follow_links = switch("follow-links").unwrap_or(false);
+    let maildrop_owner = section
+        .take("maildrop-owner")
+        .and_then(|value| match granted {
+            true => maildrop_owner(&value),
+            false => without_maildrop(&value),
+        });
     let (http, http_authorities) = http(&mut section);
     let (connect, connect_authorities) = connect(&mut section);
     section.finish();
@@ -209,6 +222,8 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
         directories,
         maildrop,
         create_maildrop,
+        follow_links,
+        maildrop_owner: maildrop_owner.unwrap_or_default(),
         http,
         http_authorities,
         connect,
@@ -381,7 +396,51 @@ fn guest_path(value: &Value<'_, '_>) -> Option<String> {
     Some(text)
 }
 
+fn without_maildrop<T>(value: &Value<'_, '_>) -> Option<T> {
+    value.bad(
+        "stands without `maildrop`",
+        "grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
+    )
+}
+
+fn maildrop_owner(value: &Value<'_, '_>) -> Option<MaildropOwner> {
+    if let DeValue::Integer(_) = &value.toml {
+        return value.count(0..=LAST_USER_ID).map(MaildropOwner::Id);
+    }
+    let name = value
+        .string("the name of a user, in quotes, a user's number, or \"any\"")?
+        .value;
+    if name == "any" {
+        return Some(MaildropOwner::Any);
+    }
+    let is_number = name.bytes().all(|octet| octet.is_ascii_digit());
+    if is_number || name.chars().any(char::is_control) {
+        return value.bad(
+            format_args!("is {}", quoted(&name)),
+            "write the name of a user, a number without quotes, or \"any\"",
+        );
+    }
+    Some(MaildropOwner::User(name))
+}
+
 fn maildrop(value: &Value<'_, '_>) -> Option<Template> {
+    let template = maildrop_template(value)?;
+    let (report, prefix) = (value.report(), template.prefix());
+    if (report.disk.look)(&prefix, Wanted::Directory).is_err() {
+        report.warning(
+            value.at,
+            format!(
+                "{} begins with {}, which is not there or no directory",
+                value.name,
+                quoted_path(&prefix)
+            ),
+            "mount or create it, since the server never does: until then each login fails with [SYS/TEMP]",
+        );
+    }
+    Some(template)
+}
+
+fn maildrop_template(value: &Value<'_, '_>) -> Option<Template> {
     let text = value.string("a path, in quotes")?.value;
     if text.is_empty() {
         return value.bad(

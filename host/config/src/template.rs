@@ -57,6 +57,28 @@ pub enum Component {
     Chosen,
 }
 
+/// Where a [`Template`] leads to for one account, in two parts that are not trusted
+/// alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountPath {
+    /// What the author of the configuration has written out: absolute, the whole
+    /// components before the first one that holds a placeholder.
+    pub prefix: PathBuf,
+    /// What the account's values have made, below the prefix: relative, without "."
+    /// and "..". Empty for a template without placeholders.
+    pub rest: PathBuf,
+}
+
+impl AccountPath {
+    /// Both parts in one, for messages: to open it is to follow every link in it.
+    pub fn whole(&self) -> PathBuf {
+        match self.rest.as_os_str().is_empty() {
+            true => self.prefix.clone(),
+            false => self.prefix.join(&self.rest),
+        }
+    }
+}
+
 /// What a [`Template`] is expanded with.
 #[derive(Debug, Clone, Copy)]
 pub struct Values<'a> {
@@ -160,9 +182,10 @@ impl Template {
     ///
     /// # Errors
     /// [`ExpandError`] where a value is not fit to be part of one component.
-    pub fn expand(&self, values: &Values<'_>) -> Result<PathBuf, ExpandError> {
-        let mut path = PathBuf::from("/");
-        for pieces in &self.components {
+    pub fn expand(&self, values: &Values<'_>) -> Result<AccountPath, ExpandError> {
+        let (mut prefix, mut rest) = (PathBuf::from("/"), PathBuf::new());
+        let fixed = self.fixed_components();
+        for (at, pieces) in self.components.iter().enumerate() {
             let mut component = String::new();
             for piece in pieces {
                 match piece {
@@ -178,9 +201,30 @@ impl Template {
             if component.len() > COMPONENT_OCTETS {
                 return Err(ExpandError::TooLong);
             }
-            path.push(component);
+            match at < fixed {
+                true => prefix.push(component),
+                false => rest.push(component),
+            }
         }
-        Ok(path)
+        Ok(AccountPath { prefix, rest })
+    }
+
+    /// The part of its paths that is the same for every account: the whole components
+    /// before the first one that holds a placeholder.
+    pub fn prefix(&self) -> PathBuf {
+        let mut prefix = PathBuf::from("/");
+        for pieces in &self.components[..self.fixed_components()] {
+            prefix.push(pieces.iter().filter_map(text).collect::<String>());
+        }
+        prefix
+    }
+
+    /// How many components come before the first one that holds a placeholder.
+    fn fixed_components(&self) -> usize {
+        let fixed = self.components.iter();
+        fixed
+            .take_while(|pieces| pieces.iter().all(|piece| text(piece).is_some()))
+            .count()
     }
 
     /// The text it was read from.
@@ -269,6 +313,13 @@ impl fmt::Display for Placeholder {
             Placeholder::Tenant => out.write_str("{tenant}"),
             Placeholder::Attribute(key) => write!(out, "{{attribute.{key}}}"),
         }
+    }
+}
+
+fn text(piece: &Piece) -> Option<&str> {
+    match piece {
+        Piece::Text(text) => Some(text),
+        Piece::Value(_) => None,
     }
 }
 
@@ -370,6 +421,7 @@ mod tests {
         Template::parse(template)
             .unwrap()
             .expand(&values(user, "drop"))
+            .map(|path| path.whole())
     }
 
     #[test]
@@ -411,7 +463,26 @@ mod tests {
         let path = template
             .expand(&values("{maildrop}", "{{}}{tenant}{user}"))
             .unwrap();
-        assert_eq!(path, PathBuf::from("/m/{maildrop}/{{}}{tenant}{user}"));
+        let expected = PathBuf::from("/m/{maildrop}/{{}}{tenant}{user}");
+        assert_eq!(path.whole(), expected);
+    }
+
+    #[test]
+    fn what_is_fixed_ends_before_the_first_component_with_a_placeholder() {
+        for (template, prefix, rest) in [
+            ("/var/mail/{domain}/x/{local}", "/var/mail", "b.example/x/a"),
+            ("/var//mail/u-{local}/", "/var/mail", "u-a"),
+            ("/m/{{x}}/{tenant}/y", "/m/{x}", "acme/y"),
+            ("/{local}", "/", "a"),
+            ("/var/mail/all", "/var/mail/all", ""),
+            ("/", "/", ""),
+        ] {
+            let template = Template::parse(template).unwrap();
+            let path = template.expand(&values("a@b.example", "d")).unwrap();
+            assert_eq!(path.prefix, PathBuf::from(prefix), "{template}");
+            assert_eq!(path.rest, PathBuf::from(rest), "{template}");
+            assert_eq!(template.prefix(), path.prefix, "{template}");
+        }
     }
 
     #[test]
@@ -546,10 +617,8 @@ mod tests {
     fn what_is_escaped_stays_itself() {
         let folder = "/srv/{odd}}/{user";
         let template = Template::parse(&Template::escape(folder)).unwrap();
-        assert_eq!(
-            template.expand(&values("x", "x")),
-            Ok(PathBuf::from(folder))
-        );
+        let path = template.expand(&values("x", "x")).unwrap();
+        assert_eq!(path.whole(), PathBuf::from(folder));
         assert_eq!(template.placeholders().count(), 0);
     }
 }

@@ -260,6 +260,9 @@ none = []
 "dotted.key" = ""
 [plugin.p.grants]
 maildrop = "mail/{tenant}/{user}"
+create-maildrop = true
+follow-links = true
+maildrop-owner = "vmail"
 directories = [{ host = "users", guest = "/" }, { host = "/w", guest = "/a/b", access = "read-write" }]
 http = ["HTTPS://IdP.example.org:443/", "http://127.0.0.1:8080", "https://idp.example.org"]
 http-authorities = "ca.pem"
@@ -314,6 +317,9 @@ log-lines = 0
     );
     let template = plugin.grants.maildrop.as_ref().unwrap();
     assert_eq!(template.as_str(), "/etc/restante/mail/{tenant}/{user}");
+    assert!(plugin.grants.create_maildrop && plugin.grants.follow_links);
+    let owner = MaildropOwner::User("vmail".into());
+    assert_eq!(plugin.grants.maildrop_owner, owner);
     let directories = &plugin.grants.directories;
     assert_eq!(directories[0].host, Path::new("/etc/restante/users"));
     assert_eq!((directories[0].write, directories[1].write), (false, true));

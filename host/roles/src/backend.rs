@@ -357,8 +357,8 @@ pub trait Admission: Send + Sync {
 /// Role: keep the mail.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Finds the account's maildrop, and leaves it alone: the lock is still to be
-    /// taken.
+    /// Finds the account's maildrop, and leaves the mail in it alone: the lock is still
+    /// to be taken. A maildrop that does not exist may be made, empty.
     async fn find(
         &self,
         connection: &Arc<Connection>,

@@ -87,6 +87,57 @@ pub fn open_directory(_path: &Path) -> Option<File> {
     None
 }
 
+/// A directory that is open, and what the kernel has at hand of it.
+#[derive(Debug)]
+pub struct FoundDirectory {
+    /// For reading.
+    pub directory: File,
+    /// Number of the device that it is on.
+    pub device: u64,
+    /// Its inode number there.
+    pub inode: u64,
+    /// Number of the user that owns it.
+    pub owner: u32,
+}
+
+/// The same for a directory below another, which is taken as
+/// [`open_directory`] takes it. The way below leads through links only if
+/// `follow_links`, and then out of `prefix` as well.
+#[cfg(target_os = "linux")]
+pub fn open_directory_below(
+    prefix: &Path,
+    rest: &Path,
+    follow_links: bool,
+) -> Option<FoundDirectory> {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, makedev, openat2};
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::CACHED | ResolveFlags::NO_MAGICLINKS;
+    let below = match follow_links {
+        true => resolve,
+        false => resolve | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+    };
+    let above = flags | OFlags::PATH;
+    let prefix = openat2(CWD, prefix, above, Mode::empty(), ResolveFlags::CACHED).ok()?;
+    let found = openat2(&prefix, rest, flags, Mode::empty(), below).ok()?;
+    let status = linux::status(&found)?;
+    linux::is_known(status.device).then(|| FoundDirectory {
+        directory: found.into(),
+        device: makedev(status.device.0, status.device.1),
+        inode: status.inode,
+        owner: status.owner,
+    })
+}
+
+/// Other systems cannot tell.
+#[cfg(not(target_os = "linux"))]
+pub fn open_directory_below(
+    _prefix: &Path,
+    _rest: &Path,
+    _follow_links: bool,
+) -> Option<FoundDirectory> {
+    None
+}
+
 /// Whether `dir` is on a local file system, which answers without anybody else.
 /// Asks it, which may take waiting: for the blocking pool. Remembered for
 /// [`open_directory`].
@@ -134,15 +185,18 @@ mod linux {
     static DEVICES: RwLock<Option<HashMap<(u32, u32), bool>>> = RwLock::new(None);
 
     pub(super) fn is_known_local(dir: &impl AsFd) -> bool {
+        status(dir).is_some_and(|status| is_known(status.device))
+    }
+
+    /// Whether this device is known to have a local file system.
+    pub(super) fn is_known(device: (u32, u32)) -> bool {
         let devices = DEVICES.read().unwrap_or_else(PoisonError::into_inner);
-        device(dir).is_some_and(|device| {
-            let known = devices.as_ref().and_then(|devices| devices.get(&device));
-            known == Some(&true)
-        })
+        let known = devices.as_ref().and_then(|devices| devices.get(&device));
+        known == Some(&true)
     }
 
     pub(super) fn is_local(dir: &impl AsFd) -> bool {
-        let Some(device) = device(dir) else {
+        let Some(Status { device, .. }) = status(dir) else {
             return false;
         };
         let known = {
@@ -166,11 +220,25 @@ mod linux {
         is_local
     }
 
-    /// What the kernel has at hand: no file system is asked.
-    fn device(dir: &impl AsFd) -> Option<(u32, u32)> {
+    /// What the kernel has at hand of a directory.
+    pub(super) struct Status {
+        /// Major and minor number.
+        pub(super) device: (u32, u32),
+        pub(super) inode: u64,
+        pub(super) owner: u32,
+    }
+
+    /// No file system is asked. None: the kernel has not all of it.
+    pub(super) fn status(dir: &impl AsFd) -> Option<Status> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        let about = statx(dir, c"", flags, StatxFlags::empty()).ok()?;
-        Some((about.stx_dev_major, about.stx_dev_minor))
+        let wanted = StatxFlags::INO | StatxFlags::UID;
+        let about = statx(dir, c"", flags, wanted).ok()?;
+        let has_all = about.stx_mask & wanted.bits() == wanted.bits();
+        has_all.then_some(Status {
+            device: (about.stx_dev_major, about.stx_dev_minor),
+            inode: about.stx_ino,
+            owner: about.stx_uid,
+        })
     }
 }
 
@@ -198,6 +266,8 @@ pub fn read_at(_file: &File, _space: &mut [u8], _offset: u64) -> Option<io::Resu
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -228,6 +298,18 @@ mod tests {
                 !matches!(open(&dir, path), Some(Ok(_))),
                 "{path} was opened"
             );
+        }
+        std::fs::create_dir(root.path().join("below")).unwrap();
+        std::os::unix::fs::symlink("below", root.path().join("link")).unwrap();
+        let below = |path: &str, follow| open_directory_below(root.path(), path.as_ref(), follow);
+        let found = below("below", false).unwrap();
+        let about = root.path().join("below").metadata().unwrap();
+        assert_eq!((found.device, found.inode), (about.dev(), about.ino()));
+        assert_eq!(found.owner, about.uid());
+        let through = below("link", true).unwrap();
+        assert_eq!(through.inode, found.inode);
+        for path in ["link", "file", "missing", "..", "below/../..", "/"] {
+            assert!(below(path, false).is_none(), "{path} was opened");
         }
         let missing = open(&dir, "missing").map(|opened| opened.unwrap_err().kind());
         assert!(matches!(missing, None | Some(io::ErrorKind::NotFound)));

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Component as PathPart, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use wasmtime_wasi::p2::bindings::filesystem::preopens;
 
 use super::opening::{self, MAX_PATH_OCTETS};
 use super::state::State;
-use restante_config::template::{ExpandError, Values};
+use restante_config::template::{AccountPath, ExpandError, Values};
 use restante_config::{DirectoryGrant, Grants};
 use restante_roles::backend::{Account, FileRange};
 use restante_roles::cached;
@@ -25,13 +25,12 @@ use restante_roles::work::{MAX_WORK_TIME, Stop, WorkRoom};
 /// Where a session's maildrop appears in the guest.
 pub(super) const MAILDROP: &str = "/maildrop";
 
-/// The directory of this account's maildrop on the host, where the plugin has
-/// that grant.
+/// Where this account's maildrop is on the host, where the plugin has that grant.
 pub(super) fn maildrop_path(
     grants: &Grants,
     tenant: &str,
     account: &Account,
-) -> Result<Option<PathBuf>, ExpandError> {
+) -> Result<Option<AccountPath>, ExpandError> {
     grants
         .maildrop
         .as_ref()
@@ -57,15 +56,28 @@ impl Root {
     /// Opens a directory on this machine. May wait for the disk.
     pub(super) fn open(path: &Path) -> io::Result<Root> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-        let is_local = cached::is_local(&dir);
-        Ok(Root { dir, is_local })
+        Ok(Root::of(dir.into_std_file()))
     }
 
     /// The same, if it takes no waiting.
     fn open_cached(path: &Path) -> Option<Root> {
-        let dir = Dir::from_std_file(cached::open_directory(path)?);
-        let is_local = true;
-        Some(Root { dir, is_local })
+        Some(Root::local(cached::open_directory(path)?))
+    }
+
+    /// A directory that is open. May wait for the disk.
+    pub(super) fn of(directory: File) -> Root {
+        Root {
+            is_local: cached::is_local(&directory),
+            dir: Dir::from_std_file(directory),
+        }
+    }
+
+    /// One that is known to be on a local file system.
+    pub(super) fn local(directory: File) -> Root {
+        Root {
+            dir: Dir::from_std_file(directory),
+            is_local: true,
+        }
     }
 
     pub(super) fn dir(&self) -> &Dir {
@@ -90,78 +102,6 @@ impl Root {
             false => None,
         }
     }
-
-    /// Where it is, however it was spelled. None: the system does not tell.
-    #[cfg(target_os = "linux")]
-    fn place(&self) -> Option<PathBuf> {
-        use std::os::fd::AsRawFd;
-        let link = format!("/proc/self/fd/{}", self.dir.as_raw_fd());
-        let place = std::fs::read_link(link).ok()?;
-        place.is_absolute().then_some(place)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn place(&self) -> Option<PathBuf> {
-        None
-    }
-}
-
-/// A maildrop's directory, where there is one, and a path that stands for it
-/// however it was spelled: what the maildrop's lock is taken under.
-pub(super) async fn find_maildrop(
-    path: &Path,
-    work: &WorkRoom,
-) -> io::Result<(Option<Arc<Root>>, PathBuf)> {
-    if let Some(root) = Root::open_cached(path)
-        && let Some(place) = root.place()
-    {
-        return Ok((Some(Arc::new(root)), place));
-    }
-    let path = path.to_owned();
-    work.run_io(Instant::now() + MAX_WORK_TIME, move |_| {
-        let root = match Root::open(&path) {
-            Ok(root) => Some(Arc::new(root)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        let place = root.as_ref().and_then(|root| root.place());
-        Ok((root, place.unwrap_or_else(|| canonical(&path))))
-    })
-    .await
-}
-
-/// Opens a maildrop's directory, or makes it where the grant says so. None: it
-/// does not exist, and the plugin is to do without.
-pub(super) async fn open_maildrop(
-    path: &Path,
-    create: bool,
-    work: &WorkRoom,
-) -> io::Result<Option<Arc<Root>>> {
-    if let Some(root) = Root::open_cached(path) {
-        return Ok(Some(Arc::new(root)));
-    }
-    let path = path.to_owned();
-    work.run_io(Instant::now() + MAX_WORK_TIME, move |_| {
-        match Root::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => return opened.map(|root| Some(Arc::new(root))),
-        }
-        if !create {
-            return Ok(None);
-        }
-        make_private_dir(&path)?;
-        Root::open(&path).map(|root| Some(Arc::new(root)))
-    })
-    .await
-}
-
-/// Makes a directory and those above it, for nobody but the server's user.
-pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 /// A directory that the plugin was granted, whosever session it is.
@@ -314,28 +254,6 @@ impl Named {
     }
 }
 
-/// A path that stands for the same directory however it was spelled, whether
-/// or not it exists: what the maildrop's lock is taken under.
-pub(super) fn canonical(path: &Path) -> PathBuf {
-    let mut missing = Vec::new();
-    let mut known = path;
-    loop {
-        if let Ok(found) = known.canonicalize() {
-            return missing
-                .iter()
-                .rev()
-                .fold(found, |path, part| path.join(part));
-        }
-        match (known.parent(), known.components().next_back()) {
-            (Some(parent), Some(PathPart::Normal(part))) => {
-                missing.push(part.to_owned());
-                known = parent;
-            }
-            _ => return path.to_owned(),
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -442,39 +360,6 @@ mod tests {
         ] {
             assert!(open_range(offset, length).is_err());
         }
-    }
-
-    #[test]
-    fn a_directory_has_one_canonical_path() {
-        let (root, _dir) = tree();
-        std::os::unix::fs::symlink("inside", root.path().join("alias")).unwrap();
-        let direct = canonical(&root.path().join("inside/new/deeper"));
-        assert_eq!(canonical(&root.path().join("alias/new/deeper")), direct);
-        assert!(direct.ends_with("inside/new/deeper"));
-    }
-
-    #[tokio::test]
-    async fn a_maildrop_has_one_place_whether_it_exists_or_not() {
-        let (root, _dir) = tree();
-        std::os::unix::fs::symlink("inside", root.path().join("alias")).unwrap();
-        let place = async |path: &str| {
-            let found = find_maildrop(&root.path().join(path), &work())
-                .await
-                .unwrap();
-            (found.0.is_some(), found.1)
-        };
-        let missing = place("alias/box").await;
-        std::fs::create_dir(root.path().join("inside/box")).unwrap();
-        let there = place("inside/box").await;
-        assert_eq!((missing.0, there.0), (false, true));
-        assert_eq!(missing.1, there.1);
-        // Once more, from the caches.
-        assert_eq!(place("alias/box").await, there);
-        assert!(
-            find_maildrop(&root.path().join("secret"), &work())
-                .await
-                .is_err()
-        );
     }
 
     #[tokio::test]

@@ -29,6 +29,7 @@ mod linker;
 mod listings;
 mod logging;
 mod maildrop;
+mod maildrop_directory;
 mod opening;
 mod output;
 mod passwords;
@@ -61,6 +62,7 @@ pub use compile::{
 };
 pub use imports::{Interface, Need};
 pub use inspect::{Difference, Differences, Import, Inspection, inspect};
+pub use maildrop_directory::NoSuchUser;
 pub use replay::{Comparison, Replayed};
 pub use roles::{Role, RoleError};
 pub use trust::{TrustError, read_signature, signature_path};
@@ -114,6 +116,9 @@ pub enum PluginError {
     /// Likewise.
     #[error("grants: connect: {0}")]
     Connect(AuthorityError),
+    /// Likewise.
+    #[error("grants: maildrop-owner: {0}")]
+    MaildropOwner(#[from] NoSuchUser),
 }
 
 /// One engine, the compiled components and the instances' places, for the
@@ -164,8 +169,10 @@ impl Runtime {
             self.catalog
                 .load(&plugin.component, plugin.sha256.as_ref(), &plugin.demands)?;
         let authorities = authority_files(&plugin.grants);
+        let maildrop_rules = maildrop_directory::Rules::of(&plugin.grants)?;
         if let Some(Loaded { plugin: before, .. }) = before
             && before.is(plugin, &compiled, salts, &authorities)
+            && before.maildrop_rules == maildrop_rules
         {
             let plugin = Arc::clone(before);
             return Ok(Loaded { plugin, signed });
@@ -183,6 +190,7 @@ impl Runtime {
             identity: identity(&compiled.digest, plugin).into(),
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
+            maildrop_rules,
             directories: Directories::default(),
             limits: plugin.limits.clone(),
             http,
@@ -230,6 +238,8 @@ pub struct Plugin {
     identity: Arc<str>,
     settings: Arc<[(String, String)]>,
     grants: Grants,
+    /// Of its grants, with the number of the user that they name.
+    maildrop_rules: maildrop_directory::Rules,
     directories: Directories,
     limits: PluginLimits,
     /// None: it was granted no origin.

@@ -8,9 +8,11 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
 
 use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat};
 use rustix::io::Errno;
 
 /// Longest path that a guest may name, in octets.
@@ -65,6 +67,120 @@ fn look_flags() -> OFlags {
     OFlags::RDONLY
 }
 
+/// What is done with symbolic links on the way to a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    /// They are an error ([`Errno::LOOP`]), and so is what lies outside.
+    Refused,
+    /// They are followed wherever they lead, but for the magic ones of /proc.
+    Followed,
+}
+
+/// Opens a directory to look for others below it, following links. It need not be one
+/// that may be listed.
+pub(super) fn open_base(path: &Path) -> io::Result<File> {
+    let flags = search_flags() | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(rustix::fs::CWD, path, flags, Mode::empty())?.into())
+}
+
+/// Opens a directory below `base`, whose path is relative and without "..", for reading.
+/// An empty path is `base` itself.
+pub(super) fn open_directory(base: &File, path: &Path, links: Links) -> io::Result<File> {
+    let path = itself_if_empty(path);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::ResolveFlags;
+        let resolve = match links {
+            Links::Refused => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+            Links::Followed => ResolveFlags::empty(),
+        };
+        let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+        if let Some(opened) = resolved(base, path, flags, Mode::empty(), resolve) {
+            return Ok(opened?);
+        }
+    }
+    match links {
+        Links::Refused => walk(base, path, step),
+        Links::Followed => Ok(openat(base, path, flags, Mode::empty())?.into()),
+    }
+}
+
+/// The same for one that is made where it is missing, and so are those above it, for
+/// nobody but the server's user. Never leads through a link.
+pub(super) fn make_directory(base: &File, path: &Path) -> io::Result<File> {
+    walk(base, itself_if_empty(path), |at, name, flags| {
+        match step(at, name, flags) {
+            Err(Errno::NOENT) => match mkdirat(at, name, Mode::RWXU) {
+                // Somebody else may have made it meanwhile; what it is shows when it is opened.
+                Ok(()) | Err(Errno::EXIST) => step(at, name, flags),
+                Err(error) => Err(error),
+            },
+            opened => opened,
+        }
+    })
+}
+
+/// A path that the system takes: to it the empty one is none.
+pub(super) fn itself_if_empty(path: &Path) -> &Path {
+    match path.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => path,
+    }
+}
+
+/// Goes down `path` from `base`, each component opened below the one before.
+fn walk(
+    base: &File,
+    path: &Path,
+    open: impl Fn(&File, &Path, OFlags) -> Result<OwnedFd, Errno>,
+) -> io::Result<File> {
+    let mut at = open(base, Path::new("."), search_flags()).map(File::from)?;
+    let mut names = path.components().peekable();
+    while let Some(name) = names.next() {
+        let name = match name {
+            Component::Normal(name) => Path::new(name),
+            Component::CurDir => Path::new("."),
+            _ => return Err(Errno::XDEV.into()),
+        };
+        let flags = match names.peek() {
+            Some(_) => search_flags(),
+            None => OFlags::RDONLY,
+        };
+        at = open(&at, name, flags)?.into();
+    }
+    Ok(at)
+}
+
+/// Opens the directory of this name, which is none if it is a link.
+fn step(at: &File, name: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(at, name, flags, Mode::empty()).map_err(|error| {
+        // The kernel may say of a link that it is no directory. It was not opened,
+        // whatever it is by now: this is for the words alone.
+        let is_link = || {
+            let about = statat(at, name, AtFlags::SYMLINK_NOFOLLOW);
+            about.is_ok_and(|about| FileType::from_raw_mode(about.st_mode) == FileType::Symlink)
+        };
+        match error {
+            Errno::NOTDIR if is_link() => Errno::LOOP,
+            error => error,
+        }
+    })
+}
+
+/// For a directory that is only gone through.
+#[cfg(target_os = "linux")]
+fn search_flags() -> OFlags {
+    OFlags::PATH
+}
+
+/// For a directory that is only gone through.
+#[cfg(not(target_os = "linux"))]
+fn search_flags() -> OFlags {
+    OFlags::RDONLY
+}
+
 /// Whether an open was refused for what it would have opened.
 pub(super) fn is_neither(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Neither>())
@@ -102,7 +218,7 @@ const MADE: Mode = Mode::from_raw_mode(0o666);
 /// None: this kernel, or the sandbox around the server, has no openat2.
 #[cfg(target_os = "linux")]
 fn beneath(dir: &Dir, path: &str, flags: OFlags) -> Option<io::Result<File>> {
-    use rustix::fs::{ResolveFlags, openat2};
+    use rustix::fs::ResolveFlags;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let mode = match flags.contains(OFlags::CREATE) {
         true => MADE,
@@ -113,19 +229,34 @@ fn beneath(dir: &Dir, path: &str, flags: OFlags) -> Option<io::Result<File>> {
         true => flags & (OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY),
         false => flags,
     };
+    Some(match resolved(dir, path.as_ref(), flags, mode, resolve)? {
+        Ok(file) => Ok(file),
+        Err(Errno::XDEV) => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the path leads out of what was granted",
+        )),
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// None: this kernel, or the sandbox around the server, has no openat2.
+#[cfg(target_os = "linux")]
+fn resolved(
+    dir: impl std::os::fd::AsFd,
+    path: &Path,
+    flags: OFlags,
+    mode: Mode,
+    resolve: rustix::fs::ResolveFlags,
+) -> Option<Result<File, Errno>> {
     let mut tries = 0;
     loop {
         tries += 1;
-        return match openat2(dir, path, flags, mode, resolve) {
+        return match rustix::fs::openat2(&dir, path, flags, mode, resolve) {
             Ok(file) => Some(Ok(file.into())),
             Err(Errno::AGAIN | Errno::INTR) if tries < MAX_TRIES => continue,
             // A sandbox that does not know openat2 says PERM.
             Err(Errno::NOSYS | Errno::PERM) => None,
-            Err(Errno::XDEV) => Some(Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the path leads out of what was granted",
-            ))),
-            Err(error) => Some(Err(error.into())),
+            Err(error) => Some(Err(error)),
         };
     }
 }

@@ -5,7 +5,6 @@ mod reader;
 
 use std::fmt::Write;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,9 +22,11 @@ use super::facts::{Facts, Grounds};
 use super::grants::{Named, Root};
 use super::instance::Instance;
 use super::listings::{AccountKey, Key, Listed, Told};
+use super::maildrop_directory::{Found, Identity, MaildropDirectory, MaildropError};
 use super::told::{checked, weight};
 use super::{Plugin, changes, convert, grants, recorded};
 use reader::PluginReader;
+use restante_config::template::AccountPath;
 use restante_roles::backend::{
     Account, Connection, Content, Entries, Failure, FileRange, FoundMaildrop, Maildrop, Store,
 };
@@ -43,18 +44,22 @@ pub(super) struct PluginStore {
 }
 
 impl PluginStore {
-    fn maildrop_path(
+    /// None: the plugin was granted no maildrop.
+    fn directory(
         &self,
         connection: &Connection,
         account: &Account,
-    ) -> Result<Option<std::path::PathBuf>, Failure> {
-        grants::maildrop_path(&self.plugin.grants, &connection.tenant, account).map_err(|error| {
+    ) -> Result<Option<MaildropDirectory>, Failure> {
+        let path = grants::maildrop_path(&self.plugin.grants, &connection.tenant, account);
+        let path = path.map_err(|error| {
             warn!(
                 plugin = %self.plugin.name, tenant = connection.tenant, user = ?account.user, %error,
                 "the maildrop grant does not expand for this account"
             );
             Failure::Permanent("this account has no maildrop".into())
-        })
+        })?;
+        let rules = self.plugin.maildrop_rules;
+        Ok(path.map(|path| MaildropDirectory { path, rules }))
     }
 }
 
@@ -65,25 +70,33 @@ impl Store for PluginStore {
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<Box<dyn FoundMaildrop>, Failure> {
-        let path = self.maildrop_path(connection, account)?;
-        let (root, lock_key) = match &path {
+        let mut root = None;
+        let (lock_key, directory) = match self.directory(connection, account)? {
             None => {
                 let parts = [&connection.tenant, &*self.plugin.name, &account.maildrop];
-                (None, parts.join("\n"))
+                (parts.join("\n"), None)
             }
-            Some(path) => {
-                match grants::find_maildrop(path, &WorkRoom::new(connection.ledger.clone())).await {
-                    Ok((root, place)) => (root, place.to_string_lossy().into_owned()),
-                    Err(error) => {
-                        return Err(self.plugin.unopened(&connection.tenant, path, &error));
+            Some(directory) => {
+                let work = WorkRoom::new(connection.ledger.clone());
+                let found = directory.find(&work).await.map_err(|error| {
+                    self.plugin
+                        .unopened(&connection.tenant, &directory.path, &error)
+                })?;
+                let lock_key = directory.lock_key(&found);
+                let identity = match found {
+                    Found::Directory(opened, identity) => {
+                        root = Some(opened);
+                        Some(identity)
                     }
-                }
+                    Found::Nothing(_) => None,
+                };
+                (lock_key, Some((directory, identity)))
             }
         };
         let key = Key {
             identity: self.plugin.identity.clone(),
             tenant: connection.tenant.clone(),
-            path,
+            path: directory.as_ref().map(|(at, _)| at.path.whole()),
             account: AccountKey::of(account).ok_or_else(|| {
                 error!("the system has no randomness: nobody can log in");
                 Failure::Temporary("no randomness".into())
@@ -98,6 +111,7 @@ impl Store for PluginStore {
             functions: self.functions.clone(),
             shared: Arc::new(shared),
             key,
+            directory,
             account: account.clone(),
             connection: connection.clone(),
             known: None,
@@ -131,7 +145,8 @@ impl FoundMaildrop for PluginFound {
 
 impl Plugin {
     /// A maildrop's directory cannot be opened: the operator is told why.
-    fn unopened(&self, tenant: &str, path: &Path, error: &io::Error) -> Failure {
+    fn unopened(&self, tenant: &str, path: &AccountPath, error: &MaildropError) -> Failure {
+        let path = path.whole();
         error!(plugin = %self.name, tenant, ?path, %error, "a maildrop cannot be opened");
         Failure::internal()
     }
@@ -167,6 +182,9 @@ struct PluginMaildrop {
     functions: wit::GuestIndices,
     shared: Arc<Shared>,
     key: Key,
+    /// Where its directory is, and which one the session's lock is for: it has no other,
+    /// and none if none was there. None: the plugin was granted no maildrop.
+    directory: Option<(MaildropDirectory, Option<Identity>)>,
     /// With its secrets, for as long as the session.
     account: Account,
     connection: Arc<Connection>,
@@ -234,19 +252,19 @@ impl PluginMaildrop {
 
     /// The maildrop's directory: opened for the session, and again after a rest.
     async fn root(&self) -> Result<Option<Arc<Root>>, Failure> {
-        let Some(path) = &self.key.path else {
+        let Some((directory, Some(identity))) = &self.directory else {
             return Ok(None);
         };
-        let opened = self.shared.root().clone();
-        if opened.is_some() {
-            return Ok(opened);
+        if let Some(opened) = &*self.shared.root() {
+            return Ok(Some(opened.clone()));
         }
-        let create = self.plugin.grants.create_maildrop;
-        let opened = grants::open_maildrop(path, create, &self.work()).await;
-        let opened =
-            opened.map_err(|error| self.plugin.unopened(&self.key.tenant, path, &error))?;
-        self.shared.root().clone_from(&opened);
-        Ok(opened)
+        let found = directory.find_again(*identity, &self.work()).await;
+        let found = found.map_err(|error| {
+            self.plugin
+                .unopened(&self.key.tenant, &directory.path, &error)
+        })?;
+        *self.shared.root() = Some(found.clone());
+        Ok(Some(found))
     }
 
     /// Where the host works for this session.

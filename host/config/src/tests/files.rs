@@ -124,6 +124,40 @@ fn the_configuration_file_itself() {
     );
 }
 
+/// What is fixed of `maildrop` is there, or somebody should know before the first login.
+#[test]
+fn a_maildrop_without_its_fixed_part_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let warnings = |maildrop: &str| {
+        let text = format!(
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants.maildrop = '{maildrop}'\n\
+             [listener.l]\naddress = '127.0.0.1:0'\ntls = 'off'\n[tenant.t]\nauthenticators = ['p']\nstore = 'p'\n"
+        );
+        let path = folder.path().join("main.toml");
+        fs::write(&path, text).unwrap();
+        let config = Config::load(&path).unwrap();
+        assert_eq!(config.absent, []);
+        let warnings = config.warnings.iter().map(ToString::to_string);
+        warnings.collect::<Vec<_>>()
+    };
+    let said = warnings("mail/here/{user}/Maildir");
+    assert_eq!(said.len(), 1, "{said:?}");
+    let away = folder.path().join("mail/here").display().to_string();
+    assert!(said[0].contains("main.toml:3:19: "), "{said:?}");
+    assert!(
+        said[0].contains(&format!("begins with `{away}`")),
+        "{said:?}"
+    );
+    fs::create_dir_all(folder.path().join("mail")).unwrap();
+    fs::write(folder.path().join("mail/here"), "").unwrap();
+    assert_eq!(warnings("mail/here/{user}/Maildir"), said);
+    fs::remove_file(folder.path().join("mail/here")).unwrap();
+    fs::create_dir(folder.path().join("mail/here")).unwrap();
+    for there in ["mail/here/{user}/Maildir", "{user}", "mail/{{user}}{user}"] {
+        assert_eq!(warnings(there), [""; 0], "{there}");
+    }
+}
+
 #[test]
 fn a_relative_name_leads_to_absolute_paths() {
     let config = Config::parse(

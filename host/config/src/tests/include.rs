@@ -53,6 +53,7 @@ fn each_tenant_is_a_file() {
         ("tenants.d/own.wasm", ""),
     ]);
     let path = folder.path();
+    fs::create_dir(path.join("tenants.d/mail")).unwrap();
     let config = Config::load(&path.join("main.toml")).unwrap();
     let names: Vec<&str> = config.tenants.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);

@@ -218,6 +218,30 @@ fn each_problem_has_its_place_and_its_mend() {
             ],
         ),
         (
+            "[plugin.p]\ncomponent = 'builtin:p'\n[plugin.p.grants]\ncreate-maildrop = true\nfollow-links = true\nmaildrop-owner = 'any'\n",
+            &[LISTENER, TENANT],
+            &[
+                "4:19: `create-maildrop` in [plugin.p.grants] stands without `maildrop`\n  grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
+                "5:16: `follow-links` in [plugin.p.grants] stands without `maildrop`\n  grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
+                "6:18: `maildrop-owner` in [plugin.p.grants] stands without `maildrop`\n  grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants.maildrop = '/m/{user}'\ngrants.follow-links = 'yes'\ngrants.maildrop-owner = '1000'\n",
+            &[LISTENER, TENANT],
+            &[
+                "4:23: `follow-links` in [plugin.p.grants] is a string\n  write true or false",
+                "5:25: `maildrop-owner` in [plugin.p.grants] is `1000`\n  write the name of a user, a number without quotes, or \"any\"",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants = { maildrop = '/m/{user}', maildrop-owner = 4294967295 }\n",
+            &[LISTENER, TENANT],
+            &[
+                "3:53: `maildrop-owner` in [plugin.p.grants] is `4294967295`\n  write a whole number from 0 to 4294967294",
+            ],
+        ),
+        (
             "[plugin.p]\ncomponent = 'builtin:p'\ngrants.maildrop = '../{user}'\n",
             &[LISTENER, TENANT],
             &[

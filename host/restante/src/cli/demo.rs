@@ -61,6 +61,7 @@ pub(super) fn demo(
     let mut home = Home::new()?;
     if let Some(path) = maildrop {
         home.maildrop = existing(path)?;
+        home.of_anybody = true;
     }
     let (config, file) = home.configuration(listen, listen_tls, None)?;
     let limits = config.server.limits.clone();
@@ -77,6 +78,8 @@ pub(super) fn demo(
 pub(super) struct Home {
     folder: TempDir,
     maildrop: PathBuf,
+    /// Whether the maildrop may be another user's: who starts the demo has named it.
+    of_anybody: bool,
     password: String,
 }
 
@@ -99,6 +102,7 @@ impl Home {
             .context("a temporary directory")?;
         Ok(Home {
             maildrop: sample(folder.path()).context("the sample maildrop")?,
+            of_anybody: false,
             password: password()?,
             folder,
         })
@@ -115,18 +119,24 @@ impl Home {
         listen_tls: SocketAddr,
         own: Option<&Own>,
     ) -> anyhow::Result<(Config, PathBuf)> {
-        let mut text = configuration(
-            self.path(),
-            &self.maildrop,
-            &self.password,
-            listen,
-            listen_tls,
-        )?;
-        text.push_str(&tenant(own, &self.maildrop)?);
+        let grant = self.maildrop_grant()?;
+        let mut text = configuration(self.path(), &grant, &self.password, listen, listen_tls)?;
+        text.push_str(&tenant(own, &grant)?);
         let file = self.path().join("restante.toml");
         fs::write(&file, &text)?;
         let config = Config::load(&file).map_err(|problems| anyhow::anyhow!("{problems}"))?;
         Ok((config, file))
+    }
+
+    /// The lines of a store's grants.
+    fn maildrop_grant(&self) -> anyhow::Result<String> {
+        // Braces in a path are not placeholders.
+        let maildrop = quoted_text(&Template::escape(display(&self.maildrop)?));
+        let owner = match self.of_anybody {
+            true => "maildrop-owner = \"any\"\n",
+            false => "",
+        };
+        Ok(format!("maildrop = {maildrop}\n{owner}"))
     }
 
     /// Says where the mail is and what to type next.
@@ -179,7 +189,7 @@ fn password() -> anyhow::Result<String> {
 
 fn configuration(
     home: &Path,
-    maildrop: &Path,
+    maildrop_grant: &str,
     password: &str,
     listen: SocketAddr,
     listen_tls: SocketAddr,
@@ -195,8 +205,6 @@ fn configuration(
     fs::write(&certificate, own.certificate_pem)?;
     fs::write(&key, own.key_pem.as_bytes())?;
     let quote = |path: &Path| quoted(path);
-    // Braces in a path are not placeholders.
-    let maildrop = quoted_text(&Template::escape(display(maildrop)?));
     Ok(format!(
         r#"# What `restante demo` serves. Your own could begin like this.
 [server]
@@ -223,8 +231,7 @@ directories = [{{ host = {users}, guest = "/users", access = "read" }}]
 [plugin.mail]
 component = "builtin:maildir"
 [plugin.mail.grants]
-maildrop = {maildrop}
-
+{maildrop_grant}
 [plugin.no-spam]
 component = "builtin:rules"
 [plugin.no-spam.settings]
@@ -238,7 +245,7 @@ hide-header = "X-Spam-Flag: YES"
 }
 
 /// The demo's one tenant, and the plugin that stands in for its own.
-fn tenant(own: Option<&Own>, maildrop: &Path) -> anyhow::Result<String> {
+fn tenant(own: Option<&Own>, maildrop_grant: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     if let Some(own) = own {
         text.push_str("\n[plugin.own]\ncomponent = ");
@@ -248,9 +255,7 @@ fn tenant(own: Option<&Own>, maildrop: &Path) -> anyhow::Result<String> {
             text.push_str(&format!("{} = {}\n", quoted_text(key), quoted_text(value)));
         }
         if own.plays("store") {
-            let maildrop = Template::escape(display(maildrop)?);
-            let maildrop = quoted_text(&maildrop);
-            text.push_str(&format!("[plugin.own.grants]\nmaildrop = {maildrop}\n"));
+            text.push_str(&format!("[plugin.own.grants]\n{maildrop_grant}"));
         }
     }
     let plays = |role| own.is_some_and(|own| own.plays(role));

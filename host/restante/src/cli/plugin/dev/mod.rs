@@ -228,11 +228,7 @@ fn written(config: &Config) -> Vec<PathBuf> {
     for plugin in &config.plugins {
         let grants = &plugin.grants;
         if let Some(maildrop) = &grants.maildrop {
-            let text = maildrop.to_string();
-            let fixed = text.split('{').next().unwrap_or_default();
-            // As far as the last name that is whole.
-            let end = fixed.rfind('/').unwrap_or_default();
-            folders.push(PathBuf::from(&fixed[..end]));
+            folders.push(maildrop.prefix());
         }
         let directories = grants.directories.iter().filter(|grant| grant.write);
         folders.extend(directories.map(|grant| grant.host.clone()));
