@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Python's own programs for an mbox and for POP3, for tests/mbox.rs:
+"""Python's own programs for an mbox and for POP3, for tests/peers/mbox.rs:
 
 `mbox.py write MBOX FOLDER`             puts each file of FOLDER, by name, into MBOX
 `mbox.py append MBOX COUNT`             delivers so many messages, each under the dotlock

@@ -3,8 +3,8 @@
 //! second tenant, who were collecting their mail in the same process all the while,
 //! saw no error and waited for nobody.
 //!
-//! Compilers are attacked in tests/trust.rs; what a reload is fed, in tests/reload.rs
-//! and tests/bad_input.rs.
+//! Compilers are attacked in tests/server/trust.rs; what a reload is fed, in tests/server/reload.rs
+//! and tests/server/bad_input.rs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod admission;

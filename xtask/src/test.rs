@@ -82,7 +82,7 @@ fn cargo_test(workspace: &Workspace, server: &Path, arguments: &[OsString]) -> C
     cargo
 }
 
-/// Tells tests/new.rs, which builds components as their authors do, what a cargo
+/// Tells tests/plugins/new.rs, which builds components as their authors do, what a cargo
 /// needs for that on this machine: lines of `NAME=VALUE`, and of arguments.
 fn pass_on(target: &WasmTarget, cargo: &mut Command) {
     let mut env = OsString::new();

@@ -3,7 +3,7 @@
 //! that a component exports the roles that it is compiled for and no others.
 //!
 //! `cargo run --manifest-path guest-sdk/c/generate/Cargo.toml -- FOLDER` writes them
-//! into a folder; tests/c.rs compares them with those that are kept.
+//! into a folder; tests/plugins/c.rs compares them with those that are kept.
 
 use std::env;
 use std::fmt::Write as _;

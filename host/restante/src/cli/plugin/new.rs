@@ -24,7 +24,7 @@
 //! ```
 //!
 //! To add a language: its folders in host/restante/templates, an entry in [`LANGUAGES`], a
-//! variant of [`Lang`], and its name in tests/new.rs. What `plugin new` says to
+//! variant of [`Lang`], and its name in tests/plugins/new.rs. What `plugin new` says to
 //! type next are the lines of the README's `sh` blocks, and the test runs those; its
 //! `toml` block is the project's restante.toml.
 

@@ -1,0 +1,18 @@
+//! The server from outside: sessions, logins, reloads, tenants, what the operator sees.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod admin;
+mod bad_input;
+mod commands;
+mod crash;
+mod links;
+mod octets;
+mod reload;
+mod requirements;
+mod sasl;
+mod service;
+mod sessions;
+mod surrogates;
+mod tenants;
+mod trust;
