@@ -114,6 +114,10 @@ pub(super) enum MaildropError {
     )]
     Link(PathBuf),
     #[error(
+        "a symbolic link on the way to it below {0:?} leads to what is not there: mount it, or create it"
+    )]
+    Dangling(PathBuf),
+    #[error(
         "the directory belongs to the user with the number {found}, and the server runs as {server}: give it to the server's user, or name its owner with `maildrop-owner` in the plugin's grants"
     )]
     Owner { found: u32, server: u32 },
@@ -202,6 +206,14 @@ impl MaildropDirectory {
             },
         })?;
         let opened = match opening::open_directory(&base, rest, self.rules.links) {
+            // What a link names may be a mount that is away.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && self.rules.links == Links::Followed
+                    && opening::is_dangling(&base, rest) =>
+            {
+                return Err(MaildropError::Dangling(prefix.clone()));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.rules.create {
                 true => opening::make_directory(&base, rest),
                 false => return Ok(Found::Nothing(identity(&base)?.0)),
@@ -400,6 +412,21 @@ mod tests {
         let (_, identity) = found(&at(&site, "alice/Maildir", FOLLOWING)).await;
         let elsewhere = site.path().join("elsewhere/Maildir");
         assert_eq!(identity, identity_of(&elsewhere));
+        // One that names what is not there is no empty maildrop.
+        symlink("../../mount", mail.join("alice/away")).unwrap();
+        for rest in ["alice/away", "alice/away/Maildir"] {
+            for create in [false, true] {
+                let rules = Rules {
+                    create,
+                    ..FOLLOWING
+                };
+                let error = refused(&at(&site, rest, rules)).await;
+                assert!(matches!(error, MaildropError::Dangling(_)), "{error}");
+            }
+        }
+        assert!(!site.path().join("mount").exists());
+        symlink("../../elsewhere", mail.join("alice/there")).unwrap();
+        assert!(is_missing(&at(&site, "alice/there/none", FOLLOWING)).await);
         // Nothing is made through one.
         symlink("../../elsewhere", mail.join("alice/moved")).unwrap();
         let creating = Rules {

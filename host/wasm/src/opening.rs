@@ -121,6 +121,20 @@ pub(super) fn make_directory(base: &File, path: &Path) -> io::Result<File> {
     })
 }
 
+/// Whether a directory is missing because a link on the way to it names what is not
+/// there. Follows links.
+pub(super) fn is_dangling(base: &File, path: &Path) -> bool {
+    let is_dangling = std::cell::Cell::new(false);
+    let _ = walk(base, path, |at, name, _| {
+        let flags = search_flags() | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(at, name, flags, Mode::empty()).inspect_err(|error| {
+            let is_there = || statat(at, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+            is_dangling.set(*error == Errno::NOENT && is_there());
+        })
+    });
+    is_dangling.get()
+}
+
 /// A path that the system takes: to it the empty one is none.
 pub(super) fn itself_if_empty(path: &Path) -> &Path {
     match path.as_os_str().is_empty() {
