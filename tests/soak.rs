@@ -191,7 +191,7 @@ fn stage() -> Stage {
     site.server = "admin = \"unix:admin.sock\"\n".to_owned();
     site.limits =
         "connections = 5000\nconnections-per-address = 5000\nconnections-per-network = 5000\n\
-                   unauthenticated = 5000\ninstances = 300\n"
+                   max-unauthenticated = 5000\ninstances = 300\n"
             .to_owned();
     let replaced = site.path().join("replaced.wasm");
     fs::copy(test_guest("hostile"), &replaced).unwrap();

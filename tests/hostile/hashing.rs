@@ -60,7 +60,7 @@ fn hashes_that_nobody_waits_for() {
         "misdeed = \"hashes\"\nat = \"authenticate\"\n",
     );
     site.plugins[2].limits = "memory = \"16MiB\"\nwall-time = \"50ms\"\n".to_owned();
-    site.limits = "failure-delay = \"0s\"\nlongest-failure-delay = \"0s\"\n".to_owned();
+    site.limits = "failure-delay = \"0s\"\nmax-failure-delay = \"0s\"\n".to_owned();
     under_attack(&site, |server| {
         server.forget_peak();
         let before = server.resident();

@@ -39,8 +39,8 @@ fn limited(log: &str, key: &str) {
 }
 
 #[test]
-fn logins_a_minute() {
-    let site = site("filter", "", "logins-a-minute = 5");
+fn logins_per_minute() {
+    let site = site("filter", "", "logins-per-minute = 5");
     let log = under_attack(&site, |server| {
         for _ in 0..5 {
             logged_in(server).quit();
@@ -53,12 +53,12 @@ fn logins_a_minute() {
             client.quit();
         }
     });
-    limited(&log, "logins-a-minute");
+    limited(&log, "logins-per-minute");
 }
 
 #[test]
 fn failed_logins_count_as_logins() {
-    let site = site("filter", "", "logins-a-minute = 2");
+    let site = site("filter", "", "logins-per-minute = 2");
     under_attack(&site, |server| {
         let wrong = Pop3::connect(server.pop3()).authenticate("ada", "y");
         assert!(wrong.text.starts_with("[AUTH]"), "{wrong:?}");
@@ -104,9 +104,9 @@ fn guest_memory() {
 }
 
 #[test]
-fn guest_cpu_a_minute() {
+fn guest_cpu_per_minute() {
     let settings = "misdeed = \"loop\"\nat = \"authenticate\"\n";
-    let mut site = site("authenticator", settings, "guest-cpu-a-minute = \"1s\"");
+    let mut site = site("authenticator", settings, "guest-cpu-per-minute = \"1s\"");
     patient(&mut site);
     let log = under_attack(&site, |server| {
         temporary(&login(server).1);
@@ -120,14 +120,14 @@ fn guest_cpu_a_minute() {
             asked.elapsed()
         );
     });
-    limited(&log, "guest-cpu-a-minute");
+    limited(&log, "guest-cpu-per-minute");
 }
 
 /// A guest that has the host do the work has used what the host used for it.
 #[test]
 fn work_of_the_host_is_the_guests() {
     let settings = "misdeed = \"large-lines\"\nat = \"authenticate\"\n";
-    let mut site = site("authenticator", settings, "guest-cpu-a-minute = \"1s\"");
+    let mut site = site("authenticator", settings, "guest-cpu-per-minute = \"1s\"");
     patient(&mut site);
     let log = under_attack(&site, |server| {
         let before = server.cpu_ticks();
@@ -141,15 +141,15 @@ fn work_of_the_host_is_the_guests() {
         too_much(&login(server).1);
     });
     told(&log, &["authenticator.authenticate", "CPU time"]);
-    limited(&log, "guest-cpu-a-minute");
+    limited(&log, "guest-cpu-per-minute");
 }
 
 /// A message breaks off where its octets are more than the share has; without the
 /// final dot.
 #[test]
-fn host_call_octets_a_minute() {
+fn host_call_octets_per_minute() {
     let settings = "at = \"read\"\noctets = \"1000000\"\n";
-    let limit = "host-call-octets-a-minute = \"200KiB\"";
+    let limit = "host-call-octets-per-minute = \"200KiB\"";
     let site = site("store", settings, limit);
     let log = under_attack(&site, |server| {
         let mut client = logged_in(server);
@@ -163,7 +163,7 @@ fn host_call_octets_a_minute() {
         assert!(!rest.ends_with(b"\r\n.\r\n"), "looks whole");
         too_much(&login(server).1);
     });
-    limited(&log, "host-call-octets-a-minute");
+    limited(&log, "host-call-octets-per-minute");
 }
 
 /// Limits of a new generation hold at once, and a tenant that is over its share
@@ -171,7 +171,7 @@ fn host_call_octets_a_minute() {
 #[test]
 fn reload_with_other_limits() {
     let settings = "misdeed = \"loop\"\nat = \"authenticate\"\n";
-    let mut site = site("authenticator", settings, "guest-cpu-a-minute = \"1s\"");
+    let mut site = site("authenticator", settings, "guest-cpu-per-minute = \"1s\"");
     patient(&mut site);
     under_attack(&site, |server| {
         temporary(&login(server).1);
@@ -180,7 +180,7 @@ fn reload_with_other_limits() {
         site.write_config(&honest);
         assert!(!server.reload().contains("nothing"));
         too_much(&login(server).1);
-        site.write_config(&honest.replace("guest-cpu-a-minute = \"1s\"", ""));
+        site.write_config(&honest.replace("guest-cpu-per-minute = \"1s\"", ""));
         assert!(!server.reload().contains("nothing"));
         logged_in(server).quit();
     });

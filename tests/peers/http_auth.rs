@@ -16,7 +16,7 @@ const PASSWORD: &str = "p&ss w=rd \u{e9}";
 
 /// Requests may take three quarters of it.
 const LIMITS: &str = "wall-time = \"4s\"\n";
-const NO_DELAY: &str = "failure-delay = \"0s\"\nlongest-failure-delay = \"0s\"\n";
+const NO_DELAY: &str = "failure-delay = \"0s\"\nmax-failure-delay = \"0s\"\n";
 
 /// The running service.
 struct Service {

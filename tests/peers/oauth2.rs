@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(20);
 const LIMITS: &str = "wall-time = \"4s\"\n";
 
 /// Limits of the server where a test is refused on purpose.
-const NO_DELAY: &str = "failure-delay = \"0s\"\nlongest-failure-delay = \"0s\"\n";
+const NO_DELAY: &str = "failure-delay = \"0s\"\nmax-failure-delay = \"0s\"\n";
 
 /// Settings against the provider's keys.
 fn jwt(idp: &Idp) -> String {

@@ -48,7 +48,7 @@ impl Restante {
                 plugin.grants = format!("maildrop = {root:?}\n");
             }
         }
-        site.limits = "failure-delay = \"0s\"\nlongest-failure-delay = \"0s\"\n".to_owned();
+        site.limits = "failure-delay = \"0s\"\nmax-failure-delay = \"0s\"\n".to_owned();
         for (name, value) in &dialogue.limits {
             site.limits.push_str(&format!("{name} = {value}\n"));
         }

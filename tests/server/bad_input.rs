@@ -133,7 +133,7 @@ fn autologout_below_ten_minutes() {
 #[test]
 fn every_problem_at_once() {
     let mut site = Site::new();
-    site.limits = "autologout = \"9m\"\nline = \"10B\"\n".to_owned();
+    site.limits = "autologout = \"9m\"\nmax-line = \"10B\"\n".to_owned();
     let config = site
         .config()
         .replace("tls = \"implicit\"", "tls = \"implizit\"")

@@ -171,7 +171,7 @@ fn broken_tenants_are_out_alone() {
     assert_eq!(status["tenants"], 10);
     let mut names: Vec<&str> = broken.iter().map(|(name, _)| *name).collect();
     names.sort_unstable();
-    assert_eq!(status["tenants_out"], serde_json::json!(names));
+    assert_eq!(status["tenants_unavailable"], serde_json::json!(names));
     let said = restante(&site, &["status"]).stdout;
     assert!(said.contains("10, 8 of them out: authorities, "), "{said}");
     well(&server);
@@ -204,7 +204,10 @@ fn broken_tenants_are_out_alone() {
     site.write_config(&mended);
     let line = server.reload();
     assert!(!line.contains("nothing"), "{line}");
-    assert_eq!(asked(&site, "status")["tenants_out"], serde_json::json!([]));
+    assert_eq!(
+        asked(&site, "status")["tenants_unavailable"],
+        serde_json::json!([])
+    );
     site.user("ada@settings.example", "y");
     site.maildir("ada@settings.example");
     Pop3::login(server.pop3(), "ada@settings.example", "y").quit();
@@ -227,7 +230,10 @@ fn a_shared_plugin_takes_its_tenants_along() {
         hears_that_it_is_out(&server, &site, tenant);
     }
     let status = asked(&site, "status");
-    assert_eq!(status["tenants_out"], serde_json::json!(["one", "two"]));
+    assert_eq!(
+        status["tenants_unavailable"],
+        serde_json::json!(["one", "two"])
+    );
     server.stop();
 }
 
@@ -375,7 +381,10 @@ fn thousands_of_tenants_share_their_components() {
     // With "users" and "mail" of the healthy tenant.
     assert_eq!(compiled(&server), COMPONENTS + 2);
     assert_eq!(asked(&site, "status")["tenants"], count + 1);
-    assert_eq!(asked(&site, "status")["tenants_out"], serde_json::json!([]));
+    assert_eq!(
+        asked(&site, "status")["tenants_unavailable"],
+        serde_json::json!([])
+    );
 
     let one = at("tenants.d/t0.toml".to_owned());
     let text = fs::read_to_string(&one).unwrap();

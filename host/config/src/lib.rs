@@ -12,6 +12,7 @@ mod check;
 mod disk;
 mod endpoint;
 mod include;
+pub mod keys;
 mod maildrops;
 mod origin;
 mod problem;
@@ -29,6 +30,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,6 +70,8 @@ pub struct Config {
     pub absent: Vec<Absent>,
     /// What is not wrong and yet probably not meant.
     pub warnings: Vec<Problem>,
+    /// The values of keys that only a start can change, by section and name.
+    fixed: BTreeMap<String, String>,
 }
 
 /// Whose a problem is, where it is not the whole server's.
@@ -92,43 +96,14 @@ pub struct Absent {
 
 impl Config {
     /// What `next` says differently, of that which only a start can change.
-    pub fn fixed_differences(&self, next: &Config) -> Vec<&'static str> {
-        let (old, new) = (&self.server, &next.server);
-        let limits = |of: &Server| {
-            let limits = &of.limits;
-            (limits.connections, limits.unauthenticated, limits.instances)
+    pub fn fixed_differences(&self, next: &Config) -> Vec<String> {
+        let differs = |name: &String| {
+            let value = |of: &Config| of.fixed.get(name).cloned();
+            value(self) != value(next)
         };
-        let of_compiler = |of: &Server| (of.limits.compile_time, of.limits.compile_memory);
-        let of_clients = |of: &Server| {
-            let limits = &of.limits;
-            (
-                limits.connections_per_address,
-                limits.connections_per_network,
-                limits.proxy_timeout,
-            )
-        };
-        [
-            ("[listener]", self.listeners != next.listeners),
-            ("[server] state-dir", old.state_dir != new.state_dir),
-            ("[server] admin or admin-token-file", old.admin != new.admin),
-            ("[server] user or group", old.identity != new.identity),
-            ("[server.log]", old.log != new.log),
-            (
-                "[server.limits] connections, unauthenticated or instances",
-                limits(old) != limits(new),
-            ),
-            (
-                "[server.limits] connections-per-address, connections-per-network or proxy-timeout",
-                of_clients(old) != of_clients(new),
-            ),
-            (
-                "[server.limits] compile-time or compile-memory",
-                of_compiler(old) != of_compiler(new),
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(key, differs)| differs.then_some(key))
-        .collect()
+        let names: BTreeSet<_> = self.fixed.keys().chain(next.fixed.keys()).collect();
+        let differing = names.into_iter().filter(|name| differs(name));
+        differing.cloned().collect()
     }
 
     /// What this plugin's signature must be like where that tenant uses it; None:
@@ -372,13 +347,7 @@ pub struct PluginLimits {
 
 impl Default for PluginLimits {
     fn default() -> Self {
-        PluginLimits {
-            memory: 64 * 1024 * 1024,
-            cpu_time: Duration::from_secs(2),
-            wall_time: Duration::from_secs(30),
-            log_lines: 1000,
-            http_octets: 1024 * 1024,
-        }
+        section::without_a_word(&keys::PLUGIN_LIMITS, read_plugin::limits)
     }
 }
 
@@ -489,15 +458,15 @@ pub struct TenantLimits {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShareLimits {
     /// Logins in a minute, failed ones too.
-    pub logins_a_minute: Option<u32>,
+    pub logins_per_minute: Option<u32>,
     /// Live instances of plugins.
     pub instances: Option<u32>,
     /// Octets of linear memory of all of them.
     pub guest_memory: Option<u64>,
     /// Guests' own computing in a minute.
-    pub guest_cpu_a_minute: Option<Duration>,
+    pub guest_cpu_per_minute: Option<Duration>,
     /// Octets of mail, files and listings between guests and host in a minute.
-    pub host_call_octets_a_minute: Option<u64>,
+    pub host_call_octets_per_minute: Option<u64>,
 }
 
 impl Tenant {
@@ -524,10 +493,6 @@ impl Tenant {
 
 impl Default for TenantLimits {
     fn default() -> Self {
-        TenantLimits {
-            sessions: 1000,
-            sessions_per_user: 10,
-            share: ShareLimits::default(),
-        }
+        section::without_a_word(&keys::TENANT_LIMITS, read_tenant::tenant_limits)
     }
 }

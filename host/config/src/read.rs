@@ -5,9 +5,8 @@
 //! anything, so that one problem never hides another.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,39 +23,13 @@ use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{At, Found, Located, Report, Section, Value};
 use super::{
-    Config, Identity, Log, LogFormat, MOST_INSTANCES, OAuth, Owner, Pem, Server, ServerLimits,
-    Utf8, units,
+    Config, Identity, Log, LogFormat, OAuth, Owner, Pem, Server, ServerLimits, Utf8, keys, units,
 };
-
-pub(super) const SECOND: Duration = Duration::from_secs(1);
-pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The least autologout timer (RFC 1939 section 3).
-const LEAST_AUTOLOGOUT: Duration = Duration::from_secs(10 * 60);
-
-/// What a command line must be able to hold, in octets (RFC 2449 section 4).
-const LEAST_LINE: u64 = 255;
-
-/// What SCRAM users' keys are iterated at least (RFC 5802 section 5.1, RFC 7677
-/// section 4).
-const LEAST_SCRAM_ITERATIONS: u32 = 4096;
-
-/// The longest command line that can be asked for, in octets.
-const LONGEST_LINE: u64 = 1024 * 1024;
-
-/// What the compiler needs for the smallest of components, in octets, with room.
-const LEAST_COMPILE_MEMORY: u64 = 256 * 1024 * 1024;
-
-/// The most memory that a compilation can be given, in octets.
-const MOST_COMPILE_MEMORY: u64 = 1 << 40;
 
 /// Octets of `oauth-scope` and of `oauth-configuration`: both fit the challenge
 /// that they go out in.
 const OAUTH_SCOPE: usize = 150;
 const OAUTH_URL: usize = 400;
-
-/// Counts have an end, in any key.
-pub(super) const MOST: u32 = 10_000_000;
 
 /// Octets of the name of a listener, plugin or tenant.
 const NAME_OCTETS: usize = 64;
@@ -129,14 +102,17 @@ pub(super) fn config(text: &str, file: &Path, base: &Path, disk: Disk) -> Result
         tenants,
         absent: Vec::new(),
         warnings: Vec::new(),
+        fixed: BTreeMap::new(),
     };
     check::across(&report, &claims, &mut config);
     let Found {
         mut problems,
         absent,
         warnings,
+        fixed,
     } = report.into_found();
     if problems.is_empty() {
+        config.fixed = fixed.into_iter().collect();
         config.absent = absent.into_iter().map(|(_, absent)| absent).collect();
         config.warnings = warnings.into_iter().map(|(_, warning)| warning).collect();
         Ok(config)
@@ -240,7 +216,8 @@ fn is_name(name: &str) -> bool {
             .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
 }
 
-fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
+fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
+    let mut section = section.with(&keys::SERVER);
     let hostname = section.take("hostname").and_then(|value| {
         let name = value.string("the host's name, in quotes")?;
         if is_domain(&name.value) {
@@ -264,13 +241,9 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let certificate = pem(&mut section, claims);
     let admin = admin::admin(&mut section, claims);
     let identity = identity(&mut section);
-    let watch = section.take("watch").and_then(|value| value.boolean());
-    let implementation = section
-        .take("implementation")
-        .and_then(|value| value.boolean());
-    let scram_iterations = section
-        .take("scram-iterations")
-        .and_then(|value| value.count(LEAST_SCRAM_ITERATIONS..=MOST));
+    let watch = section.boolean("watch");
+    let implementation = section.boolean("implementation");
+    let scram_iterations = section.count("scram-iterations");
     let policies = [
         ("surrogate", Utf8::Surrogate),
         ("refuse", Utf8::Refuse),
@@ -281,8 +254,8 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         .and_then(|value| value.choice(&policies));
     let signing = signing(&mut section);
     let oauth = oauth(&mut section);
-    let log = log(section.section("log"));
-    let limits = server_limits(section.section("limits"));
+    let log = log(section.section("log").with(&keys::SERVER_LOG));
+    let limits = server_limits(section.section("limits").with(&keys::SERVER_LIMITS));
     section.finish();
     Server {
         hostname: hostname.unwrap_or_else(machine_name),
@@ -291,9 +264,9 @@ fn server(mut section: Section<'_, '_>, claims: &mut Claims) -> Server {
         admin,
         identity,
         signing,
-        watch: watch.unwrap_or(true),
-        implementation: implementation.unwrap_or(true),
-        scram_iterations: scram_iterations.unwrap_or(LEAST_SCRAM_ITERATIONS),
+        watch,
+        implementation,
+        scram_iterations,
         utf8: utf8.unwrap_or_default(),
         oauth,
         log,
@@ -433,88 +406,69 @@ fn log(mut section: Section<'_, '_>) -> Log {
     log
 }
 
-fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
-    let mut limits = ServerLimits::default();
-    let mut count = |key, range: RangeInclusive<u32>| section.take(key)?.count(range);
-    if let Some(connections) = count("connections", 1..=MOST) {
-        limits.connections = connections as usize;
-        limits.unauthenticated = limits.unauthenticated.min(limits.connections);
-    }
-    if let Some(number) = count("connections-per-address", 1..=MOST) {
-        limits.connections_per_address = number as usize;
-    }
-    if let Some(number) = count("connections-per-network", 1..=MOST) {
-        limits.connections_per_network = number as usize;
-    }
-    set(
-        &mut limits.instances,
-        count("instances", 1..=MOST_INSTANCES),
-    );
-    let before = count("bad-commands-before-login", 1..=MOST);
-    set(&mut limits.bad_commands_before_login, before);
-    let after = count("bad-commands-after-login", 1..=MOST);
-    set(&mut limits.bad_commands_after_login, after);
-    set(
-        &mut limits.login_failures,
-        count("login-failures", 1..=MOST),
-    );
-    let unauthenticated = section.take("unauthenticated").and_then(|value| {
-        let number = value.count(1..=MOST)? as usize;
-        if number > limits.connections {
-            return value.bad(
-                format_args!(
-                    "is {number}, more than `connections` ({})",
-                    limits.connections
-                ),
-                "write at most as many",
-            );
-        }
-        Some(number)
-    });
-    set(&mut limits.unauthenticated, unauthenticated);
-
-    let mut duration =
-        |key, range: RangeInclusive<Duration>, reason| section.take(key)?.duration(range, reason);
-    let proxy_timeout = duration("proxy-timeout", SECOND..=60 * SECOND, "");
-    set(&mut limits.proxy_timeout, proxy_timeout);
-    set(
-        &mut limits.login_timeout,
-        duration("login-timeout", SECOND..=DAY, ""),
-    );
-    let reason = " (RFC 1939 section 3)";
-    let autologout = duration("autologout", LEAST_AUTOLOGOUT..=7 * DAY, reason);
-    set(&mut limits.autologout, autologout);
-    set(
-        &mut limits.handshake_timeout,
-        duration("handshake-timeout", SECOND..=DAY, ""),
-    );
-    set(
-        &mut limits.write_timeout,
-        duration("write-timeout", SECOND..=DAY, ""),
-    );
-    failure_delays(&mut section, &mut limits);
-    let mut duration =
-        |key, range: RangeInclusive<Duration>, reason| section.take(key)?.duration(range, reason);
-    set(
-        &mut limits.shutdown_grace,
-        duration("shutdown-grace", Duration::ZERO..=DAY, ""),
-    );
-    limits.drain_time = duration("drain-time", SECOND..=7 * DAY, "");
-    let compile_time = section
-        .take("compile-time")
-        .and_then(|value| value.duration(SECOND..=3600 * SECOND, ""));
-    set(&mut limits.compile_time, compile_time);
-    let compile_memory = section
-        .take("compile-memory")
-        .and_then(|value| value.size(LEAST_COMPILE_MEMORY..=MOST_COMPILE_MEMORY, ""));
-    set(&mut limits.compile_memory, compile_memory);
-    let line = section
-        .take("line")
-        .and_then(|value| value.size(LEAST_LINE..=LONGEST_LINE, " (RFC 2449 section 4)"))
-        .and_then(|octets| usize::try_from(octets).ok());
-    set(&mut limits.line, line);
+pub(super) fn server_limits(mut section: Section<'_, '_>) -> ServerLimits {
+    let connections = section.count("connections") as usize;
+    let failure_delay = section.duration("failure-delay");
+    let limits = ServerLimits {
+        connections,
+        connections_per_address: section.count("connections-per-address") as usize,
+        connections_per_network: section.count("connections-per-network") as usize,
+        unauthenticated: unauthenticated(&mut section, connections),
+        instances: section.count("instances"),
+        proxy_timeout: section.duration("proxy-timeout"),
+        login_timeout: section.duration("login-timeout"),
+        autologout: section.duration("autologout"),
+        handshake_timeout: section.duration("handshake-timeout"),
+        write_timeout: section.duration("write-timeout"),
+        line: usize::try_from(section.size("max-line")).unwrap_or(usize::MAX),
+        bad_commands_before_login: section.count("bad-commands-before-login"),
+        bad_commands_after_login: section.count("bad-commands-after-login"),
+        login_failures: section.count("login-failures"),
+        failure_delay,
+        max_failure_delay: max_failure_delay(&mut section, failure_delay),
+        failure_decay: section.duration("failure-decay"),
+        shutdown_grace: section.duration("shutdown-grace"),
+        drain_time: section.given_duration("drain-time"),
+        compile_time: section.duration("compile-time"),
+        compile_memory: section.size("compile-memory"),
+    };
     section.finish();
     limits
+}
+
+/// `max-unauthenticated`: no more than there are connections.
+fn unauthenticated(section: &mut Section<'_, '_>, connections: usize) -> usize {
+    const KEY: &str = "max-unauthenticated";
+    let at = section.at_of(KEY);
+    let given = section.has(KEY);
+    let number = section.count(KEY) as usize;
+    if given && number > connections {
+        section.bad_at(
+            at,
+            KEY,
+            format_args!("is {number}, more than `connections` ({connections})"),
+            "write at most as many",
+        );
+    }
+    number.min(connections)
+}
+
+/// `max-failure-delay`: no less than the first.
+fn max_failure_delay(section: &mut Section<'_, '_>, first: Duration) -> Duration {
+    const KEY: &str = "max-failure-delay";
+    let at = section.at_of(KEY);
+    let given = section.has(KEY);
+    let longest = section.duration(KEY);
+    if given && longest < first {
+        let first = units::show_duration(first);
+        section.bad_at(
+            at,
+            KEY,
+            format_args!("is less than `failure-delay` ({first})"),
+            "write at least as much",
+        );
+    }
+    longest.max(first)
 }
 
 pub(super) fn address(value: &Value<'_, '_>, example: &str) -> Option<Located<SocketAddr>> {
@@ -531,33 +485,6 @@ pub(super) fn address(value: &Value<'_, '_>, example: &str) -> Option<Located<So
             ),
         ),
     }
-}
-
-/// What a failed login costs.
-fn failure_delays(section: &mut Section<'_, '_>, limits: &mut ServerLimits) {
-    let range = Duration::ZERO..=60 * SECOND;
-    let mut duration =
-        |key, range: RangeInclusive<Duration>| section.take(key)?.duration(range, "");
-    if let Some(first) = duration("failure-delay", range.clone()) {
-        limits.failure_delay = first;
-        limits.longest_failure_delay = limits.longest_failure_delay.max(first);
-    }
-    set(
-        &mut limits.failure_decay,
-        duration("failure-decay", SECOND..=DAY),
-    );
-    let longest = section.take("longest-failure-delay").and_then(|value| {
-        let longest = value.duration(range, "")?;
-        if longest < limits.failure_delay {
-            let first = units::show_duration(limits.failure_delay);
-            return value.bad(
-                format_args!("is less than `failure-delay` ({first})"),
-                "write at least as much",
-            );
-        }
-        Some(longest)
-    });
-    set(&mut limits.longest_failure_delay, longest);
 }
 
 /// A domain name in ASCII (RFC 1123 section 2.1; underscores are let through,

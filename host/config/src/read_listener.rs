@@ -8,7 +8,7 @@ use super::check::Claims;
 use super::problem::quoted;
 use super::read::address;
 use super::section::{Located, Section, Value};
-use super::{Listener, ListenerTls};
+use super::{Listener, ListenerTls, keys};
 
 /// What networks look like.
 const NETWORKS: &str = "[\"10.0.0.0/8\", \"::1\"]";
@@ -18,6 +18,7 @@ pub(super) fn listener(
     mut section: Section<'_, '_>,
     claims: &mut Claims,
 ) -> Option<Listener> {
+    section = section.with(&keys::LISTENER);
     let address = section
         .require("address", "address = \"[::]:110\"")
         .and_then(|value| address(&value, "[::]:110"));

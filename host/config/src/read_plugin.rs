@@ -1,30 +1,18 @@
 //! `[plugin.NAME]`: from its section to [`Plugin`].
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::disk::Wanted;
 use super::problem::{quoted, quoted_path, suggest};
-use super::read::{MOST, set};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    ComponentSource, DirectoryGrant, Endpoint, Grants, HttpOrigin, MOST_MEMORY, MaildropOwner,
-    Plugin, PluginLimits,
+    ComponentSource, DirectoryGrant, Endpoint, Grants, HttpOrigin, MaildropOwner, Plugin,
+    PluginLimits, keys,
 };
 use crate::template::{Placeholder, Template, TemplateError};
-
-/// One page of linear memory, and all that 32 bits can address, in octets.
-const LEAST_MEMORY: u64 = 64 * 1024;
-
-const LEAST_TIME: Duration = Duration::from_millis(1);
-const MOST_TIME: Duration = Duration::from_secs(60 * 60);
-
-/// What HTTP answers may be limited to, in octets: a header fits, and no more
-/// than that does a plugin have memory for.
-const LEAST_HTTP: u64 = 1024;
 
 /// The last number that a user can have: the one after it stands for nobody in
 /// chown(2).
@@ -38,6 +26,7 @@ const MAILDROP: &str = "/maildrop";
 
 pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Option<Plugin> {
     let place = section.report.place(name.at);
+    section = section.with(&keys::PLUGIN);
     let example = "component = \"builtin:maildir\", or the path of a component";
     let component = section
         .require("component", example)
@@ -45,8 +34,8 @@ pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Op
     let sha256 = section.take("sha256").and_then(|value| sha256(&value));
     let signing = signing(&mut section);
     let settings = settings(section.section("settings"));
-    let grants = grants(section.section("grants"));
-    let limits = limits(section.section("limits"));
+    let grants = grants(section.section("grants").with(&keys::PLUGIN_GRANTS));
+    let limits = limits(section.section("limits").with(&keys::PLUGIN_LIMITS));
     section.finish();
     Some(Plugin {
         place,
@@ -482,23 +471,14 @@ fn maildrop_template(value: &Value<'_, '_>) -> Option<Template> {
     value.bad(format_args!("is no path: {}", mend.0), mend.1)
 }
 
-fn limits(mut section: Section<'_, '_>) -> PluginLimits {
-    let mut limits = PluginLimits::default();
-    let memory = section
-        .take("memory")
-        .and_then(|value| value.size(LEAST_MEMORY..=MOST_MEMORY, ""));
-    set(&mut limits.memory, memory);
-    let mut duration = |key| section.take(key)?.duration(LEAST_TIME..=MOST_TIME, "");
-    set(&mut limits.cpu_time, duration("cpu-time"));
-    set(&mut limits.wall_time, duration("wall-time"));
-    let log_lines = section
-        .take("log-lines")
-        .and_then(|value| value.count(0..=MOST));
-    set(&mut limits.log_lines, log_lines);
-    let http_octets = section
-        .take("http-octets")
-        .and_then(|value| value.size(LEAST_HTTP..=MOST_MEMORY, ""));
-    set(&mut limits.http_octets, http_octets);
+pub(super) fn limits(mut section: Section<'_, '_>) -> PluginLimits {
+    let limits = PluginLimits {
+        memory: section.size("memory"),
+        cpu_time: section.duration("cpu-time"),
+        wall_time: section.duration("wall-time"),
+        log_lines: section.count("log-lines"),
+        http_octets: section.size("http-octets"),
+    };
     section.finish();
     limits
 }

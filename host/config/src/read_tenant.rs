@@ -8,28 +8,19 @@ use restante_pop3::Retention;
 use super::check::{Claims, TenantClaims};
 use super::disk::Wanted;
 use super::problem::quoted;
-use super::read::{DAY, MOST, SECOND, is_domain, pem, set};
+use super::read::{is_domain, pem};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    FilterFailure, MOST_INSTANCES, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits,
-    units,
+    FilterFailure, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits, keys, units,
 };
-
-/// What one instance needs at least, and so a tenant, in octets.
-const LEAST_GUEST_MEMORY: u64 = 1024 * 1024;
-
-/// Less would not carry one listing, in octets.
-const LEAST_HOST_CALL_OCTETS: u64 = 64 * 1024;
-
-/// Sizes have an end, in octets.
-const MOST_OCTETS: u64 = 1 << 50;
 
 pub(super) fn tenant(
     name: &Located<String>,
     mut section: Section<'_, '_>,
     claims: &mut Claims,
 ) -> Option<Tenant> {
+    section = section.with(&keys::TENANT);
     let domains = section.take("domains").map_or_else(Vec::new, |value| {
         names(&value, is_domain, "\"example.org\"")
     });
@@ -90,16 +81,13 @@ pub(super) fn tenant(
         .take("plaintext-login")
         .and_then(|value| value.choice(&plaintext));
     let expire = section.take("expire").and_then(|value| retention(&value));
-    let login_delay = section
-        .take("login-delay")
-        .and_then(|value| value.duration(SECOND..=DAY, ""));
-    let mut switch = |key| section.take(key).and_then(|value| value.boolean());
-    let apop = switch("apop").unwrap_or(false);
-    let cram_md5 = switch("cram-md5").unwrap_or(false);
-    let policy_by_user = switch("policy-by-user").unwrap_or(false);
-    let shares_maildrops = switch("shares-maildrops-with-other-tenants").unwrap_or(false);
+    let login_delay = section.given_duration("login-delay");
+    let apop = section.boolean("apop");
+    let cram_md5 = section.boolean("cram-md5");
+    let policy_by_user = section.boolean("policy-by-user");
+    let shares_maildrops = section.boolean("shares-maildrops-with-other-tenants");
     let signing = signing(&mut section);
-    let limits = tenant_limits(section.section("limits"));
+    let limits = tenant_limits(section.section("limits").with(&keys::TENANT_LIMITS));
 
     let lists = [authenticators.as_ref(), Some(&admissions), Some(&filters)];
     let listed = lists.into_iter().flatten().flat_map(Plugins::all);
@@ -165,46 +153,20 @@ fn retention(value: &Value<'_, '_>) -> Option<Retention> {
     })
 }
 
-fn tenant_limits(mut section: Section<'_, '_>) -> TenantLimits {
-    let mut limits = TenantLimits::default();
-    let sessions = section
-        .take("sessions")
-        .and_then(|value| value.count(1..=MOST));
-    set(&mut limits.sessions, sessions.map(|number| number as usize));
-    let of_user = section
-        .take("sessions-per-user")
-        .and_then(|value| value.count(1..=MOST));
-    set(
-        &mut limits.sessions_per_user,
-        of_user.map(|number| number as usize),
-    );
-    limits.share = share(&mut section);
+pub(super) fn tenant_limits(mut section: Section<'_, '_>) -> TenantLimits {
+    let limits = TenantLimits {
+        sessions: section.count("sessions") as usize,
+        sessions_per_user: section.count("sessions-per-user") as usize,
+        share: ShareLimits {
+            logins_per_minute: section.given_count("logins-per-minute"),
+            instances: section.given_count("instances"),
+            guest_memory: section.given_size("guest-memory"),
+            guest_cpu_per_minute: section.given_duration("guest-cpu-per-minute"),
+            host_call_octets_per_minute: section.given_size("host-call-octets-per-minute"),
+        },
+    };
     section.finish();
     limits
-}
-
-fn share(section: &mut Section<'_, '_>) -> ShareLimits {
-    let mut size = |key, least, most| {
-        section
-            .take(key)
-            .and_then(|value| value.size(least..=most, ""))
-    };
-    let guest_memory = size("guest-memory", LEAST_GUEST_MEMORY, MOST_OCTETS);
-    let octets = size(
-        "host-call-octets-a-minute",
-        LEAST_HOST_CALL_OCTETS,
-        MOST_OCTETS,
-    );
-    let mut count = |key, most| section.take(key).and_then(|value| value.count(1..=most));
-    ShareLimits {
-        logins_a_minute: count("logins-a-minute", MOST),
-        instances: count("instances", MOST_INSTANCES),
-        guest_memory,
-        guest_cpu_a_minute: section
-            .take("guest-cpu-a-minute")
-            .and_then(|value| value.duration(SECOND..=DAY, "")),
-        host_call_octets_a_minute: octets,
-    }
 }
 
 /// An array of domain names, in lower case.

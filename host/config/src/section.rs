@@ -13,7 +13,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::disk::{Disk, Trouble, Wanted};
+use super::disk::{self, Disk, Trouble, Wanted};
+use super::keys::{Key, Kind, Table};
 use super::problem::{Lines, Place, Problem, closest, list, quoted, quoted_path, suggest};
 use super::units;
 use super::{Absent, Owner};
@@ -48,6 +49,8 @@ pub(super) struct Report<'t> {
     problems: RefCell<Vec<(At, Problem)>>,
     absent: RefCell<Vec<(At, Absent)>>,
     warnings: RefCell<Vec<(At, Problem)>>,
+    /// What a reload cannot change, by the keys' names: the values as they count.
+    fixed: RefCell<Vec<(String, String)>>,
 }
 
 /// What was found while reading, each in the order of the text.
@@ -57,6 +60,8 @@ pub(super) struct Found {
     /// Files of plugins and tenants that are not there.
     pub(super) absent: Vec<(At, Absent)>,
     pub(super) warnings: Vec<(At, Problem)>,
+    /// What takes a restart, by the keys' names.
+    pub(super) fixed: Vec<(String, String)>,
 }
 
 impl<'t> Report<'t> {
@@ -69,6 +74,7 @@ impl<'t> Report<'t> {
             problems: RefCell::default(),
             absent: RefCell::default(),
             warnings: RefCell::default(),
+            fixed: RefCell::default(),
         };
         report.add_source(text, file, base);
         report
@@ -176,6 +182,11 @@ impl<'t> Report<'t> {
             problems: sorted(self.problems),
             absent: sorted(self.absent),
             warnings: sorted(self.warnings),
+            fixed: {
+                let mut fixed = self.fixed.into_inner();
+                fixed.sort();
+                fixed
+            },
         }
     }
 
@@ -435,6 +446,8 @@ impl<'r, 't> Value<'r, 't> {
 /// A table whose keys are being taken.
 pub(super) struct Section<'r, 't> {
     pub(super) report: &'r Report<'t>,
+    /// The keys that it may have, where they are data.
+    table: Option<&'static Table>,
     /// "[listener.pop3]"
     pub(super) name: String,
     pub(super) at: At,
@@ -480,6 +493,7 @@ impl<'r, 't> Section<'r, 't> {
         left.sort_by_key(|entry| entry.key_at);
         Section {
             report,
+            table: None,
             name,
             at,
             begins,
@@ -489,9 +503,113 @@ impl<'r, 't> Section<'r, 't> {
         }
     }
 
+    /// The same, with the keys of this table.
+    pub(super) fn with(self, table: &'static Table) -> Self {
+        Section {
+            table: Some(table),
+            ..self
+        }
+    }
+
+    /// A key of the section's table.
+    fn key(&self, name: &str) -> &'static Key {
+        let table = self
+            .table
+            .expect("a reader that asks for ranges has said which keys there are");
+        table.key(name)
+    }
+
+    /// A whole number in its key's range; or its default.
+    pub(super) fn count(&mut self, name: &'static str) -> u32 {
+        let key = self.key(name);
+        let given = self.given_count(name);
+        given.or_else(|| key.default_count()).unwrap_or_default()
+    }
+
+    /// The same without a default.
+    pub(super) fn given_count(&mut self, name: &'static str) -> Option<u32> {
+        let Kind::Count(least, most) = self.key(name).kind else {
+            unreachable!("{name} is asked for as a number");
+        };
+        self.take(name)?.count(least..=most)
+    }
+
+    /// A duration in its key's range; or its default.
+    pub(super) fn duration(&mut self, name: &'static str) -> Duration {
+        let key = self.key(name);
+        let given = self.given_duration(name);
+        given.or_else(|| key.default_duration()).unwrap_or_default()
+    }
+
+    /// The same without a default.
+    pub(super) fn given_duration(&mut self, name: &'static str) -> Option<Duration> {
+        let Kind::Duration(least, most, source) = self.key(name).kind else {
+            unreachable!("{name} is asked for as a duration");
+        };
+        let range = Duration::from_millis(least)..=Duration::from_millis(most);
+        self.take(name)?.duration(range, &in_parentheses(source))
+    }
+
+    /// A size in octets, in its key's range; or its default.
+    pub(super) fn size(&mut self, name: &'static str) -> u64 {
+        let key = self.key(name);
+        let given = self.given_size(name);
+        given.or_else(|| key.default_size()).unwrap_or_default()
+    }
+
+    /// The same without a default.
+    pub(super) fn given_size(&mut self, name: &'static str) -> Option<u64> {
+        let Kind::Size(least, most, source) = self.key(name).kind else {
+            unreachable!("{name} is asked for as a size");
+        };
+        self.take(name)?.size(least..=most, &in_parentheses(source))
+    }
+
+    /// Whether; or its default.
+    pub(super) fn boolean(&mut self, name: &'static str) -> bool {
+        let key = self.key(name);
+        let given = self.take(name).and_then(|value| value.boolean());
+        given.unwrap_or(key.default_text() == Some("true"))
+    }
+
+    /// Whether this key is there, before it is taken.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.left.iter().any(|entry| entry.key == name)
+    }
+
+    /// Where its value is, before it is taken; else where the section is.
+    pub(super) fn at_of(&self, name: &str) -> At {
+        let entry = self.left.iter().find(|entry| entry.key == name);
+        entry.map_or(self.at, |entry| entry.at)
+    }
+
+    /// Records that the value of a key, which stands at `at`, is not fit, and why.
+    pub(super) fn bad_at(&self, at: At, name: &str, what: impl Display, mend: &str) {
+        let what = format!("`{name}` in {} {what}", self.name);
+        self.report.problem(at, what, mend);
+    }
+
+    /// Notes the value of a key that a reload cannot change.
+    fn note_fixed(&self, name: &str) {
+        // Sections below this one are no keys of its table.
+        let Some(key) = self.table.and_then(|table| table.find(name)) else {
+            return;
+        };
+        if key.restart {
+            let given = self.left.iter().find(|entry| entry.key == name);
+            let text = match given {
+                Some(entry) => as_it_counts(key, &entry.toml),
+                None => key.default_text().unwrap_or_default().to_owned(),
+            };
+            let name = format!("{} {name}", self.name);
+            self.report.fixed.borrow_mut().push((name, text));
+        }
+    }
+
     /// The value of `key`, if it is there.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Value<'r, 't>> {
         self.asked.push(key);
+        self.note_fixed(key);
         let index = self.left.iter().position(|entry| entry.key == key)?;
         let Entry { at, toml, .. } = self.left.remove(index);
         Some(Value {
@@ -554,6 +672,11 @@ impl<'r, 't> Section<'r, 't> {
     pub(super) fn finish(self) {
         let mut misspelt = Vec::new();
         for Entry { key, key_at, .. } in &self.left {
+            if let Some(new) = self.table.and_then(|table| table.renamed(key)) {
+                let what = format!("{} in {} has another name now", quoted(key), self.name);
+                self.report.problem(*key_at, what, format!("write `{new}`"));
+                continue;
+            }
             misspelt.extend(closest(key, &self.asked));
             let what = format!("unknown key {} in {}", quoted(key), self.name);
             self.report
@@ -567,4 +690,48 @@ impl<'r, 't> Section<'r, 't> {
             }
         }
     }
+}
+
+/// Why there is a least value, behind it.
+fn in_parentheses(source: &str) -> String {
+    match source {
+        "" => String::new(),
+        source => format!(" ({source})"),
+    }
+}
+
+/// A value in one spelling of all that mean the same.
+fn as_it_counts(key: &Key, value: &DeValue<'_>) -> String {
+    match (&key.kind, value) {
+        (Kind::Duration(..), DeValue::String(text)) => {
+            let shown = units::duration(text).map(units::show_duration);
+            shown.map_or_else(|_| text.to_string(), |shown| format!("\"{shown}\""))
+        }
+        (Kind::Size(..), DeValue::String(text)) => {
+            let shown = units::size(text).map(units::show_size);
+            shown.map_or_else(|_| text.to_string(), |shown| format!("\"{shown}\""))
+        }
+        (_, DeValue::String(text)) => format!("\"{text}\""),
+        (_, DeValue::Integer(number)) => {
+            let digits = i128::from_str_radix(number.as_str(), number.radix());
+            digits.map_or_else(|_| number.to_string(), |number| number.to_string())
+        }
+        (_, DeValue::Boolean(value)) => value.to_string(),
+        (_, DeValue::Array(array)) => {
+            let entries = array.iter().map(|entry| as_it_counts(key, entry.get_ref()));
+            format!("[{}]", entries.collect::<Vec<_>>().join(", "))
+        }
+        // No key that takes a restart is one of these: its reader has refused them.
+        (_, DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_)) => String::new(),
+    }
+}
+
+/// What a reader makes of a section that says nothing.
+pub(super) fn without_a_word<T>(
+    table: &'static Table,
+    read: impl FnOnce(Section<'_, '_>) -> T,
+) -> T {
+    let report = Report::new("", Path::new(""), PathBuf::new(), disk::ALONE);
+    let section = Section::new(&report, table.section.into(), 0, DeTable::new(), 0);
+    read(section.with(table))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-use super::{Admin, Signing};
+use super::{Admin, Signing, keys, read, section};
 
 /// `user` and `group` of `[server]`: names of the system's, which may not know them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +155,7 @@ pub struct ServerLimits {
     /// How long the first failed login of an address waits for its answer.
     pub failure_delay: Duration,
     /// What that grows to with more of them; never less than `failure_delay`.
-    pub longest_failure_delay: Duration,
+    pub max_failure_delay: Duration,
     /// How long a failed login counts.
     pub failure_decay: Duration,
     /// What SIGTERM gives the sessions that are running.
@@ -171,28 +171,6 @@ pub struct ServerLimits {
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        ServerLimits {
-            connections: 10_000,
-            connections_per_address: 50,
-            connections_per_network: 200,
-            unauthenticated: 1000,
-            instances: 1000,
-            proxy_timeout: Duration::from_secs(3),
-            login_timeout: Duration::from_secs(3 * 60),
-            autologout: Duration::from_secs(10 * 60),
-            handshake_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(5 * 60),
-            line: 8 * 1024,
-            bad_commands_before_login: 5,
-            bad_commands_after_login: 20,
-            login_failures: 3,
-            failure_delay: Duration::from_secs(2),
-            longest_failure_delay: Duration::from_secs(15),
-            failure_decay: Duration::from_secs(60),
-            shutdown_grace: Duration::from_secs(30),
-            drain_time: None,
-            compile_time: Duration::from_secs(2 * 60),
-            compile_memory: 4 << 30,
-        }
+        section::without_a_word(&keys::SERVER_LIMITS, read::server_limits)
     }
 }

@@ -240,7 +240,7 @@ fn values_become_types() {
 [server.limits]
 connections = 500
 autologout = "1h"
-line = "1MiB"
+max-line = "1MiB"
 failure-delay = "20s"
 [server.log]
 format = "json"
@@ -283,7 +283,7 @@ log-lines = 0
     assert_eq!(limits.line, 1 << 20);
     // What grows does not begin beyond its end.
     assert_eq!(limits.failure_delay, Duration::from_secs(20));
-    assert_eq!(limits.longest_failure_delay, limits.failure_delay);
+    assert_eq!(limits.max_failure_delay, limits.failure_delay);
     assert_eq!(config.server.log.format, LogFormat::Json);
     assert_eq!(config.server.log.filter, "warn,restante::plugin=trace");
     let plugin = &config.plugins[0];

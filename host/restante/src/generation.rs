@@ -57,11 +57,11 @@ pub fn current(current: &Current) -> Arc<Serving> {
 /// A tenant's share as the configuration has it.
 fn share(limits: &config::ShareLimits) -> ShareLimits {
     ShareLimits {
-        logins_a_minute: limits.logins_a_minute,
+        logins_per_minute: limits.logins_per_minute,
         instances: limits.instances,
         guest_memory: limits.guest_memory,
-        guest_cpu_a_minute: limits.guest_cpu_a_minute,
-        host_call_octets_a_minute: limits.host_call_octets_a_minute,
+        guest_cpu_per_minute: limits.guest_cpu_per_minute,
+        host_call_octets_per_minute: limits.host_call_octets_per_minute,
     }
 }
 

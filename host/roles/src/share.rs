@@ -43,11 +43,11 @@ impl Limit {
     /// The key of `[tenant.NAME.limits]`.
     pub fn key(self) -> &'static str {
         match self {
-            Limit::Logins => "logins-a-minute",
+            Limit::Logins => "logins-per-minute",
             Limit::Instances => "instances",
             Limit::Memory => "guest-memory",
-            Limit::Cpu => "guest-cpu-a-minute",
-            Limit::Octets => "host-call-octets-a-minute",
+            Limit::Cpu => "guest-cpu-per-minute",
+            Limit::Octets => "host-call-octets-per-minute",
         }
     }
 }
@@ -57,15 +57,15 @@ impl Limit {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShareLimits {
     /// Logins in a minute, failed ones too.
-    pub logins_a_minute: Option<u32>,
+    pub logins_per_minute: Option<u32>,
     /// Live instances of plugins.
     pub instances: Option<u32>,
     /// Octets of linear memory of all of them.
     pub guest_memory: Option<u64>,
     /// Guests' own computing in a minute.
-    pub guest_cpu_a_minute: Option<Duration>,
+    pub guest_cpu_per_minute: Option<Duration>,
     /// Octets of mail, files and listings between guests and host in a minute.
-    pub host_call_octets_a_minute: Option<u64>,
+    pub host_call_octets_per_minute: Option<u64>,
 }
 
 /// One tenant's share: it lives on from generation to generation, with the limits
@@ -117,7 +117,7 @@ impl Share {
     /// # Errors
     /// At the limit; then nothing is counted.
     pub fn log_in(&self) -> Result<(), Limit> {
-        let budget = self.limits().logins_a_minute;
+        let budget = self.limits().logins_per_minute;
         match budget.and_then(|logins| NonZeroU64::new(logins.into())) {
             Some(logins) if !self.logins.take(logins, self.began.elapsed()) => Err(Limit::Logins),
             _ => Ok(()),
@@ -131,10 +131,10 @@ impl Share {
     pub fn may_run(&self) -> Result<(), Limit> {
         let limits = self.limits();
         let now = self.began.elapsed();
-        if limits.guest_cpu_a_minute.is_some() && !self.cpu.has_something(now) {
+        if limits.guest_cpu_per_minute.is_some() && !self.cpu.has_something(now) {
             return Err(Limit::Cpu);
         }
-        if limits.host_call_octets_a_minute.is_some() && !self.octets.has_something(now) {
+        if limits.host_call_octets_per_minute.is_some() && !self.octets.has_something(now) {
             return Err(Limit::Octets);
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Share {
 
     /// A guest ran for this long.
     pub fn ran(&self, time: Duration) {
-        if let Some(budget) = self.limits().guest_cpu_a_minute {
+        if let Some(budget) = self.limits().guest_cpu_per_minute {
             let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             if let Some(budget) = NonZeroU64::new(nanoseconds(budget)) {
                 self.cpu
@@ -158,7 +158,7 @@ impl Share {
 
     /// Octets crossed between a guest and the host.
     pub fn carried(&self, octets: u64) {
-        let budget = self.limits().host_call_octets_a_minute;
+        let budget = self.limits().host_call_octets_per_minute;
         if let Some(budget) = budget.and_then(NonZeroU64::new) {
             self.octets.spend(octets, budget, self.began.elapsed());
         }

@@ -73,7 +73,7 @@ pub struct Reloaded {
     /// What is not wrong and yet probably not meant.
     pub warnings: Vec<Problem>,
     /// Keys that have changed and take a restart.
-    pub restart: Vec<&'static str>,
+    pub restart: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }

@@ -104,7 +104,7 @@ impl SessionSettings {
             utf8: server.utf8,
             failure_delay: Growth {
                 first: limits.failure_delay,
-                longest: limits.longest_failure_delay,
+                longest: limits.max_failure_delay,
                 decay: limits.failure_decay,
             },
             hostname: server.hostname.as_str().into(),

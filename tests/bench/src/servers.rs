@@ -273,7 +273,7 @@ type Started = (Process, SocketAddr, SocketAddr);
 /// Limits that one client on one address would run into. 20,000 is what the
 /// descriptors of most machines allow.
 const LIMITS: &str = "[server.limits]\nconnections = 20000\nconnections-per-address = 20000\n\
-    connections-per-network = 20000\nunauthenticated = 20000\n";
+    connections-per-network = 20000\nmax-unauthenticated = 20000\n";
 
 const LISTENERS: &str = "[listener.pop3]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
     [listener.pop3s]\naddress = \"127.0.0.1:0\"\ntls = \"implicit\"\n";

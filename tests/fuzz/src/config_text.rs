@@ -36,7 +36,7 @@ pub fn config(input: &[u8]) {
             in_order(text, &config.warnings);
             // What says nothing changes nothing.
             assert_eq!(parse(&format!("{text}\n# the end\n")), first);
-            assert_eq!(config.fixed_differences(config), Vec::<&str>::new());
+            assert_eq!(config.fixed_differences(config), Vec::<String>::new());
             let _printed = format!("{config:?}");
         }
         Err(Problems(problems)) => {
@@ -83,7 +83,7 @@ fn promises(config: &Config) {
     assert!(limits.autologout >= Duration::from_secs(600), "RFC 1939");
     assert!(limits.line >= 255, "RFC 2449");
     assert!(limits.unauthenticated <= limits.connections);
-    assert!(limits.longest_failure_delay >= limits.failure_delay);
+    assert!(limits.max_failure_delay >= limits.failure_delay);
     assert!(server.state_dir.is_absolute());
 
     assert!(!listeners.is_empty() && !tenants.is_empty());

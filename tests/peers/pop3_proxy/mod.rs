@@ -22,7 +22,7 @@ const DOVECOT: Tool = Tool {
     packages: &["dovecot-pop3d"],
 };
 
-const NO_DELAY: &str = "failure-delay = \"0s\"\nlongest-failure-delay = \"0s\"\n";
+const NO_DELAY: &str = "failure-delay = \"0s\"\nmax-failure-delay = \"0s\"\n";
 
 /// After so long the host has dropped the instance of an idle session.
 const IDLE: Duration = Duration::from_secs(4);

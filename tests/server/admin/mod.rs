@@ -344,7 +344,7 @@ fn tenants_that_are_out_are_counted_and_named_to_who_may_know() {
     assert_eq!(ready.body, "ready, but 1 of 2 tenants are out\n");
     let seen = metrics(&admin);
     assert_eq!(seen.count("restante_tenants", &[]), 2);
-    assert_eq!(seen.count("restante_tenants_out", &[]), 1);
+    assert_eq!(seen.count("restante_tenants_unavailable", &[]), 1);
     let rows = admin.get("/tenants").json()["tenants"].clone();
     let problems = |at: usize| rows[at]["problems"].as_array().unwrap().len();
     assert_eq!((problems(0), problems(1)), (1, 0), "{rows}");

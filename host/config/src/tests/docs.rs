@@ -137,3 +137,71 @@ fn every_default_is_the_one_that_is_used() {
     assert_eq!(explicit, bare);
     assert_eq!(count, 56);
 }
+
+/// The tables are made of the keys: `RESTANTE_BLESS=1` writes them into the page.
+#[test]
+fn the_tables_are_made_of_the_keys() {
+    let mut page = REFERENCE.to_owned();
+    for table in crate::keys::TABLES {
+        let heading = match table.section {
+            "an entry of `directories` in [plugin.NAME.grants]" => "### An entry of `directories`",
+            "an entry of `filters` in [tenant.NAME]" => "### Shadows",
+            section => &format!("## `{section}`"),
+        };
+        let begin = page.find(&format!("\n{heading}\n")).expect(heading);
+        let first = begin + page[begin..].find("\n| `").expect(heading) + 1;
+        let rest = &page[first..];
+        let end = rest.find("\n\n").unwrap_or(rest.len() - 1);
+        let rows: Vec<String> = table.keys.iter().map(crate::keys::Key::row).collect();
+        page.replace_range(first..first + end, &rows.join("\n"));
+    }
+    if std::env::var_os("RESTANTE_BLESS").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        std::fs::write(path, &page).unwrap();
+    } else {
+        assert!(
+            page == REFERENCE,
+            "docs/configuration.md is not made of the keys: RESTANTE_BLESS=1 cargo test -p restante-config tables_are_made"
+        );
+    }
+}
+
+/// What only a start can change is told, key by key, however it is written.
+#[test]
+fn a_change_that_takes_a_restart_is_named() {
+    let base = "[listener.l]\naddress = '127.0.0.1:1'\ntls = 'off'\n[plugin.p]\ncomponent = 'builtin:p'\n\
+                [tenant.t]\nauthenticators = ['p']\nstore = 'p'\n";
+    let with = |text: &str| good(&format!("{text}{base}"));
+    let named = |before: &str, after: &str| with(before).fixed_differences(&with(after));
+    for (before, after) in [
+        (
+            "",
+            "[server.limits]\ninstances = 1000\nproxy-timeout = '3000ms'\n",
+        ),
+        ("[server.limits]\ncompile-memory = '4096MiB'\n", ""),
+        (
+            "[server.limits]\nautologout = '11m'\n",
+            "[server.limits]\nautologout = '12m'\n",
+        ),
+    ] {
+        assert_eq!(named(before, after), [""; 0], "{before} {after}");
+    }
+    let every = "[server]\nstate-dir = 'x'\nadmin = 'unix:y'\nuser = 'nobody'\ngroup = 'nogroup'\n\
+                 [server.log]\nformat = 'json'\nfilter = 'debug'\n[server.limits]\nconnections = 9\n\
+                 connections-per-address = 8\nconnections-per-network = 8\nmax-unauthenticated = 7\n\
+                 instances = 6\nproxy-timeout = '2s'\ncompile-time = '1m'\ncompile-memory = '1GiB'\n";
+    let mut marked: Vec<String> = (crate::keys::TABLES.iter())
+        .flat_map(|table| table.keys.iter().map(move |key| (table, key)))
+        .filter(|(table, key)| key.restart && table.section != "[listener.NAME]")
+        .map(|(table, key)| format!("{} {}", table.section, key.name))
+        // It stands beside a port only.
+        .filter(|name| name != "[server] admin-token-file")
+        .collect();
+    marked.sort();
+    assert_eq!(named("", every), marked);
+    let other = base.replace("127.0.0.1:1", "127.0.0.1:2");
+    assert_eq!(
+        good(base).fixed_differences(&good(&other)),
+        ["[listener.l] address"]
+    );
+}

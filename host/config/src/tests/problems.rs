@@ -74,36 +74,49 @@ fn each_problem_has_its_place_and_its_mend() {
             ],
         ),
         (
-            "[server.limits]\nautologout = '9m'\nlogin-timeout = 180\nline = 8192\nwrite-timeout = '5 m'\nfailure-delay = true\n",
+            "[server.limits]\nautologout = '9m'\nlogin-timeout = 180\nmax-line = 8192\nwrite-timeout = '5 m'\nfailure-delay = true\n",
             &[LISTENER, PLUGIN, TENANT],
             &[
                 "2:14: `autologout` in [server.limits] is 9m\n  write at least \"10m\" and at most \"7d\" (RFC 1939 section 3)",
                 "3:17: `login-timeout` in [server.limits] has no unit\n  say the unit: \"180s\" for seconds, or ms, m, h, d",
-                "4:8: `line` in [server.limits] has no unit\n  say the unit: \"8192B\" for octets, or KiB, MiB, GiB",
+                "4:12: `max-line` in [server.limits] has no unit\n  say the unit: \"8192B\" for octets, or KiB, MiB, GiB",
                 "5:17: `write-timeout` in [server.limits] is not a duration\n  write a whole number and its unit: \"500ms\", \"30s\", \"10m\", \"2h\" or \"7d\"",
                 "6:17: `failure-delay` in [server.limits] is a boolean\n  write a duration such as \"30s\" or \"10m\"",
             ],
         ),
         (
-            "[server.limits]\nline = '254B'\nconnections = 0\ninstances = -1\nlogin-failures = 99999999999999999999\nunauthenticated = 10001\n",
+            "[server.limits]\nmax-line = '254B'\nconnections = 0\ninstances = -1\nlogin-failures = 99999999999999999999\nmax-unauthenticated = 10001\n",
             &[LISTENER, PLUGIN, TENANT],
             &[
-                "2:8: `line` in [server.limits] is 254B\n  write at least \"255B\" and at most \"1MiB\" (RFC 2449 section 4)",
+                "2:12: `max-line` in [server.limits] is 254B\n  write at least \"255B\" and at most \"1MiB\" (RFC 2449 section 4)",
                 "3:15: `connections` in [server.limits] is `0`\n  write a whole number from 1 to 10000000",
                 "4:13: `instances` in [server.limits] is `-1`\n  write a whole number from 1 to 10000",
                 "5:18: `login-failures` in [server.limits] is `99999999999999999999`\n  write a whole number from 1 to 10000000",
-                "6:19: `unauthenticated` in [server.limits] is 10001, more than `connections` (10000)\n  write at most as many",
+                "6:23: `max-unauthenticated` in [server.limits] is 10001, more than `connections` (10000)\n  write at most as many",
             ],
         ),
         (
-            "[server.limits]\nconnections-per-address = 0\nproxy-timeout = '2m'\nfailure-delay = '5s'\nlongest-failure-delay = '4s'\nfailure-decay = '0s'\nconnections-per-netwrk = 1\n",
+            "[server.limits]\nconnections-per-address = 0\nproxy-timeout = '2m'\nfailure-delay = '5s'\nmax-failure-delay = '4s'\nfailure-decay = '0s'\nconnections-per-netwrk = 1\n",
             &[LISTENER, PLUGIN, TENANT],
             &[
                 "2:27: `connections-per-address` in [server.limits] is `0`\n  write a whole number from 1 to 10000000",
                 "3:17: `proxy-timeout` in [server.limits] is 2m\n  write at least \"1s\" and at most \"1m\"",
-                "5:25: `longest-failure-delay` in [server.limits] is less than `failure-delay` (5s)\n  write at least as much",
+                "5:21: `max-failure-delay` in [server.limits] is less than `failure-delay` (5s)\n  write at least as much",
                 "6:17: `failure-decay` in [server.limits] is 0ms\n  write at least \"1s\" and at most \"1d\"",
                 "7:1: unknown key `connections-per-netwrk` in [server.limits]\n  did you mean `connections-per-network`?",
+            ],
+        ),
+        // What had another name before.
+        (
+            "[server.limits]\nline = '8KiB'\nunauthenticated = 9\nlongest-failure-delay = '9s'\n[tenant.u]\nauthenticators = ['p']\nstore = 'p'\ndomains = ['u.example']\n[tenant.u.limits]\nlogins-a-minute = 1\nguest-cpu-a-minute = '1s'\nhost-call-octets-a-minute = '1MiB'\n",
+            &[LISTENER, PLUGIN],
+            &[
+                "2:1: `line` in [server.limits] has another name now\n  write `max-line`",
+                "3:1: `unauthenticated` in [server.limits] has another name now\n  write `max-unauthenticated`",
+                "4:1: `longest-failure-delay` in [server.limits] has another name now\n  write `max-failure-delay`",
+                "10:1: `logins-a-minute` in [tenant.u.limits] has another name now\n  write `logins-per-minute`",
+                "11:1: `guest-cpu-a-minute` in [tenant.u.limits] has another name now\n  write `guest-cpu-per-minute`",
+                "12:1: `host-call-octets-a-minute` in [tenant.u.limits] has another name now\n  write `host-call-octets-per-minute`",
             ],
         ),
         // Listeners and certificates.

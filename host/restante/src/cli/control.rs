@@ -119,7 +119,7 @@ pub(super) fn status(ask: &Ask) -> anyhow::Result<()> {
                 format!(
                     "{} of {}, with {}",
                     number("instances"),
-                    number("instances_most"),
+                    number("instances_limit"),
                     octets(number("guest_memory_octets"))
                 ),
             ),
@@ -135,7 +135,7 @@ pub(super) fn status(ask: &Ask) -> anyhow::Result<()> {
 
 /// How many there are, and which of them are out.
 fn tenants_in_words(status: &Value) -> String {
-    let out: Vec<_> = rows(status, "tenants_out").map(text).collect();
+    let out: Vec<_> = rows(status, "tenants_unavailable").map(text).collect();
     let all = text(&status["tenants"]);
     match out.as_slice() {
         [] => all,

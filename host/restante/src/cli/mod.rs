@@ -2,6 +2,7 @@
 //! stderr. 2: the arguments are not those of a command.
 
 mod compiler;
+mod config;
 mod control;
 mod demo;
 mod hash_password;
@@ -45,6 +46,15 @@ enum Command {
         /// Check each plugin against the rules of its roles too, as `plugin test` does
         #[arg(long)]
         deep: bool,
+    },
+    /// Show what a configuration file may say
+    Config {
+        /// List every key: what it may be, its default, whether it takes a restart
+        #[arg(long, required = true)]
+        keys: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Serve sample mail on this machine with the built-in plugins: nothing to configure
     Demo {
@@ -110,6 +120,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve { config, record } => serve::serve(&config, record),
         Command::Check { config, deep } => serve::check(&config, deep),
+        Command::Config { keys: _, json } => config::keys(json),
         Command::Demo {
             listen,
             listen_tls,

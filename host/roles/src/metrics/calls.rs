@@ -65,7 +65,7 @@ impl CallFailure {
             CallFailure::CpuTime => "cpu_time",
             CallFailure::TimeOut => "timeout",
             CallFailure::Memory => "memory",
-            CallFailure::Lie => "lie",
+            CallFailure::Lie => "invalid_response",
             CallFailure::Resting => "resting",
             CallFailure::Busy => "busy",
             CallFailure::Host => "host",

@@ -96,7 +96,7 @@ impl Snapshot {
                 status.generations,
             ),
             (
-                "instances_most",
+                "instances_limit",
                 "Plugins' instances that may live at once",
                 status.most_instances,
             ),
@@ -116,7 +116,7 @@ impl Snapshot {
                 self.current.tenants,
             ),
             (
-                "tenants_out",
+                "tenants_unavailable",
                 "Those of them that serve nobody, for something of theirs is broken",
                 self.current.tenants_out,
             ),

@@ -215,7 +215,7 @@ async fn slow_clients_hold_their_own_place_only() {
             .add_user(&format!("user{user}"), "secret", &format!("maildrop{user}"));
     }
     plan.limits.failure_delay = Duration::from_secs(60);
-    plan.limits.longest_failure_delay = Duration::from_secs(60);
+    plan.limits.max_failure_delay = Duration::from_secs(60);
     plan.limits.unauthenticated = 4;
     // Of each listener: twelve logged in, four waiting, one that comes, and some
     // that are on their way out.

@@ -114,7 +114,7 @@ async fn guesses_of_one_address_are_bounded_by_its_connections() {
     let mut plan = Plan::new();
     plan.limits.connections_per_address = 3;
     plan.limits.failure_delay = 60 * SECOND;
-    plan.limits.longest_failure_delay = 60 * SECOND;
+    plan.limits.max_failure_delay = 60 * SECOND;
     let world = plan.begin();
     let (address, _listening) = world.listen(ListenerTls::Off);
     for guess in 0..3 {

@@ -1,0 +1,937 @@
+//! Every key of the configuration file as data: what it is called, what it may be, what
+//! it is without a word, whether it takes a restart, and what it means.
+//!
+//! The readers take ranges and defaults from here; the tables of
+//! docs/configuration.md and `restante config --keys` are made of it.
+
+use std::time::Duration;
+
+use super::units;
+
+/// Counts have an end, in any key.
+pub(crate) const MAX_COUNT: u32 = 10_000_000;
+
+/// Live instances of plugins, in any key: address space has an end.
+const MAX_INSTANCES: u32 = super::MOST_INSTANCES;
+
+// Durations, in milliseconds.
+const MILLISECOND: u64 = 1;
+const SECOND: u64 = 1000 * MILLISECOND;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+// Sizes, in octets.
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The keys of one section.
+#[derive(Debug)]
+pub struct Table {
+    /// Which section, `NAME` for those that have names.
+    pub section: &'static str,
+    /// Its keys, in the order in which they are documented.
+    pub keys: &'static [Key],
+}
+
+/// One key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Key {
+    /// What it is called.
+    pub name: &'static str,
+    /// What its value may be.
+    pub kind: Kind,
+    /// What holds where the file does not say it.
+    pub default: Default,
+    /// Whether a change takes a restart: a reload goes on with the old value, and says so.
+    pub restart: bool,
+    /// What it means, in Markdown.
+    pub help: &'static str,
+}
+
+/// What a key's value may be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number, from the first to the second.
+    Count(u32, u32),
+    /// A duration, from the first to the second, in milliseconds; and where the first is
+    /// written, if it is not ours.
+    Duration(u64, u64, &'static str),
+    /// A size, from the first to the second, in octets; and where the first is written.
+    Size(u64, u64, &'static str),
+    /// `true` or `false`.
+    Boolean,
+    /// What its reader says.
+    Other,
+}
+
+/// What holds where the file does not say a key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Default {
+    /// The file has to say it.
+    Required,
+    /// Nothing.
+    None,
+    /// This, as the file would have it.
+    Value(&'static str),
+    /// What these words say.
+    Words(&'static str),
+}
+
+/// All of them, in the order in which they are documented.
+pub const TABLES: [&Table; 11] = [
+    &SERVER,
+    &SERVER_LOG,
+    &SERVER_LIMITS,
+    &LISTENER,
+    &PLUGIN,
+    &PLUGIN_GRANTS,
+    &DIRECTORY,
+    &PLUGIN_LIMITS,
+    &TENANT,
+    &LISTED,
+    &TENANT_LIMITS,
+];
+
+/// Keys that had another name before: section, old name, new name. The old one is an
+/// error that names the new one.
+pub(crate) const RENAMED: [(&str, &str, &str); 6] = [
+    ("[server.limits]", "line", "max-line"),
+    ("[server.limits]", "unauthenticated", "max-unauthenticated"),
+    (
+        "[server.limits]",
+        "longest-failure-delay",
+        "max-failure-delay",
+    ),
+    (
+        "[tenant.NAME.limits]",
+        "logins-a-minute",
+        "logins-per-minute",
+    ),
+    (
+        "[tenant.NAME.limits]",
+        "guest-cpu-a-minute",
+        "guest-cpu-per-minute",
+    ),
+    (
+        "[tenant.NAME.limits]",
+        "host-call-octets-a-minute",
+        "host-call-octets-per-minute",
+    ),
+];
+
+impl Table {
+    /// What a key of this name is called now.
+    pub(crate) fn renamed(&self, old: &str) -> Option<&'static str> {
+        let entries = RENAMED.iter();
+        let mut fitting =
+            entries.filter(|(section, name, _)| *section == self.section && *name == old);
+        fitting.next().map(|(_, _, new)| *new)
+    }
+
+    /// A key by its name.
+    pub fn find(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The same for a reader, which asks for what is in its table.
+    ///
+    /// # Panics
+    /// If there is no such key.
+    pub(crate) fn key(&self, name: &str) -> &'static Key {
+        let key = self.find(name);
+        key.unwrap_or_else(|| panic!("{name} is no key of {}", self.section))
+    }
+}
+
+impl Key {
+    /// Its default, where the file could say it.
+    pub(crate) fn default_text(&self) -> Option<&'static str> {
+        match self.default {
+            Default::Value(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Its default as a duration.
+    pub(crate) fn default_duration(&self) -> Option<Duration> {
+        units::duration(self.default_text()?.trim_matches('"')).ok()
+    }
+
+    /// Its default as a size, in octets.
+    pub(crate) fn default_size(&self) -> Option<u64> {
+        units::size(self.default_text()?.trim_matches('"')).ok()
+    }
+
+    /// Its default as a number.
+    pub(crate) fn default_count(&self) -> Option<u32> {
+        self.default_text()?.parse().ok()
+    }
+
+    /// The least and the most that it may be, as the file would have them.
+    pub fn range(&self) -> Option<String> {
+        let written = |least: String, most: String, source: &str| match source {
+            "" => format!("`\"{least}\"` to `\"{most}\"`"),
+            source => format!("`\"{least}\"` ({source}) to `\"{most}\"`"),
+        };
+        match self.kind {
+            Kind::Duration(least, most, source) => {
+                let show = |length| units::show_duration(Duration::from_millis(length));
+                Some(written(show(least), show(most), source))
+            }
+            Kind::Size(least, most, source) => Some(written(
+                units::show_size(least),
+                units::show_size(most),
+                source,
+            )),
+            Kind::Count(..) | Kind::Boolean | Kind::Other => None,
+        }
+    }
+
+    /// Its row of a table in docs/configuration.md.
+    pub fn row(&self) -> String {
+        let default = match self.default {
+            Default::Required => "—".to_owned(),
+            Default::None => "none".to_owned(),
+            Default::Value(text) => format!("`{text}`"),
+            Default::Words(words) => words.to_owned(),
+        };
+        let mut meaning = self.help.to_owned();
+        if let Some(range) = self.range() {
+            meaning.push_str(&format!(" From {range}."));
+        }
+        if self.restart {
+            meaning.push_str(" Takes a restart.");
+        }
+        format!("| `{}` | {default} | {meaning} |", self.name)
+    }
+}
+
+/// `[server]`
+pub const SERVER: Table = Table {
+    section: "[server]",
+    keys: &[
+        Key {
+            name: "hostname",
+            kind: Kind::Other,
+            default: Default::Words("the machine's name"),
+            restart: false,
+            help: "The domain name in the greeting.",
+        },
+        Key {
+            name: "state-dir",
+            kind: Kind::Other,
+            default: Default::Value(r#""/var/lib/restante""#),
+            restart: true,
+            help: "Directory for compiled components and the key of their seals, and for the secret that SCRAM answers unknown users with; made when it is needed, safe to delete. It and each directory above it must be root's or the server's user's, and writable for nobody else (above it, a sticky directory such as `/tmp` will do): otherwise nothing is kept, and the log says why.",
+        },
+        Key {
+            name: "certificate",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "Certificate chain, PEM, the server's own certificate first. Comes with `key`.",
+        },
+        Key {
+            name: "key",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "The private key of `certificate`, PEM.",
+        },
+        Key {
+            name: "admin",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: true,
+            help: r#"Where [health, metrics and commands](operations.md#the-admin-address) are answered: `"unix:PATH"`, or a loopback address and a port."#,
+        },
+        Key {
+            name: "admin-token-file",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: true,
+            help: "The file with the token that is to be shown there; required where `admin` is a port.",
+        },
+        Key {
+            name: "user",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: true,
+            help: "Whom the server becomes once it has its listeners, if root starts it: see [as a service](operations.md#as-a-service).",
+        },
+        Key {
+            name: "group",
+            kind: Kind::Other,
+            default: Default::Words("the user's"),
+            restart: true,
+            help: "The group, likewise.",
+        },
+        Key {
+            name: "signature-keys",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: "Minisign public keys whose signatures of components count. See [signatures](plugins/trust.md#whose-component-it-is).",
+        },
+        Key {
+            name: "signed",
+            kind: Kind::Other,
+            default: Default::Value(r#""optional""#),
+            restart: false,
+            help: r#"`"required"`: a component without a signature of a key that counts is refused. `"required"` is the default where `signature-keys` names any."#,
+        },
+        Key {
+            name: "watch",
+            kind: Kind::Boolean,
+            default: Default::Value("true"),
+            restart: false,
+            help: "Whether the server reloads by itself when a file of the configuration changes: see [watching](operations.md#watching).",
+        },
+        Key {
+            name: "implementation",
+            kind: Kind::Boolean,
+            default: Default::Value("true"),
+            restart: false,
+            help: "Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).",
+        },
+        Key {
+            name: "oauth-scope",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "What a client is told to ask for whose OAuth token is refused: scopes with a blank between (RFC 7628 section 3.2.2).",
+        },
+        Key {
+            name: "oauth-configuration",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "Where it is told to ask: URL of the issuer's OpenID configuration.",
+        },
+        Key {
+            name: "scram-iterations",
+            kind: Kind::Count(4096, MAX_COUNT),
+            default: Default::Value("4096"),
+            restart: false,
+            help: "The iteration count that SCRAM shows of users whom nobody knows, and of those whose keys are made of a password at each login: what the kept keys of your users have, or SCRAM tells who exists.",
+        },
+        Key {
+            name: "utf8",
+            kind: Kind::Other,
+            default: Default::Value(r#""surrogate""#),
+            restart: false,
+            help: r#"What a client gets that has not said UTF8, of a message with octets beyond ASCII in a header: `"surrogate"`, `"refuse"` or `"off"`. See [UTF-8 in headers](#utf-8-in-headers)."#,
+        },
+    ],
+};
+
+/// `[server.log]`
+pub const SERVER_LOG: Table = Table {
+    section: "[server.log]",
+    keys: &[
+        Key {
+            name: "format",
+            kind: Kind::Other,
+            default: Default::Value(r#""text""#),
+            restart: true,
+            help: r#"`"text"` for people, `"json"` for one object a line."#,
+        },
+        Key {
+            name: "filter",
+            kind: Kind::Other,
+            default: Default::Value(r#""info""#),
+            restart: true,
+            help: r#"Which lines there are: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by origin: `"info,restante=debug"`."#,
+        },
+    ],
+};
+
+/// `[server.limits]`
+pub const SERVER_LIMITS: Table = Table {
+    section: "[server.limits]",
+    keys: &[
+        Key {
+            name: "connections",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("10000"),
+            restart: true,
+            help: "Open connections on all listeners together.",
+        },
+        Key {
+            name: "connections-per-address",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("50"),
+            restart: true,
+            help: "Open connections of one client address; of IPv6, a network of 64 bits counts as one.",
+        },
+        Key {
+            name: "connections-per-network",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("200"),
+            restart: true,
+            help: "Open connections of one client network: 24 bits of IPv4, 48 bits of IPv6.",
+        },
+        Key {
+            name: "max-unauthenticated",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("1000"),
+            restart: true,
+            help: "How many connections may be not logged in; at most `connections`, which lowers this default too.",
+        },
+        Key {
+            name: "instances",
+            kind: Kind::Count(1, MAX_INSTANCES),
+            default: Default::Value("1000"),
+            restart: true,
+            help: "Live plugin instances, `10000` at most. A session holds one while it is not idle, a login up to three for a moment. Each place that was ever taken at once keeps up to 128 KiB for the next one in it.",
+        },
+        Key {
+            name: "proxy-timeout",
+            kind: Kind::Duration(SECOND, MINUTE, ""),
+            default: Default::Value(r#""3s""#),
+            restart: true,
+            help: "From accept to the end of a PROXY header.",
+        },
+        Key {
+            name: "login-timeout",
+            kind: Kind::Duration(SECOND, DAY, ""),
+            default: Default::Value(r#""3m""#),
+            restart: false,
+            help: "From accept to login.",
+        },
+        Key {
+            name: "autologout",
+            kind: Kind::Duration(10 * MINUTE, 7 * DAY, "RFC 1939 section 3"),
+            default: Default::Value(r#""10m""#),
+            restart: false,
+            help: "Idle time after login until the connection is closed without UPDATE.",
+        },
+        Key {
+            name: "handshake-timeout",
+            kind: Kind::Duration(SECOND, DAY, ""),
+            default: Default::Value(r#""30s""#),
+            restart: false,
+            help: "For a TLS handshake.",
+        },
+        Key {
+            name: "write-timeout",
+            kind: Kind::Duration(SECOND, DAY, ""),
+            default: Default::Value(r#""5m""#),
+            restart: false,
+            help: "How long a client may take no octet of what is sent to it.",
+        },
+        Key {
+            name: "compile-time",
+            kind: Kind::Duration(SECOND, HOUR, ""),
+            default: Default::Value(r#""2m""#),
+            restart: true,
+            help: "CPU time for the compilation of one component, in whole seconds, all processors together.",
+        },
+        Key {
+            name: "compile-memory",
+            kind: Kind::Size(256 * MIB, 1024 * GIB, ""),
+            default: Default::Value(r#""4GiB""#),
+            restart: true,
+            help: "Memory for it.",
+        },
+        Key {
+            name: "max-line",
+            kind: Kind::Size(255, MIB, "RFC 2449 section 4"),
+            default: Default::Value(r#""8KiB""#),
+            restart: false,
+            help: "A command line, CRLF included.",
+        },
+        Key {
+            name: "bad-commands-before-login",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("5"),
+            restart: false,
+            help: "Wrong commands before login; then the connection is closed.",
+        },
+        Key {
+            name: "bad-commands-after-login",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("20"),
+            restart: false,
+            help: "Wrong commands after login; then the connection is closed.",
+        },
+        Key {
+            name: "login-failures",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("3"),
+            restart: false,
+            help: "Failed logins of one connection; then it is closed.",
+        },
+        Key {
+            name: "failure-delay",
+            kind: Kind::Duration(0, MINUTE, ""),
+            default: Default::Value(r#""2s""#),
+            restart: false,
+            help: "How long the first failed login of a client address waits for its answer.",
+        },
+        Key {
+            name: "max-failure-delay",
+            kind: Kind::Duration(0, MINUTE, ""),
+            default: Default::Value(r#""15s""#),
+            restart: false,
+            help: r#"What that grows to, doubled with each more; `failure-delay` to `"1m"`, and at least `failure-delay` by default too."#,
+        },
+        Key {
+            name: "failure-decay",
+            kind: Kind::Duration(SECOND, DAY, ""),
+            default: Default::Value(r#""1m""#),
+            restart: false,
+            help: "After so long without another, one failed login less counts.",
+        },
+        Key {
+            name: "drain-time",
+            kind: Kind::Duration(SECOND, 7 * DAY, ""),
+            default: Default::None,
+            restart: false,
+            help: "How long sessions may go on with a configuration that a reload has replaced. After it they hear `-ERR [SYS/TEMP]` as the answer to their next command, nothing is deleted, and an answer that is still being sent is cut off a minute later. Without it they go on as long as they last.",
+        },
+        Key {
+            name: "shutdown-grace",
+            kind: Kind::Duration(0, DAY, ""),
+            default: Default::Value(r#""30s""#),
+            restart: false,
+            help: "What SIGTERM gives the sessions that are running.",
+        },
+    ],
+};
+
+/// `[listener.NAME]`
+pub const LISTENER: Table = Table {
+    section: "[listener.NAME]",
+    keys: &[
+        Key {
+            name: "address",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: true,
+            help: r#"IP address and port: `"[::]:995"`, `"127.0.0.1:1110"`. Port 0 lets the system choose."#,
+        },
+        Key {
+            name: "tls",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: true,
+            help: r#"`"implicit"`: from the first octet (port 995). `"starttls"`: in the clear until the client says STLS (port 110). `"off"`: never. The first two want a certificate, the server's or a tenant's."#,
+        },
+        Key {
+            name: "proxy-protocol-from",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: true,
+            help: r#"Networks and addresses of proxies, such as `["10.0.0.0/8", "::1"]`: their connections, and nobody else's, begin with a PROXY header. See [behind a proxy](#behind-a-proxy)."#,
+        },
+    ],
+};
+
+/// `[plugin.NAME]`
+pub const PLUGIN: Table = Table {
+    section: "[plugin.NAME]",
+    keys: &[
+        Key {
+            name: "component",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: false,
+            help: r#"`"builtin:NAME"` for one that is inside restante, else the path of a component file."#,
+        },
+        Key {
+            name: "sha256",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "64 hex digits; a component with another digest is refused.",
+        },
+        Key {
+            name: "signature-keys",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: "Minisign public keys that count for this plugin, instead of the tenant's and the server's.",
+        },
+        Key {
+            name: "signed",
+            kind: Kind::Other,
+            default: Default::Value(r#""optional""#),
+            restart: false,
+            help: "As in `[server]`.",
+        },
+    ],
+};
+
+/// `[plugin.NAME.grants]`
+pub const PLUGIN_GRANTS: Table = Table {
+    section: "[plugin.NAME.grants]",
+    keys: &[
+        Key {
+            name: "directories",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: "Directories, each a table as below.",
+        },
+        Key {
+            name: "maildrop",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "The directory that is `/maildrop` in a store plugin: a path with placeholders, expanded for each login.",
+        },
+        Key {
+            name: "create-maildrop",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether that directory, and those above it below the [fixed part](#the-directory-of-a-maildrop), is made at login, for the server's user alone, when it does not exist. Otherwise the plugin does without for that session: `maildir` shows an empty maildrop.",
+        },
+        Key {
+            name: "follow-links",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether symbolic links below the fixed part of `maildrop` are followed, wherever they lead. Only where nobody but you can make links there.",
+        },
+        Key {
+            name: "maildrop-owner",
+            kind: Kind::Other,
+            default: Default::Words("the server's user"),
+            restart: false,
+            help: r#"Who may own that directory beside the user that the server runs as: the name of a user, a user's number, or `"any"`."#,
+        },
+        Key {
+            name: "http",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: r#"Origins that it may send HTTP requests to: scheme, host and, where it is not the scheme's own, port. `["https://idp.example.org", "http://127.0.0.1:8080"]`; at most 100."#,
+        },
+        Key {
+            name: "http-authorities",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "Certificate authorities for those servers besides the system's own, PEM.",
+        },
+        Key {
+            name: "connect",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: r#"Places that it may open TCP connections to: `tls` or `tcp`, host and port. `["tls://pop.example.org:995", "tcp://127.0.0.1:110"]`; at most 100, no host and port twice."#,
+        },
+        Key {
+            name: "connect-authorities",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "Likewise, for the places of `connect` under TLS.",
+        },
+    ],
+};
+
+/// An entry of `directories` in [plugin.NAME.grants].
+pub const DIRECTORY: Table = Table {
+    section: "an entry of `directories` in [plugin.NAME.grants]",
+    keys: &[
+        Key {
+            name: "host",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: false,
+            help: "The directory on this machine.",
+        },
+        Key {
+            name: "guest",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: false,
+            help: "Its path in the plugin: absolute, each once, not `/maildrop`.",
+        },
+        Key {
+            name: "access",
+            kind: Kind::Other,
+            default: Default::Value(r#""read""#),
+            restart: false,
+            help: r#"`"read"` or `"read-write"`."#,
+        },
+    ],
+};
+
+/// `[plugin.NAME.limits]`
+pub const PLUGIN_LIMITS: Table = Table {
+    section: "[plugin.NAME.limits]",
+    keys: &[
+        Key {
+            name: "memory",
+            kind: Kind::Size(64 * KIB, GIB, ""),
+            default: Default::Value(r#""64MiB""#),
+            restart: false,
+            help: "Linear memory of one instance.",
+        },
+        Key {
+            name: "cpu-time",
+            kind: Kind::Duration(MILLISECOND, HOUR, ""),
+            default: Default::Value(r#""2s""#),
+            restart: false,
+            help: "Processor time of one call: the guest's own computing, and what the host does for it at once.",
+        },
+        Key {
+            name: "wall-time",
+            kind: Kind::Duration(MILLISECOND, HOUR, ""),
+            default: Default::Value(r#""30s""#),
+            restart: false,
+            help: "One call from outside, waiting included.",
+        },
+        Key {
+            name: "log-lines",
+            kind: Kind::Count(0, MAX_COUNT),
+            default: Default::Value("1000"),
+            restart: false,
+            help: "Lines that one instance may log; the rest is dropped.",
+        },
+        Key {
+            name: "http-octets",
+            kind: Kind::Size(KIB, GIB, ""),
+            default: Default::Value(r#""1MiB""#),
+            restart: false,
+            help: "Octets of the bodies of HTTP answers that one call receives.",
+        },
+    ],
+};
+
+/// `[tenant.NAME]`
+pub const TENANT: Table = Table {
+    section: "[tenant.NAME]",
+    keys: &[
+        Key {
+            name: "domains",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: "What stands behind the last `@` of its users, in any case. No two tenants share one, and a tenant with `domains` serves no users of other ones.",
+        },
+        Key {
+            name: "server-names",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: r#"Names that clients ask for (SNI): exact, or `"*.example.org"` for one label in front. No two tenants share one."#,
+        },
+        Key {
+            name: "default",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether it serves who fits no tenant. At most one does.",
+        },
+        Key {
+            name: "certificate",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "Certificate chain for `server-names`, PEM; else the server's. Comes with `key`.",
+        },
+        Key {
+            name: "key",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "The private key of `certificate`, PEM.",
+        },
+        Key {
+            name: "client-authorities",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "PEM file of the authorities whose client certificates are asked for, and taken, for `server-names` (for the default tenant also without such a name). EXTERNAL goes by them. A certificate that none of them stands behind ends the handshake; no certificate does not.",
+        },
+        Key {
+            name: "signature-keys",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: "Minisign public keys that count for this tenant's plugins, beside the server's.",
+        },
+        Key {
+            name: "signed",
+            kind: Kind::Other,
+            default: Default::Value(r#""optional""#),
+            restart: false,
+            help: "As in `[server]`.",
+        },
+        Key {
+            name: "authenticators",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: false,
+            help: "Plugins that know the users, asked in order; the first that knows the user decides.",
+        },
+        Key {
+            name: "store",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: false,
+            help: "The plugin that keeps the mail.",
+        },
+        Key {
+            name: "admissions",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: "Plugins that say whether a client may talk to us at all; each has to let it. Asked before the greeting and again when TLS is up, where the server name says whose client it is, or no other tenant has `domains`; else at login.",
+        },
+        Key {
+            name: "selectors",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: "Plugins that say which part of a maildrop a login sees, in order.",
+        },
+        Key {
+            name: "filters",
+            kind: Kind::Other,
+            default: Default::Value("[]"),
+            restart: false,
+            help: "Plugins that say what is seen of each message, in order.",
+        },
+        Key {
+            name: "filter-failure",
+            kind: Kind::Other,
+            default: Default::Value(r#""refuse""#),
+            restart: false,
+            help: r#"What becomes of a message that a filter fails on (a trap, a time-out, an answer that cannot be, a failure that it reports): `"refuse"` the login, `"show"` it as if the filter had said nothing, `"hide"` it: it has no number in this session, and is not deleted. It is asked about again at the next login. Who fails three times in a login is not asked about the rest."#,
+        },
+        Key {
+            name: "plaintext-login",
+            kind: Kind::Other,
+            default: Default::Value(r#""loopback""#),
+            restart: false,
+            help: r#"Where a password may come without TLS: `"loopback"` (127.0.0.0/8 and ::1), `"always"`, `"never"`."#,
+        },
+        Key {
+            name: "expire",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: r#"How long messages stay at least: `"never"`, or days such as `"30d"`. Announced as EXPIRE (RFC 2449 section 6.7) and carried out: at QUIT the host removes, beside what the client marked, the messages it was shown that are older (by the store's word of when they came); with `"0d"` those it retrieved. Without the key nothing expires."#,
+        },
+        Key {
+            name: "login-delay",
+            kind: Kind::Duration(SECOND, DAY, ""),
+            default: Default::None,
+            restart: false,
+            help: r#"How soon a user may log in again, `"5m"`. Announced as LOGIN-DELAY (RFC 2449 section 6.5); who comes sooner is refused with `[LOGIN-DELAY]`."#,
+        },
+        Key {
+            name: "policy-by-user",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether an account's attributes `expire` and `login-delay`, written the same way, may be milder than the tenant's. CAPA then says `USER` before login.",
+        },
+        Key {
+            name: "shares-maildrops-with-other-tenants",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether its maildrops may be those of other tenants that have this key, too: `maildrop` is then not refused for these, and their sessions wait for each other's locks. It lets no tenant serve a domain that another claims. Who runs one of these tenants' authenticators or stores can read the others' mail.",
+        },
+        Key {
+            name: "apop",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether APOP is offered (RFC 1939 section 7). Takes an authenticator that keeps passwords in the clear. MD5 is broken, and so is APOP's use of it: for clients that know nothing better.",
+        },
+        Key {
+            name: "cram-md5",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether CRAM-MD5 is offered (RFC 2195). Likewise.",
+        },
+    ],
+};
+
+/// An entry of `filters` in [tenant.NAME].
+pub const LISTED: Table = Table {
+    section: "an entry of `filters` in [tenant.NAME]",
+    keys: &[
+        Key {
+            name: "plugin",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: false,
+            help: "The plugin's name.",
+        },
+        Key {
+            name: "shadow",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether it is a shadow.",
+        },
+    ],
+};
+
+/// `[tenant.NAME.limits]`
+pub const TENANT_LIMITS: Table = Table {
+    section: "[tenant.NAME.limits]",
+    keys: &[
+        Key {
+            name: "sessions",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("1000"),
+            restart: false,
+            help: "Sessions that are logged in, all users together.",
+        },
+        Key {
+            name: "sessions-per-user",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::Value("10"),
+            restart: false,
+            help: "Sessions that are logged in, one user; one more is `[IN-USE]`.",
+        },
+        Key {
+            name: "logins-per-minute",
+            kind: Kind::Count(1, MAX_COUNT),
+            default: Default::None,
+            restart: false,
+            help: "Logins, failed ones too: so many at once, and as many in each minute after, spread evenly.",
+        },
+        Key {
+            name: "instances",
+            kind: Kind::Count(1, MAX_INSTANCES),
+            default: Default::None,
+            restart: false,
+            help: "Live instances of its plugins, `10000` at most. A session holds one while it is not idle, a login up to three for a moment; one more waits, as long as `wall-time` lets it.",
+        },
+        Key {
+            name: "guest-memory",
+            kind: Kind::Size(MIB, 1024 * 1024 * GIB, ""),
+            default: Default::None,
+            restart: false,
+            help: "Linear memory of all of them.",
+        },
+        Key {
+            name: "guest-cpu-per-minute",
+            kind: Kind::Duration(SECOND, DAY, ""),
+            default: Default::None,
+            restart: false,
+            help: "Processor time of its plugins' calls, as `cpu-time` has it, all processors together.",
+        },
+        Key {
+            name: "host-call-octets-per-minute",
+            kind: Kind::Size(64 * KIB, 1024 * 1024 * GIB, ""),
+            default: Default::None,
+            restart: false,
+            help: "Octets of mail, of files and of listings that its plugins read or hand over through the calls of the contract, and of their network connections either way. Files that the host serves itself do not count.",
+        },
+    ],
+};
