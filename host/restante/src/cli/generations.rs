@@ -154,7 +154,7 @@ impl Reload for Generations {
                 }
                 error!(
                     problems = problems.0.len(),
-                    "nothing reloaded, the old configuration goes on"
+                    "nothing reloaded, keeping the current configuration"
                 );
                 self.runtime.metrics().reloaded(false);
                 return Err(problems);
@@ -166,7 +166,7 @@ impl Reload for Generations {
         }
         let restart = self.config().fixed_differences(&next);
         for key in &restart {
-            warn!("{key} has changed; that takes a restart");
+            warn!("{key} has changed; restart the server to apply it");
         }
         let reloaded = Reloaded {
             generation: serving.generation.number(),
@@ -207,7 +207,7 @@ pub(super) fn compiler(limits: &ServerLimits) -> Compiler {
     Compiler::this_program(limits).unwrap_or_else(|error| {
         warn!(
             %error,
-            "the server cannot start itself as a compiler: components are compiled in its own process, without limits on time and memory"
+            "the server cannot start a compiler process: components are compiled in the server's own process, without limits on time and memory"
         );
         Compiler::Here
     })
