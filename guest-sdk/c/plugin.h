@@ -77,7 +77,7 @@ typedef struct {
   size_t len;
 } plugin_list_u8_t;
 
-// What a SCRAM server keeps of a password (RFC 5802 section 2.1).
+// What a SCRAM server stores of a password (RFC 5802 section 2.1).
 typedef struct restante_plugin_passwords_scram_keys_t {
   plugin_list_u8_t   salt;
   uint32_t   iterations;
@@ -126,9 +126,9 @@ typedef struct {
   restante_plugin_types_tls_t val;
 } restante_plugin_types_option_tls_t;
 
-// What the host knows of a client before anyone is authenticated.
+// What the host knows of a client before the login.
 typedef struct restante_plugin_types_connection_t {
-  // Stands in every log line of this session.
+  // The session's id, as in each of its log lines.
   plugin_string_t   session;
   plugin_string_t   tenant;
   plugin_string_t   listener;
@@ -138,19 +138,19 @@ typedef struct restante_plugin_types_connection_t {
   restante_plugin_types_option_tls_t   tls;
 } restante_plugin_types_connection_t;
 
-// Who logged in, as the authenticator decided it.
+// The account that the authenticator found for a login.
 typedef struct restante_plugin_types_account_t {
   // The canonical user name: limits, locks and logs use this one.
   plugin_string_t   user;
   // The maildrop to open. The host expands grants with it, and locks it.
   plugin_string_t   maildrop;
-  // Handed on to the store and the filters, untouched.
+  // Handed on unchanged to the store and the filters.
   plugin_list_tuple2_string_string_t   attributes;
 } restante_plugin_types_account_t;
 
-// Why a call could not be served. The host turns it into the matching
-// extended response code (RFC 2449, RFC 3206); the text is for the
-// client, and is cleaned before it goes out.
+// Why a call failed. The host answers with the matching extended response
+// code (RFC 2449, RFC 3206). The text is for the client, and is cleaned
+// before it is sent.
 typedef struct restante_plugin_types_failure_t {
   uint8_t tag;
   union {
@@ -164,16 +164,16 @@ typedef struct restante_plugin_types_failure_t {
 
 // [SYS/TEMP]: trying again later may help.
 #define RESTANTE_PLUGIN_TYPES_FAILURE_TEMPORARY 0
-// [SYS/PERM]: it will fail until somebody acts.
+// [SYS/PERM]: trying again will not help until a person acts.
 #define RESTANTE_PLUGIN_TYPES_FAILURE_PERMANENT 1
-// [IN-USE]: somebody else holds the maildrop.
+// [IN-USE]: another session or program holds the maildrop.
 #define RESTANTE_PLUGIN_TYPES_FAILURE_IN_USE 2
-// [LOGIN-DELAY]: seconds until the next login is welcome.
+// [LOGIN-DELAY]: seconds until the next login is allowed.
 #define RESTANTE_PLUGIN_TYPES_FAILURE_LOGIN_DELAY 3
 // Any other registered code.
 #define RESTANTE_PLUGIN_TYPES_FAILURE_OTHER 4
 
-// Why nobody was logged in.
+// Why a login was refused.
 typedef struct restante_plugin_types_denial_t {
   uint8_t tag;
   union {
@@ -181,11 +181,11 @@ typedef struct restante_plugin_types_denial_t {
   } val;
 } restante_plugin_types_denial_t;
 
-// Not a user of mine: the next authenticator of the tenant is asked.
+// The user is not known: the tenant's next authenticator is asked.
 #define RESTANTE_PLUGIN_TYPES_DENIAL_UNKNOWN 0
-// The credentials are wrong, and nobody else is asked.
+// The credentials are wrong: no other authenticator is asked.
 #define RESTANTE_PLUGIN_TYPES_DENIAL_REJECTED 1
-// It could not be decided.
+// The authenticator could not decide.
 #define RESTANTE_PLUGIN_TYPES_DENIAL_FAILED 2
 
 typedef restante_plugin_types_octets_t restante_plugin_files_octets_t;
@@ -197,11 +197,11 @@ typedef struct {
 
 // The files of a directory.
 typedef struct restante_plugin_files_names_t {
-  // Rising by their octets, each with a NUL behind it.
+  // Sorted by their octets, each followed by a NUL.
   plugin_string_t   names;
-  // Tells apart what is there at one time in one directory (the inode number
-  // that it has for each name): a name that has another one than last time is
-  // another file.
+  // The inode number that the directory has for each name. It tells apart
+  // what is in the directory at one time: a name with another number than
+  // last time is another file.
   plugin_list_u64_t   identities;
 } restante_plugin_files_names_t;
 
@@ -220,32 +220,32 @@ typedef struct {
 
 typedef struct restante_plugin_files_status_t {
   restante_plugin_files_kind_t   kind;
-  // Octets; of a directory whatever the system says.
+  // Octets; for a directory, whatever the system reports.
   uint64_t   size;
-  // Nanoseconds since the Unix epoch; what lies before it is 0.
+  // Nanoseconds since the Unix epoch; 0 for times before it.
   uint64_t   modified;
-  // The same; none: this file system does not keep it.
+  // Likewise. None: the file system does not record it.
   plugin_option_u64_t   created;
-  // Tells apart what is there at one time in one file system (the inode
-  // number). It may come again once a file is gone.
+  // The inode number, which tells apart what is in one file system at one
+  // time. It may be used again once a file is gone.
   uint64_t   identity;
 } restante_plugin_files_status_t;
 
 typedef struct restante_plugin_files_chunk_t {
   plugin_list_u8_t   octets;
-  // Of the very file that the octets are from: chunks of different status
-  // do not belong together.
+  // The status of the file that the octets were read from. Chunks with
+  // different status do not belong together.
   restante_plugin_files_status_t   status;
 } restante_plugin_files_chunk_t;
 
-// What a message weighs on the wire.
+// How many octets a message has on the wire.
 typedef struct restante_plugin_files_weight_t {
   restante_plugin_files_octets_t   octets;
-  // Of what a client gets that has not said UTF8. The same, unless a header
-  // of the message holds UTF-8: then a surrogate in ASCII goes out in its
-  // place (RFC 6856 section 2.1).
+  // The octets for a client that has not issued UTF8. They differ only if a
+  // header of the message holds UTF-8: such a client then gets a surrogate
+  // in ASCII (RFC 6856 section 2.1).
   restante_plugin_files_octets_t   surrogate;
-  // Of the very file that was counted.
+  // The status of the file that was counted.
   restante_plugin_files_status_t   status;
 } restante_plugin_files_weight_t;
 
@@ -348,7 +348,7 @@ typedef struct exports_restante_plugin_authenticator_password_t {
   plugin_string_t   secret;
 } exports_restante_plugin_authenticator_password_t;
 
-// How a digest is made of a challenge and the secret that both sides know.
+// How a digest is computed from a challenge and the shared secret.
 typedef uint8_t exports_restante_plugin_authenticator_digest_algorithm_t;
 
 // MD5(challenge + secret): APOP (RFC 1939 section 7).
@@ -359,7 +359,7 @@ typedef uint8_t exports_restante_plugin_authenticator_digest_algorithm_t;
 typedef struct exports_restante_plugin_authenticator_digest_t {
   plugin_string_t   user;
   exports_restante_plugin_authenticator_digest_algorithm_t   algorithm;
-  // What the host had asked, angle brackets included.
+  // The host's challenge, angle brackets included.
   plugin_string_t   challenge;
   // Lower-case hex.
   plugin_string_t   response;
@@ -404,15 +404,15 @@ typedef uint8_t exports_restante_plugin_accepts_kinds_t;
 
 // USER and PASS, PLAIN, LOGIN.
 #define EXPORTS_RESTANTE_PLUGIN_ACCEPTS_KINDS_PASSWORD (1 << 0)
-// APOP and CRAM-MD5: it holds the secrets themselves. Offered where the
-// tenant turns them on.
+// APOP and CRAM-MD5, for an authenticator that keeps the passwords
+// themselves. Offered where the tenant turns them on.
 #define EXPORTS_RESTANTE_PLUGIN_ACCEPTS_KINDS_DIGEST (1 << 1)
 // OAUTHBEARER, XOAUTH2.
 #define EXPORTS_RESTANTE_PLUGIN_ACCEPTS_KINDS_BEARER (1 << 2)
-// EXTERNAL: it knows whom a certificate stands for.
+// EXTERNAL, for an authenticator that finds the user of a certificate.
 #define EXPORTS_RESTANTE_PLUGIN_ACCEPTS_KINDS_CERTIFICATE (1 << 3)
-// SCRAM-SHA-1, asked through `scram`. Clients like SCRAM better than a
-// password: it is for an authenticator whose users all have keys.
+// SCRAM-SHA-1, looked up through `scram`. Clients prefer SCRAM to a
+// password: name it only if all users have keys.
 #define EXPORTS_RESTANTE_PLUGIN_ACCEPTS_KINDS_SCRAM_SHA1 (1 << 4)
 // SCRAM-SHA-256, likewise.
 #define EXPORTS_RESTANTE_PLUGIN_ACCEPTS_KINDS_SCRAM_SHA256 (1 << 5)
@@ -438,8 +438,8 @@ typedef struct exports_restante_plugin_scram_keys_t {
   uint32_t   iterations;
   plugin_list_u8_t   stored_key;
   plugin_list_u8_t   server_key;
-  // Whom to log in once the exchange succeeds. None: this user may not act
-  // as that; the exchange goes on all the same, and fails at its end.
+  // The account to log in once the exchange succeeds. None: this user may
+  // not act as `acting-as`; the exchange goes on, and fails at its end.
   exports_restante_plugin_scram_option_account_t   account;
 } exports_restante_plugin_scram_keys_t;
 
@@ -457,7 +457,7 @@ typedef restante_plugin_types_octets_t exports_restante_plugin_store_octets_t;
 
 typedef restante_plugin_types_failure_t exports_restante_plugin_store_failure_t;
 
-// What the surrogate of a message weighs.
+// How many octets the surrogate of a message has.
 typedef struct exports_restante_plugin_store_surrogate_t {
   uint32_t   position;
   exports_restante_plugin_store_octets_t   octets;
@@ -473,36 +473,36 @@ typedef struct {
   size_t len;
 } exports_restante_plugin_store_list_surrogate_t;
 
-// The maildrop as it stood when it was opened, oldest first, in columns of
-// one length. Texts are packed into one, each with a NUL behind it: a hundred
-// thousand of them cross the border at once.
+// The maildrop as it was when it was opened, oldest message first, in columns
+// of the same length. Texts are packed into one string, each followed by a NUL,
+// so that a hundred thousand of them cross the border at once.
 typedef struct exports_restante_plugin_store_listing_t {
   // 1 to 70 octets of 0x21..0x7E, never reused, stable across sessions.
   plugin_string_t   unique_ids;
   exports_restante_plugin_store_list_octets_t   octets;
-  // Delivered when, in seconds since the Unix epoch; 0: not known.
+  // When it was delivered, in seconds since the Unix epoch; 0: not known.
   plugin_list_u64_t   received;
-  // The store's own name for each message, handed back to `content` and
-  // `remove` and never looked at by the host (a file name, a key).
-  // Empty: the unique-ids serve.
+  // The store's own name for each message (a file name, a key). The host does
+  // not interpret it, and hands it back to `content` and `remove`. Empty: the
+  // unique-ids are the names.
   plugin_string_t   names;
-  // Messages that go out as something else to a client that has not said
-  // UTF8 (see files.measure), rising by position, from 0. For such a client
-  // a message that is not named here is listed with its octets, and sent
-  // with as many as its surrogate turns out to have.
+  // The messages that a client that has not issued UTF8 gets as a surrogate
+  // (see files.measure), in ascending order of position, from 0. If a message
+  // with a surrogate is missing here, such a client sees its stored octets in
+  // the listing, and gets as many as the surrogate turns out to have.
   exports_restante_plugin_store_list_surrogate_t   surrogates;
-  // What the store wants back when it is asked for the changes since this
-  // listing; at most 64 KiB. None: it could not tell them.
+  // Handed back to the store when the host asks for the changes since this
+  // listing; at most 64 KiB. None: the store cannot tell changes.
   plugin_option_string_t   memo;
 } exports_restante_plugin_store_listing_t;
 
-// How a maildrop differs from a listing that was told earlier.
+// How a maildrop differs from an earlier listing.
 typedef struct exports_restante_plugin_store_changes_t {
-  // The unique-ids of messages that are not there any more, packed alike.
+  // The unique-ids of messages that are gone, packed likewise.
   plugin_string_t   gone;
-  // Messages that came, or are called by another name now (their unique-ids
-  // are in `gone` too). Each stands behind the last message that was not
-  // received later. The memo is that of the listing as it is now.
+  // Messages that are new, or that have another name now (then their
+  // unique-ids are in `gone` too). Each is placed after the last message that
+  // was not received later. The memo is that of the listing as it is now.
   exports_restante_plugin_store_listing_t   came;
 } exports_restante_plugin_store_changes_t;
 
@@ -522,8 +522,8 @@ typedef struct exports_restante_plugin_store_reader_t exports_restante_plugin_st
 
 typedef exports_restante_plugin_store_reader_t* exports_restante_plugin_store_borrow_reader_t;
 
-// Where a message's octets come from. The host makes line ends CRLF,
-// byte-stuffs and cuts for TOP, whichever is chosen.
+// Where a message's octets come from. In each case the host makes line ends
+// CRLF, byte-stuffs and cuts for TOP.
 typedef struct exports_restante_plugin_store_content_t {
   uint8_t tag;
   union {
@@ -533,7 +533,7 @@ typedef struct exports_restante_plugin_store_content_t {
   } val;
 } exports_restante_plugin_store_content_t;
 
-// Here they are: for small or made-up messages.
+// The octets themselves: for small or generated messages.
 #define EXPORTS_RESTANTE_PLUGIN_STORE_CONTENT_INLINE 0
 // The host opens the file below the grant and moves the octets itself;
 // they never enter the sandbox.
@@ -623,8 +623,8 @@ typedef struct exports_restante_plugin_filter_verdict_t {
 #define EXPORTS_RESTANTE_PLUGIN_FILTER_VERDICT_SHOW 0
 // As if the message were not in the maildrop. It is not deleted.
 #define EXPORTS_RESTANTE_PLUGIN_FILTER_VERDICT_HIDE 1
-// Shown with these header fields in front. Each is "Name: value",
-// without a line end; octet counts include them.
+// Show the message with these header fields in front, each written
+// "Name: value" without a line end. Octet counts include them.
 #define EXPORTS_RESTANTE_PLUGIN_FILTER_VERDICT_ANNOTATE 2
 
 typedef restante_plugin_maildrop_borrow_message_t exports_restante_plugin_filter_borrow_message_t;
@@ -676,7 +676,7 @@ typedef struct exports_restante_plugin_admission_verdict_t {
 #define EXPORTS_RESTANTE_PLUGIN_ADMISSION_VERDICT_ADMIT 0
 // Greet after this many milliseconds.
 #define EXPORTS_RESTANTE_PLUGIN_ADMISSION_VERDICT_DELAY 1
-// Answered with -ERR and this text, then closed.
+// Answer -ERR with this text, and close the connection.
 #define EXPORTS_RESTANTE_PLUGIN_ADMISSION_VERDICT_DENY 2
 
 typedef struct {
@@ -696,44 +696,44 @@ extern bool wasi_config_store_get_all(plugin_list_tuple2_string_string_t *ret, w
 extern void wasi_logging_logging_log(wasi_logging_logging_level_t level, plugin_string_t *context, plugin_string_t *message);
 
 // Imported Functions from `restante:plugin/passwords@0.1.0`
-// Checked in constant time: PHC strings (argon2id, scrypt, pbkdf2-sha256) and
-// crypt(3) strings (bcrypt, sha512-crypt, sha256-crypt), with or without a
-// {SCHEME} prefix; SCRAM keys as Dovecot writes them,
-// "{SCRAM-SHA-256}ITERATIONS,SALT,STORED,SERVER".
+// Checks a secret against a hash in constant time. The hash is a PHC string
+// (argon2id, scrypt, pbkdf2-sha256) or a crypt(3) string (bcrypt, sha512-crypt,
+// sha256-crypt), with or without a {SCHEME} prefix, or SCRAM keys as Dovecot
+// writes them, "{SCRAM-SHA-256}ITERATIONS,SALT,STORED,SERVER".
 extern bool restante_plugin_passwords_verify(plugin_string_t *hash, plugin_string_t *secret, bool *ret, plugin_string_t *err);
-// SCRAM keys for a user whose secret is kept as it is. Salt and iteration
-// count are those that the host shows of users whom nobody knows: always the
-// same, guessed by nobody, and no sign that there is such a user. `user` is
-// the name as the client gave it.
+// SCRAM keys for a user whose secret is stored in the clear. Salt and iteration
+// count are those that the host shows for an unknown user of this name: always
+// the same, not predictable, and no sign that the user exists. `user` is the
+// name as the client gave it.
 extern bool restante_plugin_passwords_derive_scram(plugin_string_t *user, plugin_string_t *secret, restante_plugin_passwords_scram_hash_t hash, restante_plugin_passwords_scram_keys_t *ret, plugin_string_t *err);
 
 // Imported Functions from `restante:plugin/files@0.1.0`
-// The regular files of a whole directory below "/maildrop" in one call; names
-// that start with "." are left out. No file is looked at.
+// The regular files of a whole directory below "/maildrop" in one call, without
+// names that start with ".". The files themselves are not examined.
 extern bool restante_plugin_files_scan(plugin_string_t *directory, restante_plugin_files_names_t *ret, plugin_string_t *err);
-// What a file below "/maildrop" weighs on the wire, counted natively; none:
-// there is nothing under this path.
+// Counts, natively, the octets that a file below "/maildrop" has on the wire.
+// None: nothing has this path.
 extern bool restante_plugin_files_measure(plugin_string_t *path, restante_plugin_files_option_weight_t *ret, plugin_string_t *err);
-// What there is under a path; none: nothing, which is also said of a
-// maildrop that does not exist. Much cheaper than through wasi:filesystem
-// where the system has it in memory.
+// The status of what a path names. None: nothing has this path; also if the
+// maildrop does not exist. Much cheaper than through wasi:filesystem where the
+// system has the status in memory.
 extern bool restante_plugin_files_stat(plugin_string_t *path, restante_plugin_files_option_status_t *ret, plugin_string_t *err);
-// Part of a regular file; none: there is nothing under this path. At most
-// `length` octets and at most 1 MiB; fewer only at the file's end, none
-// behind it. Much cheaper than through wasi:filesystem where the system has
-// them in memory.
+// Part of a regular file: at most `length` octets and at most 1 MiB; fewer only
+// at the end of the file, no octets past it. None: nothing has this path. Much
+// cheaper than through wasi:filesystem where the system has the octets in
+// memory.
 extern bool restante_plugin_files_read(plugin_string_t *path, uint64_t offset, uint32_t length, restante_plugin_files_option_chunk_t *ret, plugin_string_t *err);
 
 // Imported Functions from `restante:plugin/maildrop@0.1.0`
 extern void restante_plugin_maildrop_method_message_unique_id(restante_plugin_maildrop_borrow_message_t self, plugin_string_t *ret);
 extern restante_plugin_maildrop_octets_t restante_plugin_maildrop_method_message_octets(restante_plugin_maildrop_borrow_message_t self);
 extern uint64_t restante_plugin_maildrop_method_message_received(restante_plugin_maildrop_borrow_message_t self);
-// The header section with CRLF line ends, as far as the host's limit.
+// The header section with CRLF line ends, up to the host's limit.
 extern bool restante_plugin_maildrop_method_message_header(restante_plugin_maildrop_borrow_message_t self, plugin_list_u8_t *ret, restante_plugin_maildrop_failure_t *err);
 // At most `length` octets of the message, from `offset`.
 extern bool restante_plugin_maildrop_method_message_read(restante_plugin_maildrop_borrow_message_t self, uint64_t offset, uint32_t length, plugin_list_u8_t *ret, restante_plugin_maildrop_failure_t *err);
 extern uint32_t restante_plugin_maildrop_method_view_count(restante_plugin_maildrop_borrow_view_t self);
-// Columns of the listing, as store.listing has them.
+// Columns of the listing, as in store.listing.
 extern void restante_plugin_maildrop_method_view_unique_ids(restante_plugin_maildrop_borrow_view_t self, uint32_t start, uint32_t length, plugin_list_string_t *ret);
 extern void restante_plugin_maildrop_method_view_octets(restante_plugin_maildrop_borrow_view_t self, uint32_t start, uint32_t length, restante_plugin_maildrop_list_octets_t *ret);
 extern void restante_plugin_maildrop_method_view_received(restante_plugin_maildrop_borrow_view_t self, uint32_t start, uint32_t length, plugin_list_u64_t *ret);

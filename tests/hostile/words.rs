@@ -14,7 +14,7 @@ fn header_fields_that_are_more_than_one() {
     ] {
         let site = site("filter", &format!("misdeed = {misdeed:?}\n"));
         let log = under_attack(&site, |server| temporary(&login(server).1));
-        told(&log, &["the verdict makes no sense"]);
+        told(&log, &["the filter's verdict is invalid"]);
     }
 }
 

@@ -75,22 +75,22 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             LeftOut::Refusals => {
-                "A store or an authenticator fails when it is told to, and neither server has one that does."
+                "A store or an authenticator must fail on command, and neither server has one that does."
             }
             LeftOut::Pinned => {
-                "The exchange is made of a timestamp, a nonce or a channel binding that is fixed in the dialogue, and both servers choose their own."
+                "The exchange depends on a timestamp, a nonce or a channel binding that the dialogue fixes, and both servers choose their own."
             }
             LeftOut::Identities => {
-                "A token, a certificate or the right to act as another logs in, for which the two have nothing in common."
+                "The login is by a token, a certificate or the right to act as another user, for which the two servers have no common setup."
             }
             LeftOut::Mechanisms => {
-                "It is about mechanisms that a password file does not give, or about having none."
+                "It is about mechanisms that need more than a password file, or about having none."
             }
             LeftOut::Channel => {
-                "USER and PASS are refused though TLS is up, which neither server can be set to."
+                "USER and PASS are refused under TLS, which neither server can be set to."
             }
             LeftOut::Unset => {
-                "It is about an extension that one of the two always offers, or cannot be set to."
+                "It is about an extension that one of the two servers always offers, or cannot offer."
             }
         })
     }

@@ -93,7 +93,7 @@ fn what_is_built_is_served_and_what_does_not_build_changes_nothing() {
     project.write("Makefile", "all:\n\t@echo this is wrong >&2; exit 3\n");
     said(&dev, "this is wrong");
     said(&dev, "make failed");
-    said(&dev, "The plugin as it was goes on.");
+    said(&dev, "The previous build stays in service.");
     assert!(logs_in(at, "ada", "x"));
     // What is built is no component.
     project.write("source", "no component");
@@ -102,7 +102,7 @@ fn what_is_built_is_served_and_what_does_not_build_changes_nothing() {
     assert!(logs_in(at, "ada", "x"));
     // Another one: it lets anybody in.
     project.guest("hostile");
-    said(&dev, "built and taken in");
+    said(&dev, "built and loaded");
     assert!(logs_in(at, "bob", "x"));
     dev.interrupt();
     assert_eq!(dev.ended().code(), Some(0));

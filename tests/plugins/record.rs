@@ -231,7 +231,7 @@ fn a_build_that_decides_otherwise_is_found_out() {
         assert!(finished.stdout.contains(words), "{words}: {finished:#?}");
     }
     assert!(
-        finished.stderr.contains("one call is answered otherwise"),
+        finished.stderr.contains("one call is answered differently"),
         "{finished:#?}"
     );
     // By its role as well; a store that lists other mail; one that traps.

@@ -156,7 +156,7 @@ pub async fn build(
         if !out.is_empty() {
             error!(
                 tenant = name,
-                "tenant is out: it serves nobody until what is wrong is mended and the configuration is reloaded"
+                "tenant is out: its clients are refused until you fix the problems and reload the configuration"
             );
         }
         tenants.add(

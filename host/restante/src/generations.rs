@@ -163,7 +163,7 @@ impl Reload for Generations {
                 }
                 error!(
                     problems = problems.0.len(),
-                    "nothing reloaded, the old configuration goes on"
+                    "nothing reloaded, keeping the current configuration"
                 );
                 self.runtime.metrics().reloaded(false);
                 return Err(problems);
@@ -175,7 +175,7 @@ impl Reload for Generations {
         }
         let restart = self.config().fixed_differences(&next);
         for key in &restart {
-            warn!("{key} has changed; that takes a restart");
+            warn!("{key} has changed; restart the server to apply it");
         }
         let reloaded = Reloaded {
             generation: serving.generation.number(),

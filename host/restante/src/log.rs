@@ -140,7 +140,7 @@ impl Shared {
             if dropped > 0 {
                 warn!(
                     lines = dropped,
-                    "lines of the log were dropped: they were not read as fast as they came"
+                    "log lines were dropped: they were not read as fast as they were written"
                 );
             }
         }

@@ -33,7 +33,7 @@ pub(crate) async fn watch(generations: Arc<Generations>) {
         {
             Ok(now) => now,
             Err(error) => {
-                error!(%error, "files cannot be watched any more");
+                error!(%error, "files of the configuration are no longer watched");
                 return;
             }
         };

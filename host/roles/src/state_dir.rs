@@ -45,7 +45,7 @@ impl StateDir {
         if let Err(error) = &folder {
             error!(
                 directory = ?path, %error,
-                "the state directory is not used: no secret is kept, and every start compiles the components anew"
+                "the state directory is not used: no secret is kept, and every start compiles the components again"
             );
         }
         Self {
@@ -60,7 +60,7 @@ impl StateDir {
         if let Err(error) = &folder {
             error!(
                 directory = ?parent.path.join(name), %error,
-                "the directory is not used: every start compiles the components anew"
+                "the directory is not used: every start compiles the components again"
             );
         }
         folder.ok()

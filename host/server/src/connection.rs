@@ -459,7 +459,7 @@ where
         self.wire.flush().await?;
         let injected = self.wire.discard_input();
         if injected > 0 {
-            info!(octets = injected, "octets behind STLS thrown away");
+            info!(octets = injected, "octets sent after STLS were discarded");
         }
         self.handshake().await?;
         let channel = self.channel();

@@ -241,7 +241,7 @@ impl Front {
             let socket = match TcpListener::from_std(bound.socket) {
                 Ok(socket) => socket,
                 Err(error) => {
-                    error!(listener = %bound.name, %error, "nobody can be let in");
+                    error!(listener = %bound.name, %error, "cannot accept connections");
                     continue;
                 }
             };
@@ -456,6 +456,6 @@ fn is_about_one_client(error: &io::Error) -> bool {
 /// A panic ends one session, with its locks, and nothing else.
 fn report_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        error!(%error, "a session died of a defect of the server");
+        error!(%error, "a session panicked: this is a defect of the server");
     }
 }

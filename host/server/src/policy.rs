@@ -77,7 +77,7 @@ impl Policy {
             if understood.is_none() {
                 warn!(
                     user = ?account.user, attribute = key, value,
-                    "an attribute of the account makes no sense, the tenant's policy holds"
+                    "an attribute of the account is invalid: the tenant's policy applies"
                 );
             }
         }

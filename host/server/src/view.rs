@@ -182,7 +182,7 @@ impl Draft {
                 tenant = connection.tenant,
                 role = "selector",
                 lie,
-                "the answer makes no sense"
+                "the selector's answer is invalid"
             );
             return Err(Failure::internal());
         }
@@ -273,7 +273,7 @@ impl Draft {
                 role = "filter",
                 unique_id = self.entries.listing.unique_id(position),
                 lie,
-                "the verdict makes no sense"
+                "the filter's verdict is invalid"
             );
             Failure::internal()
         })
@@ -329,7 +329,7 @@ impl Draft {
             }
         }
         let listing = Listing::new(shown).map_err(|error| {
-            warn!(%error, "the octets of the maildrop are beyond counting");
+            warn!(%error, "the octets of the maildrop are too many to count");
             Failure::internal()
         })?;
         Ok(View {

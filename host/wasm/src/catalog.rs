@@ -367,7 +367,7 @@ impl Kept {
         let Some(folder) = state_dir.folder(FOLDER) else {
             return Ok(None);
         };
-        let key = state_dir.secret(SEAL_KEY, "the next start compiles the components anew")?;
+        let key = state_dir.secret(SEAL_KEY, "the next start compiles the components again")?;
         Ok(Some(Self { folder, key }))
     }
 
@@ -380,7 +380,7 @@ impl Kept {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                warn!(file = ?shown, %error, "a kept component is not used and is compiled anew");
+                warn!(file = ?shown, %error, "a kept component is not used and is compiled again");
                 return None;
             }
         };
@@ -388,7 +388,7 @@ impl Kept {
         let machine_code = match self.check(code, &file) {
             Ok(machine_code) => machine_code,
             Err(error) => {
-                warn!(file = ?shown, %error, "a kept component is damaged and is compiled anew");
+                warn!(file = ?shown, %error, "a kept component is damaged and is compiled again");
                 return None;
             }
         };
@@ -403,7 +403,7 @@ impl Kept {
             }
             Err(error) => {
                 let error = chain(&error);
-                warn!(file = ?shown, error, "a kept component does not load and is compiled anew");
+                warn!(file = ?shown, error, "a kept component does not load and is compiled again");
                 None
             }
         }

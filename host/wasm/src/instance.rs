@@ -251,7 +251,7 @@ impl Instance {
     pub(super) fn lie(&mut self, name: &'static str, what: impl std::fmt::Display) -> Failure {
         error!(
             plugin = %self.whose.plugin.name, tenant = %self.whose.tenant, call = name,
-            cause = format!("the plugin answered what cannot be: {what}"),
+            cause = format!("invalid answer of the plugin: {what}"),
             "plugin call failed"
         );
         self.live = None;

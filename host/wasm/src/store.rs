@@ -98,7 +98,7 @@ impl Store for PluginStore {
             tenant: connection.tenant.clone(),
             path: directory.as_ref().map(|(at, _)| at.path.whole()),
             account: AccountKey::of(account).ok_or_else(|| {
-                error!("the system has no randomness: nobody can log in");
+                error!("the system has no randomness: the login is refused");
                 Failure::Temporary("no randomness".into())
             })?,
         };

@@ -130,7 +130,7 @@ pub(crate) fn settle(
     }
     assert!(
         wrong.is_empty(),
-        "\n{}\n\nWhere Dovecot is right, mend ours. Otherwise {BLESS}=1 writes the list and the page anew; give every \
+        "\n{}\n\nIf Dovecot is right, fix Restante. Otherwise {BLESS}=1 writes the list and the page again; give every \
          `{UNJUDGED}` its reason in tests/peers/dovecot.",
         wrong.join("\n")
     );
@@ -215,14 +215,15 @@ fn page(
 ) -> String {
     let mut page = format!(
         "# Side by side with Dovecot\n\n\
-         Made by tests/peers/dovecot.rs, which fails when it is no longer true; `RESTANTE_BLESS=1` writes it anew.\n\n\
+         Made by tests/peers/dovecot.rs, which fails when this page is no longer true; `RESTANTE_BLESS=1` writes it again.\n\n\
          {played} of the dialogues in host/pop3/tests/dialogues are played against Restante and against Debian's Dovecot \
          {SERIES} (dovecot-pop3d) on the same Maildir: the same octets to both, over TCP, STLS or TLS as the dialogue says. \
-         Compared are, for each line of the client, the status indicator, the response code, data (drop listing, scan and \
-         unique-id listing, capabilities in any order, challenges) and the octets of messages; whether the connection is \
-         closed; and what is in the Maildir afterwards. Text for people is not compared. Dovecot is set up as alike as it \
-         can be: passwd-file, PLAIN and LOGIN, no delays, unique-ids from file names.\n\n\
-         Where Dovecot closes though the dialogue goes on, and nothing is marked, it goes on with a new connection: \"closed; anew:\".\n",
+         For each line of the client, the test compares the status indicator, the response code, data (drop listing, scan and \
+         unique-id listing, capabilities in any order, challenges) and the octets of messages. It also compares whether the \
+         connection is closed, and what is in the Maildir afterwards. Text for people is not compared. Dovecot is set up as \
+         much like Restante as possible: passwd-file, PLAIN and LOGIN, no delays, unique-ids from file names.\n\n\
+         If Dovecot closes the connection before the end of a dialogue, and no message is marked, the dialogue goes on with a \
+         new connection: \"closed; anew:\".\n",
         SERIES = super::SERIES,
     );
     for (verdict, title) in Verdict::ALL {

@@ -104,7 +104,11 @@ fn commands_show_tables_and_json() {
 
     let gone = run(&["status"]);
     assert_eq!(gone.code, Some(1));
-    assert!(gone.stderr.contains("nobody answers"), "{}", gone.stderr);
+    assert!(
+        gone.stderr.contains("the server does not answer"),
+        "{}",
+        gone.stderr
+    );
     assert!(
         gone.stderr.contains("is the server running"),
         "{}",

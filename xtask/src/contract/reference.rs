@@ -72,13 +72,13 @@ fn sides(contract: &Contract) -> Result<[(&'static str, Vec<InterfaceId>); 3]> {
             all().filter(|id| is_role(*id)).collect(),
         ),
         (
-            "What the host has for them",
+            "What the host provides",
             all()
                 .filter(|id| !is_role(*id) && has_functions(*id))
                 .collect(),
         ),
         (
-            "What all share",
+            "Shared types",
             all()
                 .filter(|id| !is_role(*id) && !has_functions(*id))
                 .collect(),

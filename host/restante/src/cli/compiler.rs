@@ -14,7 +14,7 @@ pub(super) fn compiler(limits: &ServerLimits) -> Compiler {
     Compiler::this_program(limits).unwrap_or_else(|error| {
         warn!(
             %error,
-            "the server cannot start itself as a compiler: components are compiled in its own process, without limits on time and memory"
+            "the server cannot start a compiler process: components are compiled in the server's own process, without limits on time and memory"
         );
         Compiler::Here
     })

@@ -36,10 +36,10 @@ pub(super) struct Ask {
     /// The configuration file of the server
     #[arg(long, value_name = "FILE", required_unless_present = "admin")]
     config: Option<PathBuf>,
-    /// Its admin address: 127.0.0.1:9110 or unix:/run/restante/admin.sock
+    /// The server's admin address: 127.0.0.1:9110 or unix:/run/restante/admin.sock
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<AdminAddress>,
-    /// The file with the token, where the address is a port
+    /// The file with the token, if the admin address is a port
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Print the server's answer as JSON
@@ -109,7 +109,7 @@ pub(super) fn status(ask: &Ask) -> anyhow::Result<()> {
             (
                 "since start",
                 format!(
-                    "{} connections, {} turned away",
+                    "{} connections, {} refused",
                     number("connections_total"),
                     number("connections_refused")
                 ),
@@ -287,7 +287,7 @@ pub(super) fn reload(ask: &Ask) -> anyhow::Result<()> {
                 eprintln!("{}", sentence(problem));
             }
         }
-        bail!("nothing reloaded, the old configuration goes on");
+        bail!("nothing reloaded, keeping the current configuration");
     }
     ask.print(&answer.body, || {
         let body = &answer.body;
@@ -300,7 +300,7 @@ pub(super) fn reload(ask: &Ask) -> anyhow::Result<()> {
         }
         for key in rows(body, "restart") {
             said.push_str(&format!(
-                "{} has changed; that takes a restart\n",
+                "{} has changed; restart the server to apply it\n",
                 text(key)
             ));
         }
@@ -402,12 +402,12 @@ impl Ask {
             .unwrap_or("no reason is given");
         match (answer.status, &place.token_file) {
             (StatusCode::UNAUTHORIZED, None) => {
-                bail!("the server wants a token: name its file with --token-file")
+                bail!("the server requires a token: name its file with --token-file")
             }
             (StatusCode::UNAUTHORIZED, Some(file)) => {
                 bail!("the token in {} is not the server's", file.display())
             }
-            (status, _) => bail!("the server says {status}: {}", harmless(words)),
+            (status, _) => bail!("the server answers {status}: {}", harmless(words)),
         }
     }
 
@@ -424,7 +424,7 @@ impl Ask {
             ),
             (None, Some(admin)) => (admin.address, admin.token_file),
             (None, None) => bail!(
-                "the configuration names no admin address\n  add admin = \"unix:/run/restante/admin.sock\" to [server], and start the server anew"
+                "the configuration names no admin address\n  add admin = \"unix:/run/restante/admin.sock\" to [server], and restart the server"
             ),
         };
         Ok(Admin {
@@ -457,10 +457,10 @@ async fn reached<S>(connecting: impl Future<Output = io::Result<S>>) -> anyhow::
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 "is the server running, with this `admin` in its configuration?"
             }
-            io::ErrorKind::PermissionDenied => "ask as the user that runs the server, or as root",
+            io::ErrorKind::PermissionDenied => "run this command as the server's user, or as root",
             _ => "is this the server's admin address?",
         };
-        anyhow!("nobody answers: {error}\n  {mend}")
+        anyhow!("the server does not answer: {error}\n  {mend}")
     })
 }
 
@@ -468,7 +468,7 @@ async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> anyhow::Result
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    const NO_HTTP: &str = "what answers there does not speak as a server of restante does";
+    const NO_HTTP: &str = "the program at this address is not a restante server";
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
             .await

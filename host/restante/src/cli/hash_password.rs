@@ -15,12 +15,12 @@ const LEAST_ITERATIONS: i64 = 4096;
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// How to hash; several times for several hashes of the password, of which the
-    /// first is what PASS and PLAIN are checked against
+    /// The scheme of the hash; repeat it for several hashes of the password, of which
+    /// PASS and PLAIN are checked against the first
     #[arg(long = "scheme", value_name = "SCHEME", default_value = "argon2id")]
     schemes: Vec<Scheme>,
-    /// How often SCRAM's schemes iterate: as `scram-iterations` of [server] says, or
-    /// SCRAM tells which users there are
+    /// The iterations of SCRAM's schemes: use the value of `scram-iterations` in
+    /// [server]; otherwise SCRAM reveals which users exist
     #[arg(
         long,
         value_name = "NUMBER",

@@ -20,7 +20,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use restante_wasm::{COMPILE_COMMAND, serve_compiler};
 
-/// A POP3 server whose policy is WebAssembly components.
+/// A POP3 server with policy in WebAssembly components.
 #[derive(Parser)]
 #[command(name = "restante", version, arg_required_else_help = true)]
 struct Arguments {
@@ -38,7 +38,7 @@ enum Command {
         #[command(flatten)]
         record: serve::Record,
     },
-    /// Say everything that `serve` would refuse, and leave with 1 if there is anything
+    /// Check a configuration and report every problem; exit status 1 if there is any
     Check {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -56,39 +56,39 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Serve sample mail on this machine with the built-in plugins: nothing to configure
+    /// Serve sample mail on this machine with the built-in plugins, without a configuration
     Demo {
-        /// Where POP3 is spoken (in the clear, STLS offered)
+        /// Listen here for POP3 (in the clear, with STLS)
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1110")]
         listen: SocketAddr,
-        /// Where POP3 over TLS is spoken
+        /// Listen here for POP3 over TLS
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1995")]
         listen_tls: SocketAddr,
-        /// Serve this Maildir instead of the sample; what a client deletes is deleted there
+        /// Serve this Maildir instead of the sample; messages that a client deletes are deleted in it
         #[arg(long, value_name = "DIR")]
         maildrop: Option<PathBuf>,
     },
-    /// Show how a running server does
+    /// Show the status of a running server
     Status {
         #[command(flatten)]
         ask: control::Ask,
     },
-    /// List who is connected to a running server
+    /// List the sessions of a running server
     Sessions {
         #[command(flatten)]
         ask: control::Ask,
         #[command(flatten)]
         whose: control::Whose,
     },
-    /// End sessions of a running server; nothing is deleted. Leave with 1 if there was none
+    /// End sessions of a running server, deleting nothing; exit status 1 if there was none
     Kick {
         #[command(flatten)]
         which: control::Which,
         #[command(flatten)]
         ask: control::Ask,
     },
-    /// Let a running server read its configuration anew; leave with 1, and say all that is wrong
-    /// with it, if it goes on with the old one
+    /// Reload a running server's configuration; if it has problems, print them, keep the current
+    /// one and exit with status 1
     Reload {
         #[command(flatten)]
         ask: control::Ask,
@@ -98,7 +98,7 @@ enum Command {
         #[command(flatten)]
         ask: control::Ask,
     },
-    /// Look at components before they are put to work
+    /// Create, inspect, test and measure plugins
     Plugin {
         #[command(subcommand)]
         command: plugin::Command,

@@ -25,8 +25,8 @@ use super::plugin;
 /// Whether sessions are recorded, and which.
 #[derive(clap::Args)]
 pub(super) struct Record {
-    /// Write what plugins are asked and answer in the sessions of one tenant into files of this
-    /// directory, secrets replaced; `plugin replay` reads them
+    /// Record the calls and answers of plugins in the sessions of one tenant, into files in this
+    /// directory, with secrets replaced; `plugin replay` reads them
     #[arg(long, value_name = "DIR", requires = "record_tenant")]
     record: Option<PathBuf>,
     /// The tenant whose sessions are recorded
@@ -35,7 +35,7 @@ pub(super) struct Record {
     /// Record octets of mail too
     #[arg(long, requires = "record")]
     record_mail: bool,
-    /// Stop recording after so many MiB in all
+    /// Stop recording after this many MiB in all
     #[arg(
         long, value_name = "MIB", requires = "record", default_value_t = 1024,
         value_parser = clap::value_parser!(u64).range(1..=MOST_MIB)
@@ -227,7 +227,7 @@ pub(super) async fn run(
 async fn hurry(trigger: &shutdown::Trigger, serving: &mut Serving) -> anyhow::Result<()> {
     /// For sessions in the middle of a plugin's call.
     const LAST: Duration = Duration::from_secs(5);
-    warn!("told twice: ending all sessions now");
+    warn!("second signal received: ending all sessions now");
     trigger.begin(Duration::ZERO);
     if tokio::time::timeout(LAST, serving.ended()).await.is_err() {
         bail!("some sessions did not end within {} s", LAST.as_secs());

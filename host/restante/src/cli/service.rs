@@ -122,7 +122,7 @@ pub(super) fn passed_sockets(
             .is_ok_and(|address| address.as_socket().is_some());
         ensure!(
             listens && has_address,
-            "the socket {name:?} of the service manager is no TCP socket that listens: use ListenStream= with a port, and Accept=no"
+            "the socket {name:?} of the service manager is not a listening TCP socket: use ListenStream= with a port, and Accept=no"
         );
         if !listeners.iter().any(|listener| listener.name == name) {
             let names: Vec<&str> = listeners.iter().map(|one| one.name.as_str()).collect();
@@ -195,6 +195,6 @@ pub(super) async fn watchdog() {
 /// Nothing, where no service manager listens.
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        debug!(%error, "the service manager could not be told");
+        debug!(%error, "the service manager could not be notified");
     }
 }

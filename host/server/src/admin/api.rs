@@ -288,13 +288,13 @@ impl Site {
             Ok(Err(Problems(problems))) => {
                 let problems: Vec<Value> = problems.iter().map(problem).collect();
                 let body = json!({
-                    "error": "nothing reloaded, the old configuration goes on",
+                    "error": "nothing reloaded, keeping the current configuration",
                     "problems": problems,
                 });
                 json_answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
             }
             Err(error) => {
-                error!(%error, "a reload died of a defect of the server");
+                error!(%error, "the reload panicked: this is a defect of the server");
                 words(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "the reload failed: the log says why",

@@ -40,8 +40,8 @@ pub(super) struct Given {
     /// A setting of the plugin; may be repeated
     #[arg(long = "settings", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Grant a directory under a path of the guest, to be read, or to be written with :rw; may be
-    /// repeated
+    /// Grant a directory under a path in the guest, for reading, or with :rw for writing too; may
+    /// be repeated
     #[arg(long = "directory", value_name = "HOST:GUEST[:rw]")]
     directories: Vec<String>,
     /// Grant HTTP requests to an origin; may be repeated
@@ -50,11 +50,11 @@ pub(super) struct Given {
     /// Grant TCP connections to a place, tls://HOST:PORT or tcp://HOST:PORT; may be repeated
     #[arg(long = "connect", value_name = "PLACE")]
     connect: Vec<String>,
-    /// Certificate authorities for what --http and --connect reach under TLS, besides the system's
+    /// Trust these certificate authorities besides the system's, for --http and --connect
     #[arg(long, value_name = "FILE")]
     authorities: Option<PathBuf>,
-    /// The maildrop of a store; copies are granted, it stays as it is [default: a Maildir of
-    /// strange messages]
+    /// The maildrop of a store, which gets copies of it: the original is not changed [default: a
+    /// Maildir of unusual messages]
     #[arg(long, value_name = "DIR")]
     pub(super) maildrop: Option<PathBuf>,
 }
@@ -102,10 +102,10 @@ impl Stage {
             anyhow!("{name} fails when it {when}\n{said}")
         };
         let problems = plugin.validate(&ledger).await;
-        let problems = problems.map_err(|_| failed("looks over its settings"))?;
+        let problems = problems.map_err(|_| failed("checks its settings"))?;
         if !problems.is_empty() {
             let problems = problems.join("\n");
-            bail!("{name}: its settings are not in order\n{problems}");
+            bail!("{name}: its settings are invalid\n{problems}");
         }
         let accepts = plugin.accepts(&ledger).await;
         let accepts = accepts.map_err(|_| failed("says which credentials it accepts"))?;

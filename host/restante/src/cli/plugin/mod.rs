@@ -27,10 +27,10 @@ use serde::Serialize;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
-    /// Make a project for a plugin: a working example, its test, its build, in a language
+    /// Create a project for a plugin, with a working example, its test and its build
     New(new::Options),
-    /// Show what a component is: roles, imports and the grants they need, signature; leave with
-    /// 1 if this restante would refuse it
+    /// Show a component's roles, its imports with the grants that they need, and its signature;
+    /// exit status 1 if this version of restante would refuse it
     Inspect {
         /// A component's file, or builtin:NAME
         component: String,
@@ -41,24 +41,24 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check each role of a component against its rules, without a mail client; leave with 1 if
-    /// one is broken
+    /// Check each role of a component against its rules, without a mail client; exit status 1 if
+    /// a rule is broken
     Test(test::Options),
-    /// Ask a component one question, and show its answer, what it took, and what it logged
+    /// Call a component once, and show its answer, its time and memory, and its log
     Run(run::Options),
-    /// Ask a component again what was asked in a recorded session, and show what it answers
-    /// otherwise; leave with 1 if there is any difference
+    /// Repeat the calls of a recorded session, and show the answers that differ; exit status 1 if
+    /// there are any
     Replay(replay::Options),
-    /// Build a plugin's project on every change, and serve sample mail with it on this machine
+    /// Build a plugin's project on every change, and serve mail with it on this machine
     Dev(dev::Options),
     /// Measure what a component costs, beside the built-in plugin of the same role
     Bench(bench::Options),
-    /// Show what a new version of a component exports, imports and asks for that the old one
-    /// does not
+    /// Show the differences between two versions of a component: exports, imports, grants that
+    /// they need, settings
     Diff {
-        /// A component's file, or builtin:NAME
+        /// The old version: a component's file, or builtin:NAME
         old: String,
-        /// Another
+        /// The new version: a component's file, or builtin:NAME
         new: String,
         /// Print JSON
         #[arg(long)]
@@ -88,7 +88,7 @@ fn show(component: &str, keys: &[String], json: bool) -> anyhow::Result<()> {
         .iter()
         .map(|text| {
             PublicKey::parse(text).ok_or_else(|| {
-                anyhow!("{text:?} is no minisign public key: give the second line of the minisign.pub, 56 characters that begin with RW")
+                anyhow!("{text:?} is not a minisign public key: give the second line of minisign.pub, 56 characters that begin with RW")
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -105,7 +105,7 @@ fn show(component: &str, keys: &[String], json: bool) -> anyhow::Result<()> {
     let wrong = match &report.signature {
         Signature::Wrong { reason } => Some(reason.clone()),
         Signature::None { .. } | Signature::By { verified: None, .. } if !keys.is_empty() => {
-            Some("it has no signature of a key that was given".to_owned())
+            Some("it has no signature by any of the given keys".to_owned())
         }
         _ => None,
     };

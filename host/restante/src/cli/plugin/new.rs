@@ -64,28 +64,28 @@ const TAKEN: [&str; 13] = [
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Options {
-    /// What to call it: lower-case letters, digits and dashes
+    /// The name of the project: lower-case letters, digits and dashes
     name: String,
-    /// What it decides
+    /// The role of the plugin
     #[arg(long)]
     role: Role,
-    /// What it is written in
+    /// The language of the plugin
     #[arg(long)]
     lang: Lang,
-    /// Where to make the project [default: a folder called NAME]
+    /// The folder of the project [default: NAME]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Role {
-    /// Who may log in
+    /// Decides who may log in
     Authenticator,
-    /// Where mail is kept
+    /// Keeps the mail
     Store,
-    /// Which messages a client gets to see, and with which header fields
+    /// Decides which messages a client sees, and adds header fields
     Filter,
-    /// Which clients may talk to the server at all
+    /// Decides which clients may connect
     Admission,
 }
 

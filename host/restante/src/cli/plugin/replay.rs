@@ -27,9 +27,8 @@ pub(in crate::cli) struct Options {
     recording: PathBuf,
     #[command(flatten)]
     given: Given,
-    /// The recorded plugin whose calls are asked again, as the configuration called it; or a
-    /// role: authenticator, store, filter, selector, admission [default: all whose role the
-    /// component has]
+    /// Repeat only the calls of this plugin, by its name in the configuration, or of this role:
+    /// authenticator, store, filter, selector, admission [default: all roles of the component]
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
     /// Print JSON
@@ -122,8 +121,11 @@ async fn replay(options: &Options) -> anyhow::Result<()> {
     }
     match report.different {
         0 => Ok(()),
-        1 => bail!("{}: one call is answered otherwise", report.component),
-        calls => bail!("{}: {calls} calls are answered otherwise", report.component),
+        1 => bail!("{}: one call is answered differently", report.component),
+        calls => bail!(
+            "{}: {calls} calls are answered differently",
+            report.component
+        ),
     }
 }
 
@@ -175,8 +177,8 @@ fn nothing(options: &Options, recordings: &[(PathBuf, Recording)]) -> String {
     }
     let known: Vec<String> = known.into_iter().collect();
     let known = match known.as_slice() {
-        [] => "it holds no call at all".to_owned(),
-        known => format!("it holds calls of {}", known.join(", ")),
+        [] => "it has no calls".to_owned(),
+        known => format!("it has calls of {}", known.join(", ")),
     };
     let shown = options.recording.display();
     match &options.plugin {
@@ -299,7 +301,7 @@ impl CallReport {
         match (self.result, &self.why) {
             ("same", _) if self.unasked.is_empty() => return,
             ("same", _) => out.push(format!(
-                "  same, by another way  {} of {}",
+                "  same answer, other calls of the host  {} of {}",
                 self.call, self.plugin
             )),
             ("different", _) => {

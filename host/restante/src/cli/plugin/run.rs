@@ -25,7 +25,7 @@ use crate::cli::serve::executor;
 pub(in crate::cli) struct Options {
     #[command(flatten)]
     given: Given,
-    /// The user whose account stores, filters and selectors are shown
+    /// The user name in the account that stores, filters and selectors get
     #[arg(long, value_name = "NAME", default_value = "ada@example.org")]
     account: String,
     /// The client's address
@@ -37,7 +37,7 @@ pub(in crate::cli) struct Options {
 
 #[derive(clap::Subcommand)]
 enum Call {
-    /// Ask an authenticator who a user is
+    /// Log a user in with an authenticator
     Authenticate {
         /// The user's name
         #[arg(long, value_name = "NAME")]
@@ -58,7 +58,7 @@ enum Call {
         /// Its number in the listing, from 1
         number: usize,
     },
-    /// Ask an admission whether the client may talk to us
+    /// Ask an admission whether the client may connect
     Admit,
 }
 
@@ -163,7 +163,7 @@ impl Run<'_> {
         };
         ensure!(
             self.candidate.accepts.takes(&credentials),
-            "it judges no passwords (accepts.credentials)"
+            "it does not accept passwords (see its interface accepts)"
         );
         let begun = Instant::now();
         let answer = role.authenticate(&self.connection, &credentials).await;

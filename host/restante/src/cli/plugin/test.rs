@@ -16,7 +16,7 @@ use crate::cli::serve::executor;
 pub(in crate::cli) struct Options {
     #[command(flatten)]
     given: Given,
-    /// A user whom the authenticator knows
+    /// A user that the authenticator knows
     #[arg(long, value_name = "NAME", requires = "password_file")]
     user: Option<String>,
     /// The file with this user's password in its first line; - for stdin

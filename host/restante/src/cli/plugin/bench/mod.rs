@@ -44,13 +44,13 @@ const MESSAGE: &[u8] =
 pub(in crate::cli) struct Options {
     #[command(flatten)]
     given: Given,
-    /// A user whom the authenticator knows
+    /// A user that the authenticator knows
     #[arg(long, value_name = "NAME", requires = "password_file")]
     user: Option<String>,
     /// The file with this user's password in its first line; - for stdin
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
-    /// For how long each question is asked, in seconds
+    /// Measure each kind of call for this many seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// Print JSON
@@ -105,7 +105,7 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
     let own = Side::new(&maildrops.own, candidate, &options.given, &user)?;
     let questions = own.questions();
     if questions.is_empty() {
-        bail!("{}: there is no question to ask it", own.name);
+        bail!("{}: it has no role that can be measured", own.name);
     }
     let mut others: Vec<Side> = Vec::new();
     for name in questions.iter().filter_map(|question| question.built_in()) {
@@ -283,7 +283,7 @@ impl Side {
         if plugin.authenticator(self.candidate.accepts).is_ok() {
             match self.candidate.accepts.password {
                 true => questions.push(Question::Authenticate),
-                false => progress("it judges no passwords: its authenticator is left out"),
+                false => progress("it does not accept passwords: its authenticator is left out"),
             }
         }
         for (has, questions_of) in [
@@ -367,7 +367,7 @@ struct Asking<'s> {
 impl Asking<'_> {
     fn note(&self) -> Option<String> {
         self.denied.then(|| {
-            "it does not let this user in: --user and --password-file name one that it knows"
+            "it refuses this user: give one that it knows with --user and --password-file"
                 .to_owned()
         })
     }
@@ -430,7 +430,7 @@ impl Asking<'_> {
         let entries = served(maildrop.listing().await)?;
         if entries.listing.is_empty() {
             bail!(
-                "{}: its maildrop is empty; --maildrop names one with mail in it",
+                "{}: its maildrop is empty: give one with mail with --maildrop",
                 self.side.name
             );
         }

@@ -108,7 +108,7 @@ impl Report {
                     built_in.calls_a_second.text(),
                     (built_in.peak_memory_octets / 1024).to_string(),
                 ],
-                None => ["none has this role", "", ""].map(str::to_owned),
+                None => ["no built-in one", "", ""].map(str::to_owned),
             });
             questions.row(row);
         }
@@ -130,7 +130,7 @@ impl Report {
         }
         let mut text = format!("{}\n{}", questions.text(), instances.text());
         text.push_str(&format!(
-            "\nmedians (lowest–highest) of {ROUNDS} rounds by turns; {} s a question; every call but a message's octets in an instance of its own\n",
+            "\nmedians (lowest–highest) of {ROUNDS} alternating rounds; {} s for each kind of call; each call in a new instance, except for a message's octets\n",
             self.seconds_a_question
         ));
         for of in &self.questions {

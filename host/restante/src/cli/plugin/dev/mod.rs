@@ -42,10 +42,10 @@ pub(in crate::cli) struct Options {
     /// The project's folder, as `plugin new` makes one
     #[arg(default_value = ".")]
     directory: PathBuf,
-    /// A setting of the plugin, where the project has no restante.toml; may be repeated
+    /// A setting of the plugin, if the project has no restante.toml; may be repeated
     #[arg(long = "settings", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Where POP3 is spoken, where the project has no restante.toml
+    /// Listen here for POP3, if the project has no restante.toml
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1110")]
     listen: SocketAddr,
     /// Check each build against the rules of its roles, as `plugin test` does
@@ -153,8 +153,8 @@ async fn serve_demo(options: &Options, component: &Path, builds: Builds) -> anyh
             "In place of the demo's own: {}. {}",
             own.roles.join(", "),
             match own.roles.iter().any(|role| role == "authenticator") {
-                true => "Whom it does not know, the demo's passwd-file is asked about.",
-                false => "Change a file of the project, and it is built and taken in.",
+                true => "For users that it does not know, the demo's passwd-file is asked.",
+                false => "Change a file of the project, and the project is built and loaded.",
             }
         ));
         Ok(())
@@ -180,7 +180,7 @@ fn roles(component: &Path) -> anyhow::Result<Vec<String>> {
     let (inspection, _) = inspect(&source)?;
     ensure!(
         inspection.problems.is_empty(),
-        "what was built would be refused: {}",
+        "the new component would be refused: {}",
         inspection.problems.join("; ")
     );
     Ok(inspection.roles)
@@ -266,7 +266,9 @@ impl Builds {
         loop {
             match self.build().await {
                 Ok(component) => return Ok(component),
-                Err(error) => say(&format!("{error:#}\nNothing is served yet: mend it.")),
+                Err(error) => say(&format!(
+                    "{error:#}\nNothing is served yet: fix this first."
+                )),
             }
             self.change().await;
         }
@@ -279,10 +281,10 @@ impl Builds {
             let begun = Instant::now();
             match self.take_in(&generations, served.as_deref()).await {
                 Ok(()) => say(&format!(
-                    "built and taken in after {} ms: new sessions have it.",
+                    "built and loaded after {} ms: new sessions use it.",
                     begun.elapsed().as_millis()
                 )),
-                Err(error) => say(&format!("{error:#}\nThe plugin as it was goes on.")),
+                Err(error) => say(&format!("{error:#}\nThe previous build stays in service.")),
             }
         }
     }
@@ -305,7 +307,7 @@ impl Builds {
             // What is served and what is there are to be the same.
             fs::write(served, before)?;
         }
-        reloaded.map_err(|problems| anyhow::anyhow!("it is not taken in\n{problems}"))?;
+        reloaded.map_err(|problems| anyhow::anyhow!("it is not loaded\n{problems}"))?;
         Ok(())
     }
 

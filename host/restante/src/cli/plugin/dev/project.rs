@@ -50,7 +50,7 @@ impl Project {
             .find(|(file, _)| directory.join(file).is_file());
         let Some((_, tools)) = tools else {
             bail!(
-                "{}: this is no plugin's project: it has no Cargo.toml, package.json, requirements.txt or Makefile; `restante plugin new` makes one",
+                "{}: this is not a plugin's project: it has no Cargo.toml, package.json, requirements.txt or Makefile; `restante plugin new` makes one",
                 directory.display()
             );
         };
@@ -164,7 +164,7 @@ impl Project {
         let found = newest.map(|(_, path)| path);
         found.with_context(|| {
             format!(
-                "the build left no component in {}: {} is to make one (a .wasm of wasm32-wasip2, or one that was wrapped)",
+                "the build left no component in {}: {} must make one (a .wasm of wasm32-wasip2, or one that was wrapped)",
                 folder.display(),
                 self.command()
             )
@@ -250,7 +250,7 @@ impl Running {
     fn start(&self, mut command: Command, name: &str) -> anyhow::Result<Child> {
         let mut state = self.state();
         if state.stopped {
-            bail!("{name}: not started any more");
+            bail!("{name}: not started, because the server is stopping");
         }
         let program = command.get_program().to_owned();
         let child = command.spawn();
