@@ -434,10 +434,25 @@ fn status(about: &Metadata) -> Status {
     Status {
         kind,
         size: about.len(),
-        modified: nanoseconds(about.modified()).unwrap_or(0),
+        modified: modified(about),
         created: nanoseconds(about.created()),
         identity: about.ino(),
     }
+}
+
+/// When a file's content was modified. Of a directory, when anything of it last changed:
+/// stores take a directory that looks unmodified for one without new mail, and backup
+/// programs set back the other time.
+fn modified(about: &Metadata) -> u64 {
+    let modified = nanoseconds(about.modified()).unwrap_or(0);
+    if !about.is_dir() {
+        return modified;
+    }
+    let (seconds, nanoseconds) = changed(about);
+    let whole = u64::try_from(seconds)
+        .unwrap_or(0)
+        .saturating_mul(1_000_000_000);
+    modified.max(whole.saturating_add(u64::try_from(nanoseconds).unwrap_or(0)))
 }
 
 /// When anything of a file was last changed, in seconds and nanoseconds: unlike its

@@ -1,7 +1,9 @@
 //! A maildrop that is as it was: what a login asks of its store.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use restante_tests::{Maildir, Pop3, Server};
 
@@ -10,13 +12,20 @@ use crate::admin::{client, metrics, site};
 
 const MESSAGE: &[u8] = b"Subject: one\n\nfirst\n";
 
-/// As if it had last changed a minute ago.
+/// Waits until its directories have not changed for so long that they are trusted.
 fn age(maildir: &Maildir) {
     for part in ["cur", "new"] {
-        let directory = fs::File::open(maildir.root().join(part)).unwrap();
-        let time = SystemTime::now() - Duration::from_secs(60);
-        directory.set_modified(time).unwrap();
+        let directory = fs::metadata(maildir.root().join(part)).unwrap();
+        while directory.ctime() + 3 > now() {
+            thread::sleep(Duration::from_millis(100));
+        }
     }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_secs().try_into().unwrap()
 }
 
 /// Calls of the store until now.
