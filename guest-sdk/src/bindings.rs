@@ -1,5 +1,6 @@
-//! What `wit-bindgen` makes of `wit/`: the host's side once, and each role on
-//! its own so that a component exports exactly the roles that it names.
+//! What `wit-bindgen` makes of `wit/`, this crate's copy of the contract: the
+//! host's side once, and each role on its own so that a component exports exactly
+//! the roles that it names.
 //!
 //! Nothing here is for plugin authors; the friendly modules of this crate wrap
 //! it. It is public because [`export!`](crate::export) is expanded in the
@@ -19,7 +20,7 @@
 /// Imports: what the host has for every plugin.
 pub mod host {
     wit_bindgen::generate!({
-        path: "../wit",
+        path: "wit",
         world: "restante:plugin/host-side",
         generate_all,
         generate_unused_types: true,
@@ -38,7 +39,7 @@ macro_rules! role {
         $(#[$docs])*
         pub mod $module {
             wit_bindgen::generate!({
-                path: "../wit",
+                path: "wit",
                 world: $world,
                 with: {
                     "restante:plugin/types@0.1.0": crate::bindings::host::restante::plugin::types,

@@ -10,15 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What `plugin new` takes from the workspace: folders, whole, and single files.
-const PROJECT_FILES: [&str; 8] = [
+const PROJECT_FILES: [&str; 5] = [
     "Cargo.lock",
     "Cargo.toml",
-    "LICENSE-APACHE",
-    "LICENSE-MIT",
     "guest-sdk",
     "host/restante/src/cli/demo-mail",
     "host/restante/templates",
-    "wit",
 ];
 
 /// Folders that the languages' tools make beside the sources.

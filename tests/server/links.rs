@@ -1,4 +1,6 @@
-//! Links of the documentation from page to page: what they name is there.
+//! The pages that people read: what they link to is there, and the code that they
+//! show is code that is built.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -100,6 +102,52 @@ fn each_link_leads_somewhere() {
     }
     assert!(problems.is_empty(), "{problems:#?}");
     assert!(count > 50, "{count} links in {} pages", all.len());
+}
+
+/// The plugin that the pages begin with is the SDK's example, which tests/plugins/guests.rs
+/// logs in with.
+#[test]
+fn the_first_plugin_is_the_example() {
+    let root = repository();
+    let example = fs::read_to_string(root.join("guest-sdk/examples/one-user.rs")).unwrap();
+    let (_, code) = example.split_once("\n\n").unwrap();
+    assert!(code.contains("export!"), "{code}");
+    for page in ["README.md", "guest-sdk/README.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let shown = format!("```rust\n{code}```\n");
+        assert!(text.contains(&shown), "{page} shows another plugin");
+    }
+}
+
+/// Likewise of the protocol, whose example is a test of its documentation.
+#[test]
+fn the_first_session_is_the_crates_own() {
+    let folder = repository().join("host/pop3");
+    let source = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+    let documentation: String = source
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .flat_map(|line| [line.strip_prefix(' ').unwrap_or(line), "\n"])
+        .collect();
+    let code = documentation.split("```\n").nth(1).unwrap();
+    let shown: String = code
+        .lines()
+        .filter(|line| !line.starts_with("# "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let page = fs::read_to_string(folder.join("README.md")).unwrap();
+    assert!(page.contains(&format!("```rust\n{shown}```\n")), "{shown}");
+}
+
+#[test]
+fn the_readme_is_short_and_begins_with_what_to_type() {
+    let text = fs::read_to_string(repository().join("README.md")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() <= 120, "{} lines", lines.len());
+    for command in ["cargo xtask demo", "cargo xtask test"] {
+        let at = lines.iter().position(|line| line.starts_with(command));
+        assert!(at.is_some_and(|at| at < 10), "{command}: {at:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod admin;
 mod bad_input;
 mod commands;
+mod configurations;
 mod crash;
 mod links;
 mod octets;

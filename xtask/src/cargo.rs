@@ -18,6 +18,10 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     /// cargo's target folder.
     pub(crate) target: PathBuf,
+    /// The server's own crates: those in host/.
+    pub(crate) host: Vec<Member>,
+    /// The members that others build with, from crates.io.
+    pub(crate) published: Vec<Member>,
     /// The members that become components of the server: those in plugins/.
     pub(crate) plugins: Vec<Member>,
     /// The members that become components for tests: those in tests/guests/.
@@ -60,6 +64,7 @@ impl Workspace {
     }
 
     fn from_metadata(root: PathBuf, metadata: &Metadata) -> Self {
+        let (mut host, mut published) = (Vec::new(), Vec::new());
         let mut plugins = Vec::new();
         let mut test_guests = Vec::new();
         for package in &metadata.packages {
@@ -67,17 +72,25 @@ impl Workspace {
                 name: package.name.to_string(),
                 manifest: package.manifest_path.clone().into(),
             };
+            // `publish = false` is a list of registries without any in it.
+            if package.publish.is_none() {
+                published.push(member.clone());
+            }
             match member.manifest.parent().and_then(Path::parent) {
+                Some(room) if room == root.join("host") => host.push(member),
                 Some(room) if room == root.join("plugins") => plugins.push(member),
                 Some(room) if room == root.join("tests/guests") => test_guests.push(member),
                 _ => {}
             }
         }
-        plugins.sort();
-        test_guests.sort();
+        for members in [&mut host, &mut published, &mut plugins, &mut test_guests] {
+            members.sort();
+        }
         Self {
             root,
             target: metadata.target_directory.clone().into(),
+            host,
+            published,
             plugins,
             test_guests,
         }
@@ -223,6 +236,10 @@ mod tests {
         let guests = names(&workspace.test_guests);
         assert!(guests.contains(&"hostile".to_owned()), "{guests:?}");
         assert!(!plugins.contains(&"restante".to_owned()), "{plugins:?}");
+        let host = names(&workspace.host);
+        assert!(host.contains(&"restante-wasm".to_owned()), "{host:?}");
+        let published = names(&workspace.published);
+        assert_eq!(published, ["restante-guest", "restante-pop3"]);
         let members: Vec<_> = workspace.native_members().collect();
         assert_eq!(members.len(), 1 + 2 * guests.len());
         assert!(members.contains(&"hostile".into()));

@@ -1,18 +1,18 @@
-//! `cargo xtask check`: formatting and lints. Apart from the tests, because
-//! clippy checks every dependency once more.
+//! `cargo xtask check`: formatting, lints, documentation and packages. Apart from
+//! the tests, because clippy checks every dependency once more.
 
 use anyhow::Result;
 
 use crate::Outcome;
 use crate::build::{guest_cargo, packages};
-use crate::cargo::{self, Workspace};
+use crate::cargo::{self, Member, Workspace};
 use crate::fuzz;
 use crate::step::Steps;
 use crate::wasm_target;
 
 /// Everything that can be said about the code without running it.
 pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
-    let mut steps = Steps::new(5);
+    let mut steps = Steps::new(7);
     let fuzz_manifest = workspace.root.join("tests/fuzz/Cargo.toml");
     steps.run("formatting", || {
         cargo::run(workspace.cargo().args(["fmt", "--all", "--", "--check"]))?;
@@ -29,6 +29,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
                 .args(["--all-targets", "--", "-D", "warnings"]),
         )
     })?;
+    steps.run("documentation of the crates", || document(workspace))?;
+    steps.run("packages of what is published", || package(workspace))?;
     let target = steps.run("wasm target", || wasm_target::prepare(workspace))?;
     let guests: Vec<_> = [&*workspace.plugins, &*workspace.test_guests].concat();
     steps.run("clippy: the components", || {
@@ -53,4 +55,37 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
         cargo::run(clippy.args(["--all-targets", "--", "-D", "warnings"]))
     })?;
     Ok(Outcome::Done)
+}
+
+/// Every link in the documentation leads somewhere: in what others read, and in
+/// that of private items, for who works on the code.
+fn document(workspace: &Workspace) -> Result<()> {
+    let mut members: Vec<Member> = [&*workspace.host, &*workspace.published].concat();
+    members.sort();
+    members.dedup();
+    for more in [&["--document-private-items"][..], &[]] {
+        cargo::run(
+            workspace
+                .cargo()
+                .args(["doc", "--no-deps"])
+                .args(more)
+                .args(packages(&members))
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )?;
+    }
+    Ok(())
+}
+
+/// What would be published builds from its package alone.
+fn package(workspace: &Workspace) -> Result<()> {
+    cargo::run(
+        workspace
+            .cargo()
+            // What Cargo.lock names has been downloaded by now, and no newer version is
+            // to decide whether a change goes in.
+            .args(["package", "--offline", "--quiet"])
+            // While somebody works on them, too.
+            .arg("--allow-dirty")
+            .args(packages(&workspace.published)),
+    )
 }

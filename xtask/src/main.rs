@@ -47,11 +47,13 @@ Usage: cargo xtask COMMAND
   conformance    run every test, and write docs/conformance.md
   bench [ARGS]   build everything and measure it beside a null server and Dovecot:
                    --quick, --row NAME, --list, …
-  wit-reference  write docs/plugins/reference.md, of the contract in wit/
+  wit-reference  write what is made of the contract in wit/: docs/plugins/reference.md
+                   and the SDK's copy, guest-sdk/wit
   freeze [--again]
                  make wit/ the released contract of its version, below
                    wit/released; --again: in place of the one that is there
-  check          formatting and clippy, for the host and for the plugins
+  check          formatting, clippy, the crates' documentation, and the packages of
+                   those that are published
   fuzz [TARGET] [--seconds N] [--smoke]
                  build the fuzz targets and run each for N seconds (600), or for
                    12 from the seeds alone; needs a C++ compiler

@@ -4,7 +4,7 @@
 //!
 //! What makes two apart: text that differs (`{tenant}` is text, for a tenant), or
 //! `{domain}` as a whole component of both, since the host lets no tenant serve a
-//! domain that another claims ([`restante_server::tenant::Tenants::may_serve`]). Of tenants
+//! domain that another claims (`restante_server::tenant::Tenants::may_serve`). Of tenants
 //! that claim none, two could serve the same one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,7 +1,7 @@
 //! The roles a tenant's policy is made of, as traits and plain types.
 //!
-//! The session loop ([`restante_server::connection`]) and the view of a maildrop
-//! ([`restante_server::view`]) know policy through this room alone; [`restante_wasm`]
+//! The session loop (`restante_server::connection`) and the view of a maildrop
+//! (`restante_server::view`) know policy through this room alone; `restante_wasm`
 //! implements it with WebAssembly components, [`crate::memory`] with vectors.
 //! Nothing here knows what wasm, a socket or a configuration file is.
 

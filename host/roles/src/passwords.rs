@@ -7,7 +7,7 @@
 //! blocks, for up to seconds at the limits: call it where blocking is allowed.
 //!
 //! Understood, each with or without the `{SCHEME}` that Dovecot and OpenLDAP put
-//! in front (see [`SCHEMES`]):
+//! in front (see `SCHEMES`):
 //! - PHC strings: `$argon2id$`, `$argon2i$`, `$argon2d$` (versions 16 and 19),
 //!   `$scrypt$ln=…,r=…,p=…$`, `$pbkdf2-sha256$i=…$`, `$pbkdf2-sha512$i=…$`;
 //! - the older PBKDF2 writing `$pbkdf2-sha256$ITERATIONS$SALT$DIGEST` and OpenLDAP's

@@ -3,7 +3,7 @@
 //!
 //! It knows what the server counts ([`restante_roles::metrics`]), who is connected
 //! ([`crate::sessions`]) and how to ask for a reload; nothing of mail. What it
-//! answers is in [`api`], whom it answers in [`guard`].
+//! answers is in `api`, whom it answers in `guard`.
 
 mod api;
 mod guard;

@@ -20,7 +20,7 @@ pub(super) const CONTRACT_VERSION: &str = "0.1.0";
 pub struct Interface {
     /// "restante:plugin/files@0.1.0"
     pub name: String,
-    /// Its functions, sorted; methods as "[method]tcp-socket.start-connect".
+    /// Its functions, sorted; methods as `[method]tcp-socket.start-connect`.
     pub functions: Vec<String>,
     /// Its resources, sorted. With functions and resources empty there are only
     /// types in it, which nobody has to provide.

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
 
 use super::released::DIGESTS;
-use super::{CONTRACT, Contract, RELEASED, compatible, sorted};
+use super::{CONTRACT, Contract, RELEASED, compatible, copy_files, sorted};
 use crate::Outcome;
 use crate::cargo::Workspace;
 
@@ -36,14 +36,7 @@ pub(crate) fn freeze(workspace: &Workspace, again: bool) -> Result<Outcome> {
             differences.join("\n")
         );
     }
-    if to.exists() {
-        fs::remove_dir_all(&to)?;
-    }
-    for file in files(&from)? {
-        let copy = to.join(file.strip_prefix(&from)?);
-        fs::create_dir_all(copy.parent().context("a file has a folder")?)?;
-        fs::copy(&file, copy)?;
-    }
+    copy_files(&from, &to)?;
     let mut digests: Vec<(String, String)> = DIGESTS
         .iter()
         .map(|(version, digest)| ((*version).to_owned(), (*digest).to_owned()))
@@ -53,15 +46,6 @@ pub(crate) fn freeze(workspace: &Workspace, again: bool) -> Result<Outcome> {
     fs::write(workspace.root.join(TABLE), table(&digests))?;
     eprintln!("{} is frozen", to.display());
     Ok(Outcome::Done)
-}
-
-/// The contract's files: its own, and those of the packages that it names.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = super::wit_files(folder)?;
-    for dependency in sorted(&folder.join("deps"))? {
-        files.extend(super::wit_files(&dependency)?);
-    }
-    Ok(files)
 }
 
 /// Of all files below a folder, their names included.

@@ -2,6 +2,7 @@
 //! freeze it, and to hold it against what was released.
 
 mod compatible;
+mod copy;
 mod freeze;
 mod reference;
 mod released;
@@ -13,15 +14,27 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use wit_parser::{PackageId, Resolve, SourceMap, UnresolvedPackageGroup};
 
+use crate::Outcome;
+use crate::cargo::Workspace;
+
 pub(crate) use freeze::freeze;
-pub(crate) use reference::write_reference;
 
 /// Where the contract is, below the workspace.
 const CONTRACT: &str = "wit";
+/// The copy of it that is inside the SDK's package.
+const COPY: &str = "guest-sdk/wit";
 /// What was released of it, a folder a version.
 const RELEASED: &str = "wit/released";
 /// The world that has every role and all that the host has.
 const WHOLE_WORLD: &str = "every-role";
+
+/// Writes all that is made of the contract and committed: its reference, and the
+/// SDK's copy.
+pub(crate) fn write_reference(workspace: &Workspace) -> Result<Outcome> {
+    reference::write(&workspace.root)?;
+    copy::write(&workspace.root)?;
+    Ok(Outcome::Done)
+}
 
 /// A version of the contract, with the packages that it names.
 struct Contract {
@@ -63,6 +76,28 @@ fn package(folder: &Path) -> Result<UnresolvedPackageGroup> {
     sources
         .parse()
         .map_err(|(_, error)| anyhow!("{}: {error}", folder.display()))
+}
+
+/// The contract's files: its own, and those of the packages that it names.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = wit_files(folder)?;
+    for dependency in sorted(&folder.join("deps"))? {
+        files.extend(wit_files(&dependency)?);
+    }
+    Ok(files)
+}
+
+/// Makes `to` a copy of the contract in `from`, without what else is there.
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    for file in files(from)? {
+        let copy = to.join(file.strip_prefix(from)?);
+        fs::create_dir_all(copy.parent().context("a file has a folder")?)?;
+        fs::copy(&file, copy)?;
+    }
+    Ok(())
 }
 
 /// The *.wit of a folder, in the order of their names.

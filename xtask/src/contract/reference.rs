@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use wit_parser::{
@@ -12,17 +13,13 @@ use wit_parser::{
 
 use super::words::{Words, original, short_name};
 use super::{CONTRACT, Contract, WHOLE_WORLD};
-use crate::Outcome;
-use crate::cargo::Workspace;
 
 const REFERENCE: &str = "docs/plugins/reference.md";
 
 /// Writes the reference.
-pub(crate) fn write_reference(workspace: &Workspace) -> Result<Outcome> {
-    let text = render(&Contract::read(&workspace.root.join(CONTRACT))?)?;
-    fs::write(workspace.root.join(REFERENCE), text)
-        .with_context(|| format!("cannot write {REFERENCE}"))?;
-    Ok(Outcome::Done)
+pub(super) fn write(root: &Path) -> Result<()> {
+    let text = render(&Contract::read(&root.join(CONTRACT))?)?;
+    fs::write(root.join(REFERENCE), text).with_context(|| format!("cannot write {REFERENCE}"))
 }
 
 fn render(contract: &Contract) -> Result<String> {
@@ -259,8 +256,6 @@ fn escaped(docs: &Docs) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn root() -> &'static Path {

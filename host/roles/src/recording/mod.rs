@@ -1,7 +1,7 @@
 //! Recordings: what crosses the border between host and plugins in the sessions
 //! of one tenant, a file for each session.
 //!
-//! Secrets are replaced before a line is made of them ([`redact`]); mail is left
+//! Secrets are replaced before a line is made of them (`redact`); mail is left
 //! out unless the operator wants it. Lines are written by a thread of their own:
 //! a session does not wait for the disk, and goes on if there is none. Knows
 //! neither plugins nor sockets; what a call was, it is told as JSON.

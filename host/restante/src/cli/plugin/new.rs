@@ -114,7 +114,10 @@ struct Language {
 
 /// The contract as bindings generators want it: the project's own world in wit/,
 /// packages that it names in wit/deps.
-const CONTRACT_DEPS: [(&str, &str); 2] = [("wit/deps", "wit/deps"), ("wit", "wit/deps/restante")];
+const CONTRACT_DEPS: [(&str, &str); 2] = [
+    ("guest-sdk/wit/deps", "wit/deps"),
+    ("guest-sdk/wit", "wit/deps/restante"),
+];
 
 const LANGUAGES: [Language; 5] = [
     Language {
@@ -122,11 +125,12 @@ const LANGUAGES: [Language; 5] = [
         title: "Rust",
         folder: "rust",
         vendored: &[
-            ("wit", "wit"),
+            ("guest-sdk/wit", "restante-guest/wit"),
             ("guest-sdk/src", "restante-guest/src"),
             ("guest-sdk/examples", "restante-guest/examples"),
-            ("LICENSE-APACHE", "restante-guest/LICENSE-APACHE"),
-            ("LICENSE-MIT", "restante-guest/LICENSE-MIT"),
+            ("guest-sdk/README.md", "restante-guest/README.md"),
+            ("guest-sdk/LICENSE-APACHE", "restante-guest/LICENSE-APACHE"),
+            ("guest-sdk/LICENSE-MIT", "restante-guest/LICENSE-MIT"),
         ],
         component: "target/wasm32-wasip2/release/{{module}}.wasm",
     },
@@ -180,12 +184,12 @@ const LANGUAGES: [Language; 5] = [
         title: "C",
         folder: "c",
         vendored: &[
-            ("wit", "wit"),
+            ("guest-sdk/wit", "wit"),
             ("guest-sdk/c/plugin.c", "restante-c/plugin.c"),
             ("guest-sdk/c/plugin.h", "restante-c/plugin.h"),
             ("guest-sdk/c/restante.h", "restante-c/restante.h"),
-            ("LICENSE-APACHE", "restante-c/LICENSE-APACHE"),
-            ("LICENSE-MIT", "restante-c/LICENSE-MIT"),
+            ("guest-sdk/LICENSE-APACHE", "restante-c/LICENSE-APACHE"),
+            ("guest-sdk/LICENSE-MIT", "restante-c/LICENSE-MIT"),
         ],
         component: "{{name}}.wasm",
     },
