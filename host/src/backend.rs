@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::fs::File;
-use std::net::SocketAddr;
 use std::ops::BitOr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use async_trait::async_trait;
 use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
 use zeroize::Zeroize;
 
+use crate::address::Client;
 use crate::metrics::Ledger;
 use crate::recording;
 use crate::turns::Owner;
@@ -33,7 +33,7 @@ pub struct Connection {
     /// Name of the listener that accepted it.
     pub listener: String,
     /// Where the client speaks from.
-    pub client: SocketAddr,
+    pub client: Client,
     /// A login from there failed lately.
     pub penalised: bool,
     /// None while the connection is in the clear.
@@ -45,7 +45,7 @@ pub struct Connection {
 impl Connection {
     /// Whose work it is that the host does for it.
     pub fn owner(&self) -> Owner {
-        Owner::client(self.ledger.tenant(), self.client.ip(), self.penalised)
+        Owner::client(self.ledger.tenant(), self.client, self.penalised)
     }
 }
 

@@ -5,13 +5,13 @@
 //! count of live sessions does.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
+use crate::address::Client;
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use crate::config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
 use crate::metrics::{GenerationMark, Ledger};
@@ -197,11 +197,11 @@ impl Tenant {
     }
 
     /// May a password of this tenant's users come over a connection like this?
-    pub fn allows_password(&self, tls: bool, client: IpAddr) -> bool {
+    pub fn allows_password(&self, tls: bool, client: Client) -> bool {
         tls || match self.plaintext_login {
             PlaintextLogin::Always => true,
             PlaintextLogin::Never => false,
-            PlaintextLogin::Loopback => client.to_canonical().is_loopback(),
+            PlaintextLogin::Loopback => client.is_loopback(),
         }
     }
 
@@ -392,9 +392,9 @@ impl Offer {
     }
 
     /// Whether a password may come over a connection like this.
-    pub fn password(&self, tls: bool, client: IpAddr) -> bool {
+    pub fn password(&self, tls: bool, client: Client) -> bool {
         let [over_tls, from_here, from_anywhere] = self.password;
-        (tls && over_tls) || from_anywhere || (from_here && client.to_canonical().is_loopback())
+        (tls && over_tls) || from_anywhere || (from_here && client.is_loopback())
     }
 
     fn with(self, other: Offer) -> Offer {

@@ -295,7 +295,7 @@ where
         }
         match &**credentials {
             Credentials::Password { .. }
-                if !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) =>
+                if !tenant.allows_password(self.tls.is_some(), self.peer.client) =>
             {
                 return Ok(Err(Refused::in_the_clear()));
             }
@@ -398,12 +398,12 @@ where
     /// What the latest failed login from the client's address cost, if it counts still.
     pub(super) fn penalty(&self) -> Duration {
         let growth = &self.serving.settings.failure_delay;
-        self.penalties.owed(self.peer.client.ip(), growth)
+        self.penalties.owed(self.peer.client, growth)
     }
 
     /// How long the answer waits; counts what was a guess.
     fn failure_delay(&self, guess: Guess) -> Duration {
-        let client = self.peer.client.ip();
+        let client = self.peer.client;
         let growth = &self.serving.settings.failure_delay;
         match guess {
             Guess::Tried(fingerprint) => self.penalties.failed(client, fingerprint, growth),

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use restante_pop3::Scales;
 
 use super::*;
+use crate::address::Client;
 use crate::backend::{Authenticator, Message, Store};
 use crate::memory::{Mail, Memory};
 
@@ -147,7 +148,7 @@ impl World {
             ledger: crate::metrics::Ledger::new("t"),
             tenant: self.tenant.name.clone(),
             listener: "l".into(),
-            client: ([127, 0, 0, 1], 1).into(),
+            client: Client::at(([127, 0, 0, 1], 1).into()),
             penalised: false,
             tls: None,
             recording: None,
@@ -475,7 +476,7 @@ async fn a_large_message_is_read_in_windows() {
         ledger: crate::metrics::Ledger::new("t"),
         tenant: "t".into(),
         listener: "l".into(),
-        client: ([127, 0, 0, 1], 1).into(),
+        client: Client::at(([127, 0, 0, 1], 1).into()),
         penalised: false,
         tls: None,
         recording: None,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use restante::address;
 use restante::backend::{
     Account, Authenticator, Connection, Content, Entries, Failure, Filter, FoundMaildrop, Maildrop,
     Selector, Store,
@@ -207,7 +208,7 @@ impl World {
     pub(crate) fn pipe_from(&self, client: [u8; 4]) -> (Client<DuplexStream>, JoinHandle<End>) {
         let (near, far) = duplex(PIPE_OCTETS);
         let peer = Peer {
-            client: (client, 40_000).into(),
+            client: address::Client::at((client, 40_000).into()),
             ..peer(ListenerTls::Off)
         };
         (Client::new(near), self.session_of(far, peer))
@@ -284,7 +285,8 @@ impl World {
 fn peer(tls: ListenerTls) -> Peer {
     Peer {
         listener: "pipe".into(),
-        client: SocketAddr::from(FAR),
+        client: address::Client::at(FAR.into()),
+        proxy: None,
         server_name: None,
         tls,
     }

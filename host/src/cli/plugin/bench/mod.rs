@@ -4,12 +4,12 @@
 mod report;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use restante::address::Client;
 use restante::backend::{Account, Connection, Credentials, Denial, Entries, Failure};
 use restante::content::Source;
 use restante::kit::{self, Maildrops};
@@ -312,7 +312,7 @@ impl Side {
                 tenant: "bench".into(),
                 listener: "bench".into(),
                 // RFC 5737: an address for documentation.
-                client: (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 54321).into(),
+                client: Client::at(([192, 0, 2, 7], 54321).into()),
                 penalised: false,
                 tls: None,
                 recording: None,
