@@ -132,6 +132,40 @@ impl Credentials {
         self.user().into_iter().chain(other)
     }
 
+    /// The same for nobody but their owner, and whom the client wants to act as; none
+    /// where it asks for nobody.
+    pub fn without_acting_as(&self) -> Option<(Credentials, &str)> {
+        match self {
+            Credentials::Password {
+                user,
+                acting_as: Some(other),
+                secret,
+            } => {
+                let own = Credentials::Password {
+                    user: user.clone(),
+                    acting_as: None,
+                    secret: secret.clone(),
+                };
+                Some((own, other))
+            }
+            Credentials::Certificate {
+                acting_as: Some(other),
+                der,
+            } => {
+                let own = Credentials::Certificate {
+                    acting_as: None,
+                    der: der.clone(),
+                };
+                Some((own, other))
+            }
+            // A bearer token is for one user: the name beside it is that user's or none.
+            Credentials::Password { .. }
+            | Credentials::Certificate { .. }
+            | Credentials::Digest { .. }
+            | Credentials::Bearer { .. } => None,
+        }
+    }
+
     /// The name that the client gave itself, where it did.
     pub fn user(&self) -> Option<&str> {
         match self {
@@ -314,6 +348,12 @@ impl fmt::Display for Failure {
 pub trait Authenticator: Send + Sync {
     /// What it can judge: the same for as long as it lives.
     fn accepts(&self) -> Accepts;
+
+    /// Whether its tenant lets it judge who may act as another user. If not,
+    /// [`crate::acting`] tells it of no other user.
+    fn judges_acting_as(&self) -> bool {
+        false
+    }
 
     /// Asked once for each login with something that it [`Accepts`].
     async fn authenticate(

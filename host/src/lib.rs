@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod acting;
 pub mod address;
 pub mod admin;
 pub mod backend;

@@ -19,6 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, End};
+use crate::acting::{self, Denied};
 use crate::backend::{Account, Authenticator, Connection, Credentials, Failure};
 use crate::config::Utf8;
 use crate::lock::{Guard, Locks};
@@ -86,8 +87,8 @@ impl Open {
 pub(super) struct Proving {
     tenant: Arc<Tenant>,
     connection: Arc<Connection>,
-    /// None: the user may not act as whom it wants to act.
-    account: Option<Account>,
+    /// Or why the user may not log in with it: it may not act as whom it wants to act.
+    account: Result<Account, Denied>,
 }
 
 /// What was refused, as the address that it came from is charged for it.
@@ -207,7 +208,7 @@ where
         let asking = async {
             let _entrance = turns::server().enter(&connection.owner(), penalty).await?;
             let found = scram_keys(tenant, &connection, user, acting_as, hash).await?;
-            if let Some(account) = &found.1 {
+            if let Ok(account) = &found.1 {
                 may_serve(&serving.tenants, tenant, account)?;
             }
             Ok(found)
@@ -229,7 +230,7 @@ where
         let proving = self.proving.take().expect("keys come before their proof");
         let ledger = Arc::clone(&proving.tenant.ledger);
         let answer = match proving.account {
-            Some(account) => {
+            Ok(account) => {
                 let tenant = proving.tenant;
                 let (connection, at) = (proving.connection, self.desk());
                 let opening = async {
@@ -238,7 +239,7 @@ where
                 };
                 self.wire.flush_while(opening).await?
             }
-            None => Err(Refused::credentials(Why::Rejected)),
+            Err(denied) => Err(denied.into()),
         };
         match answer {
             Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
@@ -580,7 +581,7 @@ async fn authenticate(
     }
     let able = |one: &&Arc<dyn Authenticator>| one.accepts().takes(credentials);
     for authenticator in tenant.authenticators.iter().filter(able) {
-        match authenticator.authenticate(connection, credentials).await {
+        match acting::authenticate(&**authenticator, connection, credentials).await {
             Ok(account) => return Ok(account),
             Err(denial) => Refused::unless_unknown(denial)?,
         }
@@ -595,10 +596,10 @@ async fn scram_keys(
     user: &str,
     acting_as: Option<&str>,
     hash: ScramHash,
-) -> Result<(ScramKeys, Option<Account>), Refused> {
+) -> Result<(ScramKeys, Result<Account, Denied>), Refused> {
     let able = |one: &&Arc<dyn Authenticator>| one.accepts().scram(hash);
     for authenticator in tenant.authenticators.iter().filter(able) {
-        let looked_up = authenticator.scram_keys(connection, user, acting_as, hash);
+        let looked_up = acting::scram_keys(&**authenticator, connection, user, acting_as, hash);
         match looked_up.await {
             Ok(found) => return Ok(found),
             Err(denial) => Refused::unless_unknown(denial)?,

@@ -46,6 +46,8 @@ const FAR: ([u8; 4], u16) = ([192, 0, 2, 1], 40_000);
 pub(crate) struct Plan {
     pub(crate) memory: Arc<Memory>,
     pub(crate) doctored: Doctored,
+    /// None: the memory is it.
+    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) filters: Vec<Arc<dyn Filter>>,
     pub(crate) selectors: Vec<Arc<dyn Selector>>,
     pub(crate) plaintext_login: PlaintextLogin,
@@ -72,6 +74,7 @@ impl Plan {
         Plan {
             doctored: Doctored::new(&memory),
             memory,
+            authenticator: None,
             filters: Vec::new(),
             selectors: Vec::new(),
             plaintext_login: PlaintextLogin::Always,
@@ -135,7 +138,8 @@ impl Plan {
         let mut server = config.server;
         server.hostname = "test.example".into();
         server.limits = self.limits.clone();
-        let authenticators = vec![Arc::clone(&self.memory) as Arc<dyn Authenticator>];
+        let memory = || Arc::clone(&self.memory) as Arc<dyn Authenticator>;
+        let authenticators = vec![self.authenticator.unwrap_or_else(memory)];
         server.utf8 = self.utf8;
         let tenant = Tenant {
             selectors: self.selectors,
