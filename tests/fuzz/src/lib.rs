@@ -17,6 +17,7 @@ mod sasl_exchange;
 mod scram_client;
 mod session_octets;
 mod stuffed_message;
+mod user_names;
 
 // The host's own modules, compiled in as they are, with those that they know. What
 // they know has to stay as little as docs/architecture.md says.
@@ -32,6 +33,11 @@ mod signature;
 #[allow(dead_code, reason = "the configuration only reads templates")]
 mod template;
 
+// The SDK's, which knows nobody.
+#[path = "../../../guest-sdk/src/users.rs"]
+#[allow(dead_code, reason = "settings are not read here")]
+mod users;
+
 // The models that property tests of the protocol go by.
 #[path = "../../../host/pop3/tests/model/mod.rs"]
 #[allow(dead_code, reason = "commands come from the input")]
@@ -44,3 +50,4 @@ pub use proxy_header::proxy;
 pub use sasl_exchange::sasl;
 pub use session_octets::session;
 pub use stuffed_message::stuffing;
+pub use user_names::users;
