@@ -132,7 +132,10 @@ typedef struct restante_plugin_types_connection_t {
   plugin_string_t   session;
   plugin_string_t   tenant;
   plugin_string_t   listener;
+  // An IP address. "::" where it is not known: a proxy that does not say whom
+  // it speaks for, or speaks for itself.
   plugin_string_t   client_address;
+  // 0 where the address is not known.
   uint16_t   client_port;
   // None while the connection is in the clear.
   restante_plugin_types_option_tls_t   tls;
@@ -343,7 +346,9 @@ typedef restante_plugin_types_denial_t exports_restante_plugin_authenticator_den
 typedef struct exports_restante_plugin_authenticator_password_t {
   // The authentication identity.
   plugin_string_t   user;
-  // The identity to act as, where it differs (SASL authzid).
+  // The identity to act as, where it differs (SASL authzid). Only an
+  // authenticator that its tenant lets judge that (`acting-as = true` in the
+  // configuration) is told of one.
   plugin_option_string_t   acting_as;
   plugin_string_t   secret;
 } exports_restante_plugin_authenticator_password_t;
@@ -372,6 +377,7 @@ typedef struct exports_restante_plugin_authenticator_bearer_t {
 } exports_restante_plugin_authenticator_bearer_t;
 
 typedef struct exports_restante_plugin_authenticator_certificate_t {
+  // The identity to act as, where the client names one; told as for passwords.
   plugin_option_string_t   acting_as;
   // DER, already verified by the host.
   plugin_list_u8_t   der;

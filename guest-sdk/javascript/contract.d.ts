@@ -10,7 +10,9 @@ export interface Connection {
   session: string;
   tenant: string;
   listener: string;
+  /** An IP address; "::" where it is not known. */
   clientAddress: string;
+  /** 0 where the address is not known. */
   clientPort: number;
   tls?: Tls | null;
 }

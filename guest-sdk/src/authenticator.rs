@@ -65,7 +65,8 @@ pub enum Credentials {
     Password {
         /// The authentication identity.
         user: String,
-        /// The identity to act as, where it differs (SASL authzid).
+        /// The identity to act as, where it differs (SASL authzid). `None`
+        /// unless the tenant lets this authenticator judge it (`acting-as = true`).
         acting_as: Option<String>,
         /// The password.
         secret: Secret,
@@ -90,7 +91,7 @@ pub enum Credentials {
     },
     /// EXTERNAL (RFC 4422 appendix A) with a TLS client certificate.
     Certificate {
-        /// The identity to act as, if the client asked for one.
+        /// The identity to act as, if the client asked for one; told likewise.
         acting_as: Option<String>,
         /// DER, already verified by the host.
         der: Vec<u8>,

@@ -25,7 +25,8 @@
 //! What the host offers in return: [`settings`], [`log`], [`passwords`] and
 //! [`files`]; with the feature `http`, `http` for the servers that the operator
 //! names; with the feature `serde`, `settings::parse` for settings as a type of the
-//! plugin's own. For stores there are [`WireOctets`], [`mbox`] and [`maildir`], for
+//! plugin's own. For authenticators there is [`users`], which says whose names are the
+//! same, for stores there are [`WireOctets`], [`mbox`] and [`maildir`], for
 //! whoever looks at messages [`header`]. The rest of the world is `std` as far as the
 //! plugin was granted it: the clock always, files and outgoing TCP connections
 //! (`std::net::TcpStream`) by the operator's leave.
@@ -60,6 +61,7 @@ pub mod store;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod types;
+pub mod users;
 mod wire;
 
 pub use wire::{WireOctets, wire_octets};

@@ -2,6 +2,7 @@
 //! [`Failure`], [`Denial`] and [`Secret`].
 
 use std::fmt;
+use std::net::IpAddr;
 
 pub use crate::bindings::host::restante::plugin::types::{
     Account, Connection, Denial, Failure, Tls,
@@ -33,6 +34,22 @@ impl Account {
             .iter()
             .find(|(name, _)| name == key)
             .map(|(_, value)| value.as_str())
+    }
+}
+
+impl Connection {
+    /// The client's IP address; none where nobody knows it: its proxy does not say whom
+    /// it speaks for, or speaks for itself. Such a client is a stranger.
+    ///
+    /// ```
+    /// let mut connection = restante_guest::testing::connection();
+    /// assert!(connection.client().is_some());
+    /// connection.client_address = "::".into();
+    /// assert_eq!(connection.client(), None);
+    /// ```
+    pub fn client(&self) -> Option<IpAddr> {
+        let address: IpAddr = self.client_address.parse().ok()?;
+        (!address.is_unspecified()).then_some(address)
     }
 }
 

@@ -122,7 +122,7 @@ def dn(text: str) -> tuple[str, ...]:
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise ValueError(f"{part.strip()!r} is no part of a DN, which are like ou=people,dc=example,dc=org")
-        parts.append(f"{name.strip().casefold()}={filters.normal(value)}")
+        parts.append(f"{filters.normal(name)}={filters.normal(value)}")
     return tuple(parts)
 
 

@@ -1,14 +1,17 @@
 """Search filters of LDAP (RFC 4515): text to something that entries match.
 
 `and`, `or`, `not`, equality, presence and substrings. Values are compared in
-whichever case and without blanks around them, which is what the attributes of
-people have (caseIgnoreMatch, RFC 4517 section 4.2.11).
+whichever case and without blanks around them, as the attributes of people are
+(caseIgnoreMatch, RFC 4517 section 4.2.11), but for one thing: letters beyond ASCII
+have one case. Several of them fold into one of ASCII (KELVIN SIGN into "k"), and who
+has such a name would be somebody else.
 
 A value may hold `{user}`, `{local}` and `{domain}`. They are put in behind the
 parser: whatever a client calls itself, it cannot change what the filter asks.
 """
 
 import re
+import string
 from collections.abc import Callable, Mapping
 
 from ldif import Entry
@@ -20,6 +23,8 @@ Match = Callable[[Entry, Mapping[str, str]], bool]
 
 _PLACEHOLDER = re.compile(r"\{(user|local|domain)\}")
 _ATTRIBUTE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*", re.ASCII)
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_BLANKS = re.compile(r"[ \t\n\r\f\v]+")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -34,7 +39,7 @@ def parse(text: str) -> Match:
 
 def normal(value: str) -> str:
     """Values that compare equal become the same."""
-    return " ".join(value.split()).casefold()
+    return _BLANKS.sub(" ", value).strip(" ").translate(_LOWER)
 
 
 def _blanks(text: str, at: int) -> int:

@@ -129,6 +129,14 @@ class Logins(unittest.TestCase):
                 found = False
             self.assertEqual(found, is_there, (base, scope))
 
+    def test_a_name_that_folds_into_anothers_is_nobodys(self):
+        octets = PEOPLE.replace(b"uid: bob", "uid: \u212aate".encode()) + b"\n\ndn: uid=kate,dc=example,dc=org\nuid: kate\nuserPassword: {PLAIN}k\n"
+        self.assertEqual(login("Kate", "k", octets).user, "kate")
+        self.assertEqual(login("\u212aate", "bob", octets).user, "\u212aate")
+        for user, secret in [("\u212aate", "k"), ("kate", "bob")]:
+            with self.assertRaises(Rejected):
+                login(user, secret, octets)
+
     def test_groups(self):
         group = "cn=mail,ou=groups,dc=example,dc=org"
         self.assertEqual(login("ada", "engine", groups=group).user, "ada")
@@ -168,9 +176,17 @@ class Filters(unittest.TestCase):
 
     def test_equality_ignores_case_and_blanks(self):
         self.assertTrue(self.matches("(cn=ada  LOVELACE)", cn=["Ada Lovelace"]))
-        self.assertTrue(self.matches("(CN=Jörg)", cn=["x", "JÖRG"]))
+        self.assertTrue(self.matches("(CN=Jörg)", cn=["x", "JöRG"]))
         self.assertFalse(self.matches("(cn=ada)", cn=["ada lovelace"]))
         self.assertFalse(self.matches("(cn=ada)", sn=["ada"]))
+
+    def test_no_other_letter_is_one_of_ascii(self):
+        for there in range(0x80, 0x110000):
+            if not 0xD800 <= there < 0xE000:
+                self.assertEqual(filters.normal(chr(there)), chr(there))
+        for name, other in [("\u212aate", "kate"), ("\u017fam", "sam"), ("stra\u00dfe", "strasse"), ("JÖRG", "jörg")]:
+            self.assertFalse(self.matches(f"(uid={name})", uid=[other]), name)
+            self.assertFalse(self.matches(f"(uid={other})", uid=[name]), name)
 
     def test_presence(self):
         self.assertTrue(self.matches("(mail=*)", mail=["x"]))

@@ -7,6 +7,7 @@
 //! and tests/server/bad_input.rs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod acting;
 mod admission;
 mod arena;
 mod breaker;

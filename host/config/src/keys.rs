@@ -80,7 +80,7 @@ pub enum Default {
 }
 
 /// All of them, in the order in which they are documented.
-pub const TABLES: [&Table; 11] = [
+pub const TABLES: [&Table; 12] = [
     &SERVER,
     &SERVER_LOG,
     &SERVER_LIMITS,
@@ -90,6 +90,7 @@ pub const TABLES: [&Table; 11] = [
     &DIRECTORY,
     &PLUGIN_LIMITS,
     &TENANT,
+    &AUTHENTICATOR,
     &LISTED,
     &TENANT_LIMITS,
 ];
@@ -770,7 +771,7 @@ pub const TENANT: Table = Table {
             kind: Kind::Other,
             default: Default::Required,
             restart: false,
-            help: "Plugins that know the users, asked in order; the first that knows the user decides.",
+            help: "Plugins that know the users, asked in order; the first that knows the user decides. An entry may be a table: [acting as another](#acting-as-another), [shadows](#shadows).",
         },
         Key {
             name: "store",
@@ -855,6 +856,34 @@ pub const TENANT: Table = Table {
             default: Default::Value("false"),
             restart: false,
             help: "Whether CRAM-MD5 is offered (RFC 2195). Likewise.",
+        },
+    ],
+};
+
+/// An entry of `authenticators` in [tenant.NAME].
+pub const AUTHENTICATOR: Table = Table {
+    section: "an entry of `authenticators` in [tenant.NAME]",
+    keys: &[
+        Key {
+            name: "plugin",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: false,
+            help: "The plugin's name.",
+        },
+        Key {
+            name: "acting-as",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether it judges who may act as another user. Set it only for a plugin whose documentation says that it does: a plugin that ignores the other user's name may let one user in as another.",
+        },
+        Key {
+            name: "shadow",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: false,
+            help: "Whether it is a [shadow](#shadows).",
         },
     ],
 };

@@ -375,6 +375,9 @@ pub struct Tenant {
     pub signing: Signing,
     /// Plugins that know the users, asked in order; at least one.
     pub authenticators: Vec<String>,
+    /// Those of them, and of their shadows, that are let judge who may act as another
+    /// user.
+    pub acting_as: BTreeSet<String>,
     /// The plugin that keeps the mail.
     pub store: String,
     /// Plugins that say which part of a maildrop a login sees.

@@ -1,5 +1,6 @@
 //! `[tenant.NAME]`: from its section to [`Tenant`].
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(super) fn tenant(
             "authenticators = [\"NAME\"], naming plugins",
         )
         .and_then(|value| {
-            let authenticators = with_shadows(&value)?;
+            let authenticators = entries(&value, Role::Authenticator)?;
             if authenticators.live.is_empty() {
                 return value.bad(
                     "names nobody",
@@ -58,7 +59,7 @@ pub(super) fn tenant(
         .unwrap_or_default();
     let filters = section
         .take("filters")
-        .and_then(|value| with_shadows(&value))
+        .and_then(|value| entries(&value, Role::Other))
         .unwrap_or_default();
     let failures = [
         ("refuse", FilterFailure::Refuse),
@@ -70,7 +71,7 @@ pub(super) fn tenant(
         .and_then(|value| value.choice(&failures));
     let admissions = section
         .take("admissions")
-        .and_then(|value| with_shadows(&value))
+        .and_then(|value| entries(&value, Role::Other))
         .unwrap_or_default();
     let plaintext = [
         ("loopback", PlaintextLogin::Loopback),
@@ -112,6 +113,7 @@ pub(super) fn tenant(
         certificate,
         client_authorities,
         signing,
+        acting_as: authenticators.acting_as,
         authenticators: values(authenticators.live),
         store: store?.value,
         selectors: values(selectors),
@@ -202,6 +204,8 @@ fn names(
 struct Plugins {
     live: Vec<Located<String>>,
     shadows: Vec<Located<String>>,
+    /// Of either.
+    acting_as: BTreeSet<String>,
 }
 
 impl Plugins {
@@ -210,8 +214,15 @@ impl Plugins {
     }
 }
 
-/// An array of plugins, each once: a name, or a table that says that it is a shadow.
-fn with_shadows(value: &Value<'_, '_>) -> Option<Plugins> {
+/// What the entries of an array are asked to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Authenticator,
+    Other,
+}
+
+/// An array of plugins, each once: a name, or a table that says what else it is.
+fn entries(value: &Value<'_, '_>, role: Role) -> Option<Plugins> {
     const TABLE: &str = "{ plugin = \"NAME\", shadow = true }";
     let wanted = format!("[\"NAME\"], naming plugins, or [\"NAME\", {TABLE}]");
     let mut plugins = Plugins::default();
@@ -223,7 +234,14 @@ fn with_shadows(value: &Value<'_, '_>) -> Option<Plugins> {
                 .require("plugin", TABLE)
                 .and_then(|value| value.string("the name of a plugin, in quotes"));
             let shadow = section.take("shadow").and_then(|value| value.boolean());
+            let mut acting_as = None;
+            if role == Role::Authenticator {
+                acting_as = section.take("acting-as").and_then(|value| value.boolean());
+            }
             section.finish();
+            if let (Some(name), Some(true)) = (&name, acting_as) {
+                plugins.acting_as.insert(name.value.clone());
+            }
             name.map(|name| (name, shadow == Some(true)))
         } else {
             let name = entry.string("the name of a plugin, in quotes");

@@ -96,6 +96,7 @@ fn the_least_takes_every_default() {
             client_authorities: None,
             signing: Signing::default(),
             authenticators: vec!["p".into()],
+            acting_as: BTreeSet::new(),
             store: "p".into(),
             selectors: vec![],
             filters: vec![],
@@ -113,6 +114,42 @@ fn the_least_takes_every_default() {
         }]
     );
     assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn an_authenticator_is_let_judge_who_acts_as_another_by_a_key() {
+    let with = |authenticators: &str, rest: &str| {
+        let tenant = format!("[tenant.t]\nauthenticators = {authenticators}\nstore = 'p'\n{rest}");
+        [
+            LISTENER,
+            PLUGIN,
+            "[plugin.q]\ncomponent = 'builtin:q'\n",
+            &tenant,
+        ]
+        .concat()
+    };
+    for (entry, judges) in [
+        ("'q'", false),
+        ("{ plugin = 'q' }", false),
+        ("{ plugin = 'q', acting-as = false }", false),
+        ("{ plugin = 'q', acting-as = true }", true),
+        ("{ plugin = 'q', shadow = true, acting-as = true }", true),
+    ] {
+        let config = good(&with(&format!("['p', {entry}]"), ""));
+        let expected = judges.then(|| "q".to_owned());
+        assert_eq!(
+            config.tenants[0].acting_as,
+            expected.into_iter().collect(),
+            "{entry}"
+        );
+    }
+    let entry = "{ plugin = 'q', acting-as = 'yes' }";
+    let wrong = said(&with(&format!("['p', {entry}]"), ""));
+    assert!(wrong[0].contains("`acting-as` in"), "{wrong:?}");
+    // It is nothing for a filter to judge.
+    let filters = "filters = [{ plugin = 'q', acting-as = true }]\n";
+    let wrong = said(&with("['p']", filters));
+    assert!(wrong[0].contains("unknown key `acting-as`"), "{wrong:?}");
 }
 
 #[test]

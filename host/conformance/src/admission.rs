@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Candidate, Checked, Exam, Shown, expect, served};
+use restante_roles::address::Client;
 use restante_roles::backend::{Admission, Admitted};
 
 /// Octets of what a client is told: a response line has 512 (RFC 2449 section
@@ -13,7 +14,7 @@ pub(super) async fn examine(exam: &mut Exam<'_>, admission: &dyn Admission) {
     let candidate = exam.candidate;
     exam.check(
         "any client",
-        "admission: an answer for each address, in the clear and under TLS",
+        "admission: an answer for each address and for an unknown one (::), in the clear and under TLS",
         any_client(candidate, admission),
     )
     .await;
@@ -29,7 +30,8 @@ async fn any_client(candidate: &Candidate, admission: &dyn Admission) -> Checked
         IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7)),
         IpAddr::V6(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped()),
     ];
-    for client in clients {
+    let clients = clients.map(|address| Client::at((address, 54321).into()));
+    for client in clients.into_iter().chain([Client::Unknown]) {
         for tls in [None, under_tls.clone()] {
             let how = if tls.is_some() {
                 "under TLS"

@@ -13,7 +13,6 @@ mod selector;
 mod store;
 
 use std::fmt::{self, Display};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +22,7 @@ use std::{fs, io};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use restante_roles::address::Client;
 use restante_roles::backend::{
     Account, Admission, Authenticator, Connection, Failure, Filter, Selector, Store, Tls,
 };
@@ -51,7 +51,7 @@ pub struct Candidate {
 impl Candidate {
     /// A client from this address. Each is of a tenant of its own: a plugin that
     /// fails does not get a rest for it, and no listing is remembered.
-    fn connection(&self, client: IpAddr, tls: Option<Tls>) -> Arc<Connection> {
+    fn connection(&self, client: Client, tls: Option<Tls>) -> Arc<Connection> {
         static TENANTS: AtomicU32 = AtomicU32::new(0);
         let tenant = format!("kit{}", TENANTS.fetch_add(1, Ordering::Relaxed));
         Arc::new(Connection {
@@ -59,7 +59,7 @@ impl Candidate {
             ledger: Ledger::new(&tenant),
             tenant,
             listener: "kit".into(),
-            client: SocketAddr::new(client, 54321),
+            client,
             penalised: false,
             tls,
             recording: None,
@@ -74,7 +74,7 @@ impl Candidate {
             client_certificate: None,
         };
         // RFC 5737: an address for documentation.
-        self.connection(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), Some(tls))
+        self.connection(Client::at(([192, 0, 2, 7], 54321).into()), Some(tls))
     }
 
     fn account(&self, maildrop: &str) -> Account {

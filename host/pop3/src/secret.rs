@@ -6,7 +6,8 @@ use std::mem;
 use std::ops::Deref;
 
 /// A password or a token. It never prints, in any build, and its memory is overwritten
-/// when it is dropped.
+/// when it is dropped: each copy's of its own.
+#[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {

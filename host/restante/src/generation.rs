@@ -19,6 +19,7 @@ use tracing::{error, warn};
 
 use restante_config as config;
 use restante_config::{Config, Owner, Place, Problem, Problems};
+use restante_roles::acting;
 use restante_roles::backend::{Accepts, Authenticator};
 use restante_roles::metrics::Ledger;
 use restante_roles::shadow::Shadows;
@@ -419,34 +420,41 @@ impl Builder<'_> {
     }
 
     fn tenant(&mut self, tenant: &config::Tenant, plugins: &Trusted<'_>) -> Option<Tenant> {
-        let authenticators = self.roles(tenant, &tenant.authenticators, plugins, |ready| {
-            ready.loaded.plugin.authenticator(ready.accepts)
-        });
+        let authenticator = |name: &str, ready: &Ready| {
+            let role = ready.loaded.plugin.authenticator(ready.accepts)?;
+            Ok(match tenant.acting_as.contains(name) {
+                true => acting::judge(role),
+                false => role,
+            })
+        };
+        let authenticators = self.roles(tenant, &tenant.authenticators, plugins, authenticator);
         let stores = std::slice::from_ref(&tenant.store);
         let store = self
-            .roles(tenant, stores, plugins, |ready| ready.loaded.plugin.store())
+            .roles(tenant, stores, plugins, |_, ready| {
+                ready.loaded.plugin.store()
+            })
             .pop();
-        let selectors = self.roles(tenant, &tenant.selectors, plugins, |ready| {
+        let selectors = self.roles(tenant, &tenant.selectors, plugins, |_, ready| {
             ready.loaded.plugin.selector()
         });
-        let filters = self.roles(tenant, &tenant.filters, plugins, |ready| {
+        let filters = self.roles(tenant, &tenant.filters, plugins, |_, ready| {
             ready.loaded.plugin.filter()
         });
-        let admissions = self.roles(tenant, &tenant.admissions, plugins, |ready| {
+        let admissions = self.roles(tenant, &tenant.admissions, plugins, |_, ready| {
             ready.loaded.plugin.admission()
         });
         self.digests(tenant, &authenticators);
         let names = &tenant.shadows;
         let mut shadows = Shadows::new(&tenant.name);
-        shadows.authenticators = self.roles(tenant, &names.authenticators, plugins, |ready| {
-            let plugin = &ready.loaded.plugin;
-            Ok(plugin.shadow(plugin.authenticator(ready.accepts)?))
-        });
-        shadows.admissions = self.roles(tenant, &names.admissions, plugins, |ready| {
+        shadows.authenticators =
+            self.roles(tenant, &names.authenticators, plugins, |name, ready| {
+                Ok(ready.loaded.plugin.shadow(authenticator(name, ready)?))
+            });
+        shadows.admissions = self.roles(tenant, &names.admissions, plugins, |_, ready| {
             let plugin = &ready.loaded.plugin;
             Ok(plugin.shadow(plugin.admission()?))
         });
-        shadows.filters = self.roles(tenant, &names.filters, plugins, |ready| {
+        shadows.filters = self.roles(tenant, &names.filters, plugins, |_, ready| {
             let plugin = &ready.loaded.plugin;
             Ok(plugin.shadow(plugin.filter()?))
         });
@@ -487,11 +495,11 @@ impl Builder<'_> {
         tenant: &config::Tenant,
         names: &[String],
         plugins: &Trusted<'_>,
-        role: impl Fn(&Ready) -> Result<R, MissingRole>,
+        role: impl Fn(&str, &Ready) -> Result<R, MissingRole>,
     ) -> Vec<R> {
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            match plugins.get(name.as_str()).map(|ready| role(ready)) {
+            match plugins.get(name.as_str()).map(|ready| role(name, ready)) {
                 Some(Ok(plugin)) => found.push(plugin),
                 Some(Err(missing)) => self.problem_of_tenant(
                     tenant,

@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::fs::File;
-use std::net::SocketAddr;
 use std::ops::BitOr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use async_trait::async_trait;
 use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
 use zeroize::Zeroize;
 
+use crate::address::Client;
 use crate::metrics::Ledger;
 use crate::recording;
 use crate::turns::Owner;
@@ -33,7 +33,7 @@ pub struct Connection {
     /// Name of the listener that accepted it.
     pub listener: String,
     /// Where the client speaks from.
-    pub client: SocketAddr,
+    pub client: Client,
     /// A login from there failed lately.
     pub penalised: bool,
     /// None while the connection is in the clear.
@@ -45,7 +45,7 @@ pub struct Connection {
 impl Connection {
     /// Whose work it is that the host does for it.
     pub fn owner(&self) -> Owner {
-        Owner::client(self.ledger.tenant(), self.client.ip(), self.penalised)
+        Owner::client(self.ledger.tenant(), self.client, self.penalised)
     }
 }
 
@@ -130,6 +130,40 @@ impl Credentials {
             _ => None,
         };
         self.user().into_iter().chain(other)
+    }
+
+    /// The same for nobody but their owner, and whom the client wants to act as; none
+    /// where it asks for nobody.
+    pub fn without_acting_as(&self) -> Option<(Credentials, &str)> {
+        match self {
+            Credentials::Password {
+                user,
+                acting_as: Some(other),
+                secret,
+            } => {
+                let own = Credentials::Password {
+                    user: user.clone(),
+                    acting_as: None,
+                    secret: secret.clone(),
+                };
+                Some((own, other))
+            }
+            Credentials::Certificate {
+                acting_as: Some(other),
+                der,
+            } => {
+                let own = Credentials::Certificate {
+                    acting_as: None,
+                    der: der.clone(),
+                };
+                Some((own, other))
+            }
+            // A bearer token is for one user: the name beside it is that user's or none.
+            Credentials::Password { .. }
+            | Credentials::Certificate { .. }
+            | Credentials::Digest { .. }
+            | Credentials::Bearer { .. } => None,
+        }
     }
 
     /// The name that the client gave itself, where it did.
@@ -314,6 +348,12 @@ impl fmt::Display for Failure {
 pub trait Authenticator: Send + Sync {
     /// What it can judge: the same for as long as it lives.
     fn accepts(&self) -> Accepts;
+
+    /// Whether its tenant lets it judge who may act as another user. If not,
+    /// [`crate::acting`] tells it of no other user.
+    fn judges_acting_as(&self) -> bool {
+        false
+    }
 
     /// Asked once for each login with something that it [`Accepts`].
     async fn authenticate(

@@ -8,6 +8,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod acting;
 pub mod address;
 pub mod backend;
 pub mod cached;

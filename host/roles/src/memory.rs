@@ -129,6 +129,10 @@ impl Authenticator for Memory {
         *lock(&self.accepts)
     }
 
+    fn judges_acting_as(&self) -> bool {
+        true
+    }
+
     async fn authenticate(
         &self,
         _connection: &Arc<Connection>,

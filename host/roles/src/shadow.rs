@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{Instrument, info};
 
+use crate::acting::{self, Denied};
 use crate::backend::{
     Account, Admission, Admitted, Authenticator, Connection, Credentials, Denial, Failure, Filter,
 };
@@ -112,7 +113,7 @@ impl Shadows {
             let (credentials, live) = (Arc::clone(credentials), live());
             let calls = Arc::clone(&shadow.calls);
             self.ask(&calls, "authenticator", async move {
-                let said = shadow.role.authenticate(&connection, &credentials).await;
+                let said = acting::authenticate(&*shadow.role, &connection, &credentials).await;
                 shadow.compare("authenticator", &connection, &live, &Decision::of(said));
             });
         }
@@ -167,11 +168,11 @@ pub enum Decision {
 }
 
 impl Decision {
-    fn of(said: Result<Account, Denial>) -> Self {
+    fn of(said: Result<Account, Denied>) -> Self {
         match said {
             Ok(account) => Decision::Account(account),
-            Err(Denial::Unknown | Denial::Rejected) => Decision::Denied,
-            Err(Denial::Failed(_)) => Decision::Failed,
+            Err(Denied::Denial(Denial::Failed(_))) => Decision::Failed,
+            Err(_) => Decision::Denied,
         }
     }
 }

@@ -10,16 +10,14 @@
 //!   the answer to its last failure did.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::address::network;
+use crate::address::{Client, Network};
 
 /// How long anybody waits for the host's own resources.
 pub const MAX_BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -42,19 +40,19 @@ pub struct Busy;
 pub struct Owner {
     tenant: Arc<str>,
     /// None: the operator's.
-    network: Option<IpNet>,
+    network: Option<Network>,
     /// A login of it failed lately.
     penalised: bool,
 }
 
-type Flow = (Arc<str>, Option<IpNet>);
+type Flow = (Arc<str>, Option<Network>);
 
 impl Owner {
     /// A client's.
-    pub fn client(tenant: &Arc<str>, client: IpAddr, penalised: bool) -> Self {
+    pub fn client(tenant: &Arc<str>, client: Client, penalised: bool) -> Self {
         Owner {
             tenant: Arc::clone(tenant),
-            network: Some(network(client, V4_BITS, V6_BITS)),
+            network: Some(client.network(V4_BITS, V6_BITS)),
             penalised,
         }
     }
@@ -69,7 +67,7 @@ impl Owner {
     }
 
     /// The network that its client counts as, where there is a client.
-    pub fn network(&self) -> Option<IpNet> {
+    pub fn network(&self) -> Option<Network> {
         self.network
     }
 
@@ -316,7 +314,8 @@ mod tests {
     use super::*;
 
     fn owner(tenant: &str, client: u8, penalised: bool) -> Owner {
-        Owner::client(&tenant.into(), IpAddr::from([127, 0, 0, client]), penalised)
+        let client = Client::at(([127, 0, 0, client], 7).into());
+        Owner::client(&tenant.into(), client, penalised)
     }
 
     /// In which order they work.

@@ -42,6 +42,7 @@ use crate::tenant::Serving;
 use crate::view::Verdicts;
 use crate::waiting::{Place, WaitingRoom};
 use restante_config::ListenerTls;
+use restante_roles::address::Client;
 use restante_roles::backend::Tls;
 use restante_roles::content::ContentError;
 use restante_roles::metrics::Ledger;
@@ -65,7 +66,9 @@ pub struct Peer {
     /// Name of the listener.
     pub listener: Arc<str>,
     /// Where the client speaks from.
-    pub client: SocketAddr,
+    pub client: Client,
+    /// Where the proxy speaks from that it came through, if it did.
+    pub proxy: Option<SocketAddr>,
     /// The name that it asked a proxy for, which comes before the one that this
     /// server is asked for.
     pub server_name: Option<String>,
@@ -174,8 +177,10 @@ where
 {
     let id = session_id();
     // At the level of errors, so that no filter of log lines loses the fields.
-    let span =
-        error_span!("session", session = %id, listener = %peer.listener, client = %peer.client);
+    let span = error_span!(
+        "session", session = %id, listener = %peer.listener, client = %peer.client,
+        proxy = peer.proxy.map(tracing::field::display),
+    );
     let generation = shared.serving.generation.number();
     let listed = shared
         .sessions
@@ -489,7 +494,7 @@ where
         Channel {
             tls,
             starttls: self.peer.tls == ListenerTls::StartTls && self.serving.tls.is_some(),
-            plaintext_login: offer.password(tls, self.peer.client.ip()),
+            plaintext_login: offer.password(tls, self.peer.client),
             mechanisms: offer
                 .mechanisms()
                 .iter()

@@ -8,16 +8,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 use crate::proxy::{Broken, Header, Progress, parse};
-use restante_roles::address::network;
+use restante_roles::address::{Client, Network};
 
 /// Bits of an address that one client has: IPv6 hosts have a network of their own.
 const ADDRESS_BITS: (u8, u8) = (32, 64);
@@ -31,7 +29,7 @@ pub struct Door {
     per_address: usize,
     per_network: usize,
     /// Nobody is in here with none.
-    counts: Mutex<HashMap<IpNet, usize>>,
+    counts: Mutex<HashMap<Network, usize>>,
 }
 
 /// Why a client is not let in.
@@ -40,7 +38,7 @@ pub enum Crowded {
     /// Its address has as many connections as it may have.
     Address,
     /// Its network has.
-    Network(IpNet),
+    Network(Network),
 }
 
 impl fmt::Display for Crowded {
@@ -62,25 +60,26 @@ impl Door {
         })
     }
 
-    /// Counts one more connection of this client until the pass is dropped.
+    /// Counts one more connection of this client until the pass is dropped. All
+    /// unknown clients are of one address, and of no network.
     ///
     /// # Errors
     /// When there is no room for it; then nothing is counted.
-    pub fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Pass, Crowded> {
+    pub fn admit(self: &Arc<Self>, client: Client) -> Result<Pass, Crowded> {
         let (v4, v6) = ADDRESS_BITS;
-        let address = network(client, v4, v6);
+        let address = client.network(v4, v6);
         let (v4, v6) = NETWORK_BITS;
-        let network = network(client, v4, v6);
+        let network = Some(client.network(v4, v6)).filter(|network| *network != address);
         let mut counts = self.counts();
-        let count = |of: &IpNet| counts.get(of).copied().unwrap_or(0);
+        let count = |of: &Network| counts.get(of).copied().unwrap_or(0);
         if count(&address) >= self.per_address {
             return Err(Crowded::Address);
         }
-        if count(&network) >= self.per_network {
+        if let Some(network) = network.filter(|network| count(network) >= self.per_network) {
             return Err(Crowded::Network(network));
         }
-        let counted = [address, network];
-        for one in counted {
+        let counted = [Some(address), network];
+        for one in counted.into_iter().flatten() {
             *counts.entry(one).or_insert(0) += 1;
         }
         drop(counts);
@@ -96,7 +95,7 @@ impl Door {
     }
 
     /// Poison means nothing: no step of a change can panic half way.
-    fn counts(&self) -> MutexGuard<'_, HashMap<IpNet, usize>> {
+    fn counts(&self) -> MutexGuard<'_, HashMap<Network, usize>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,13 +105,14 @@ impl Door {
 #[must_use = "the connection counts for as long as the pass lives"]
 pub struct Pass {
     door: Arc<Door>,
-    counted: [IpNet; 2],
+    /// No network where the client is unknown.
+    counted: [Option<Network>; 2],
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
         let mut counts = self.door.counts();
-        for one in self.counted {
+        for one in self.counted.into_iter().flatten() {
             if let Some(count) = counts.get_mut(&one) {
                 *count -= 1;
                 if *count == 0 {
@@ -181,13 +181,19 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use tokio::io::{AsyncWriteExt, duplex};
     use tokio::time::{Instant, sleep};
 
     use super::*;
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn client(ip: &str) -> Client {
+        Client::at((ip.parse::<IpAddr>().unwrap(), 7).into())
+    }
+
+    fn network(text: &str) -> Network {
+        Network::Of(text.parse().unwrap())
     }
 
     #[test]
@@ -195,14 +201,14 @@ mod tests {
         let door = Door::new(2, 3);
         let mut passes = Vec::new();
         let mut admit = |text: &str| {
-            let admitted = door.admit(address(text));
+            let admitted = door.admit(client(text));
             admitted.map(|pass| passes.push(pass))
         };
         for client in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "192.0.3.1"] {
             assert_eq!(admit(client), Ok(()), "{client}");
         }
         assert_eq!(admit("192.0.2.1"), Err(Crowded::Address));
-        let full = Crowded::Network("192.0.2.0/24".parse().unwrap());
+        let full = Crowded::Network(network("192.0.2.0/24"));
         assert_eq!(admit("192.0.2.2"), Err(full));
         for client in [
             "2001:db8:1:2::1",
@@ -213,13 +219,27 @@ mod tests {
             assert_eq!(admit(client), Ok(()), "{client}");
         }
         assert_eq!(admit("2001:db8:1:2:3::"), Err(Crowded::Address));
-        let full = Crowded::Network("2001:db8:1::/48".parse().unwrap());
+        let full = Crowded::Network(network("2001:db8:1::/48"));
         assert_eq!(admit("2001:db8:1:4::"), Err(full));
         // A refusal takes no place: one that goes makes room for exactly one.
         drop(passes.remove(0));
-        assert!(door.admit(address("192.0.2.2")).is_ok());
+        assert!(door.admit(client("192.0.2.2")).is_ok());
         drop(passes);
         assert_eq!(door.entries(), 0);
+    }
+
+    #[test]
+    fn unknown_clients_are_one_address_and_nobody_elses() {
+        let door = Door::new(2, 2);
+        let passes = [door.admit(Client::Unknown), door.admit(Client::Unknown)];
+        assert!(passes.iter().all(Result::is_ok), "{passes:?}");
+        let full = door.admit(Client::Unknown).map(drop);
+        assert_eq!(full, Err(Crowded::Address));
+        assert!(door.admit(client("127.0.0.1")).is_ok());
+        assert!(door.admit(client("::1")).is_ok());
+        drop(passes);
+        assert_eq!(door.entries(), 0);
+        assert!(door.admit(Client::Unknown).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,6 +33,7 @@ use crate::tenant::Serving;
 use crate::view::Verdicts;
 use crate::waiting::WaitingRoom;
 use restante_config::{Listener, ListenerTls, ServerLimits};
+use restante_roles::address::Client;
 use restante_roles::address::canonical;
 use restante_roles::metrics::Metrics;
 use restante_roles::throttle::Complaints;
@@ -263,7 +264,7 @@ impl Front {
 
     /// Lets a client in, or tells it why not.
     fn admit(&self, stream: &TcpStream, peer: &Peer) -> Option<Pass> {
-        match self.door.admit(peer.client.ip()) {
+        match self.door.admit(peer.client) {
             Ok(pass) => Some(pass),
             Err(crowded) => {
                 self.turn_away(stream, peer, &crowded, CROWDED);
@@ -280,7 +281,8 @@ impl Front {
             let Peer {
                 listener, client, ..
             } = peer;
-            warn!(%listener, %client, left_out, "{why}");
+            let proxy = peer.proxy.map(tracing::field::display);
+            warn!(%listener, %client, proxy, left_out, "{why}");
         }
         if peer.tls != ListenerTls::Implicit {
             // Fresh as it is, the socket has room for a line.
@@ -347,11 +349,13 @@ impl Accepting {
         }
     }
 
-    fn take_in(&mut self, stream: TcpStream, client: SocketAddr) {
+    fn take_in(&mut self, stream: TcpStream, address: SocketAddr) {
         self.front.metrics.connected();
+        let address = canonical(address);
         let peer = Peer {
             listener: Arc::clone(&self.name),
-            client: canonical(client),
+            client: Client::at(address),
+            proxy: None,
             server_name: None,
             tls: self.tls,
         };
@@ -364,7 +368,6 @@ impl Accepting {
         if let Err(error) = SockRef::from(&stream).set_tcp_nodelay(true) {
             debug!(listener = %self.name, client = %peer.client, %error, "TCP_NODELAY");
         }
-        let client = peer.client.ip();
         let arrival = Arrival {
             front: Arc::clone(&self.front),
             stream,
@@ -372,8 +375,12 @@ impl Accepting {
             shutdown: self.shutdown.clone(),
             permit,
         };
-        if self.proxies.iter().any(|proxy| proxy.contains(&client)) {
-            self.sessions.spawn(arrival.through_proxy());
+        if self
+            .proxies
+            .iter()
+            .any(|proxy| proxy.contains(&address.ip()))
+        {
+            self.sessions.spawn(arrival.through_proxy(address));
         } else if let Some(pass) = arrival.admitted() {
             self.sessions.spawn(arrival.serve(pass));
         }
@@ -397,17 +404,20 @@ impl Arrival {
     /// Learns first who the client is. Until then the connection counts for
     /// nobody and has no place among those without a login: the proxy is known,
     /// and its time is short.
-    async fn through_proxy(mut self) {
+    async fn through_proxy(mut self, proxy: SocketAddr) {
         let shutdown = self.shutdown.clone();
         let header = tokio::select! {
             biased;
             () = shutdown.draining() => return,
             header = door::header(&mut self.stream, self.front.proxy_timeout) => header,
         };
-        let (listener, proxy) = (Arc::clone(&self.peer.listener), self.peer.client);
+        let listener = Arc::clone(&self.peer.listener);
         match header {
             Ok(header) => {
-                self.peer.client = header.client.map_or(proxy, canonical);
+                // Who speaks for itself or does not say for whom is nobody's neighbour:
+                // the proxy's own address would lend it the proxy's good name.
+                self.peer.client = header.client.into();
+                self.peer.proxy = Some(proxy);
                 self.peer.server_name = header.server_name;
                 debug!(%listener, %proxy, client = %self.peer.client, "through a proxy");
             }

@@ -13,18 +13,17 @@
 //!   than it may have connections in the time that an answer waits.
 //!
 //! IPv4 clients are told apart by address, IPv6 clients by networks of 48 bits,
-//! since a network of 64 bits is what anybody gets, many times over.
+//! since a network of 64 bits is what anybody gets, many times over. Clients whose
+//! address is not known are one client together.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use restante_roles::address::network;
+use restante_roles::address::{Client, Network};
 
 /// Bits that tell clients apart.
 const V4_BITS: u8 = 32;
@@ -71,7 +70,7 @@ pub struct Fingerprint(u64);
 pub struct Penalties {
     /// Keyed at random, once for each process.
     hasher: RandomState,
-    records: Mutex<LruCache<IpNet, Record>>,
+    records: Mutex<LruCache<Network, Record>>,
 }
 
 /// The failed logins of one address.
@@ -109,7 +108,7 @@ impl Penalties {
     /// and says how long its answer waits.
     pub fn failed(
         &self,
-        client: IpAddr,
+        client: Client,
         fingerprint: Option<Fingerprint>,
         growth: &Growth,
     ) -> Duration {
@@ -130,7 +129,7 @@ impl Penalties {
 
     /// How long an answer waits that refuses a login without having tried its
     /// password; it counts for nothing.
-    pub fn delay(&self, client: IpAddr, growth: &Growth) -> Duration {
+    pub fn delay(&self, client: Client, growth: &Growth) -> Duration {
         let records = self.records();
         let record = records.peek(&key(client));
         let failures = record.map_or(0, |record| record.failures_at(Instant::now(), growth));
@@ -138,7 +137,7 @@ impl Penalties {
     }
 
     /// What the latest failure of this client cost, as long as it counts.
-    pub fn owed(&self, client: IpAddr, growth: &Growth) -> Duration {
+    pub fn owed(&self, client: Client, growth: &Growth) -> Duration {
         let records = self.records();
         let record = records.peek(&key(client));
         let failures = record.map_or(0, |record| record.failures_at(Instant::now(), growth));
@@ -154,7 +153,7 @@ impl Penalties {
     }
 
     /// Poison means nothing: no step of a change can panic half way.
-    fn records(&self) -> MutexGuard<'_, LruCache<IpNet, Record>> {
+    fn records(&self) -> MutexGuard<'_, LruCache<Network, Record>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,13 +186,13 @@ impl Record {
     }
 }
 
-fn key(client: IpAddr) -> IpNet {
-    network(client, V4_BITS, V6_BITS)
+fn key(client: Client) -> Network {
+    client.network(V4_BITS, V6_BITS)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
     use tokio::time::sleep;
 
@@ -205,9 +204,12 @@ mod tests {
         longest: Duration::from_secs(15),
         decay: Duration::from_secs(60),
     };
-    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const CLIENT: Client = Client::At(SocketAddr::V4(SocketAddrV4::new(
+        Ipv4Addr::new(192, 0, 2, 1),
+        7,
+    )));
 
-    fn failed(penalties: &Penalties, client: IpAddr, password: &str) -> u64 {
+    fn failed(penalties: &Penalties, client: Client, password: &str) -> u64 {
         let fingerprint = penalties.fingerprint("u", password);
         let delay = penalties.failed(client, Some(fingerprint), &GROWTH);
         assert_eq!(delay.subsec_nanos(), 0);
@@ -266,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn clients_are_told_apart() {
         let penalties = Penalties::new();
-        let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
+        let v6 = |text: &str| Client::at((text.parse::<IpAddr>().unwrap(), 7).into());
         assert_eq!(failed(&penalties, CLIENT, "a"), 2);
         assert_eq!(failed(&penalties, v6("::ffff:192.0.2.1"), "b"), 4);
         assert_eq!(failed(&penalties, v6("192.0.2.2"), "b"), 2);
@@ -279,11 +281,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn unknown_clients_pay_together_and_for_nobody_else() {
+        let penalties = Penalties::new();
+        let loopback = Client::at(([127, 0, 0, 1], 7).into());
+        assert_eq!(failed(&penalties, Client::Unknown, "a"), 2);
+        assert_eq!(failed(&penalties, Client::Unknown, "b"), 4);
+        assert_eq!(failed(&penalties, loopback, "a"), 2);
+        assert_eq!(failed(&penalties, Client::Unknown, "c"), 8);
+        assert_eq!(penalties.owed(loopback, &GROWTH), 2 * SECOND);
+        assert_eq!(penalties.addresses(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn memory_has_an_end() {
         let penalties = Penalties::new();
         failed(&penalties, CLIENT, "a");
         for number in 0..MOST_ADDRESSES as u128 {
-            let client = IpAddr::V6(Ipv6Addr::from((0x2001 << 112) + (number << 80)));
+            let address = Ipv6Addr::from((0x2001 << 112) + (number << 80));
+            let client = Client::at((address, 7).into());
             assert_eq!(failed(&penalties, client, "a"), 2);
         }
         assert_eq!(penalties.addresses(), MOST_ADDRESSES);

@@ -5,13 +5,14 @@
 //! when somebody asks for it; never while a session is at work.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::Notify;
+
+use restante_roles::address::Client;
 
 /// What a session is at (RFC 1939 section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,7 +32,7 @@ pub enum State {
 pub struct LiveSession {
     id: String,
     listener: Arc<str>,
-    client: SocketAddr,
+    client: Client,
     generation: u64,
     began: Instant,
     began_at: SystemTime,
@@ -57,8 +58,8 @@ pub struct Seen {
     pub tenant: Option<String>,
     /// The canonical name; none before login.
     pub user: Option<String>,
-    /// Where the client speaks from.
-    pub client: SocketAddr,
+    /// Where the client speaks from: address and port, or "unknown".
+    pub client: Client,
     /// Name of the listener.
     pub listener: String,
     /// "TLSv1.3"; none in the clear.
@@ -119,7 +120,7 @@ impl Sessions {
         self: &Arc<Self>,
         id: &str,
         listener: &Arc<str>,
-        client: SocketAddr,
+        client: Client,
         generation: u64,
     ) -> Listed {
         let session = Arc::new(LiveSession {
@@ -280,7 +281,8 @@ mod tests {
     use super::*;
 
     fn begin(sessions: &Arc<Sessions>, id: &str, login: Option<(&str, &str)>) -> Listed {
-        let listed = sessions.begin(id, &"pop3".into(), ([192, 0, 2, 1], 4000).into(), 7);
+        let client = Client::at(([192, 0, 2, 1], 4000).into());
+        let listed = sessions.begin(id, &"pop3".into(), client, 7);
         if let Some((tenant, user)) = login {
             listed.session().logged_in(&tenant.into(), user);
         }

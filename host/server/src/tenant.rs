@@ -5,7 +5,6 @@
 //! count of live sessions does.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +18,8 @@ use crate::policy::{self, LastLogins, Policy};
 use crate::shutdown::Ending;
 use crate::tls::Contexts;
 use restante_config as config;
-use restante_config::{FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
+use restante_config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
+use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use restante_roles::metrics::{GenerationMark, Ledger};
 use restante_roles::recording::Recorder;
@@ -198,11 +198,11 @@ impl Tenant {
     }
 
     /// May a password of this tenant's users come over a connection like this?
-    pub fn allows_password(&self, tls: bool, client: IpAddr) -> bool {
+    pub fn allows_password(&self, tls: bool, client: Client) -> bool {
         tls || match self.plaintext_login {
             PlaintextLogin::Always => true,
             PlaintextLogin::Never => false,
-            PlaintextLogin::Loopback => client.to_canonical().is_loopback(),
+            PlaintextLogin::Loopback => client.is_loopback(),
         }
     }
 
@@ -393,9 +393,9 @@ impl Offer {
     }
 
     /// Whether a password may come over a connection like this.
-    pub fn password(&self, tls: bool, client: IpAddr) -> bool {
+    pub fn password(&self, tls: bool, client: Client) -> bool {
         let [over_tls, from_here, from_anywhere] = self.password;
-        (tls && over_tls) || from_anywhere || (from_here && client.to_canonical().is_loopback())
+        (tls && over_tls) || from_anywhere || (from_here && client.is_loopback())
     }
 
     fn with(self, other: Offer) -> Offer {

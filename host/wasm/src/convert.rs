@@ -11,12 +11,13 @@ use restante_roles::backend::{Account, Connection, Denial, Failure, wipe_secrets
 impl wit::Host for super::state::State {}
 
 pub(super) fn connection(connection: &Arc<Connection>) -> wit::Connection {
+    let (address, port) = connection.client.parts();
     wit::Connection {
         session: connection.session.clone(),
         tenant: connection.tenant.clone(),
         listener: connection.listener.clone(),
-        client_address: connection.client.ip().to_string(),
-        client_port: connection.client.port(),
+        client_address: address.to_string(),
+        client_port: port,
         tls: connection.tls.as_ref().map(|tls| wit::Tls {
             version: tls.version.clone(),
             cipher: tls.cipher.clone(),

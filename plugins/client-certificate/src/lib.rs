@@ -18,6 +18,7 @@
 
 use restante_guest::accepts::{Accepts, Kinds};
 use restante_guest::prelude::*;
+use restante_guest::users::Case;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -63,7 +64,7 @@ impl Validate for ClientCertificate {
 #[derive(Debug)]
 struct Settings {
     named_in: NamedIn,
-    /// In lower case; none: any.
+    /// None: any.
     domains: Vec<String>,
 }
 
@@ -87,7 +88,7 @@ impl Settings {
                 ("user", "common-name") => settings.named_in = NamedIn::CommonName,
                 ("user", _) => problems.push("user: must be \"email\" or \"common-name\"".into()),
                 ("domains", list) => {
-                    settings.domains = list.lines().map(str::to_lowercase).collect();
+                    settings.domains = list.lines().map(str::to_owned).collect();
                 }
                 _ => problems.push(format!(
                     "{key}: unknown setting; there are user and domains"
@@ -113,7 +114,7 @@ impl Settings {
             log::warn!("a certificate names {user:?}, whose domain is not one of `domains`");
             return Err(Denial::Rejected);
         }
-        if acting_as.is_some_and(|other| other != user) {
+        if acting_as.is_some_and(|other| !Case::Exact.is_same(other, &user)) {
             return Err(Denial::Rejected);
         }
         Ok(Account {
@@ -152,10 +153,12 @@ impl Settings {
     }
 
     fn may_come(&self, user: &str) -> bool {
-        let domain = user
-            .rsplit_once('@')
-            .map(|(_, domain)| domain.to_lowercase());
-        self.domains.is_empty() || domain.is_some_and(|domain| self.domains.contains(&domain))
+        let domain = user.rsplit_once('@').map(|(_, domain)| domain);
+        let is_listed = |domain| {
+            let mut domains = self.domains.iter();
+            domains.any(|listed| Case::Fold.is_same(listed, domain))
+        };
+        self.domains.is_empty() || domain.is_some_and(is_listed)
     }
 }
 
@@ -251,8 +254,16 @@ mod tests {
             let der = certificate(&[], &[address]);
             assert_eq!(user(&ours, &der, None).is_some(), comes, "{address}");
         }
-        let common = settings(&[("user", "common-name"), ("domains", "example.org")]);
-        assert_eq!(user(&common, &certificate(&["nobody"], &[]), None), None);
+        let common = settings(&[("user", "common-name"), ("domains", "example.uk")]);
+        // KELVIN SIGN is no k.
+        for name in ["nobody", "a@example.u\u{212a}", "a@example.u\u{ff4b}"] {
+            assert_eq!(
+                user(&common, &certificate(&[name], &[]), None),
+                None,
+                "{name}"
+            );
+        }
+        assert!(user(&common, &certificate(&["a@example.UK"], &[]), None).is_some());
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn as_json(url: &str, connection: &Connection, user: &str, password: &Secret) ->
     let body = json!({
         "user": user,
         "password": password.expose(),
-        "client_address": connection.client_address,
+        "client_address": client_address(connection),
         "tls": tls.map(|tls| &tls.version),
         "server_name": tls.and_then(|tls| tls.server_name.as_ref()),
         "protocol": "pop3",
@@ -55,13 +55,19 @@ fn as_json(url: &str, connection: &Connection, user: &str, password: &Secret) ->
     Request::post(url, "application/json", body.to_string())
 }
 
+/// None: nobody knows it, and "::" would be taken for an address.
+fn client_address(connection: &Connection) -> Option<&str> {
+    connection.client()?;
+    Some(&connection.client_address)
+}
+
 /// The same fields; one that has no value is left out.
 fn as_form(url: &str, connection: &Connection, user: &str, password: &Secret) -> Request {
     let tls = connection.tls.as_ref();
     let fields = [
         ("user", Some(user)),
         ("password", Some(password.expose())),
-        ("client_address", Some(&*connection.client_address)),
+        ("client_address", client_address(connection)),
         ("tls", tls.map(|tls| &*tls.version)),
         (
             "server_name",

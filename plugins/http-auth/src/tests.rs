@@ -164,6 +164,31 @@ fn a_form_is_encoded() {
 }
 
 #[test]
+fn an_unknown_client_has_no_address() {
+    let connection = || Connection {
+        client_address: "::".into(),
+        client_port: 0,
+        ..connection()
+    };
+    let login = || {
+        let credentials = Credentials::Password {
+            user: "ada".into(),
+            acting_as: None,
+            secret: Secret::new("x"),
+        };
+        HttpAuth::authenticate(connection(), credentials).unwrap()
+    };
+    let asked = service(&[], 200, "");
+    login();
+    let body: Value = serde_json::from_slice(&asked.borrow()[0].body).unwrap();
+    assert_eq!(body["client_address"], Value::Null);
+    let asked = service(&[("request", "form")], 200, "");
+    login();
+    let body = String::from_utf8(asked.borrow()[0].body.clone()).unwrap();
+    assert!(!body.contains("client_address"), "{body}");
+}
+
+#[test]
 fn basic_takes_what_basic_can_say() {
     let asked = service(&[("request", "basic")], 200, "");
     login_as("Aladdin", "open sesame").unwrap();

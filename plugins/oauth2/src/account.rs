@@ -14,7 +14,7 @@ const USER: usize = 255;
 /// client named, which must be the token's.
 pub(crate) fn of(claims: &Claims, terms: &Terms, asked: Option<&str>) -> Result<Account, Refusal> {
     let user = match claims.get(&terms.user_claim) {
-        Some(Value::String(user)) => terms.case.of(user),
+        Some(Value::String(user)) => terms.case.canonical(user),
         Some(_) => return Err(Refusal::Wrong("its user is no text")),
         None => return Err(Refusal::Wrong("it names no user")),
     };
@@ -26,7 +26,7 @@ pub(crate) fn of(claims: &Claims, terms: &Terms, asked: Option<&str>) -> Result<
     if terms.user_claim == "email" && verified.is_none_or(|verified| *verified != true) {
         return Err(Refusal::Wrong("its mail address is not verified"));
     }
-    if asked.is_some_and(|asked| terms.case.of(asked) != user) {
+    if asked.is_some_and(|asked| !terms.case.is_same(asked, &user)) {
         return Err(Refusal::Wrong(
             "the client asks for another user than it is for",
         ));

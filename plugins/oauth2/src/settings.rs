@@ -1,6 +1,7 @@
 //! The plugin's settings, looked over.
 
 use restante_guest::types::Secret;
+use restante_guest::users::Case;
 use restante_guest::{files, http};
 
 use crate::jwk::Algorithm;
@@ -81,25 +82,6 @@ pub(crate) enum ClientSecret {
 pub(crate) enum ClientAuth {
     Basic,
     Post,
-}
-
-/// How user names are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Case {
-    Exact,
-    /// In lower case, as far as ASCII goes: letters beyond it are other letters, whatever
-    /// they fold to (KELVIN SIGN is no k).
-    Fold,
-}
-
-impl Case {
-    /// The user name as it is compared and reported.
-    pub(crate) fn of(self, user: &str) -> String {
-        match self {
-            Case::Exact => user.to_owned(),
-            Case::Fold => user.to_ascii_lowercase(),
-        }
-    }
 }
 
 /// A part of the template of maildrops.
@@ -269,7 +251,7 @@ impl Keys {
             scope: self.list("scope"),
             leeway: self.seconds("leeway", LEEWAY, MOST_LEEWAY),
             user_claim,
-            case: case.unwrap_or(Case::Exact),
+            case: case.unwrap_or_default(),
             maildrop,
             attributes,
         }

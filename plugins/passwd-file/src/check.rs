@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
+use restante_guest::users::Case;
+
 use crate::Verify;
-use crate::file::{Case, Entry, Line, each_line, parse};
+use crate::file::{Entry, Line, each_line, parse};
 
 /// Problems that are told one by one; of more, only the number.
 const PROBLEMS: usize = 100;

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Read};
 
 use restante_guest::log;
 use restante_guest::types::Account;
+use restante_guest::users::Case;
 
 use crate::Verify;
 use crate::hash::Field;
@@ -16,26 +17,6 @@ pub(crate) const LINE_OCTETS: usize = 8 * 1024;
 /// Lines after which a password in the clear will do as the hash that stands
 /// in: the file has no others.
 const STAND_IN_LINES: usize = 64;
-
-/// How user names are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Case {
-    /// Octet for octet.
-    Exact,
-    /// In lower case, as far as ASCII goes: letters beyond it are other letters, whatever
-    /// they fold to (KELVIN SIGN is no k).
-    Fold,
-}
-
-impl Case {
-    /// The user name as it is compared and reported.
-    pub(crate) fn of(self, user: &str) -> String {
-        match self {
-            Case::Exact => user.to_owned(),
-            Case::Fold => user.to_ascii_lowercase(),
-        }
-    }
-}
 
 /// A line that is about a user.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +37,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Whether it may act as somebody whom it names: as itself only.
     pub(crate) fn may_act_as(&self, other: Option<&str>, case: Case) -> bool {
-        other.is_none_or(|other| case.of(other) == self.user)
+        other.is_none_or(|other| case.is_same(other, &self.user))
     }
 
     pub(crate) fn into_account(self) -> Account {
@@ -104,7 +85,7 @@ pub(crate) fn search(
     case: Case,
     stand_in: StandIn,
 ) -> io::Result<Search> {
-    let user = case.of(user);
+    let user = case.canonical(user);
     let mut found = None;
     let mut stand_in = Casting::new(stand_in);
     each_line(file, |number, line| {
@@ -196,7 +177,7 @@ fn is_about(line: &[u8], user: &str, case: Case) -> bool {
             .split(|&octet| octet == b':')
             .next()
             .and_then(|name| str::from_utf8(name).ok())
-            .is_some_and(|name| case.of(name) == user),
+            .is_some_and(|name| case.is_same(name, user)),
     }
 }
 
@@ -258,7 +239,7 @@ fn entry(line: &[u8], case: Case) -> Result<Entry, &'static str> {
     }
     let line = str::from_utf8(line).map_err(|_| "the line is not UTF-8")?;
     let mut parts = line.splitn(4, ':');
-    let user = case.of(parts.next().unwrap_or_default());
+    let user = case.canonical(parts.next().unwrap_or_default());
     if user.is_empty() {
         return Err("the user is missing");
     }
@@ -290,12 +271,22 @@ fn entry(line: &[u8], case: Case) -> Result<Entry, &'static str> {
 mod tests {
     use super::*;
 
+    /// Whoever has a line with such a name has it alone.
     #[test]
-    fn no_other_letter_folds_into_one_of_ascii() {
-        assert_eq!(Case::Fold.of("KATE@Example.org"), "kate@example.org");
-        for letter in ('\u{80}'..=char::MAX).map(String::from) {
-            assert_eq!(Case::Fold.of(&letter), letter);
+    fn no_other_letter_opens_a_users_line() {
+        let found = |file: &str, user: &str| {
+            let found = search(file.as_bytes(), user, Case::Fold, StandIn::Hash);
+            found.unwrap().found.map(|(number, _)| number)
+        };
+        for user in ["\u{212a}ate", "k\u{e5}te", "kat\u{ff45}"] {
+            assert_eq!(found("Kate:{PLAIN}x\n", user), None, "{user}");
+            let both = format!("{user}:{{PLAIN}}y\nKate:{{PLAIN}}x\n");
+            assert_eq!(
+                (found(&both, user), found(&both, "kate")),
+                (Some(1), Some(2))
+            );
         }
+        assert_eq!(found("Kate:{PLAIN}x\n", "KATE"), Some(1));
     }
 
     fn broken(line: &[u8]) -> &'static str {

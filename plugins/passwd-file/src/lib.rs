@@ -14,7 +14,7 @@
 //! Settings:
 //! - `file`: its path inside a granted directory;
 //! - `case`: `exact` (the default), or `fold` to compare and to report user
-//!   names in lower case.
+//!   names in lower case ([`Case`]).
 //!
 //! The file is read anew for each login, from its first line to its last:
 //! nothing is kept, a change counts at once, and how long it takes says nothing
@@ -42,9 +42,10 @@ use restante_guest::accepts::{Accepts, Kinds};
 use restante_guest::files::Reader;
 use restante_guest::prelude::*;
 use restante_guest::scram::{Hash, Keys, Scram};
+use restante_guest::users::Case;
 
 use crate::digest::Response;
-use crate::file::{Case, Entry, Line, Search, StandIn};
+use crate::file::{Entry, Line, Search, StandIn};
 use crate::keys::Wanted;
 
 struct PasswdFile;
@@ -161,14 +162,15 @@ impl Settings {
     fn parse(all: Vec<(String, String)>) -> Result<Settings, Vec<String>> {
         let mut problems = Vec::new();
         let mut file = None;
-        let mut case = Case::Exact;
+        let mut case = Case::default();
         for (key, value) in all {
             match (key.as_str(), value.as_str()) {
                 ("file", "") => {}
                 ("file", _) => file = Some(value),
-                ("case", "exact") => case = Case::Exact,
-                ("case", "fold") => case = Case::Fold,
-                ("case", _) => problems.push("case: must be \"exact\" or \"fold\"".to_owned()),
+                ("case", _) => match value.parse() {
+                    Ok(said) => case = said,
+                    Err(problem) => problems.push(format!("case: {problem}")),
+                },
                 _ => problems.push(format!("{key}: unknown setting; there are file and case")),
             }
         }

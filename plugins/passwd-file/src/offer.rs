@@ -4,8 +4,9 @@ use std::io::{self, BufRead};
 
 use restante_guest::accepts::Kinds;
 use restante_guest::scram::Hash;
+use restante_guest::users::Case;
 
-use crate::file::{Case, Line, each_line, parse};
+use crate::file::{Line, each_line, parse};
 
 /// The kinds of credentials that can be judged. Clients like SCRAM better than a
 /// password, so one user without keys is enough to keep it from all.

@@ -49,6 +49,9 @@ fn main() -> Written {
     for (name, seed) in PROXY_HEADERS {
         put("proxy", name, seed.to_vec())?;
     }
+    for (name, seed) in USER_NAMES {
+        put("users", name, seed.into())?;
+    }
     Ok(())
 }
 
@@ -140,6 +143,18 @@ fn sasl() -> Vec<(&'static str, Vec<u8>)> {
     };
     scripts.into_iter().map(seed).collect()
 }
+
+/// Two names with a line end between them.
+const USER_NAMES: [(&str, &str); 8] = [
+    ("case", "Kate@Example.org\nKATE@example.ORG"),
+    ("kelvin-sign", "\u{212a}ate\nkate"),
+    ("long-s", "\u{17f}am\nsam"),
+    ("dotted-i", "\u{130}da\nida"),
+    ("umlaut", "J\u{d6}RG\nj\u{f6}rg"),
+    ("decomposed", "jo\u{308}rg\nj\u{f6}rg"),
+    ("beside-letters", "a@[`{z\nA@[`{Z"),
+    ("one", "nobody"),
+];
 
 const PROXY_HEADERS: [(&str, &[u8]); 10] = [
     (

@@ -17,6 +17,7 @@ mod sasl_exchange;
 mod scram_client;
 mod session_octets;
 mod stuffed_message;
+mod user_names;
 
 // The models that property tests of the protocol go by.
 #[path = "../../../host/pop3/tests/model/mod.rs"]
@@ -30,3 +31,4 @@ pub use proxy_header::proxy;
 pub use sasl_exchange::sasl;
 pub use session_octets::session;
 pub use stuffed_message::stuffing;
+pub use user_names::users;

@@ -53,7 +53,8 @@ fn every_key_stands_in_its_table() {
                 [listener.NAME]\nqqqqqqqqqq = 1\n[plugin.NAME]\nqqqqqqqqqq = 1\n\
                 [plugin.NAME.grants]\nqqqqqqqqqq = 1\ndirectories = [{ qqqqqqqqqq = 1 }]\n\
                 [plugin.NAME.limits]\nqqqqqqqqqq = 1\n\
-                [tenant.NAME]\nqqqqqqqqqq = 1\nfilters = [{ qqqqqqqqqq = 1 }]\n[tenant.NAME.limits]\nqqqqqqqqqq = 1\n";
+                [tenant.NAME]\nqqqqqqqqqq = 1\nauthenticators = [{ qqqqqqqqqq = 1 }]\n\
+                filters = [{ qqqqqqqqqq = 1 }]\n[tenant.NAME.limits]\nqqqqqqqqqq = 1\n";
     let Err(Problems(problems)) = parse(text) else {
         panic!("unknown keys are let through");
     };
@@ -76,6 +77,7 @@ fn every_key_stands_in_its_table() {
     for (heading, rows) in &tables {
         let section = match *heading {
             "An entry of `directories" => "an entry of `directories` in [plugin.NAME.grants]",
+            "Acting as another" => "an entry of `authenticators` in [tenant.NAME]",
             "Shadows" => "an entry of `filters` in [tenant.NAME]",
             other => other,
         };
@@ -145,6 +147,7 @@ fn the_tables_are_made_of_the_keys() {
     for table in crate::keys::TABLES {
         let heading = match table.section {
             "an entry of `directories` in [plugin.NAME.grants]" => "### An entry of `directories`",
+            "an entry of `authenticators` in [tenant.NAME]" => "### Acting as another",
             "an entry of `filters` in [tenant.NAME]" => "### Shadows",
             section => &format!("## `{section}`"),
         };

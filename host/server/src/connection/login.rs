@@ -26,6 +26,7 @@ use crate::tenant::{SessionPermit, Tenant, Tenants, UserPermit};
 use crate::view::{Octets, OpenMaildrop, Verdicts, View};
 use refused::{Foreign, Refused, Why};
 use restante_config::Utf8;
+use restante_roles::acting::{self, Denied};
 use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Failure};
 use restante_roles::metrics::{Ledger, LoginResult, SessionEntry};
 use restante_roles::shadow::Decision;
@@ -86,8 +87,8 @@ impl Open {
 pub(super) struct Proving {
     tenant: Arc<Tenant>,
     connection: Arc<Connection>,
-    /// None: the user may not act as whom it wants to act.
-    account: Option<Account>,
+    /// Or why the user may not log in with it: it may not act as whom it wants to act.
+    account: Result<Account, Denied>,
 }
 
 /// What was refused, as the address that it came from is charged for it.
@@ -207,7 +208,7 @@ where
         let asking = async {
             let _entrance = turns::server().enter(&connection.owner(), penalty).await?;
             let found = scram_keys(tenant, &connection, user, acting_as, hash).await?;
-            if let Some(account) = &found.1 {
+            if let Ok(account) = &found.1 {
                 may_serve(&serving.tenants, tenant, account)?;
             }
             Ok(found)
@@ -229,7 +230,7 @@ where
         let proving = self.proving.take().expect("keys come before their proof");
         let ledger = Arc::clone(&proving.tenant.ledger);
         let answer = match proving.account {
-            Some(account) => {
+            Ok(account) => {
                 let tenant = proving.tenant;
                 let (connection, at) = (proving.connection, self.desk());
                 let opening = async {
@@ -238,7 +239,7 @@ where
                 };
                 self.wire.flush_while(opening).await?
             }
-            None => Err(Refused::credentials(Why::Rejected)),
+            Err(denied) => Err(denied.into()),
         };
         match answer {
             Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
@@ -295,7 +296,7 @@ where
         }
         match &**credentials {
             Credentials::Password { .. }
-                if !tenant.allows_password(self.tls.is_some(), self.peer.client.ip()) =>
+                if !tenant.allows_password(self.tls.is_some(), self.peer.client) =>
             {
                 return Ok(Err(Refused::in_the_clear()));
             }
@@ -398,12 +399,12 @@ where
     /// What the latest failed login from the client's address cost, if it counts still.
     pub(super) fn penalty(&self) -> Duration {
         let growth = &self.serving.settings.failure_delay;
-        self.penalties.owed(self.peer.client.ip(), growth)
+        self.penalties.owed(self.peer.client, growth)
     }
 
     /// How long the answer waits; counts what was a guess.
     fn failure_delay(&self, guess: Guess) -> Duration {
-        let client = self.peer.client.ip();
+        let client = self.peer.client;
         let growth = &self.serving.settings.failure_delay;
         match guess {
             Guess::Tried(fingerprint) => self.penalties.failed(client, fingerprint, growth),
@@ -580,7 +581,7 @@ async fn authenticate(
     }
     let able = |one: &&Arc<dyn Authenticator>| one.accepts().takes(credentials);
     for authenticator in tenant.authenticators.iter().filter(able) {
-        match authenticator.authenticate(connection, credentials).await {
+        match acting::authenticate(&**authenticator, connection, credentials).await {
             Ok(account) => return Ok(account),
             Err(denial) => Refused::unless_unknown(denial)?,
         }
@@ -595,10 +596,10 @@ async fn scram_keys(
     user: &str,
     acting_as: Option<&str>,
     hash: ScramHash,
-) -> Result<(ScramKeys, Option<Account>), Refused> {
+) -> Result<(ScramKeys, Result<Account, Denied>), Refused> {
     let able = |one: &&Arc<dyn Authenticator>| one.accepts().scram(hash);
     for authenticator in tenant.authenticators.iter().filter(able) {
-        let looked_up = authenticator.scram_keys(connection, user, acting_as, hash);
+        let looked_up = acting::scram_keys(&**authenticator, connection, user, acting_as, hash);
         match looked_up.await {
             Ok(found) => return Ok(found),
             Err(denial) => Refused::unless_unknown(denial)?,

@@ -43,7 +43,7 @@ pub struct Header {
     pub octets: usize,
     /// Where the client speaks from. None: the proxy speaks for itself (LOCAL),
     /// or for somebody whose address is of no kind known here (UNKNOWN, UNSPEC,
-    /// anything but TCP), and the connection's own address holds.
+    /// anything but TCP). That is nobody's address, and not the proxy's.
     pub client: Option<SocketAddr>,
     /// The name that the client asked the proxy for (PP2_TYPE_AUTHORITY).
     pub server_name: Option<String>,

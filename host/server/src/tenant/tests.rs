@@ -86,17 +86,16 @@ fn without_a_default_a_stranger_has_no_tenant() {
 
 #[test]
 fn passwords_in_the_clear() {
-    let far: IpAddr = [192, 0, 2, 1].into();
-    let near: IpAddr = [127, 9, 9, 9].into();
-    let mapped: IpAddr = "::ffff:127.0.0.1".parse().expect("an address");
-    let v6: IpAddr = "::1".parse().expect("an address");
+    let at = |text: &str| Client::at(text.parse().expect("an address"));
+    let far = at("192.0.2.1:7");
+    let (near, mapped, v6) = (at("127.9.9.9:7"), at("[::ffff:127.0.0.1]:7"), at("[::1]:7"));
     for (policy, expected) in [
-        (PlaintextLogin::Never, [false, false, false, false]),
-        (PlaintextLogin::Loopback, [false, true, true, true]),
-        (PlaintextLogin::Always, [true, true, true, true]),
+        (PlaintextLogin::Never, [false, false, false, false, false]),
+        (PlaintextLogin::Loopback, [false, false, true, true, true]),
+        (PlaintextLogin::Always, [true, true, true, true, true]),
     ] {
         let tenant = tenant("a", policy, 1);
-        let clients = [far, near, mapped, v6];
+        let clients = [far, Client::Unknown, near, mapped, v6];
         let clear = clients.map(|client| tenant.allows_password(false, client));
         assert_eq!(clear, expected);
         assert!(tenant.allows_password(true, far));

@@ -6,11 +6,9 @@ use async_trait::async_trait;
 use restante_pop3::Scales;
 
 use super::*;
-use restante_roles::backend::{Authenticator, Message, Span, Store};
+use restante_roles::address::Client;
+use restante_roles::backend::{Authenticator, Message, Store};
 use restante_roles::memory::{Mail, Memory};
-use restante_roles::validate::{
-    ANNOTATION_FIELD_OCTETS, ANNOTATION_FIELDS, HEADER_OCTETS, READ_OCTETS,
-};
 
 const MAILDROP: &str = "m";
 
@@ -150,7 +148,7 @@ impl World {
             ledger: restante_roles::metrics::Ledger::new("t"),
             tenant: self.tenant.name.clone(),
             listener: "l".into(),
-            client: ([127, 0, 0, 1], 1).into(),
+            client: Client::at(([127, 0, 0, 1], 1).into()),
             penalised: false,
             tls: None,
             recording: None,
@@ -478,7 +476,7 @@ async fn a_large_message_is_read_in_windows() {
         ledger: restante_roles::metrics::Ledger::new("t"),
         tenant: "t".into(),
         listener: "l".into(),
-        client: ([127, 0, 0, 1], 1).into(),
+        client: Client::at(([127, 0, 0, 1], 1).into()),
         penalised: false,
         tls: None,
         recording: None,

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod acting;
 mod client;
 mod crowds;
 mod dialogues;

@@ -1,19 +1,19 @@
 //! Listeners behind a proxy that says who its clients are, and clients who try
 //! to say it themselves.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use restante_config::{ListenerTls, PlaintextLogin};
+use restante_roles::address;
 use restante_roles::backend::{
     Account, Authenticator, Connection, Entries, Failure, Selector, Span,
 };
 use restante_server::tenant::Tenant;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::Client;
 use crate::logs::Captured;
@@ -43,9 +43,39 @@ fn v2(command: u8, fields: &[(u8, &[u8])]) -> Vec<u8> {
     .concat()
 }
 
+/// Headers that do not say who the client is.
+fn unknown() -> Vec<Vec<u8>> {
+    // Version 2 of this command, this family and these addresses, for a loopback client.
+    let v2 = |command: u8, family: u8, addresses: usize| {
+        let block = [&[127, 0, 0, 1, 127, 0, 0, 1][..], &[0; 208]].concat();
+        let length = u16::try_from(addresses).unwrap().to_be_bytes();
+        [
+            b"\r\n\r\n\0\r\nQUIT\n",
+            &[0x20 | command, family][..],
+            &length,
+            &block[..addresses],
+        ]
+        .concat()
+    };
+    vec![
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        b"PROXY UNKNOWN 127.0.0.1 127.0.0.1 1 2\r\n".to_vec(),
+        // An address that is nobody's.
+        b"PROXY TCP4 0.0.0.0 127.0.0.1 1 2\r\n".to_vec(),
+        b"PROXY TCP6 :: ::1 1 2\r\n".to_vec(),
+        b"PROXY TCP6 ::ffff:0.0.0.0 ::1 1 2\r\n".to_vec(),
+        // LOCAL, with an address that does not count; UNSPEC; UDP; a UNIX socket.
+        v2(0, 0x11, 12),
+        v2(0, 0x00, 0),
+        v2(1, 0x00, 0),
+        v2(1, 0x12, 12),
+        v2(1, 0x31, 216),
+    ]
+}
+
 /// Writes down which clients the guests see.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<SocketAddr>>>);
+struct Seen(Arc<Mutex<Vec<address::Client>>>);
 
 #[async_trait]
 impl Selector for Seen {
@@ -100,30 +130,94 @@ async fn the_client_is_whom_the_proxy_names() {
     }
     client.greeting_and_login().await;
 
-    let client = "192.0.2.9:4711".parse().unwrap();
+    let client = address::Client::at("192.0.2.9:4711".parse().unwrap());
     assert_eq!(*seen.0.lock().unwrap(), [client; 4]);
     let log = captured.text();
     let logins = log.lines().filter(|line| line.contains("login tenant="));
     for line in logins {
-        assert!(line.contains("client=192.0.2.9:4711"), "{line}");
+        assert!(
+            line.contains("client=192.0.2.9:4711 proxy=127.0.0.1:"),
+            "{line}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_proxy_speaks_for_itself_too() {
+async fn a_client_that_no_proxy_names_is_unknown() {
     let seen = Seen::default();
     let mut plan = Plan::new();
     plan.selectors.push(Arc::new(seen.clone()));
     let world = plan.begin();
+    let (captured, _capturing) = Captured::begin();
     let (address, _listening) = world.listen_behind(&PROXIES, ListenerTls::Off);
-    for header in [b"PROXY UNKNOWN\r\n".to_vec(), v2(0, &[])] {
+    for header in unknown() {
         let mut client = Client::connect(address).await;
-        let own = client.local_addr();
         client.send(header).await;
         client.greeting_and_login().await;
         client.ok("QUIT").await;
         client.ends_without_a_word().await;
-        assert_eq!(seen.0.lock().unwrap().pop(), Some(own));
+        let seen = seen.0.lock().unwrap().pop();
+        assert_eq!(seen, Some(address::Client::Unknown));
+    }
+    let log = captured.text();
+    let logins: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("login tenant="))
+        .collect();
+    assert_eq!(logins.len(), unknown().len());
+    for line in logins {
+        assert!(line.contains("client=unknown proxy=127.0.0.1:"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_client_is_not_on_this_machine() {
+    let mut plan = Plan::new();
+    plan.plaintext_login = PlaintextLogin::Loopback;
+    let world = plan.begin();
+    let (address, _listening) = world.listen_behind(&PROXIES, ListenerTls::Off);
+    for header in unknown() {
+        let mut client = Client::connect(address).await;
+        client.send(header).await;
+        client.greeting().await;
+        client.err("USER u", "").await;
+    }
+}
+
+#[tokio::test]
+async fn unknown_clients_have_limits_of_their_own() {
+    let mut plan = Plan::new();
+    plan.limits.connections_per_address = 2;
+    let world = plan.begin();
+    let (address, _listening) = world.listen_behind(&PROXIES, ListenerTls::Off);
+    let mut inside = Vec::new();
+    for header in &unknown()[..2] {
+        let mut client = Client::connect(address).await;
+        client.send(header).await;
+        client.greeting().await;
+        inside.push(client);
+    }
+    for header in unknown() {
+        let mut client = Client::connect(address).await;
+        client.send(header).await;
+        assert!(client.line().await.starts_with("-ERR [SYS/TEMP]"));
+    }
+    // They took nothing from clients at the proxy's own address, nor from others.
+    for header in ["PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n", V1] {
+        let mut client = Client::connect(address).await;
+        client.send(header).await;
+        client.greeting().await;
+    }
+    drop(inside.pop());
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = Client::connect(address).await;
+        client.send("PROXY UNKNOWN\r\n").await;
+        if client.line().await.starts_with("+OK") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "a place is given back");
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -139,7 +233,7 @@ async fn nobody_else_is_believed() {
     client.greeting().await;
     client.err(V1.trim_end(), "").await;
     client.log_in("u", "secret").await;
-    let own = client.local_addr();
+    let own = address::Client::at(client.local_addr());
     assert_eq!(*seen.0.lock().unwrap(), [own]);
     // Neither on a listener without proxies.
     let (address, _listening) = world.listen(ListenerTls::Off);
@@ -277,7 +371,6 @@ async fn loopback_is_where_the_client_is() {
         "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n",
         "PROXY TCP6 ::ffff:127.0.0.1 ::1 1 2\r\n",
         "PROXY TCP6 ::1 ::1 1 2\r\n",
-        "PROXY UNKNOWN\r\n",
     ] {
         let mut client = Client::connect(address).await;
         client.send(near).await;

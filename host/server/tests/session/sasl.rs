@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::tls::handshake;
 use crate::world::{PIPE_OCTETS, Plan, World};
 
-const ALL: Accepts = Accepts {
+pub(crate) const ALL: Accepts = Accepts {
     password: true,
     digest: true,
     bearer: true,
@@ -41,17 +41,17 @@ fn plan() -> Plan {
 }
 
 /// A client's side of SCRAM, after RFC 5802 section 3.
-struct Scram {
+pub(crate) struct Scram {
     mechanism: &'static str,
     /// The GS2 header.
-    header: String,
+    pub(crate) header: String,
     user: String,
     password: String,
     binding: Vec<u8>,
 }
 
 impl Scram {
-    fn new(mechanism: &'static str, user: &str, password: &str) -> Self {
+    pub(crate) fn new(mechanism: &'static str, user: &str, password: &str) -> Self {
         Scram {
             mechanism,
             header: "n,,".into(),
@@ -139,7 +139,7 @@ impl Scram {
     }
 
     /// The whole exchange; the status line that ends it.
-    async fn log_in<S>(&self, client: &mut Client<S>) -> String
+    pub(crate) async fn log_in<S>(&self, client: &mut Client<S>) -> String
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -173,7 +173,7 @@ fn challenge(line: &str) -> String {
 }
 
 /// Behind the greeting.
-async fn connected(world: &World) -> Client<DuplexStream> {
+pub(crate) async fn connected(world: &World) -> Client<DuplexStream> {
     let (mut client, _session) = world.pipe_from(CLIENT);
     client.greeting().await;
     client

@@ -45,6 +45,8 @@ const FAR: ([u8; 4], u16) = ([192, 0, 2, 1], 40_000);
 pub(crate) struct Plan {
     pub(crate) memory: Arc<Memory>,
     pub(crate) doctored: Doctored,
+    /// None: the memory is it.
+    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) filters: Vec<Arc<dyn Filter>>,
     pub(crate) selectors: Vec<Arc<dyn Selector>>,
     pub(crate) plaintext_login: PlaintextLogin,
@@ -71,6 +73,7 @@ impl Plan {
         Plan {
             doctored: Doctored::new(&memory),
             memory,
+            authenticator: None,
             filters: Vec::new(),
             selectors: Vec::new(),
             plaintext_login: PlaintextLogin::Always,
@@ -134,7 +137,8 @@ impl Plan {
         let mut server = config.server;
         server.hostname = "test.example".into();
         server.limits = self.limits.clone();
-        let authenticators = vec![Arc::clone(&self.memory) as Arc<dyn Authenticator>];
+        let memory = || Arc::clone(&self.memory) as Arc<dyn Authenticator>;
+        let authenticators = vec![self.authenticator.unwrap_or_else(memory)];
         server.utf8 = self.utf8;
         let tenant = Tenant {
             selectors: self.selectors,
@@ -207,7 +211,7 @@ impl World {
     pub(crate) fn pipe_from(&self, client: [u8; 4]) -> (Client<DuplexStream>, JoinHandle<End>) {
         let (near, far) = duplex(PIPE_OCTETS);
         let peer = Peer {
-            client: (client, 40_000).into(),
+            client: address::Client::at((client, 40_000).into()),
             ..peer(ListenerTls::Off)
         };
         (Client::new(near), self.session_of(far, peer))
@@ -284,7 +288,8 @@ impl World {
 fn peer(tls: ListenerTls) -> Peer {
     Peer {
         listener: "pipe".into(),
-        client: SocketAddr::from(FAR),
+        client: address::Client::at(FAR.into()),
+        proxy: None,
         server_name: None,
         tls,
     }

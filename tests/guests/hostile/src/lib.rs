@@ -73,6 +73,25 @@ impl Scram for Hostile {
 impl Authenticator for Hostile {
     fn authenticate(_: Connection, credentials: Credentials) -> Result<Account, Denial> {
         called("authenticate");
+        let credentials = match (misdeed().as_str(), credentials) {
+            // One password opens every mailbox.
+            (
+                "ignore-acting-as",
+                Credentials::Password {
+                    user,
+                    acting_as,
+                    secret,
+                },
+            ) => {
+                let user = acting_as.unwrap_or(user);
+                Credentials::Password {
+                    user,
+                    acting_as: None,
+                    secret,
+                }
+            }
+            (_, credentials) => credentials,
+        };
         let Some((user, secret)) = credentials.into_password() else {
             return Err(Denial::Unknown);
         };

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use restante_conformance as kit;
-use restante_pop3::Secret;
+use restante_roles::address::Client;
 use restante_roles::backend::{
     Account, Admitted, Connection, Credentials, Denial, Failure, Maildrop, Verdict,
 };
@@ -28,7 +27,7 @@ pub(in crate::cli) struct Options {
     /// The user name in the account that stores, filters and selectors get
     #[arg(long, value_name = "NAME", default_value = "ada@example.org")]
     account: String,
-    /// The client's address
+    /// The client's address; "::" is a client whose address is not known
     #[arg(long, value_name = "ADDRESS", default_value = "192.0.2.7")]
     client: IpAddr,
     #[command(subcommand)]
@@ -80,7 +79,7 @@ async fn call(options: &Options) -> anyhow::Result<()> {
             ledger: Arc::clone(&ledger),
             tenant: "run".into(),
             listener: "run".into(),
-            client: (options.client, 54321).into(),
+            client: Client::at((options.client, 54321).into()),
             penalised: false,
             tls: None,
             recording: None,

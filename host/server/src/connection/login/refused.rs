@@ -7,6 +7,7 @@ use restante_pop3::{Refusal, ResponseCode};
 
 use crate::connection::refusal::{login_failed, refusal_for};
 use crate::tenant::Tenant;
+use restante_roles::acting::Denied;
 use restante_roles::backend::{Denial, Failure};
 use restante_roles::metrics::LoginResult;
 use restante_roles::turns::Busy;
@@ -29,6 +30,8 @@ pub(super) enum Why {
     TooManyLogins,
     Unknown,
     Rejected,
+    /// The client asks for another user than the one whose credentials it shows.
+    ActingAs,
     InUse,
     Failed(Failure),
 }
@@ -51,11 +54,10 @@ impl Refused {
     }
 
     /// Nothing, where the next authenticator may know more.
-    pub(super) fn unless_unknown(denial: Denial) -> Result<(), Self> {
-        match denial {
-            Denial::Unknown => Ok(()),
-            Denial::Rejected => Err(Refused::credentials(Why::Rejected)),
-            Denial::Failed(failure) => Err(failure.into()),
+    pub(super) fn unless_unknown(denied: impl Into<Denied>) -> Result<(), Self> {
+        match denied.into() {
+            Denied::Denial(Denial::Unknown) => Ok(()),
+            denied => Err(denied.into()),
         }
     }
 
@@ -127,6 +129,17 @@ impl From<Busy> for Refused {
     }
 }
 
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Denial(Denial::Unknown) => Refused::credentials(Why::Unknown),
+            Denied::Denial(Denial::Rejected) => Refused::credentials(Why::Rejected),
+            Denied::Denial(Denial::Failed(failure)) => failure.into(),
+            Denied::ActingAs => Refused::credentials(Why::ActingAs),
+        }
+    }
+}
+
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         Refused {
@@ -143,7 +156,7 @@ impl Why {
             Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
             Why::Foreign(_) => LoginResult::Foreign,
             Why::NotAdmitted => LoginResult::NotAdmitted,
-            Why::InTheClear | Why::TurnedOff => LoginResult::NotAllowed,
+            Why::InTheClear | Why::TurnedOff | Why::ActingAs => LoginResult::NotAllowed,
             Why::TooManySessions
             | Why::TooManyOfThisUser
             | Why::TooManyLogins
@@ -170,6 +183,10 @@ impl fmt::Display for Why {
             Why::TooManyOfThisUser => out.write_str("the user has too many sessions"),
             Why::Unknown => out.write_str("unknown user"),
             Why::Rejected => out.write_str("wrong credentials"),
+            Why::ActingAs => out.write_str(
+                "acting as another user, which no authenticator of the tenant is let judge \
+                 (an entry { plugin = \"NAME\", acting-as = true } of `authenticators` lets it)",
+            ),
             Why::InUse => out.write_str("maildrop in use"),
             // Quoted: parts of it may have come from anywhere.
             Why::Failed(failure) => write!(out, "{:?}", failure.to_string()),

@@ -4,15 +4,14 @@
 mod report;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use restante_conformance as kit;
-use restante_conformance::Maildrops;
+use restante_conformance::{self, Maildrops};
 use restante_pop3::{Listing, Secret};
+use restante_roles::address::Client;
 use restante_roles::backend::{Account, Connection, Credentials, Denial, Entries, Failure};
 use restante_roles::content::Source;
 use restante_roles::metrics::Ledger;
@@ -313,7 +312,7 @@ impl Side {
                 tenant: "bench".into(),
                 listener: "bench".into(),
                 // RFC 5737: an address for documentation.
-                client: (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 54321).into(),
+                client: Client::at(([192, 0, 2, 7], 54321).into()),
                 penalised: false,
                 tls: None,
                 recording: None,
