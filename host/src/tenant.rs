@@ -13,7 +13,7 @@ use std::time::Duration;
 use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
-use crate::config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
+use crate::config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, UserNames, Utf8};
 use crate::metrics::{GenerationMark, Ledger};
 use crate::names::ServerNames;
 use crate::outage::Outage;
@@ -67,6 +67,8 @@ pub struct SessionSettings {
     pub failure_delay: Growth,
     /// The server's name, as APOP and CRAM-MD5 put it in their challenges.
     pub hostname: Arc<str>,
+    /// Which names of failed logins stand in the log.
+    pub user_names: UserNames,
 }
 
 impl SessionSettings {
@@ -107,6 +109,7 @@ impl SessionSettings {
                 decay: limits.failure_decay,
             },
             hostname: server.hostname.as_str().into(),
+            user_names: server.log.user_names,
         }
     }
 }
@@ -488,6 +491,11 @@ impl Tenants {
             Some(claimant) => claimant.name == tenant.name,
             None => !self.with_domains.contains(&tenant.name) || domain(user).is_none(),
         }
+    }
+
+    /// Does the name end in a domain that a tenant claims?
+    pub fn is_claimed(&self, name: &str) -> bool {
+        self.claimant(name).is_some()
     }
 
     /// Whose domain the name has, if it has one that is claimed.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use restante::config::{Config, Log, LogFormat};
+use restante::config::{Config, Log};
 use restante::generation::Broken;
 use restante::listener::Bound;
 use restante::passwords::{self, Scheme};
@@ -54,10 +54,7 @@ pub(super) fn demo(
     listen_tls: SocketAddr,
     maildrop: Option<&Path>,
 ) -> anyhow::Result<()> {
-    serve::log(&Log {
-        format: LogFormat::Text,
-        filter: "info".into(),
-    })?;
+    serve::log(&Log::default())?;
     let mut home = Home::new()?;
     if let Some(path) = maildrop {
         home.maildrop = existing(path)?;

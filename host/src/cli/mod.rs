@@ -3,6 +3,7 @@
 
 mod control;
 mod demo;
+mod descriptors;
 mod generations;
 mod hash_password;
 mod plugin;

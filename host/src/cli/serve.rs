@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::generations::Generations;
-use super::{service, watch};
+use super::{descriptors, service, watch};
 
 use super::plugin;
 
@@ -90,6 +90,7 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
         becoming.become_it(&config.server.state_dir)?;
     }
     service::no_core_dumps();
+    descriptors::raise_limit(&config);
     queue.start().context("the log")?;
     let recorder = record.begin(&config)?;
     let served = executor()?.block_on(async {
@@ -117,14 +118,17 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
         true => Some(plugin::Lines::begin()?),
         false => {
             log(&Log {
-                format: LogFormat::Text,
                 filter: "warn".into(),
+                ..Log::default()
             })?;
             None
         }
     };
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
+    }
+    if let Some(shortage) = descriptors::shortage(&config) {
+        eprintln!("warning: {shortage}");
     }
     becoming(&config)?;
     let executor = executor()?;

@@ -41,7 +41,7 @@ pub use endpoint::Endpoint;
 pub use include::Include;
 pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
-pub use server::{Identity, Log, LogFormat, OAuth, Pem, Server, ServerLimits, Utf8};
+pub use server::{Identity, Log, LogFormat, OAuth, Pem, Server, ServerLimits, UserNames, Utf8};
 
 use crate::signature::PublicKey;
 use crate::template::Template;
@@ -110,7 +110,10 @@ impl Config {
             ("[server] state-dir", old.state_dir != new.state_dir),
             ("[server] admin or admin-token-file", old.admin != new.admin),
             ("[server] user or group", old.identity != new.identity),
-            ("[server.log]", old.log != new.log),
+            (
+                "[server.log] format or filter",
+                (old.log.format, &old.log.filter) != (new.log.format, &new.log.filter),
+            ),
             (
                 "[server.limits] connections, unauthenticated or instances",
                 limits(old) != limits(new),

@@ -25,7 +25,7 @@ use super::read_tenant::tenant;
 use super::section::{At, Found, Located, Report, Section, Value};
 use super::{
     Config, Identity, Log, LogFormat, MOST_INSTANCES, OAuth, Owner, Pem, Server, ServerLimits,
-    Utf8, units,
+    UserNames, Utf8, units,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -429,6 +429,11 @@ fn log(mut section: Section<'_, '_>) -> Log {
         }
     });
     set(&mut log.filter, filter);
+    let names = [("known", UserNames::Known), ("full", UserNames::Full)];
+    let names = section
+        .take("user-names")
+        .and_then(|value| value.choice(&names));
+    set(&mut log.user_names, names);
     section.finish();
     log
 }

@@ -23,6 +23,7 @@ use restante::sessions::Sessions;
 use restante::shutdown::{self, Signal, Trigger};
 use restante::tenant::{Serving, SessionSettings, Tenant, Tenants, decoy};
 use restante::tls::SelfSigned;
+use restante::user_names::KnownNames;
 use restante::view::Verdicts;
 use restante::waiting::WaitingRoom;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
@@ -171,6 +172,7 @@ impl Plan {
             locks: Locks::new(),
             verdicts: Arc::new(Verdicts::default()),
             penalties: Arc::new(Penalties::new()),
+            known_names: Arc::default(),
             sessions: Sessions::new(),
             nobody: Ledger::new("_none"),
             room: WaitingRoom::new(1000),
@@ -189,6 +191,7 @@ pub(crate) struct World {
     pub(crate) locks: Locks,
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) penalties: Arc<Penalties>,
+    pub(crate) known_names: Arc<KnownNames>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) nobody: Arc<Ledger>,
     pub(crate) room: Arc<WaitingRoom>,
@@ -231,6 +234,7 @@ impl World {
             verdicts: Arc::clone(&self.verdicts),
             awake: Arc::default(),
             penalties: Arc::clone(&self.penalties),
+            known_names: Arc::clone(&self.known_names),
             sessions: Arc::clone(&self.sessions),
             nobody: Arc::clone(&self.nobody),
             shutdown: self.signal.clone(),
