@@ -135,5 +135,5 @@ fn every_default_is_the_one_that_is_used() {
     explicit.plugins[0].place = bare.plugins[0].place;
     explicit.tenants[0].place = bare.tenants[0].place;
     assert_eq!(explicit, bare);
-    assert_eq!(count, 55);
+    assert_eq!(count, 56);
 }
