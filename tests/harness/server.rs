@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::tools::skip;
 use crate::{Pop3, repository, wait_for};
@@ -261,6 +261,17 @@ impl Server {
     /// How many file descriptors it has open now.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    /// From now on it may have so many file descriptors open, and no more.
+    pub fn limit_descriptors(&self, descriptors: usize) {
+        let descriptors = u64::try_from(descriptors).unwrap();
+        let limit = Rlimit {
+            current: Some(descriptors),
+            maximum: Some(descriptors),
+        };
+        let process = Pid::from_raw(self.process.child.id().try_into().unwrap());
+        prlimit(process, Resource::Nofile, limit).unwrap();
     }
 
     /// How many threads it has now.

@@ -212,6 +212,29 @@ fn hashes_and_keys_are_not_in_a_recording_that_replays_all_the_same() {
 }
 
 #[test]
+fn a_password_typed_as_a_name_is_not_in_a_recording() {
+    let studio = Studio::new(&[]);
+    let server = studio.site.start();
+    let mut client = Pop3::connect(server.pop3());
+    client.accepted(&format!("USER {PASSWORD}"));
+    client.refused("PASS oops");
+    client.accepted("USER ada@example.org");
+    client.accepted(&format!("PASS {PASSWORD}"));
+    client.quit();
+    let mut client = Pop3::connect(server.pop3());
+    client.accepted(&format!("USER {PASSWORD}"));
+    client.refused(&format!("PASS {WRONG}"));
+    client.quit();
+    server.stop();
+    assert_eq!(studio.recordings().len(), 2);
+    let text = studio.text();
+    holds_none(&text, &[PASSWORD, WRONG, "correct", "horse"]);
+    assert!(text.contains("ada@example.org"), "{text}");
+    let report = studio.is_the_same("builtin:passwd-file");
+    assert_eq!(report["calls"], 3, "{report:#}");
+}
+
+#[test]
 fn a_build_that_decides_otherwise_is_found_out() {
     let studio = Studio::new(&[]);
     let server = studio.site.start();

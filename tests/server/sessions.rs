@@ -652,6 +652,54 @@ fn log_tells_of_sessions_and_not_of_secrets() {
     }
 }
 
+/// People do that, and log in rightly a moment later.
+#[test]
+fn a_password_typed_as_a_name_is_not_in_the_log() {
+    for (setting, typed) in [("known", "hunter2"), ("full", "hunter 2")] {
+        let mut site = Site::new();
+        site.user("ada", typed);
+        site.maildir("ada");
+        site.limits = "failure-delay = \"0s\"\nmax-failure-delay = \"0s\"\n".to_owned();
+        site.server = format!("[server.log]\nfilter = \"trace\"\nuser-names = {setting:?}\n");
+        let server = site.start();
+        for _ in 0..2 {
+            let mut client = Pop3::connect(server.pop3());
+            client.accepted(&format!("USER {typed}"));
+            client.refused("PASS oops");
+            client.accepted("USER ada");
+            client.accepted(&format!("PASS {typed}"));
+            client.quit();
+        }
+        // The name in place of the password, and then the other way round.
+        let mut client = Pop3::connect(server.pop3());
+        client.accepted("USER unheard-of");
+        client.refused(&format!("PASS {typed}"));
+        client.accepted(&format!("USER {typed}"));
+        client.refused("PASS oops");
+        client.accepted("USER ada");
+        client.refused("PASS wrong");
+        let log = server.stop();
+        assert!(!log.contains(typed), "{typed} is in the log ({setting})");
+        let failed: Vec<&str> = log
+            .lines()
+            .filter_map(|line| line.split("login failed user=").nth(1))
+            .collect();
+        assert_eq!(failed.len(), 5, "{log}");
+        let name = |at: usize| failed[at].split(" why=").next().unwrap();
+        // Repeats can be seen.
+        let words = format!("\"<redacted, {} octets, ", typed.len());
+        assert!(name(0).starts_with(&words), "{failed:#?}");
+        assert!(name(0) == name(1) && name(0) == name(3), "{failed:#?}");
+        assert_eq!(
+            name(2) == "\"unheard-of\"",
+            setting == "full",
+            "{failed:#?}"
+        );
+        // Somebody has logged in with it.
+        assert_eq!(name(4), "\"ada\"");
+    }
+}
+
 /// While a session idles its plugin's instance is given back: one place serves
 /// two sessions in turn, and each finds its maildrop as it was.
 #[test]

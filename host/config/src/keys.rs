@@ -346,6 +346,13 @@ pub const SERVER_LOG: Table = Table {
             restart: true,
             help: r#"Which lines are logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by origin: `"info,restante=debug"`."#,
         },
+        Key {
+            name: "user-names",
+            kind: Kind::Other,
+            default: Default::Value(r#""known""#),
+            restart: false,
+            help: r#"Which names of failed logins are written as the client gave them, because people type passwords there: `"known"` names only, or `"full"` for all that look like names. See [operations.md](operations.md#names-of-failed-logins)."#,
+        },
     ],
 };
 

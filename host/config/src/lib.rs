@@ -45,7 +45,7 @@ pub use endpoint::Endpoint;
 pub use include::Include;
 pub use origin::HttpOrigin;
 pub use problem::{Place, Problem, Problems};
-pub use server::{Identity, Log, LogFormat, OAuth, Pem, Server, ServerLimits, Utf8};
+pub use server::{Identity, Log, LogFormat, OAuth, Pem, Server, ServerLimits, UserNames, Utf8};
 
 use crate::signature::PublicKey;
 use crate::template::Template;

@@ -1,9 +1,12 @@
 //! What is wrong with a configuration, as a person wants to read it: what,
 //! where, and how to mend it.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use restante_pop3::without_url_secrets;
 
 /// Characters of a value that a message repeats; the rest is "…".
 const SHOWN_CHARACTERS: usize = 80;
@@ -19,9 +22,9 @@ pub struct Problem {
     pub file: PathBuf,
     /// Where in it; none where the file as a whole is meant.
     pub place: Option<Place>,
-    /// What is wrong.
+    /// What is wrong. It may repeat a value; what goes out is [`Problem::what`].
     pub what: String,
-    /// What to do about it.
+    /// What to do about it; likewise.
     pub mend: Option<String>,
 }
 
@@ -45,6 +48,17 @@ impl Problem {
             what,
             mend: Some(mend.to_owned()),
         }
+    }
+
+    /// What is wrong, as it may be shown: whoever's words it is (a value of the
+    /// file, a plugin's about its settings), secrets in URLs are hidden.
+    pub fn what(&self) -> Cow<'_, str> {
+        without_url_secrets(&self.what)
+    }
+
+    /// What to do about it, likewise.
+    pub fn mend(&self) -> Option<Cow<'_, str>> {
+        self.mend.as_deref().map(without_url_secrets)
     }
 
     /// As a log line.
@@ -97,8 +111,8 @@ impl fmt::Display for Problem {
         if let Some(Place { line, column, .. }) = self.place {
             write!(out, ":{line}:{column}")?;
         }
-        write!(out, ": {}", self.what)?;
-        if let Some(mend) = &self.mend {
+        write!(out, ": {}", self.what())?;
+        if let Some(mend) = self.mend() {
             write!(out, "\n  {mend}")?;
         }
         Ok(())
@@ -120,9 +134,10 @@ impl fmt::Display for Problems {
 impl Error for Problems {}
 
 /// A word of the file as a message shows it: in backquotes, control characters
-/// escaped, not endless.
+/// escaped, secrets in URLs hidden, not endless.
 pub(super) fn quoted(word: impl AsRef<str>) -> String {
-    let word = word.as_ref();
+    // Before it is cut: half a URL would not be known as one.
+    let word = without_url_secrets(word.as_ref());
     let mut shown = String::from("`");
     for (index, character) in word.chars().enumerate() {
         if index == SHOWN_CHARACTERS {
@@ -202,6 +217,22 @@ mod tests {
         ] {
             assert_eq!(closest(word, &known), meant, "{word}");
         }
+    }
+
+    #[test]
+    fn secrets_in_urls_are_not_shown() {
+        let long = format!(
+            "https://ada:{}hunter2@idp.example/",
+            "x".repeat(SHOWN_CHARACTERS - 15)
+        );
+        assert_eq!(quoted(&long), "`https://***@idp.example/`");
+        let what = format!("the plugin says: \"{long}?token=hunter2\" cannot be reached");
+        let problem = Problem::of_file(Path::new("x.toml"), what, "write no https://hunter2@h/");
+        assert_eq!(
+            problem.to_string(),
+            "x.toml: the plugin says: \"https://***@idp.example/?token=***\" cannot be reached\n  write no https://***@h/"
+        );
+        assert!(!problem.one_line().contains("hunter2"));
     }
 
     /// Letter by letter against "autologout" this took minutes and gigabytes.

@@ -23,7 +23,8 @@ use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{At, Found, Located, Report, Section, Value};
 use super::{
-    Config, Identity, Log, LogFormat, OAuth, Owner, Pem, Server, ServerLimits, Utf8, keys, units,
+    Config, Identity, Log, LogFormat, OAuth, Owner, Pem, Server, ServerLimits, UserNames, Utf8,
+    keys, units,
 };
 
 /// Octets of `oauth-scope` and of `oauth-configuration`: both fit the challenge
@@ -402,6 +403,11 @@ fn log(mut section: Section<'_, '_>) -> Log {
         }
     });
     set(&mut log.filter, filter);
+    let names = [("known", UserNames::Known), ("full", UserNames::Full)];
+    let names = section
+        .take("user-names")
+        .and_then(|value| value.choice(&names));
+    set(&mut log.user_names, names);
     section.finish();
     log
 }

@@ -89,6 +89,20 @@ pub struct Log {
     /// Which lines there are, in the syntax of tracing-subscriber's `EnvFilter`;
     /// it was tried when the configuration was read.
     pub filter: String,
+    /// Which names of failed logins stand in it.
+    pub user_names: UserNames,
+}
+
+/// Which names of failed logins stand in the log as the client gave them: it may have
+/// given a password. The others stand there as a digest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UserNames {
+    /// Those that are known to be names: somebody has logged in with them, or a tenant
+    /// claims their domain.
+    #[default]
+    Known,
+    /// All that look like names.
+    Full,
 }
 
 impl Log {
@@ -108,6 +122,7 @@ impl Default for Log {
         Log {
             format: LogFormat::Text,
             filter: "info".into(),
+            user_names: UserNames::default(),
         }
     }
 }

@@ -282,6 +282,7 @@ failure-delay = "20s"
 [server.log]
 format = "json"
 filter = "warn,restante::plugin=trace"
+user-names = "full"
 [plugin.p]
 component = "lib/p.wasm"
 sha256 = "00ff10AB00000000000000000000000000000000000000000000000000000001"
@@ -323,6 +324,7 @@ log-lines = 0
     assert_eq!(limits.max_failure_delay, limits.failure_delay);
     assert_eq!(config.server.log.format, LogFormat::Json);
     assert_eq!(config.server.log.filter, "warn,restante::plugin=trace");
+    assert_eq!(config.server.log.user_names, UserNames::Full);
     let plugin = &config.plugins[0];
     assert_eq!(
         plugin.component,

@@ -45,6 +45,7 @@ mod session;
 mod settings;
 mod stuffing;
 mod surrogate;
+mod url;
 mod weight;
 mod wording;
 
@@ -61,5 +62,6 @@ pub use session::Session;
 pub use settings::{ByUser, Channel, ChannelBinding, Discovery, Limits, Retention, Settings};
 pub use stuffing::{LineEnds, Measure, Stuffing};
 pub use surrogate::Surrogate;
+pub use url::without_url_secrets;
 pub use weight::{Scales, Weight};
 pub use wording::Language;

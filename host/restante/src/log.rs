@@ -1,16 +1,18 @@
-//! Where log lines leave the process: cut to a length, into a queue of bounded size, and
-//! from there, by a thread of its own, to stderr.
+//! Where log lines leave the process: secrets in URLs hidden, cut to a length, into a queue
+//! of bounded size, and from there, by a thread of its own, to stderr.
 //!
 //! Who reads the log (a pipe to a collector, a terminal that was stopped) may stop
 //! reading. Then lines are dropped and counted; no session, no signal and no end of the
 //! server waits for a reader.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use restante_pop3::without_url_secrets;
 use serde_json::Value;
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -198,18 +200,27 @@ impl<'a> MakeWriter<'a> for LogQueue {
 /// Each write is a line: that is how `tracing_subscriber` hands them over.
 impl Write for &LogQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.shared.put(match line.len() <= MAX_LINE_BYTES {
-            true => line.to_vec(),
-            false => match self.format {
-                LogFormat::Text => cut_text(line),
-                LogFormat::Json => cut_json(line),
-            },
-        });
+        self.shared.put(outgoing(line, self.format));
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A line as it goes out. Whatever its words were made of (errors of libraries, a
+/// guest's own lines, settings): this is the one way out of all of them.
+fn outgoing(line: &[u8], format: LogFormat) -> Vec<u8> {
+    // Before it is cut: half a URL would not be known as one.
+    let line = match str::from_utf8(line).map(without_url_secrets) {
+        Ok(Cow::Owned(hidden)) => Cow::Owned(hidden.into_bytes()),
+        _ => Cow::Borrowed(line),
+    };
+    match format {
+        _ if line.len() <= MAX_LINE_BYTES => line.into_owned(),
+        LogFormat::Text => cut_text(&line),
+        LogFormat::Json => cut_json(&line),
     }
 }
 
@@ -330,6 +341,32 @@ mod tests {
         }
         queue.flush();
         assert!(queue.shared.lock().lines.is_empty());
+    }
+
+    #[test]
+    fn secrets_in_urls_do_not_leave_in_either_form_and_json_stays_json() {
+        let cause = "https://ada:hunter2@idp.example/?token=hunter2\nand\t\"http://hunter2@h\"";
+        let text = format!("2026 WARN failed cause={cause:?}\n");
+        let line = outgoing(text.as_bytes(), LogFormat::Text);
+        let line = String::from_utf8(line).unwrap();
+        assert!(!line.contains("hunter2") && line.contains("https://***@idp.example/?token=***"));
+
+        let line = serde_json::json!({ "message": "failed", "cause": cause });
+        let line = outgoing(format!("{line}\n").as_bytes(), LogFormat::Json);
+        let read: Value = serde_json::from_slice(&line).unwrap();
+        let said = read["cause"].as_str().unwrap();
+        assert!(
+            !said.contains("hunter2") && said.ends_with("\"http://***@h\""),
+            "{said}"
+        );
+
+        // Not even where the cut would have been.
+        for start in 0..40 {
+            let long = "x".repeat(MAX_LINE_BYTES - MARK_BYTES - start);
+            let text = format!("{long} https://ada:hunter2@idp.example/{long}\n");
+            let line = outgoing(text.as_bytes(), LogFormat::Text);
+            assert!(!String::from_utf8(line).unwrap().contains("hun"), "{start}");
+        }
     }
 
     #[test]

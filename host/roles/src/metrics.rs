@@ -13,6 +13,8 @@ mod exposition;
 mod ledger;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
@@ -59,11 +61,13 @@ pub struct Metrics {
     nobody: Arc<Ledger>,
     connections: AtomicU64,
     refused: AtomicU64,
+    without_descriptor: AtomicU64,
     most_instances: AtomicU64,
     generation: AtomicU64,
     generations: Arc<AtomicU64>,
     reloads: AtomicU64,
     failed_reloads: AtomicU64,
+    memory: ResidentMemory,
 }
 
 /// Counters by name, and what those left behind whose name is gone.
@@ -187,11 +191,13 @@ impl Metrics {
             nobody: Ledger::new(NO_TENANT),
             connections: AtomicU64::default(),
             refused: AtomicU64::default(),
+            without_descriptor: AtomicU64::default(),
             most_instances: AtomicU64::default(),
             generation: AtomicU64::default(),
             generations: Arc::default(),
             reloads: AtomicU64::default(),
             failed_reloads: AtomicU64::default(),
+            memory: ResidentMemory::new(),
         })
     }
 
@@ -228,6 +234,11 @@ impl Metrics {
     /// A client was turned away at a limit of connections.
     pub fn turned_away(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection could not be accepted for want of a file descriptor.
+    pub fn without_descriptor(&self) {
+        self.without_descriptor.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many instances may live at once.
@@ -267,11 +278,12 @@ impl Metrics {
             uptime_seconds: self.started.elapsed().as_secs(),
             connections: get(&self.connections),
             refused: get(&self.refused),
+            without_descriptor: get(&self.without_descriptor),
             log_lines_dropped: dropped_log_lines(),
             instances: all.instances,
             most_instances: get(&self.most_instances),
             guest_memory_octets: all.memory_octets,
-            resident_octets: resident(),
+            resident_octets: self.memory.octets(),
             generations: get(&self.generations),
             reloads: get(&self.reloads),
             failed_reloads: get(&self.failed_reloads),
@@ -302,6 +314,8 @@ pub struct Status {
     pub connections: u64,
     /// Those that were turned away at a limit.
     pub refused: u64,
+    /// How often one could not be accepted for want of a file descriptor.
+    pub without_descriptor: u64,
     /// Lines of the log that nobody read in time.
     pub log_lines_dropped: u64,
     /// Plugins' instances that live.
@@ -343,12 +357,31 @@ impl Drop for GenerationMark {
     }
 }
 
-/// Resident memory (proc(5), statm: in pages).
-fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or(0) * rustix::param::page_size() as u64
+/// The process's resident memory (proc(5), statm: in pages). The file stays open: it is
+/// asked for when there are no descriptors left, too.
+#[derive(Debug)]
+struct ResidentMemory(Option<File>);
+
+impl ResidentMemory {
+    /// Octets of the two first numbers of statm, at most.
+    const STATM_OCTETS: usize = 64;
+
+    fn new() -> Self {
+        ResidentMemory(File::open("/proc/self/statm").ok())
+    }
+
+    /// 0 where the system does not tell.
+    fn octets(&self) -> u64 {
+        let ResidentMemory(Some(statm)) = self else {
+            return 0;
+        };
+        let mut text = [0; Self::STATM_OCTETS];
+        let read = statm.read_at(&mut text, 0).unwrap_or(0);
+        let pages = str::from_utf8(&text[..read])
+            .ok()
+            .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<u64>().ok());
+        pages.unwrap_or(0) * rustix::param::page_size() as u64
+    }
 }
 
 #[cfg(test)]

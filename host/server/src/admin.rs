@@ -3,7 +3,14 @@
 //!
 //! It knows what the server counts ([`restante_roles::metrics`]), who is connected
 //! ([`crate::sessions`]) and how to ask for a reload; nothing of mail. What it
-//! answers is in `api`, whom it answers in `guard`.
+//! answers is in [`api`], whom it answers in [`guard`].
+//!
+//! Whoever may come here must be able to when the server is in trouble. Connections that
+//! have not shown the token (where there is one; else: not sent a whole request) have
+//! places of which the oldest makes room for the newest ([`crate::waiting`]); those that
+//! have, have places of their own, so that strangers never stand in their way. And there
+//! are spare file descriptors for when all others are used up ([`crate::descriptors`]);
+//! no answer but that to a reload needs one.
 
 mod api;
 mod guard;
@@ -15,7 +22,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,22 +34,37 @@ use rustix::fs::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 pub use guard::{Token, TokenError};
 
+use crate::descriptors::{Exhausted, Spares};
 use crate::listener::CurrentServing;
 use crate::sessions::Sessions;
 use crate::shutdown::Signal;
+use crate::waiting::{Place, WaitingRoom};
 use restante_config as config;
 use restante_config::{AdminAddress, Problem, Problems};
 use restante_roles::metrics::Metrics;
 use restante_roles::throttle::Complaints;
 
-/// Connections at once; more are closed unheard.
-const CONNECTIONS: usize = 32;
+/// Connections at once that are not trusted yet; with one more the oldest is closed.
+const UNTRUSTED: usize = 32;
+
+/// Connections at once that are; more are refused with words.
+const TRUSTED: usize = 32;
+
+/// Descriptors for connections that could not be accepted without.
+const SPARES: usize = 4;
+
+/// Who is not trusted for so long makes room where descriptors are scarce. Clients of this
+/// machine have sent their request when they are taken in.
+const REQUEST_PATIENCE: Duration = Duration::from_millis(100);
+
+/// For connections to be closed, when there is no spare descriptor left either.
+const SPARE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Octets of a request's line and header.
 const HEADER_OCTETS: usize = 16 * 1024;
@@ -55,7 +78,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Connections that the kernel holds ready.
 const BACKLOG: i32 = 64;
 
-/// For the system to get its breath when it has no descriptors or memory.
+/// For the system to get its breath when it has no memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Who may open the socket: its owner, and root.
@@ -157,35 +180,127 @@ impl Bound {
             complaints: Complaints::default(),
             reloads: Arc::new(Semaphore::new(api::RELOADS)),
         });
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let hall = Hall {
+            site,
+            untrusted: WaitingRoom::new(UNTRUSTED),
+            trusted: Arc::new(Semaphore::new(TRUSTED)),
+            spares: Spares::new(SPARES),
+        };
+        let complaints = Complaints::default();
         loop {
-            let accepted = match &self.socket {
-                BoundSocket::Tcp(listener, _) => {
-                    let accepted = listener.accept().await;
-                    accepted.map(|(stream, _)| Box::new(stream) as Box<dyn Stream>)
-                }
-                BoundSocket::Unix(listener, _) => {
-                    let accepted = listener.accept().await;
-                    accepted.map(|(stream, _)| Box::new(stream) as Box<dyn Stream>)
-                }
-            };
-            match accepted {
+            let error = match self.socket.accept().await {
                 Ok(stream) => {
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                        debug!("too many connections to the admin address");
-                        continue;
-                    };
-                    let site = Arc::clone(&site);
-                    tokio::spawn(async move {
-                        connection(stream, site).await;
-                        drop(place);
-                    });
+                    hall.take_in(stream);
+                    continue;
                 }
-                Err(error) => {
-                    error!(%error, "the admin address cannot accept, pausing");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => error,
+            };
+            let Some(exhausted) = Exhausted::of(&error) else {
+                error!(%error, "the admin address cannot accept, pausing");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let lent = hall.spares.lend(|| self.socket.accept_now());
+            // The system looks for a descriptor first, and then whether anybody waits.
+            if let Some(Poll::Pending) = lent {
+                continue;
             }
+            hall.site.admin.metrics.without_descriptor();
+            if let Some(left_out) = complaints.line() {
+                warn!(address = %self.socket, left_out, "{exhausted}");
+            }
+            if let Some(Poll::Ready(Ok(stream))) = lent {
+                hall.take_in(stream);
+                continue;
+            }
+            // When that one is closed, its descriptor becomes a spare one.
+            hall.untrusted.make_room(REQUEST_PATIENCE);
+            sleep(SPARE_PAUSE).await;
+            hall.spares.refill();
+        }
+    }
+}
+
+/// Where connections have their places.
+struct Hall {
+    site: Arc<api::Site>,
+    untrusted: Arc<WaitingRoom>,
+    trusted: Arc<Semaphore>,
+    spares: Arc<Spares>,
+}
+
+impl Hall {
+    fn take_in(&self, stream: Box<dyn Stream>) {
+        let site = Arc::clone(&self.site);
+        let place = self.untrusted.enter();
+        let trust = Trust::new(&self.trusted);
+        let spares = Arc::clone(&self.spares);
+        tokio::spawn(async move {
+            connection(stream, site, place, trust).await;
+            spares.refill();
+        });
+    }
+}
+
+/// Whether a connection is one of somebody who may come here.
+struct Trust {
+    places: Arc<Semaphore>,
+    place: OnceLock<OwnedSemaphorePermit>,
+    given: Notify,
+}
+
+/// Those who may come here have all places already.
+struct TooManyTrusted;
+
+impl Trust {
+    fn new(places: &Arc<Semaphore>) -> Arc<Self> {
+        Arc::new(Trust {
+            places: Arc::clone(places),
+            place: OnceLock::new(),
+            given: Notify::new(),
+        })
+    }
+
+    /// From now on the connection makes room for nobody.
+    fn give(&self) -> Result<(), TooManyTrusted> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| TooManyTrusted)?;
+        // A connection has one request, so this is its first place.
+        let _ = self.place.set(place);
+        self.given.notify_one();
+        Ok(())
+    }
+
+    /// Returns once a connection that is not trusted has to make room.
+    async fn displaced(&self, place: Place) {
+        tokio::select! {
+            biased;
+            () = self.given.notified() => {}
+            () = place.displaced() => return,
+        }
+        drop(place);
+        std::future::pending().await
+    }
+}
+
+impl BoundSocket {
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        std::future::poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// Pending: nobody waits.
+    fn accept_now(&self) -> Poll<io::Result<Box<dyn Stream>>> {
+        self.poll_accept(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Box<dyn Stream>>> {
+        match self {
+            BoundSocket::Tcp(listener, _) => listener
+                .poll_accept(context)
+                .map_ok(|(stream, _)| Box::new(stream) as Box<dyn Stream>),
+            BoundSocket::Unix(listener, _) => listener
+                .poll_accept(context)
+                .map_ok(|(stream, _)| Box::new(stream) as Box<dyn Stream>),
         }
     }
 }
@@ -204,10 +319,16 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// One request a connection: nobody holds a place by being silent.
-async fn connection(stream: Box<dyn Stream>, site: Arc<api::Site>) {
+async fn connection(
+    stream: Box<dyn Stream>,
+    site: Arc<api::Site>,
+    place: Place,
+    trust: Arc<Trust>,
+) {
+    let trusted = Arc::clone(&trust);
     let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, std::convert::Infallible>(site.answer(request).await) }
+        let (site, trust) = (Arc::clone(&site), Arc::clone(&trusted));
+        async move { Ok::<_, std::convert::Infallible>(site.answer(request, &trust).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -215,7 +336,15 @@ async fn connection(stream: Box<dyn Stream>, site: Arc<api::Site>) {
         .max_buf_size(HEADER_OCTETS)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION_TIMEOUT, serving).await {
+    let served = tokio::select! {
+        biased;
+        served = timeout(CONNECTION_TIMEOUT, serving) => served,
+        () = trust.displaced(place) => {
+            debug!("a connection to the admin address made room for newer ones");
+            return;
+        }
+    };
+    match served {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "a connection to the admin address failed"),
         Err(_) => debug!("a connection to the admin address took too long"),
@@ -299,3 +428,6 @@ impl Drop for SocketFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,7 @@ use crate::penalty::Penalties;
 use crate::sessions::{LiveSession, Sessions};
 use crate::shutdown::{Ending, Signal};
 use crate::tenant::Serving;
+use crate::user_names::{KnownNames, Passwords};
 use crate::view::Verdicts;
 use crate::waiting::{Place, WaitingRoom};
 use restante_config::ListenerTls;
@@ -88,6 +89,8 @@ pub struct Shared {
     pub awake: Arc<Awake>,
     /// What failed logins cost, in the whole process.
     pub penalties: Arc<Penalties>,
+    /// Which user names are known to be some, in the whole process.
+    pub known_names: Arc<KnownNames>,
     /// Who is connected, in the whole process.
     pub sessions: Arc<Sessions>,
     /// Where logins are counted that no tenant is found for.
@@ -204,6 +207,9 @@ struct Driver<S> {
     /// Where it is silent with a store awake.
     awake: Arc<WaitingRoom>,
     penalties: Arc<Penalties>,
+    known_names: Arc<KnownNames>,
+    /// What was shown for passwords so far.
+    passwords: Passwords,
     nobody: Arc<Ledger>,
     shutdown: Signal,
     tls: Option<Tls>,
@@ -245,6 +251,8 @@ where
             verdicts: shared.verdicts,
             awake: shared.awake.room(),
             penalties: shared.penalties,
+            known_names: shared.known_names,
+            passwords: Passwords::default(),
             nobody: shared.nobody,
             shutdown: shared.shutdown,
             tls: None,

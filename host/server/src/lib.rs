@@ -10,6 +10,7 @@
 pub mod admin;
 pub mod connection;
 pub mod decoy;
+pub mod descriptors;
 pub mod door;
 pub mod listener;
 pub mod lock;
@@ -22,5 +23,6 @@ pub mod sessions;
 pub mod shutdown;
 pub mod tenant;
 pub mod tls;
+pub mod user_names;
 pub mod view;
 pub mod waiting;

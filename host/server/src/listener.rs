@@ -5,13 +5,16 @@
 //! ([`crate::door`]), a newcomer is told so and closed (through implicit TLS
 //! there are no words before a handshake, so it is closed only). At the limit of
 //! connections without a login the oldest of these is closed instead
-//! ([`crate::waiting`]). Nobody waits unseen in the kernel's queue.
+//! ([`crate::waiting`]). Where there is no file descriptor for a newcomer, it is turned away
+//! with a spare one ([`crate::descriptors`]), and who has been without a login for long makes
+//! room. Nobody waits unseen in the kernel's queue.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -24,12 +27,14 @@ use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use crate::connection::{Awake, Peer, Shared, serve};
+use crate::descriptors::{Exhausted, Spares};
 use crate::door::{self, Door, NoHeader, Pass};
 use crate::lock::Locks;
 use crate::penalty::Penalties;
 use crate::sessions::Sessions;
 use crate::shutdown::Signal;
 use crate::tenant::Serving;
+use crate::user_names::KnownNames;
 use crate::view::Verdicts;
 use crate::waiting::WaitingRoom;
 use restante_config::{Listener, ListenerTls, ServerLimits};
@@ -41,8 +46,18 @@ use restante_roles::throttle::Complaints;
 /// Connections that the kernel holds ready for us.
 const BACKLOG: i32 = 1024;
 
-/// For the system to get its breath when it has no descriptors or memory.
+/// For the system to get its breath when it has no memory, or no descriptor to turn
+/// somebody away with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// After each that was turned away for want of a descriptor: 100 a second at most.
+const TURN_AWAY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Descriptors for turning away those who cannot have one, all listeners together.
+const SPARES: usize = 1;
+
+/// Who has been without a login for so long makes room where descriptors are scarce.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a newcomer hears when there is no room, or none for more of its kind.
 const FULL: &[u8] = b"-ERR [SYS/TEMP] too many connections, try again later\r\n";
@@ -196,10 +211,12 @@ pub struct Front {
     door: Arc<Door>,
     proxy_timeout: Duration,
     waiting: Arc<WaitingRoom>,
+    spares: Arc<Spares>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
     awake: Arc<Awake>,
     penalties: Arc<Penalties>,
+    known_names: Arc<KnownNames>,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
     complaints: Complaints,
@@ -218,10 +235,12 @@ impl Front {
             ),
             proxy_timeout: limits.proxy_timeout,
             waiting: WaitingRoom::new(limits.unauthenticated),
+            spares: Spares::new(SPARES),
             locks: Locks::new(),
             verdicts: Arc::new(Verdicts::default()),
             awake: Arc::default(),
             penalties: Arc::new(Penalties::new()),
+            known_names: Arc::default(),
             sessions: Sessions::new(),
             metrics,
             complaints: Complaints::default(),
@@ -285,8 +304,9 @@ impl Front {
             warn!(%listener, %client, proxy, left_out, "{why}");
         }
         if peer.tls != ListenerTls::Implicit {
-            // Fresh as it is, the socket has room for a line.
-            let _ = stream.try_write(words);
+            // Fresh as it is, the socket has room for a line. (The runtime, which has
+            // not looked at it yet, does not know that.)
+            let _ = SockRef::from(stream).send(words);
         }
     }
 
@@ -299,6 +319,7 @@ impl Front {
             verdicts: Arc::clone(&self.verdicts),
             awake: Arc::clone(&self.awake),
             penalties: Arc::clone(&self.penalties),
+            known_names: Arc::clone(&self.known_names),
             sessions: Arc::clone(&self.sessions),
             nobody: Arc::clone(self.metrics.nobody()),
             shutdown,
@@ -336,10 +357,13 @@ impl Accepting {
                 Err(error) if is_about_one_client(&error) => {
                     debug!(listener = %self.name, %error, "a client left before it was accepted");
                 }
-                Err(error) => {
-                    error!(listener = %self.name, %error, "cannot accept, pausing");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => match Exhausted::of(&error) {
+                    Some(exhausted) => sleep(self.turn_one_away(&socket, exhausted)).await,
+                    None => {
+                        error!(listener = %self.name, %error, "cannot accept, pausing");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
             }
         }
         drop(socket);
@@ -349,16 +373,47 @@ impl Accepting {
         }
     }
 
-    fn take_in(&mut self, stream: TcpStream, address: SocketAddr) {
-        self.front.metrics.connected();
-        let address = canonical(address);
-        let peer = Peer {
+    /// There is no descriptor for who comes next: tells it so with the spare one. Says how
+    /// long to wait before the next.
+    fn turn_one_away(&self, socket: &TcpListener, exhausted: Exhausted) -> Duration {
+        let front = &self.front;
+        let turned_away = front.spares.lend(|| {
+            let mut context = Context::from_waker(Waker::noop());
+            socket.poll_accept(&mut context).map_ok(|(stream, client)| {
+                front.metrics.connected();
+                front.turn_away(&stream, &self.peer(client), &exhausted, FULL);
+            })
+        });
+        // The system looks for a descriptor first, and then whether anybody waits.
+        if let Some(Poll::Pending) = turned_away {
+            return Duration::ZERO;
+        }
+        front.metrics.without_descriptor();
+        // There may be one for the next then, if many came and say nothing.
+        front.waiting.make_room(LOGIN_PATIENCE);
+        if let Some(Poll::Ready(Ok(()))) = turned_away {
+            return TURN_AWAY_PAUSE;
+        }
+        if let Some(left_out) = front.complaints.line() {
+            warn!(listener = %self.name, left_out, "{exhausted}");
+        }
+        front.spares.refill();
+        ACCEPT_PAUSE
+    }
+
+    fn peer(&self, client: SocketAddr) -> Peer {
+        Peer {
             listener: Arc::clone(&self.name),
-            client: Client::at(address),
+            client: Client::at(canonical(client)),
             proxy: None,
             server_name: None,
             tls: self.tls,
-        };
+        }
+    }
+
+    fn take_in(&mut self, stream: TcpStream, client: SocketAddr) {
+        self.front.metrics.connected();
+        let peer = self.peer(client);
         let Ok(permit) = Arc::clone(&self.front.connections).try_acquire_owned() else {
             self.front
                 .turn_away(&stream, &peer, &"too many connections", FULL);
@@ -375,11 +430,8 @@ impl Accepting {
             shutdown: self.shutdown.clone(),
             permit,
         };
-        if self
-            .proxies
-            .iter()
-            .any(|proxy| proxy.contains(&address.ip()))
-        {
+        let address = canonical(client);
+        if (self.proxies.iter()).any(|proxy| proxy.contains(&address.ip())) {
             self.sessions.spawn(arrival.through_proxy(address));
         } else if let Some(pass) = arrival.admitted() {
             self.sessions.spawn(arrival.serve(pass));

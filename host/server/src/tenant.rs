@@ -18,7 +18,7 @@ use crate::policy::{self, LastLogins, Policy};
 use crate::shutdown::Ending;
 use crate::tls::Contexts;
 use restante_config as config;
-use restante_config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
+use restante_config::{FilterFailure, PlaintextLogin, Problem, TenantLimits, UserNames, Utf8};
 use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use restante_roles::metrics::{GenerationMark, Ledger};
@@ -68,6 +68,8 @@ pub struct SessionSettings {
     pub failure_delay: Growth,
     /// The server's name, as APOP and CRAM-MD5 put it in their challenges.
     pub hostname: Arc<str>,
+    /// Which names of failed logins stand in the log.
+    pub user_names: UserNames,
 }
 
 impl SessionSettings {
@@ -108,6 +110,7 @@ impl SessionSettings {
                 decay: limits.failure_decay,
             },
             hostname: server.hostname.as_str().into(),
+            user_names: server.log.user_names,
         }
     }
 }
@@ -489,6 +492,11 @@ impl Tenants {
             Some(claimant) => claimant.name == tenant.name,
             None => !self.with_domains.contains(&tenant.name) || domain(user).is_none(),
         }
+    }
+
+    /// Does the name end in a domain that a tenant claims?
+    pub fn is_claimed(&self, name: &str) -> bool {
+        self.claimant(name).is_some()
     }
 
     /// Whose domain the name has, if it has one that is claimed.

@@ -1,6 +1,6 @@
 //! Places of which there are so many, where the oldest makes room for the newest:
-//! for connections on which nobody is logged in yet, and for silent sessions that keep
-//! a store awake.
+//! for connections on which nobody is logged in yet, for silent sessions that keep a store
+//! awake, and for connections to the admin address that have not shown its token.
 //!
 //! Turning new connections away at the limit would let whoever opens connections and
 //! says nothing keep everybody out for as long as the login timer runs. A client
@@ -9,8 +9,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Everybody who waits.
 #[derive(Debug)]
@@ -23,7 +25,13 @@ pub struct WaitingRoom {
 struct Inner {
     next: u64,
     /// By arrival.
-    waiting: BTreeMap<u64, Arc<Notify>>,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    displaced: Arc<Notify>,
 }
 
 impl WaitingRoom {
@@ -42,16 +50,33 @@ impl WaitingRoom {
         while inner.waiting.len() >= self.limit
             && let Some((_, oldest)) = inner.waiting.pop_first()
         {
-            oldest.notify_one();
+            oldest.displaced.notify_one();
         }
         let number = inner.next;
         inner.next += 1;
-        inner.waiting.insert(number, Arc::clone(&displaced));
+        let waiting = Waiting {
+            since: Instant::now(),
+            displaced: Arc::clone(&displaced),
+        };
+        inner.waiting.insert(number, waiting);
         drop(inner);
         Place {
             room: Arc::clone(self),
             number,
             displaced,
+        }
+    }
+
+    /// The place of who waits longest is nobody's now, if that is so long already: where
+    /// something else than places is scarce. Says whether there was one.
+    pub fn make_room(&self, after: Duration) -> bool {
+        let mut inner = self.lock();
+        match inner.waiting.first_entry() {
+            Some(oldest) if oldest.get().since.elapsed() >= after => {
+                oldest.remove().displaced.notify_one();
+                true
+            }
+            _ => false,
         }
     }
 
@@ -91,7 +116,7 @@ impl Drop for Place {
 mod tests {
     use std::time::Duration;
 
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
 
     use super::{Place, WaitingRoom};
 
@@ -116,5 +141,22 @@ mod tests {
         assert!(!is_displaced(&second).await);
         drop((second, fourth));
         assert_eq!(room.waiting(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_waited_long_makes_room_where_something_else_is_scarce() {
+        let room = WaitingRoom::new(10);
+        let patience = Duration::from_secs(5);
+        assert!(!room.make_room(patience));
+        let first = room.enter();
+        sleep(Duration::from_secs(4)).await;
+        let second = room.enter();
+        assert!(!room.make_room(patience), "the first may still log in");
+        sleep(Duration::from_secs(1)).await;
+        assert!(room.make_room(patience));
+        assert!(is_displaced(&first).await);
+        assert!(!room.make_room(patience), "the second came later");
+        assert_eq!(room.waiting(), 1);
+        assert!(!is_displaced(&second).await);
     }
 }

@@ -1,4 +1,4 @@
-//! A process out of file descriptors waits and goes on. A test of its own,
+//! A process out of file descriptors says so to who comes, and goes on. A test of its own,
 //! because the limit is the process's.
 
 #![allow(clippy::unwrap_used)]
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_config::{Listener, ListenerTls, ServerLimits, Utf8};
+use restante_config::{Listener, ListenerTls, ServerLimits, UserNames, Utf8};
 use restante_roles::metrics::{GenerationMark, Metrics};
 use restante_server::listener::{Bound, Front};
 use restante_server::penalty::Growth;
@@ -36,6 +36,7 @@ fn settings() -> SessionSettings {
             decay: second,
         },
         hostname: "test.example".into(),
+        user_names: UserNames::default(),
     }
 }
 
@@ -49,7 +50,7 @@ async fn greeting(stream: &mut BufReader<TcpStream>, patience: Duration) -> Opti
 }
 
 #[tokio::test]
-async fn the_listener_survives_running_out_of_descriptors() {
+async fn who_comes_when_descriptors_are_gone_is_told_and_the_next_is_served() {
     let serving = Arc::new(Serving {
         tenants: Tenants::new(),
         tls: None,
@@ -67,10 +68,11 @@ async fn the_listener_survives_running_out_of_descriptors() {
     };
     let bound = Bound::all(&[listener], HashMap::new()).unwrap();
     let address = bound[0].address();
+    let metrics = Metrics::new();
     let front = Front::new(
         &ServerLimits::default(),
         Arc::new(move || Arc::clone(&serving)),
-        Metrics::new(),
+        Arc::clone(&metrics),
     );
     let (_trigger, signal) = shutdown::channel();
     tokio::spawn(front.serve(bound, signal));
@@ -80,21 +82,42 @@ async fn the_listener_survives_running_out_of_descriptors() {
         maximum: getrlimit(Resource::Nofile).maximum,
     };
     setrlimit(Resource::Nofile, limit).unwrap();
+    // A client takes one descriptor, and the server's side of it another. When there is no
+    // other left the last ones are connected and not accepted, and hear it.
     let spare = File::open("/dev/null").unwrap();
     let mut clients = Vec::new();
     while let Ok(stream) = TcpStream::connect(address).await {
         clients.push(BufReader::new(stream));
     }
-    // The last one is connected and not accepted, or the next one is: a client
-    // takes one descriptor, and the server's side of it another.
-    let mut last = clients.pop().unwrap();
-    if greeting(&mut last, Duration::from_secs(1)).await.is_some() {
-        drop(spare);
-        clients.push(last);
-        last = BufReader::new(TcpStream::connect(address).await.unwrap());
+    assert!(clients.len() > 2, "{}", clients.len());
+    let mut heard = Vec::new();
+    for client in &mut clients {
+        heard.push(greeting(client, Duration::from_secs(30)).await.unwrap());
     }
-    assert_eq!(greeting(&mut last, Duration::from_secs(1)).await, None);
-    clients.truncate(clients.len() / 2);
-    let heard = greeting(&mut last, Duration::from_secs(30)).await;
-    assert!(heard.unwrap().starts_with("+OK "));
+    if heard.iter().all(|line| line.starts_with("+OK ")) {
+        // The last descriptor was the server's: now it is a client's.
+        drop(spare);
+        let mut last = BufReader::new(TcpStream::connect(address).await.unwrap());
+        heard.push(greeting(&mut last, Duration::from_secs(30)).await.unwrap());
+    }
+    let is_refused = |line: &String| line.starts_with("-ERR [SYS/TEMP] ");
+    let refused = heard.iter().filter(|line| is_refused(line)).count();
+    let served = heard.iter().filter(|line| line.starts_with("+OK ")).count();
+    assert_eq!(refused + served, heard.len(), "{heard:?}");
+    assert!(refused > 0 && served > 0, "{heard:?}");
+    assert!(metrics.status().without_descriptor >= refused as u64);
+    assert_eq!(metrics.status().refused, refused as u64);
+
+    // As soon as there are some again, who comes is served.
+    clients.clear();
+    let came_back = timeout(Duration::from_secs(30), async {
+        loop {
+            let mut client = BufReader::new(TcpStream::connect(address).await.unwrap());
+            let line = greeting(&mut client, Duration::from_secs(30)).await;
+            if line.is_some_and(|line| line.starts_with("+OK ")) {
+                return;
+            }
+        }
+    });
+    came_back.await.unwrap();
 }

@@ -166,9 +166,17 @@ impl Tape {
                     words(&answer["account"], &mut named);
                 }
             }
+            if !leads_to_an_account(call, &answered) {
+                redactor.hide_names(user_names(&asked));
+            }
             let heard = heard.into_iter().map(|heard| heard.told(redactor, &named));
             let mut host: Vec<HostCall> = heard.collect();
-            redactor.sweep(&mut asked);
+            // Where a connection came from is no matter of names.
+            for part in ABOUT {
+                if let Some(part) = asked.get_mut(part) {
+                    redactor.sweep(part);
+                }
+            }
             if let Answered::Answered(answer) = &mut answered {
                 redactor.sweep(answer);
             }
@@ -176,6 +184,8 @@ impl Tape {
                 redactor.sweep(&mut heard.asked);
                 redactor.sweep(&mut heard.answered);
             }
+            redactor.show_names();
+            redactor.sweep(&mut asked);
             Described {
                 asked,
                 answered,
@@ -191,6 +201,29 @@ impl Tape {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the call shows that the name it is about is a user's: only there it is kept.
+/// Calls about accounts come after that.
+fn leads_to_an_account(call: &str, answered: &Answered) -> bool {
+    match (call, answered) {
+        ("authenticator.authenticate", Answered::Answered(answer)) => {
+            answer.get("account").is_some()
+        }
+        ("scram.lookup", Answered::Answered(answer)) => answer.get("salt").is_some(),
+        ("authenticator.authenticate" | "scram.lookup", Answered::Failed(_)) => false,
+        _ => true,
+    }
+}
+
+/// What a client gave for a user's name.
+fn user_names(asked: &Value) -> impl Iterator<Item = &str> {
+    let credentials = asked["credentials"].as_object().into_iter();
+    let credentials = credentials.flat_map(|kinds| kinds.values());
+    let named = std::iter::once(asked).chain(credentials);
+    named
+        .flat_map(|of| [&of["user"], &of["acting_as"]])
+        .filter_map(Value::as_str)
 }
 
 impl Heard {

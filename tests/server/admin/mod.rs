@@ -5,6 +5,7 @@ mod counts;
 mod exposition;
 mod http;
 mod polls;
+mod trouble;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -66,11 +66,12 @@ fn each_problem_has_its_place_and_its_mend() {
             ],
         ),
         (
-            "[server.log]\nformat = 'jsn'\nfilter = 'info,a=b=c'\n",
+            "[server.log]\nformat = 'jsn'\nfilter = 'info,a=b=c'\nuser-names = 'knwon'\n",
             &[LISTENER, PLUGIN, TENANT],
             &[
                 "2:10: `format` in [server.log] is `jsn`\n  did you mean `json`?",
                 "3:10: `filter` in [server.log] is `info,a=b=c`, which is no filter\n  write a level (error, warn, info, debug, trace), or \"info,restante=debug\"",
+                "4:14: `user-names` in [server.log] is `knwon`\n  did you mean `known`?",
             ],
         ),
         (

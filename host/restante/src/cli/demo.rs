@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use restante::generation::Broken;
 use restante::server::Server;
 use restante_config::template::Template;
-use restante_config::{Config, Log, LogFormat};
+use restante_config::{Config, Log};
 use restante_roles::passwords::{self, Scheme};
 use restante_server::listener::Bound;
 use restante_server::tls;
@@ -54,10 +54,7 @@ pub(super) fn demo(
     listen_tls: SocketAddr,
     maildrop: Option<&Path>,
 ) -> anyhow::Result<()> {
-    serve::log(&Log {
-        format: LogFormat::Text,
-        filter: "info".into(),
-    })?;
+    serve::log(&Log::default())?;
     let mut home = Home::new()?;
     if let Some(path) = maildrop {
         home.maildrop = existing(path)?;

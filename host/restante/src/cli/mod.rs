@@ -5,6 +5,7 @@ mod compiler;
 mod config;
 mod control;
 mod demo;
+mod descriptors;
 mod hash_password;
 mod plugin;
 mod serve;

@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::compiler::compiler;
+use super::descriptors;
 use super::service;
 
 use super::plugin;
@@ -94,6 +95,7 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
         becoming.become_it(&state_dir)?;
     }
     service::no_core_dumps();
+    descriptors::raise_limit(&config);
     queue.start().context("the log")?;
     let recorder = record.begin(&config)?;
     let served = executor()?.block_on(async {
@@ -132,14 +134,17 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
         true => Some(plugin::Lines::begin()?),
         false => {
             log(&Log {
-                format: LogFormat::Text,
                 filter: "warn".into(),
+                ..Log::default()
             })?;
             None
         }
     };
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
+    }
+    if let Some(shortage) = descriptors::shortage(&config) {
+        eprintln!("warning: {shortage}");
     }
     becoming(&config)?;
     let executor = executor()?;

@@ -138,6 +138,11 @@ impl Snapshot {
                 status.refused,
             ),
             (
+                "accepts_without_descriptor",
+                "Connections that met a process or a system without file descriptors",
+                status.without_descriptor,
+            ),
+            (
                 "log_lines_dropped",
                 "Lines of the log that were not read as fast as they came",
                 status.log_lines_dropped,

@@ -5,14 +5,19 @@
 //! plugin finds equal what was equal, and nothing leads back. The kind of a text
 //! is known where it crosses the border (a password, a token, SCRAM's keys);
 //! what a plugin reads of its own files is not, so of those no more stays than
-//! the words that the call itself is about, and the form.
+//! the words that the call itself is about, and the form. In URLs what authorizes is
+//! hidden, wherever they stand.
+//!
+//! A user name is not always one: people type passwords in its place. Only the answer
+//! that it leads to an account shows that it is a name; in calls without it the name has
+//! a stand-in too ([`Redactor::hide_names`]).
 
 use std::collections::HashSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use restante_pop3::Secret;
+use restante_pop3::{Secret, without_url_secrets};
 use serde_json::Value;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -48,6 +53,8 @@ pub fn is_stand_in(text: &str) -> bool {
 pub struct Redactor {
     key: Zeroizing<[u8; 32]>,
     secrets: Vec<(Secret, String)>,
+    /// Names that one call is about, which may be something else.
+    names: Vec<(Secret, String)>,
     mail: bool,
 }
 
@@ -62,6 +69,7 @@ impl Redactor {
         Ok(Redactor {
             key,
             secrets: Vec::new(),
+            names: Vec::new(),
             mail,
         })
     }
@@ -99,6 +107,21 @@ impl Redactor {
         stand_in
     }
 
+    /// From now on these have stand-ins, until [`Redactor::show_names`].
+    pub fn hide_names<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
+        for name in names.into_iter().filter(|name| !name.is_empty()) {
+            let stand_in = self.stand_in(name);
+            self.names.push((Secret::from(name.to_owned()), stand_in));
+        }
+        self.names
+            .sort_by_key(|(name, _)| std::cmp::Reverse(name.expose().len()));
+    }
+
+    /// Names stay again as they are.
+    pub fn show_names(&mut self) {
+        self.names.clear();
+    }
+
     /// What stands for octets that are a secret (SCRAM's keys): as many.
     pub fn secret_octets(&self, octets: &[u8]) -> Vec<u8> {
         let blocks = (0..=u8::MAX).flat_map(|counter| self.digest(octets, counter));
@@ -118,10 +141,11 @@ impl Redactor {
         self.mail
     }
 
-    /// A text that is no secret, without those that are known.
+    /// A text that is no secret, without those that are known, hidden names, and what
+    /// authorizes in URLs.
     pub fn text(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (secret, stand_in) in &self.secrets {
+        for (secret, stand_in) in self.secrets.iter().chain(&self.names) {
             let secret = secret.expose();
             if text == secret {
                 return stand_in.clone();
@@ -130,7 +154,7 @@ impl Redactor {
                 text = text.replace(secret, stand_in);
             }
         }
-        text
+        without_url_secrets(&text).into_owned()
     }
 
     /// The same for all texts of a value.
@@ -224,13 +248,17 @@ impl Redactor {
             }
             let end = rest.find(parts_words).unwrap_or(rest.len());
             let (word, behind) = rest.split_at(end);
-            match named(words, word) || is_key(&kept, word, behind) {
+            match (named(words, word) && !self.hides(word)) || is_key(&kept, word, behind) {
                 true => kept.push_str(word),
                 false => kept.push_str(&self.stand_in(word)),
             }
             rest = behind;
         }
         kept
+    }
+
+    fn hides(&self, name: &str) -> bool {
+        self.names.iter().any(|(hidden, _)| hidden.expose() == name)
     }
 
     /// What a scheme's name stands before: a hash, or a password in the clear.
@@ -394,6 +422,9 @@ fn is_secret_name(key: &str) -> bool {
 mod tests {
     use super::*;
 
+    // Stand-ins are random hexadecimal digits: what must not be in a text has letters
+    // here that no stand-in has.
+
     fn redactor() -> Redactor {
         Redactor::new(false).unwrap()
     }
@@ -418,6 +449,46 @@ mod tests {
     }
 
     #[test]
+    fn what_authorizes_in_a_url_is_hidden_wherever_it_stands() {
+        let mut redactor = redactor();
+        let url = "https://ada:hunter2@idp.example/?token=hunter2";
+        let given = [("url".to_owned(), url.to_owned())];
+        let (kept, redacted) = redactor.settings(&given);
+        assert_eq!(kept[0].1, "https://***@idp.example/?token=***");
+        assert_eq!(redacted, ["url"]);
+        let mut answer =
+            serde_json::json!({ "failure": { "temporary": format!("{url} is down") } });
+        redactor.sweep(&mut answer);
+        assert!(!answer.to_string().contains("hunter2"), "{answer}");
+    }
+
+    #[test]
+    fn a_name_that_leads_to_no_account_is_hidden_in_its_call_alone() {
+        let mut redactor = redactor();
+        for name in ["hunter2", "Zo"] {
+            redactor.hide_names([name, ""]);
+            let said = redactor.text(&format!("there is no {name} here"));
+            let whole = redactor.text(name);
+            assert!(is_stand_in(&whole), "{whole}");
+            // Within a text a short one may be part of any word.
+            assert_eq!(said.contains(&whole), name.len() >= SHORTEST, "{said}");
+            // A file that has it has its stand-in, so that a replay finds it there.
+            let text = format!("ada:x\n{name}:y\n");
+            let kept = redactor.file(&text, &call_words(&[name]));
+            assert!(
+                kept.lines()
+                    .nth(1)
+                    .unwrap()
+                    .starts_with(&format!("{whole}:")),
+                "{kept}"
+            );
+            redactor.show_names();
+            assert_eq!(redactor.text(name), name);
+        }
+        assert_eq!(redactor.text(""), "");
+    }
+
+    #[test]
     fn short_secrets_are_replaced_where_they_are_all_of_a_text() {
         let mut redactor = redactor();
         let stand_in = redactor.secret("a");
@@ -434,7 +505,7 @@ mod tests {
             pair("token-file", "/run/token"),
             pair("banner", "ask for s3cret!"),
             pair("api-key", "s3cret!"),
-            pair("admin", "{SHA512-CRYPT}$6$salt$abcdef"),
+            pair("admin", "{SHA512-CRYPT}$6$salt$digest"),
             pair("hide-header", "X-Spam-Flag: YES"),
         ];
         let (kept, redacted) = redactor.settings(&given);
@@ -444,7 +515,7 @@ mod tests {
         assert!(is_stand_in(&kept[3].1));
         assert_eq!(kept[2].1, format!("ask for {}", kept[3].1));
         assert!(kept[4].1.starts_with("{SHA512-CRYPT}$6$redacted-"));
-        assert!(!kept[4].1.contains("abcdef") && !kept[4].1.contains("salt"));
+        assert!(!kept[4].1.contains("digest") && !kept[4].1.contains("salt"));
     }
 
     #[test]
@@ -468,12 +539,12 @@ mod tests {
     fn names_of_values_stay_and_values_do_not() {
         let redactor = redactor();
         let kept = redactor.file(
-            "{\"user\": \"x\", \"pass-word\": \"abc\"}\nsecret = \"def\"\n",
+            "{\"user\": \"x\", \"pass-word\": \"xyzzy\"}\nsecret = \"plugh\"\n",
             &HashSet::new(),
         );
         assert!(kept.contains("\"pass-word\": \"redacted-"), "{kept}");
         assert!(kept.contains("secret = \"redacted-"), "{kept}");
-        assert!(!kept.contains("abc") && !kept.contains("def"), "{kept}");
+        assert!(!kept.contains("xyzzy") && !kept.contains("plugh"), "{kept}");
     }
 
     #[test]
@@ -498,8 +569,8 @@ mod tests {
         let kept = redactor.policy(&text(&keys), &HashSet::new());
         assert_eq!(kept, text(&replaced));
         assert_ne!(replaced[1], keys[1]);
-        let broken = redactor.policy("{SCRAM-SHA-256}abc,def", &HashSet::new());
+        let broken = redactor.policy("{SCRAM-SHA-256}xyzzy,plugh", &HashSet::new());
         assert!(broken.starts_with("{SCRAM-SHA-256}redacted-"), "{broken}");
-        assert!(!broken.contains("abc") && !broken.contains("def"));
+        assert!(!broken.contains("xyzzy") && !broken.contains("plugh"));
     }
 }

@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use super::Admin;
 use super::Reloaded;
 use super::guard::Guard;
+use super::{TooManyTrusted, Trust};
 use crate::sessions::Which;
 use restante_config::{Problem, Problems};
 use restante_roles::metrics::{self, Current, LoginResult, Totals};
@@ -114,8 +115,8 @@ impl Kick {
 }
 
 impl Site {
-    /// Answers a request, whatever it is.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    /// Answers a request, whatever it is; `trust` is given to whom it is due.
+    pub(super) async fn answer(&self, request: Request<Incoming>, trust: &Trust) -> Answer {
         let header = request.headers();
         if !self.guard.is_meant(header) {
             self.complain("a request to the admin address was for another host");
@@ -152,6 +153,10 @@ impl Site {
             answer.headers_mut().insert(ALLOW, allowed);
             return answer;
         }
+        let body = match self.body(request, trust).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
         match endpoint {
             Endpoint::Health => text("ok\n".into()),
             Endpoint::Ready => self.ready(),
@@ -163,8 +168,39 @@ impl Site {
             ),
             Endpoint::Tenants => self.tenants(),
             Endpoint::Reload => self.reload().await,
-            Endpoint::Kick => self.kick(request.into_body()).await,
+            Endpoint::Kick => self.kick(&body),
         }
+    }
+
+    /// The request's body. Who has shown the token has a place until it is answered; who
+    /// needs none, from when the request is whole.
+    async fn body(&self, request: Request<Incoming>, trust: &Trust) -> Result<Bytes, Answer> {
+        let give = || {
+            trust.give().map_err(|TooManyTrusted| {
+                let what = "too many requests are being answered already: try again in a moment";
+                words(StatusCode::SERVICE_UNAVAILABLE, what)
+            })
+        };
+        let knows = self.guard.knows(request.headers());
+        let has_token = self.guard.token.is_some();
+        if knows && has_token {
+            give()?;
+        }
+        let body = Limited::new(request.into_body(), BODY_OCTETS);
+        let body = match timeout(BODY_TIMEOUT, body.collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(words(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    &format!("a body has at most {BODY_OCTETS} octets"),
+                ));
+            }
+            _ => return Err(words(StatusCode::BAD_REQUEST, "the body did not arrive")),
+        };
+        if knows && !has_token {
+            give()?;
+        }
+        Ok(body)
     }
 
     fn complain(&self, what: &str) {
@@ -303,18 +339,8 @@ impl Site {
         }
     }
 
-    async fn kick(&self, body: Incoming) -> Answer {
-        let body = match timeout(BODY_TIMEOUT, Limited::new(body, BODY_OCTETS).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return words(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    &format!("a body has at most {BODY_OCTETS} octets"),
-                );
-            }
-            _ => return words(StatusCode::BAD_REQUEST, "the body did not arrive"),
-        };
-        let kick = serde_json::from_slice::<Kick>(&body).ok();
+    fn kick(&self, body: &[u8]) -> Answer {
+        let kick = serde_json::from_slice::<Kick>(body).ok();
         let Some(which) = kick.and_then(Kick::which) else {
             return words(
                 StatusCode::BAD_REQUEST,
@@ -357,8 +383,8 @@ fn problem(problem: &Problem) -> Value {
         "file": problem.file.to_string_lossy(),
         "line": problem.place.map(|place| place.line),
         "column": problem.place.map(|place| place.column),
-        "what": problem.what,
-        "mend": problem.mend,
+        "what": problem.what(),
+        "mend": problem.mend(),
     })
 }
 

@@ -23,6 +23,7 @@ use crate::lock::{Guard, Locks};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::tenant::{SessionPermit, Tenant, Tenants, UserPermit};
+use crate::user_names::{Name, ShownName};
 use crate::view::{Octets, OpenMaildrop, Verdicts, View};
 use refused::{Foreign, Refused, Why};
 use restante_config::Utf8;
@@ -31,9 +32,6 @@ use restante_roles::backend::{Account, Authenticator, Connection, Credentials, F
 use restante_roles::metrics::{Ledger, LoginResult, SessionEntry};
 use restante_roles::shadow::Decision;
 use restante_roles::turns;
-
-/// Characters of a user name that are logged.
-const LOGGED_CHARACTERS: usize = 128;
 
 /// A session's hold on its maildrop. The order of the fields is the order in
 /// which they are let go of: the maildrop, then its lock.
@@ -120,6 +118,11 @@ where
             Shown::Credentials(credentials) => Arc::new(credentials),
             Shown::Proof(user) => return self.log_in_proved(&user, started).await,
         };
+        if let Credentials::Password { secret, .. } | Credentials::Bearer { token: secret, .. } =
+            &*credentials
+        {
+            self.passwords.add(&self.known_names, secret.expose());
+        }
         let user = credentials.user().unwrap_or_default();
         let serving = Arc::clone(&self.serving);
         let tenant = serving.tenants.choose(server_name.as_deref(), user);
@@ -131,11 +134,11 @@ where
             None => Err(Refused::credentials(Why::NoTenant)),
         };
         match answer {
-            Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
+            Ok((open, account)) => Ok(Some(self.logged_in(open, &account, user))),
             Err(refused) => {
                 self.count_refusal(tenant, refused.why.result());
                 let guess = self.guess(&refused.why, &credentials);
-                let user = user.to_owned();
+                let user = self.shown_name(user);
                 drop(credentials);
                 self.refuse_login(&user, &refused.why, &refused.refusal, guess, started)
                     .await?;
@@ -173,7 +176,9 @@ where
         };
         let keys = found.map_err(|refused| {
             // Those without keys go on with a decoy, and are told at the end.
-            debug!(user = ?Name(user), why = %refused.why, "no SCRAM keys");
+            let name = self.shown_name(user);
+            let why = name.hide_in(refused.why.to_string());
+            debug!(user = %name, why, "no SCRAM keys");
             refused.refusal
         });
         let mut random = [0; 18];
@@ -242,12 +247,13 @@ where
             Err(denied) => Err(denied.into()),
         };
         match answer {
-            Ok((open, account)) => Ok(Some(self.logged_in(open, &account))),
+            Ok((open, account)) => Ok(Some(self.logged_in(open, &account, user))),
             Err(refused) => {
                 ledger.login(refused.why.result());
                 // The password was right: this is no guess at one.
                 let (why, refusal) = (&refused.why, &refused.refusal);
-                self.refuse_login(user, why, refusal, Guess::Untried, started)
+                let user = self.shown_name(user);
+                self.refuse_login(&user, why, refusal, Guess::Untried, started)
                     .await?;
                 Ok(None)
             }
@@ -272,14 +278,9 @@ where
             Cause::Proof => Guess::Tried(None),
             _ => Guess::Untried,
         };
-        self.refuse_login(
-            failed.user.as_deref().unwrap_or_default(),
-            &failed.cause,
-            &login_failed(),
-            guess,
-            started,
-        )
-        .await
+        let user = self.shown_name(failed.user.as_deref().unwrap_or_default());
+        self.refuse_login(&user, &failed.cause, &login_failed(), guess, started)
+            .await
     }
 
     /// What the tenant says.
@@ -339,7 +340,19 @@ where
         }
     }
 
-    fn logged_in(&mut self, open: Open, account: &Account) -> Open {
+    /// How the log shows the name of a login that failed.
+    fn shown_name(&self, user: &str) -> ShownName {
+        let setting = self.serving.settings.user_names;
+        let is_claimed = self.serving.tenants.is_claimed(user);
+        self.known_names
+            .shown(user, setting, is_claimed, &self.passwords)
+    }
+
+    /// `user`: the name that the client gave, which may be another than the account's.
+    fn logged_in(&mut self, open: Open, account: &Account, user: &str) -> Open {
+        for name in [user, &account.user] {
+            self.known_names.logged_in(name);
+        }
         let listing = open.view.listing();
         let ledger = &open.tenant.ledger;
         ledger.login(LoginResult::Ok);
@@ -372,13 +385,14 @@ where
 
     async fn refuse_login(
         &mut self,
-        user: &str,
+        user: &ShownName,
         why: &impl fmt::Display,
         refusal: &Refusal,
         guess: Guess,
         started: Instant,
     ) -> Result<(), End> {
-        info!(user = ?Name(user), %why, "login failed");
+        let why = user.hide_in(why.to_string());
+        info!(%user, %why, "login failed");
         if refusal.code() == Some(ResponseCode::Auth) {
             let delay = self.failure_delay(guess);
             // Counted from PASS on: how long it took to find out is not to be
@@ -606,32 +620,4 @@ async fn scram_keys(
         }
     }
     Err(Refused::credentials(Why::Unknown))
-}
-
-/// A name from outside, fit for a log line: quoted, control characters escaped,
-/// cut.
-struct Name<'a>(&'a str);
-
-impl fmt::Debug for Name<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.0.char_indices().nth(LOGGED_CHARACTERS);
-        match end {
-            Some((end, _)) => write!(out, "{:?}…", &self.0[..end]),
-            None => write!(out, "{:?}", self.0),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_cannot_forge_log_lines() {
-        let name = format!("{:?}", Name("a\r\nlogin user=\"b\"\x1b[2J\u{202e}"));
-        assert_eq!(name, r#""a\r\nlogin user=\"b\"\u{1b}[2J\u{202e}""#);
-        let long = "ä".repeat(500);
-        let logged = format!("{:?}", Name(&long));
-        assert_eq!(logged.chars().count(), LOGGED_CHARACTERS + 3);
-    }
 }

@@ -7,8 +7,11 @@ use restante_pop3::Scales;
 
 use super::*;
 use restante_roles::address::Client;
-use restante_roles::backend::{Authenticator, Message, Store};
+use restante_roles::backend::{Authenticator, Message, Span, Store};
 use restante_roles::memory::{Mail, Memory};
+use restante_roles::validate::{
+    ANNOTATION_FIELD_OCTETS, ANNOTATION_FIELDS, HEADER_OCTETS, READ_OCTETS,
+};
 
 const MAILDROP: &str = "m";
 

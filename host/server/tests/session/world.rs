@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use restante_config::{Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits, Utf8};
+use restante_roles::address;
 use restante_roles::backend::{
     Account, Authenticator, Connection, Content, Entries, Failure, Filter, FoundMaildrop, Maildrop,
     Selector, Store,
@@ -23,6 +24,7 @@ use restante_server::sessions::Sessions;
 use restante_server::shutdown::{self, Signal, Trigger};
 use restante_server::tenant::{Serving, SessionSettings, Tenant, Tenants, decoy};
 use restante_server::tls::SelfSigned;
+use restante_server::user_names::KnownNames;
 use restante_server::view::Verdicts;
 use restante_server::waiting::WaitingRoom;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
@@ -175,6 +177,7 @@ impl Plan {
             locks: Locks::new(),
             verdicts: Arc::new(Verdicts::default()),
             penalties: Arc::new(Penalties::new()),
+            known_names: Arc::default(),
             sessions: Sessions::new(),
             nobody: Ledger::new("_none"),
             room: WaitingRoom::new(1000),
@@ -193,6 +196,7 @@ pub(crate) struct World {
     pub(crate) locks: Locks,
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) penalties: Arc<Penalties>,
+    pub(crate) known_names: Arc<KnownNames>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) nobody: Arc<Ledger>,
     pub(crate) room: Arc<WaitingRoom>,
@@ -235,6 +239,7 @@ impl World {
             verdicts: Arc::clone(&self.verdicts),
             awake: Arc::default(),
             penalties: Arc::clone(&self.penalties),
+            known_names: Arc::clone(&self.known_names),
             sessions: Arc::clone(&self.sessions),
             nobody: Arc::clone(&self.nobody),
             shutdown: self.signal.clone(),

@@ -1,6 +1,7 @@
 //! A component made ready on the command line, without a configuration of its
 //! own: what `plugin test` asks and `plugin run` runs.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder};
 use std::io::Read as _;
@@ -15,6 +16,7 @@ use restante_config::template::Template;
 use restante_config::{Config, Server, ServerLimits};
 use restante_conformance::Maildrops;
 use restante_pop3::Decoy;
+use restante_pop3::without_url_secrets;
 use restante_roles::backend::Accepts;
 use restante_roles::metrics::{Ledger, Metrics};
 use restante_roles::state_dir::StateDir;
@@ -345,7 +347,8 @@ impl Lines {
     pub(in crate::cli) fn take(&self) -> Vec<String> {
         let octets = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let text = String::from_utf8_lossy(&octets);
-        text.lines().map(|line| line.trim().to_owned()).collect()
+        let lines = text.lines().map(|line| without_url_secrets(line.trim()));
+        lines.map(Cow::into_owned).collect()
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use restante_conformance as kit;
+use restante_pop3::Secret;
 use restante_roles::address::Client;
 use restante_roles::backend::{
     Account, Admitted, Connection, Credentials, Denial, Failure, Maildrop, Verdict,

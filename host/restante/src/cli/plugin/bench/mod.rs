@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use restante_conformance::{self, Maildrops};
+use restante_conformance as kit;
+use restante_conformance::Maildrops;
 use restante_pop3::{Listing, Secret};
 use restante_roles::address::Client;
 use restante_roles::backend::{Account, Connection, Credentials, Denial, Entries, Failure};
