@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use async_trait::async_trait;
 use restante::admin::Reload;
-use restante::config::{Config, Problems, ServerLimits};
+use restante::config::{Config, Problems, Server};
 use restante::generation::{Before, Broken, Plugins, Reloaded, Retired};
 use restante::metrics::Metrics;
 use restante::plugin::{CompileLimits, Compiler, Runtime};
@@ -54,7 +54,7 @@ impl Generations {
         let runtime = Runtime::new(
             limits.instances,
             &state_dir,
-            compiler(limits),
+            compiler(&config.server)?,
             Metrics::new(),
         )?;
         let decoy_secret = decoy::secret(&state_dir).context("the system's randomness")?;
@@ -198,16 +198,23 @@ impl Reload for Generations {
 
 /// This program once more; in this process where the system does not say what
 /// program it is.
-pub(super) fn compiler(limits: &ServerLimits) -> Compiler {
+///
+/// # Errors
+/// This machine does not have the user that is to compile.
+pub(super) fn compiler(server: &Server) -> anyhow::Result<Compiler> {
     let limits = CompileLimits {
-        time: limits.compile_time,
-        memory: limits.compile_memory,
+        time: server.limits.compile_time,
+        memory: server.limits.compile_memory,
     };
-    Compiler::this_program(limits).unwrap_or_else(|error| {
-        warn!(
-            %error,
-            "the server cannot start itself as a compiler: components are compiled in its own process, without limits on time and memory"
-        );
-        Compiler::Here
-    })
+    let user = server.compiler_user.as_deref();
+    let user = user.map(service::compiler_user).transpose()?;
+    Ok(
+        Compiler::this_program(limits, user.flatten()).unwrap_or_else(|error| {
+            warn!(
+                %error,
+                "the server cannot start itself as a compiler: components are compiled in its own process, without limits on time and memory"
+            );
+            Compiler::Here
+        }),
+    )
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante::config::{Identity, Listener};
+use restante::plugin::ProcessUser;
 use rustix::process::{
     DumpableBehavior, Gid, Resource, Rlimit, Uid, geteuid, set_dumpable_behavior, setrlimit,
 };
@@ -100,6 +101,24 @@ impl Becoming {
         info!(user = name, "no longer root");
         Ok(())
     }
+}
+
+/// The user that components are compiled as. None, and a line in the log: this process is
+/// not root, and cannot become another.
+pub(super) fn compiler_user(name: &str) -> anyhow::Result<Option<ProcessUser>> {
+    const KEY: &str = "[server] compiler-user";
+    let user = uzers::get_user_by_name(name)
+        .with_context(|| format!("{KEY}: this machine has no user {name:?}"))?;
+    let (user, group) = (user.uid(), user.primary_group_id());
+    ensure!(
+        user != 0 && group != 0,
+        "{KEY}: {name:?} is root, or in its group: name a user that has no rights and no files"
+    );
+    if !geteuid().is_root() {
+        warn!("{KEY} is not used: only root can become another user");
+        return Ok(None);
+    }
+    Ok(Some(ProcessUser { user, group }))
 }
 
 /// Sockets that the service manager has opened for listeners, by their names

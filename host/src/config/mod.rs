@@ -96,7 +96,14 @@ impl Config {
             let limits = &of.limits;
             (limits.connections, limits.unauthenticated, limits.instances)
         };
-        let of_compiler = |of: &Server| (of.limits.compile_time, of.limits.compile_memory);
+        let of_compiler = |of: &Server| {
+            let limits = &of.limits;
+            (
+                limits.compile_time,
+                limits.compile_memory,
+                of.compiler_user.clone(),
+            )
+        };
         let of_clients = |of: &Server| {
             let limits = &of.limits;
             (
@@ -120,7 +127,7 @@ impl Config {
                 of_clients(old) != of_clients(new),
             ),
             (
-                "[server.limits] compile-time or compile-memory",
+                "[server] compiler-user, or [server.limits] compile-time or compile-memory",
                 of_compiler(old) != of_compiler(new),
             ),
         ]

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante::backend::Accepts;
-use restante::config::{self, Config, Server, ServerLimits};
+use restante::config::{self, Config, Server};
 use restante::kit::Maildrops;
 use restante::metrics::{Ledger, Metrics};
-use restante::plugin::{Plugin, Runtime};
+use restante::plugin::{Compiler, Plugin, Runtime};
 use restante::state_dir::StateDir;
 use restante::template::Template;
 use restante::tenant;
@@ -65,7 +65,7 @@ pub(in crate::cli) struct Stage {
     granted: PathBuf,
     runtime: Arc<Runtime>,
     salts: Decoy,
-    limits: ServerLimits,
+    compiler: Compiler,
     /// Gone when this is.
     home: TempDir,
 }
@@ -77,14 +77,19 @@ impl Stage {
         let granted = home.path().join("maildrops");
         fs::create_dir(&granted)?;
         let cache = cache(home.path());
-        let compiler = compiler(&server.limits);
+        let compiler = compiler(server)?;
         Ok(Stage {
             log,
             granted,
-            runtime: Runtime::new(INSTANCES, &StateDir::open(&cache), compiler, Metrics::new())?,
+            runtime: Runtime::new(
+                INSTANCES,
+                &StateDir::open(&cache),
+                compiler.clone(),
+                Metrics::new(),
+            )?,
             // Nobody logs in by these salts.
             salts: tenant::decoy(server, [0; 32]),
-            limits: server.limits.clone(),
+            compiler,
             home,
         })
     }
@@ -130,7 +135,7 @@ impl Stage {
     /// to make it ready.
     pub(super) async fn compile(&self, section: &config::Plugin) -> anyhow::Result<Duration> {
         let state = self.folder()?;
-        let compiler = compiler(&self.limits);
+        let compiler = self.compiler.clone();
         let (section, salts) = (section.clone(), self.salts.clone());
         let compiling = move || {
             let runtime = Runtime::new(1, &StateDir::open(&state), compiler, Metrics::new())?;
