@@ -69,10 +69,7 @@ impl Compiler {
     ///
     /// # Errors
     /// The system does not say what program this is.
-    pub fn this_program(
-        limits: CompileLimits,
-        user: Option<ProcessUser>,
-    ) -> io::Result<Compiler> {
+    pub fn this_program(limits: CompileLimits, user: Option<ProcessUser>) -> io::Result<Compiler> {
         // The link leads to the file that was started, also when an upgrade has
         // put another one in its place.
         let own = Path::new("/proc/self/exe");
@@ -148,11 +145,7 @@ impl Compiler {
     }
 }
 
-fn start(
-    program: &Path,
-    limits: CompileLimits,
-    user: Option<ProcessUser>,
-) -> io::Result<Child> {
+fn start(program: &Path, limits: CompileLimits, user: Option<ProcessUser>) -> io::Result<Child> {
     let mut command = Command::new(program);
     command
         .arg(COMMAND)
@@ -215,7 +208,10 @@ fn after_confinement(words: &str) -> &str {
     };
     let (missing, rest) = rest.split_once('\n').unwrap_or((rest, ""));
     TOLD.call_once(|| {
-        info!(missing, "this system does not confine the compiler in every way");
+        info!(
+            missing,
+            "this system does not confine the compiler in every way"
+        );
     });
     rest
 }

@@ -307,8 +307,8 @@ fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::Error> {
         prctl.into_iter().collect::<Result<_, _>>()?,
     );
     // Whether a descriptor is open, and how: F_GETFD and F_GETFL.
-    let fcntl = [libc::F_GETFD, libc::F_GETFL]
-        .map(|what| rule(vec![condition(1, Dword, Eq, bits(what))?]));
+    let fcntl =
+        [libc::F_GETFD, libc::F_GETFL].map(|what| rule(vec![condition(1, Dword, Eq, bits(what))?]));
     calls.insert(
         libc::SYS_fcntl,
         fcntl.into_iter().collect::<Result<_, _>>()?,

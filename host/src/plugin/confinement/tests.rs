@@ -102,7 +102,7 @@ fn looked_at(task: &Path) -> BTreeMap<String, String> {
         .map(|(what, value)| (what.to_owned(), value.trim().to_owned()))
         .collect();
     // Root's alone, whoever it runs as: nobody else may look into its memory.
-    let owner = fs::metadata(task).unwrap().uid();
+    let owner = fs::metadata(task.join("status")).unwrap().uid();
     found.insert("Owner".into(), owner.to_string());
     found
 }
@@ -228,8 +228,7 @@ fn executable_memory() -> io::Result<()> {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let protection = ProtFlags::READ | ProtFlags::EXEC;
     // SAFETY: a mapping at a place of the kernel's choice, which nothing uses.
-    let mapping =
-        unsafe { mmap_anonymous(std::ptr::null_mut(), 1, protection, MapFlags::PRIVATE) };
+    let mapping = unsafe { mmap_anonymous(std::ptr::null_mut(), 1, protection, MapFlags::PRIVATE) };
     mapping.map(drop).map_err(Into::into)
 }
 
