@@ -1,4 +1,4 @@
-//! `cargo xtask check`: formatting and lints. Apart from the tests, because
+//! `cargo xtask check`: formatting, lints, and the crates that all is made of. Apart from the tests, because
 //! clippy checks every dependency once more.
 
 use anyhow::Result;
@@ -6,13 +6,14 @@ use anyhow::Result;
 use crate::Outcome;
 use crate::build::{guest_cargo, packages};
 use crate::cargo::{self, Workspace};
+use crate::deny;
 use crate::fuzz;
 use crate::step::Steps;
 use crate::wasm_target;
 
 /// Everything that can be said about the code without running it.
 pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
-    let mut steps = Steps::new(5);
+    let mut steps = Steps::new(6);
     let fuzz_manifest = workspace.root.join("tests/fuzz/Cargo.toml");
     steps.run("formatting", || {
         cargo::run(workspace.cargo().args(["fmt", "--all", "--", "--check"]))?;
@@ -51,6 +52,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
         let target = workspace.target.join("fuzz/check");
         clippy.arg("--target-dir").arg(target);
         cargo::run(clippy.args(["--all-targets", "--", "-D", "warnings"]))
+    })?;
+    steps.run("licences, sources and advisories of crates", || {
+        deny::run(workspace)
     })?;
     Ok(Outcome::Done)
 }

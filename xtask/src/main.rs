@@ -16,6 +16,7 @@ mod conformance;
 mod contract;
 mod debian;
 mod demo;
+mod deny;
 mod dovecot;
 mod fuzz;
 mod languages;
@@ -49,7 +50,8 @@ Usage: cargo xtask COMMAND
   freeze [--again]
                  make wit/ the released contract of its version, below
                    wit/released; --again: in place of the one that is there
-  check          formatting and clippy, for the host and for the plugins
+  check          formatting and clippy, for the host and for the plugins; licences,
+                   sources and advisories of the crates (needs cargo-deny)
   fuzz [TARGET] [--seconds N] [--smoke]
                  build the fuzz targets and run each for N seconds (600), or for
                    12 from the seeds alone; needs a C++ compiler
