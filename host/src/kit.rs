@@ -24,7 +24,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::backend::{
-    Account, Admission, Authenticator, Connection, Failure, Filter, Selector, Store, Tls,
+    Account, Admission, Attributes, Authenticator, Connection, Failure, Filter, Selector, Store,
+    Tls,
 };
 use crate::metrics::Ledger;
 
@@ -85,7 +86,7 @@ impl Candidate {
         Account {
             user,
             maildrop: maildrop.into(),
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
         }
     }
 }

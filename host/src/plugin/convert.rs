@@ -50,7 +50,7 @@ pub(super) fn account(account: &Account) -> Given {
     Given(wit::Account {
         user: account.user.clone(),
         maildrop: account.maildrop.clone(),
-        attributes: account.attributes.clone(),
+        attributes: owned(account.attributes.exposed()),
     })
 }
 
@@ -60,8 +60,13 @@ pub(super) fn account_without_secrets(account: &Account) -> wit::Account {
     wit::Account {
         user: account.user.clone(),
         maildrop: account.maildrop.clone(),
-        attributes: account.shown_attributes().cloned().collect(),
+        attributes: owned(account.attributes.shown()),
     }
+}
+
+fn owned<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    attributes.map(owned).collect()
 }
 
 impl From<wit::Account> for Account {
@@ -69,7 +74,7 @@ impl From<wit::Account> for Account {
         Account {
             user: account.user,
             maildrop: account.maildrop,
-            attributes: account.attributes,
+            attributes: account.attributes.into(),
         }
     }
 }
@@ -121,6 +126,7 @@ impl From<authenticator::Denial> for Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Attributes;
 
     #[test]
     fn secrets_are_the_stores_alone() {
@@ -132,12 +138,14 @@ mod tests {
                 attribute("quota", "1"),
                 attribute("secret.password", "tanstaaf"),
                 attribute("secretary", "bob"),
-            ],
+            ]
+            .into(),
         };
         let to_filters = account_without_secrets(&whole);
         let shown = [attribute("quota", "1"), attribute("secretary", "bob")];
         assert_eq!(to_filters.attributes, shown);
-        assert_eq!(account(&whole).attributes, whole.attributes);
+        let to_the_store = account(&whole).attributes.clone();
+        assert_eq!(Attributes::from(to_the_store), whole.attributes);
         assert!(!format!("{whole:?}").contains("tanstaaf"));
     }
 }

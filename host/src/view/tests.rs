@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use restante_pop3::Scales;
 
 use super::*;
-use crate::backend::{Authenticator, Message, Store};
+use crate::backend::{Attributes, Authenticator, Message, Store};
 use crate::memory::{Mail, Memory};
 
 const MAILDROP: &str = "m";
@@ -155,7 +155,7 @@ impl World {
         let account = Account {
             user: "u".into(),
             maildrop: MAILDROP.into(),
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
         };
         let maildrop = self
             .memory
@@ -483,7 +483,7 @@ async fn a_large_message_is_read_in_windows() {
     let account = Account {
         user: "u".into(),
         maildrop: "large".into(),
-        attributes: Vec::new(),
+        attributes: Attributes::default(),
     };
     let found = world.memory.find(&connection, &account).await.unwrap();
     let mut maildrop = found.open().await.unwrap();

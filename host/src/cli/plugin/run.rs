@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use restante::backend::{
-    Account, Admitted, Connection, Credentials, Denial, Failure, Maildrop, Verdict,
+    Account, Admitted, Attributes, Connection, Credentials, Denial, Failure, Maildrop, Verdict,
 };
 use restante::content::Source;
 use restante::kit;
@@ -147,7 +147,7 @@ impl Run<'_> {
         Account {
             user: self.options.account.clone(),
             maildrop,
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
         }
     }
 
@@ -171,7 +171,7 @@ impl Run<'_> {
         let text = match answer {
             Ok(account) => {
                 let mut text = format!("user {:?}, maildrop {:?}", account.user, account.maildrop);
-                for (key, value) in account.shown_attributes() {
+                for (key, value) in account.attributes.shown() {
                     text.push_str(&format!(", {key} = {value:?}"));
                 }
                 text

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use restante::backend::{Account, Connection, Credentials, Denial, Entries, Failure};
+use restante::backend::{Account, Attributes, Connection, Credentials, Denial, Entries, Failure};
 use restante::content::Source;
 use restante::kit::{self, Maildrops};
 use restante::metrics::Ledger;
@@ -321,7 +321,7 @@ impl Side {
             account: Account {
                 user: self.user.0.clone(),
                 maildrop: self.maildrop.clone(),
-                attributes: Vec::new(),
+                attributes: Attributes::default(),
             },
             entries: None,
             denied: false,
