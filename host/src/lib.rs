@@ -29,6 +29,7 @@ pub mod plugin;
 pub mod policy;
 pub mod proxy;
 pub mod recording;
+pub mod secret_file;
 pub mod sessions;
 pub mod shadow;
 pub mod share;

@@ -20,7 +20,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let program = program(workspace)?;
     // None of these needs the database of advisories, or the network.
     let mut deny = workspace.tool(&program);
-    cargo::run(deny.args(["check", "bans", "licenses", "sources"]))?;
+    cargo::run(deny.args([
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
     let mut fetch = workspace.tool(&program);
     if let Err(error) = cargo::run(fetch.args(["fetch", "db"])) {
         let required = env::var_os(REQUIRE_ADVISORIES).is_some_and(|value| value == "1");

@@ -3,17 +3,16 @@
 //! it, is left to nobody.
 
 use std::collections::HashMap;
-use std::fs::DirBuilder;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante::config::{Identity, Listener};
 use restante::plugin::ProcessUser;
+use restante::state_dir;
 use rustix::process::{
     DumpableBehavior, Gid, Resource, Rlimit, Uid, geteuid, set_dumpable_behavior, setrlimit,
 };
@@ -78,18 +77,8 @@ impl Becoming {
             geteuid().is_root(),
             "[server] user: only root can become {name:?}: start the server as root or as {name:?}"
         );
-        let mut builder = DirBuilder::new();
-        if !state_dir.exists()
-            && builder
-                .recursive(true)
-                .mode(0o700)
-                .create(state_dir)
-                .is_ok()
-        {
-            let given = chown(state_dir, Some(user.as_raw()), Some(self.group.as_raw()));
-            given
-                .with_context(|| format!("{} cannot be given to {name:?}", state_dir.display()))?;
-        }
+        state_dir::make_for(state_dir, *user, self.group)
+            .with_context(|| format!("{} cannot be given to {name:?}", state_dir.display()))?;
         set_thread_groups(&self.groups)
             .and_then(|()| set_thread_res_gid(self.group, self.group, self.group))
             .and_then(|()| set_thread_res_uid(*user, *user, *user))
