@@ -19,6 +19,9 @@ use crate::state_dir::Folder;
 const WAITING: usize = 4096;
 const WAITING_OCTETS: usize = 64 << 20;
 
+/// A file that is made and removed, to see whether the directory can be written to.
+const PROBE: &str = "probe";
+
 /// What its last line is, in a file that goes no further.
 const FULL: &[u8] = b"{\"line\":\"end\",\"why\":\"--record-size was reached\"}\n";
 
@@ -48,9 +51,8 @@ impl Writer {
     pub(super) fn begin(directory: PathBuf, octets: u64) -> io::Result<Writer> {
         let folder = Folder::open(&directory)?;
         // What cannot be written to is found out now.
-        let probe = format!(".probe-{}", std::process::id());
-        drop(folder.create(&probe)?);
-        folder.remove(&probe);
+        folder.write(PROBE, &[])?;
+        folder.remove(PROBE);
         let (orders, received) = sync_channel(WAITING);
         let state = Arc::new(State::default());
         let desk = Desk {
