@@ -1,6 +1,7 @@
 //! A certificate authority of the test's own, and a server certificate from it.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -54,6 +55,7 @@ impl Certificate {
         };
         fs::write(&files.certificate, leaf.pem()).unwrap();
         fs::write(&files.key, key.serialize_pem()).unwrap();
+        fs::set_permissions(&files.key, Permissions::from_mode(0o600)).unwrap();
         fs::write(&files.authority, authority.pem()).unwrap();
         files
     }

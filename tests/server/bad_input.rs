@@ -1,7 +1,8 @@
 //! Every mistake in a configuration is refused by `check` and by `serve`: exit
 //! code 1, and on standard error the words that lead to it.
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -227,6 +228,20 @@ fn key_of_another_certificate() {
     fs::write(&site.certificate.key, private_key()).unwrap();
     let config = site.write_config(&site.config());
     refused(&config, &["server.pem", "key"]);
+}
+
+#[test]
+fn key_that_others_may_read_is_warned_of() {
+    let site = Site::new();
+    let key = &site.certificate.key;
+    let words = "others may read or change a private key";
+    assert!(!site.check().stderr.contains(words));
+    fs::set_permissions(key, Permissions::from_mode(0o644)).unwrap();
+    let checked = site.check();
+    assert_eq!(checked.code, Some(0), "{checked:#?}");
+    for words in [words, key.to_str().unwrap(), "0644", "chmod 0600"] {
+        assert!(checked.stderr.contains(words), "{checked:#?}");
+    }
 }
 
 #[test]

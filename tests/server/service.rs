@@ -241,6 +241,7 @@ fn who_starts_as_root_becomes_the_user_for_good() {
     site.state = site.path().join("state");
     fs::set_permissions(site.path(), Permissions::from_mode(0o755)).unwrap();
     give(&site.path().join("mail"), NOBODY);
+    give(&site.certificate.key, NOBODY);
     let server = site.start();
     let status = fs::read_to_string(server.proc("status")).unwrap();
     let field = |name: &str| -> Vec<u32> {
@@ -280,6 +281,15 @@ fn users_that_there_are_not_are_told_by_check() {
         ),
         ("group = \"root\"\n", "write `user` as well"),
         ("user = \"\"\n", "name of a user"),
+        (
+            "compiler-user = \"nobody-is-called-this\"\n",
+            "compiler-user: this machine has no user",
+        ),
+        ("compiler-user = \"root\"\n", "is root, or in its group"),
+        (
+            "user = \"nobody\"\ncompiler-user = \"nobody\"\n",
+            "`compiler-user` is never used",
+        ),
     ] {
         site.server = lines.to_owned();
         let checked = site.check();

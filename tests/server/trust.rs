@@ -2,12 +2,15 @@
 //! cost to compile one.
 use std::fs;
 use std::io::Cursor;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use minisign::KeyPair;
-use restante_tests::{Finished, Plugin, Pop3, Server, Site, binary, run_to_end, test_guest};
+use restante_tests::{
+    Finished, Plugin, Pop3, Server, Site, binary, run_to_end, test_guest, wait_for,
+};
 use wasm_encoder::{
     BlockType, CodeSection, Component, Function, FunctionSection, InstructionSink, Module,
     ModuleSection, TypeSection, ValType,
@@ -476,6 +479,53 @@ fn compilation_that_eats_memory_is_refused() {
         &site,
         &["[plugin.huge]", "256 MiB of memory", "compile-memory"],
     );
+}
+
+/// What is in the way of a component that takes over its compiler: root's rights, other
+/// users' memory, files, the network, system calls. That each of them is really denied is
+/// shown beside `host/wasm/src/confinement.rs`; this is about the program that is shipped.
+#[test]
+fn compiler_has_given_up_what_it_does_not_need() {
+    let mut compiler = Command::new(binary())
+        .args(["compile-component", "10", "1073741824"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", compiler.id());
+    // It waits for a component; the second thread is the one that watches the clock.
+    let found = wait_for("the compiler", || {
+        let status = fs::read_to_string(&status).unwrap();
+        status.contains("\nThreads:\t2\n").then_some(status)
+    });
+    let owner = fs::metadata(&status).unwrap().uid();
+    drop(compiler.stdin.take());
+    let output = compiler.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let value = |name: &str| {
+        let lines = found.lines().filter_map(|line| line.split_once(":\t"));
+        let mut values = lines.filter_map(|(key, value)| (key == name).then_some(value.trim()));
+        values.next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(value("NoNewPrivs"), "1", "{found}");
+    assert_eq!(value("CapPrm"), "0".repeat(16), "{found}");
+    // Nobody but root may look into its memory.
+    assert_eq!(owner, 0);
+    let missing = said.lines().find(|line| line.starts_with("not confined: "));
+    if let Some(missing) = missing {
+        eprintln!("on this machine {missing}");
+    }
+    let is_missing = |what| missing.is_some_and(|missing| missing.contains(what));
+    if !is_missing("system calls") {
+        assert_eq!(value("Seccomp"), "2", "{found}");
+    }
+    if fs::metadata("/proc/self").unwrap().uid() == 0 && !is_missing("stays root") {
+        assert_eq!(value("Uid"), ["65534"; 4].join("\t"), "{found}");
+        assert_eq!(value("Gid"), ["65534"; 4].join("\t"), "{found}");
+        assert_eq!(value("Groups"), "", "{found}");
+    }
 }
 
 #[test]

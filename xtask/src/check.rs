@@ -1,18 +1,19 @@
-//! `cargo xtask check`: formatting, lints, documentation and packages. Apart from
-//! the tests, because clippy checks every dependency once more.
+//! `cargo xtask check`: formatting, lints, documentation, packages, and the crates that
+//! all is made of. Apart from the tests, because clippy checks every dependency once more.
 
 use anyhow::Result;
 
 use crate::Outcome;
 use crate::build::{guest_cargo, packages};
 use crate::cargo::{self, Member, Workspace};
+use crate::deny;
 use crate::fuzz;
 use crate::step::Steps;
 use crate::wasm_target;
 
 /// Everything that can be said about the code without running it.
 pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
-    let mut steps = Steps::new(7);
+    let mut steps = Steps::new(8);
     let fuzz_manifest = workspace.root.join("tests/fuzz/Cargo.toml");
     steps.run("formatting", || {
         cargo::run(workspace.cargo().args(["fmt", "--all", "--", "--check"]))?;
@@ -53,6 +54,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
         let target = workspace.target.join("fuzz/check");
         clippy.arg("--target-dir").arg(target);
         cargo::run(clippy.args(["--all-targets", "--", "-D", "warnings"]))
+    })?;
+    steps.run("licences, sources and advisories of crates", || {
+        deny::run(workspace)
     })?;
     Ok(Outcome::Done)
 }

@@ -16,6 +16,7 @@ mod conformance;
 mod contract;
 mod debian;
 mod demo;
+mod deny;
 mod dovecot;
 mod fuzz;
 mod languages;
@@ -52,8 +53,9 @@ Usage: cargo xtask COMMAND
   freeze [--again]
                  make wit/ the released contract of its version, below
                    wit/released; --again: in place of the one that is there
-  check          formatting, clippy, the crates' documentation, and the packages of
-                   those that are published
+  check          formatting, clippy, the crates' documentation, the packages of those
+                   that are published; licences, sources and advisories of the
+                   crates (needs cargo-deny)
   fuzz [TARGET] [--seconds N] [--smoke]
                  build the fuzz targets and run each for N seconds (600), or for
                    12 from the seeds alone; needs a C++ compiler

@@ -239,7 +239,7 @@ pub const SERVER: Table = Table {
             kind: Kind::Other,
             default: Default::None,
             restart: false,
-            help: "The private key of `certificate`, PEM.",
+            help: "The private key of `certificate`, PEM. The log warns if users other than its owner and group can read it, or users other than its owner can write to it; likewise for the admin token.",
         },
         Key {
             name: "admin",
@@ -268,6 +268,13 @@ pub const SERVER: Table = Table {
             default: Default::Words("the user's"),
             restart: true,
             help: "Group to switch to, likewise.",
+        },
+        Key {
+            name: "compiler-user",
+            kind: Kind::Other,
+            default: Default::Words("`nobody` (65534)"),
+            restart: true,
+            help: "User that [compiles components](operations.md#the-compiler) if the server runs as root; it needs no file and no permission, and should do nothing else. Not together with `user`.",
         },
         Key {
             name: "signature-keys",

@@ -242,6 +242,7 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let certificate = pem(&mut section, claims);
     let admin = admin::admin(&mut section, claims);
     let identity = identity(&mut section);
+    let compiler_user = compiler_user(&mut section, identity.as_ref());
     let watch = section.boolean("watch");
     let implementation = section.boolean("implementation");
     let scram_iterations = section.count("scram-iterations");
@@ -264,6 +265,7 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
         certificate,
         admin,
         identity,
+        compiler_user,
         signing,
         watch,
         implementation,
@@ -275,20 +277,27 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
     }
 }
 
-/// `oauth-scope` and `oauth-configuration`.
+/// The key and the name of a user or group of this machine.
+fn system_name<'r, 't>(
+    section: &mut Section<'r, 't>,
+    key: &'static str,
+    kind: &str,
+) -> Option<(Value<'r, 't>, String)> {
+    let value = section.take(key)?;
+    let name = value.string("a name, in quotes")?.value;
+    if name.is_empty() || name.contains('\0') {
+        return value.bad(
+            format_args!("is {}", quoted(&name)),
+            format!("write the name of a {kind} of this machine, or leave `{key}` out"),
+        );
+    }
+    Some((value, name))
+}
+
+/// `user` and `group`.
 fn identity(section: &mut Section<'_, '_>) -> Option<Identity> {
-    let mut name = |key| {
-        let value = section.take(key)?;
-        let name = value.string("a name, in quotes")?.value;
-        if name.is_empty() || name.contains('\0') {
-            return value.bad(
-                format_args!("is {}", quoted(&name)),
-                format!("write the name of a {key} of this machine, or leave `{key}` out"),
-            );
-        }
-        Some((value, name))
-    };
-    let (user, group) = (name("user"), name("group"));
+    let user = system_name(section, "user", "user");
+    let group = system_name(section, "group", "group");
     match (user, group) {
         (Some((_, user)), group) => Some(Identity {
             user,
@@ -302,6 +311,22 @@ fn identity(section: &mut Section<'_, '_>) -> Option<Identity> {
     }
 }
 
+/// `compiler-user`, which only a server can use that stays root.
+fn compiler_user(section: &mut Section<'_, '_>, identity: Option<&Identity>) -> Option<String> {
+    let (value, name) = system_name(section, "compiler-user", "user")?;
+    match identity {
+        None => Some(name),
+        Some(identity) => value.bad(
+            "is never used: the server has become `user` by then, and only root can become another",
+            format!(
+                "leave it out: components are compiled as {}",
+                quoted(&identity.user)
+            ),
+        ),
+    }
+}
+
+/// `oauth-scope` and `oauth-configuration`.
 fn oauth(section: &mut Section<'_, '_>) -> OAuth {
     let scope = section.take("oauth-scope").and_then(|value| {
         let text = value.string("scopes with a blank between, in quotes")?.value;

@@ -30,6 +30,8 @@ pub struct Server {
     pub admin: Option<Admin>,
     /// Whom the server becomes once it has its listeners; None: it stays who it is.
     pub identity: Option<Identity>,
+    /// Whom the compiler becomes where the server is root; None: `nobody`.
+    pub compiler_user: Option<String>,
     /// Whose components are let in, for every tenant.
     pub signing: Signing,
     /// Whether a change of the configuration's files on disk is a reload.

@@ -89,7 +89,7 @@ pub struct Values<'a> {
     /// The account's maildrop.
     pub maildrop: &'a str,
     /// The account's attributes; of two with one key the first counts.
-    pub attributes: &'a [(String, String)],
+    pub attributes: &'a [(&'a str, &'a str)],
 }
 
 /// Why a text is no template. The author of the configuration is at fault.
@@ -399,7 +399,7 @@ fn value<'a>(placeholder: &Placeholder, values: &Values<'a>) -> Result<&'a str, 
             .attributes
             .iter()
             .find(|(key, _)| key == wanted)
-            .map(|(_, value)| value.as_str())
+            .map(|(_, value)| *value)
             .ok_or_else(|| ExpandError::NoAttribute(placeholder.clone()))?,
     })
 }
@@ -505,7 +505,7 @@ mod tests {
             ("a\u{85}", ExpandError::Control),
         ];
         for (value, reason) in hostile {
-            let attributes = [("home".to_owned(), (*value).to_owned())];
+            let attributes = [("home", *value)];
             let with_domain = format!("x@{value}");
             let with_local = format!("{value}@x");
             for (name, user, placeholder) in [

@@ -24,7 +24,8 @@ use tokio::time::Instant;
 
 use restante_roles::address::Client;
 use restante_roles::backend::{
-    Account, Admission, Authenticator, Connection, Failure, Filter, Selector, Store, Tls,
+    Account, Admission, Attributes, Authenticator, Connection, Failure, Filter, Selector, Store,
+    Tls,
 };
 use restante_roles::metrics::Ledger;
 
@@ -85,7 +86,7 @@ impl Candidate {
         Account {
             user,
             maildrop: maildrop.into(),
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
         }
     }
 }

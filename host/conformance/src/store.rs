@@ -449,7 +449,7 @@ impl Bench<'_> {
                 let account = Account {
                     user: user.to_owned(),
                     maildrop: maildrop.to_owned(),
-                    attributes: vec![(name.clone(), name.clone())],
+                    attributes: vec![(name.clone(), name.clone())].into(),
                 };
                 let sent = format!(
                     "maildrop.open() of user {}, maildrop {} ({what})",

@@ -5,8 +5,10 @@ use std::fmt;
 use std::mem;
 use std::ops::Deref;
 
+use subtle::ConstantTimeEq;
+
 /// A password or a token. It never prints, in any build, and its memory is overwritten
-/// when it is dropped: each copy's of its own.
+/// when it is dropped; so is that of each copy.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -27,6 +29,15 @@ impl From<String> for Secret {
         Secret::new(secret)
     }
 }
+
+impl PartialEq for Secret {
+    /// Takes as long wherever the first difference is.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,8 @@
 //! implements it with WebAssembly components, [`crate::memory`] with vectors.
 //! Nothing here knows what wasm, a socket or a configuration file is.
 
+mod attributes;
+
 use std::fmt;
 use std::fs::File;
 use std::ops::BitOr;
@@ -12,8 +14,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use attributes::wipe_secrets;
+pub use attributes::{Attributes, SECRET_ATTRIBUTE};
 use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
-use zeroize::Zeroize;
 
 use crate::address::Client;
 use crate::metrics::Ledger;
@@ -240,7 +243,7 @@ impl BitOr for Accepts {
 }
 
 /// Who logged in, as an authenticator decided it.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The canonical user name: limits, locks and logs use this one.
     pub user: String,
@@ -248,52 +251,13 @@ pub struct Account {
     pub maildrop: String,
     /// Handed on to the store and the filters, untouched; but for secrets, which
     /// filters and selectors do not get.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Attributes,
 }
-
-/// How the names of attributes begin that are nobody's to see but the store's:
-/// passwords for where the mail is.
-pub const SECRET_ATTRIBUTE: &str = "secret.";
 
 impl Account {
-    /// Its attributes without those that are secrets.
-    pub fn shown_attributes(&self) -> impl Iterator<Item = &(String, String)> {
-        let attributes = self.attributes.iter();
-        attributes.filter(|(key, _)| !key.starts_with(SECRET_ATTRIBUTE))
-    }
-
     /// Octets of all its texts.
     pub fn octets(&self) -> usize {
-        let attributes = self.attributes.iter();
-        let attributes = attributes.map(|(key, value)| key.len() + value.len());
-        self.user.len() + self.maildrop.len() + attributes.sum::<usize>()
-    }
-}
-
-/// Overwrites the values of those attributes that are secrets.
-pub fn wipe_secrets(attributes: &mut [(String, String)]) {
-    let secrets = attributes.iter_mut();
-    for (_, value) in secrets.filter(|(key, _)| key.starts_with(SECRET_ATTRIBUTE)) {
-        value.zeroize();
-    }
-}
-
-// Each copy of a secret ends with its account.
-impl Drop for Account {
-    fn drop(&mut self) {
-        wipe_secrets(&mut self.attributes);
-    }
-}
-
-// By hand: secrets never print.
-impl fmt::Debug for Account {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let attributes: Vec<_> = self.shown_attributes().collect();
-        out.debug_struct("Account")
-            .field("user", &self.user)
-            .field("maildrop", &self.maildrop)
-            .field("attributes", &attributes)
-            .finish()
+        self.user.len() + self.maildrop.len() + self.attributes.octets()
     }
 }
 

@@ -15,8 +15,8 @@ use subtle::ConstantTimeEq;
 use tracing::warn;
 
 use crate::backend::{
-    Accepts, Account, Authenticator, Connection, Content, Credentials, Denial, Entries, Failure,
-    FoundMaildrop, Maildrop, Store,
+    Accepts, Account, Attributes, Authenticator, Connection, Content, Credentials, Denial, Entries,
+    Failure, FoundMaildrop, Maildrop, Store,
 };
 use crate::passwords::ScramSecret;
 
@@ -79,7 +79,7 @@ impl Memory {
         let account = Account {
             user: name.into(),
             maildrop: maildrop.into(),
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
         };
         let user = User {
             password: password.into(),

@@ -1,5 +1,5 @@
-//! The state directory: machine code that will be run, and secrets, are kept there. So
-//! it is opened once, what it is and what is above it is looked at on the way, and all
+//! The state directory: machine code that will be run, and secrets, are kept there;
+//! recordings have a directory of the same kind. So it is opened once, what it is and what is above it is looked at on the way, and all
 //! that is read or written later goes through that descriptor, whatever its path leads
 //! to by then.
 
@@ -10,13 +10,20 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
-use tracing::{error, warn};
+use rustix::process::{Gid, Uid};
+use tracing::{debug, error, warn};
 
 /// Octets of a secret.
 pub const SECRET_OCTETS: usize = 32;
+
+/// A draft that is older is nobody's any more: the process that wrote it has ended.
+const DRAFT_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// Hexadecimal digits at the end of a draft's name.
+const DRAFT_DIGITS: usize = 16;
 
 /// Links that a path may lead through, as the kernel has it.
 const MAX_LINKS: u32 = 40;
@@ -42,6 +49,9 @@ impl StateDir {
     /// in the log says why, and the server keeps nothing.
     pub fn open(path: &Path) -> Self {
         let folder = Folder::open(path);
+        if let Ok(folder) = &folder {
+            folder.remove_drafts();
+        }
         if let Err(error) = &folder {
             error!(
                 directory = ?path, %error,
@@ -57,6 +67,9 @@ impl StateDir {
     pub fn folder(&self, name: &str) -> Option<Folder> {
         let parent = self.folder.as_ref()?;
         let folder = parent.folder(name);
+        if let Ok(folder) = &folder {
+            folder.remove_drafts();
+        }
         if let Err(error) = &folder {
             error!(
                 directory = ?parent.path.join(name), %error,
@@ -92,6 +105,24 @@ impl StateDir {
     }
 }
 
+/// Makes the directories of this path that are not there and gives them to a user, who
+/// cannot make them where only root may. What root would not go through is left to the
+/// user, who is told why.
+///
+/// # Errors
+/// A directory that was made cannot be given away.
+pub fn make_for(path: &Path, user: Uid, group: Gid) -> io::Result<()> {
+    let mut made = Vec::new();
+    if let Err(error) = walk(path, &mut made) {
+        debug!(directory = ?path, %error, "root does not make it");
+    }
+    // By their descriptors: these are the ones that were made, whatever their names lead to.
+    for directory in made {
+        rustix::fs::chownat(directory, "", Some(user), Some(group), AtFlags::EMPTY_PATH)?;
+    }
+    Ok(())
+}
+
 /// An open directory that nobody but the server's user and root can change.
 pub struct Folder {
     descriptor: OwnedFd,
@@ -100,63 +131,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the directory step by step, links too, and looks at each step: whoever may
-    /// change one of them decides what is found at the end.
-    fn open(path: &Path) -> io::Result<Folder> {
+    /// Opens the directory, and makes what is not there.
+    pub(crate) fn open(path: &Path) -> io::Result<Folder> {
         let path = std::path::absolute(path)?;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root = || rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty());
-        let names = |path: &Path| path.iter().map(OsStr::to_owned).collect::<Vec<OsString>>();
-        let (mut here, mut so_far) = (root()?, PathBuf::from("/"));
-        let mut ahead: VecDeque<OsString> = names(&path).into();
-        let mut links = 0;
-        while let Some(name) = ahead.pop_front() {
-            if name == "/" {
-                (here, so_far) = (root()?, PathBuf::from("/"));
-                continue;
-            }
-            so_far.push(&name);
-            let opened = match rustix::fs::openat(&here, &name, flags, Mode::empty()) {
-                Err(rustix::io::Errno::NOENT) => {
-                    match rustix::fs::mkdirat(&here, &name, PRIVATE_DIRECTORY) {
-                        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                    rustix::fs::openat(&here, &name, flags, Mode::empty())
-                }
-                opened => opened,
-            }?;
-            let about = rustix::fs::fstat(&opened)?;
-            match FileType::from_raw_mode(about.st_mode) {
-                FileType::Symlink => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(rustix::io::Errno::LOOP.into());
-                    }
-                    check_owner(&about, &so_far)?;
-                    let target = rustix::fs::readlinkat(&opened, "", Vec::new())?;
-                    so_far.pop();
-                    for name in names(Path::new(OsStr::from_bytes(target.as_bytes())))
-                        .into_iter()
-                        .rev()
-                    {
-                        ahead.push_front(name);
-                    }
-                }
-                FileType::Directory => {
-                    check_owner(&about, &so_far)?;
-                    let last = ahead.is_empty();
-                    if about.st_mode & OTHERS_WRITE != 0 && (last || about.st_mode & STICKY == 0) {
-                        return Err(writable(&about, &so_far));
-                    }
-                    here = opened;
-                }
-                _ => {
-                    return Err(refused(format!("{so_far:?} is no directory: name another")));
-                }
-            }
-        }
-        Folder::of(here, path)
+        Folder::of(walk(&path, &mut Vec::new())?, path)
     }
 
     /// Of a descriptor that is good for a path alone.
@@ -233,16 +211,26 @@ impl Folder {
         })
     }
 
+    /// Makes a file to be appended to, readable for this user alone. What has its name, be
+    /// it a link, is in the way.
+    pub(crate) fn create(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY
+            | OFlags::APPEND
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.descriptor, name, flags, PRIVATE_FILE)?;
+        Ok(opened.into())
+    }
+
     /// Writes a file, readable for this user alone, so that a crash leaves all of it or
     /// nothing of it. What had its name, be it a link, is gone.
     pub fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let draft = format!(".{name}.{:016x}", u64::from_le_bytes(random));
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&self.descriptor, &draft, flags, PRIVATE_FILE)?;
-        let mut file = File::from(opened);
+        let draft = format!(".{name}.{:0DRAFT_DIGITS$x}", u64::from_le_bytes(random));
+        let mut file = self.create(&draft)?;
         let written = parts
             .iter()
             .try_for_each(|part| file.write_all(part))
@@ -259,6 +247,21 @@ impl Folder {
             self.remove(&draft);
         }
         written
+    }
+
+    /// Removes what [`Folder::write`] has left behind where the process ended in it. Young
+    /// ones may be another process's, which is writing.
+    fn remove_drafts(&self) {
+        let now = SystemTime::now();
+        let is_old = |changed| {
+            let age = now.duration_since(changed);
+            age.is_ok_and(|age| age > DRAFT_AGE)
+        };
+        for (name, changed) in self.entries().unwrap_or_default() {
+            if is_draft(&name) && is_old(changed) {
+                self.remove(&name);
+            }
+        }
     }
 
     /// Removes a file. What cannot be removed does no harm.
@@ -285,21 +288,95 @@ impl Folder {
     }
 }
 
+/// Opens a directory step by step, links too, and looks at each step: whoever may change
+/// one of them decides what is found at the end. What is not there is made, and is `made`.
+/// The descriptor is good for a path alone.
+fn walk(path: &Path, made: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = || rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty());
+    let names = |path: &Path| path.iter().map(OsStr::to_owned).collect::<Vec<OsString>>();
+    let (mut here, mut so_far) = (root()?, PathBuf::from("/"));
+    let mut ahead: VecDeque<OsString> = names(path).into();
+    let mut links = 0;
+    while let Some(name) = ahead.pop_front() {
+        if name == "/" {
+            (here, so_far) = (root()?, PathBuf::from("/"));
+            continue;
+        }
+        so_far.push(&name);
+        let mut is_new = false;
+        let opened = match rustix::fs::openat(&here, &name, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => {
+                match rustix::fs::mkdirat(&here, &name, PRIVATE_DIRECTORY) {
+                    Ok(()) => is_new = true,
+                    Err(rustix::io::Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                rustix::fs::openat(&here, &name, flags, Mode::empty())
+            }
+            opened => opened,
+        }?;
+        let about = rustix::fs::fstat(&opened)?;
+        match FileType::from_raw_mode(about.st_mode) {
+            FileType::Symlink => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(rustix::io::Errno::LOOP.into());
+                }
+                check_owner(&about, &so_far)?;
+                let target = rustix::fs::readlinkat(&opened, "", Vec::new())?;
+                so_far.pop();
+                for name in names(Path::new(OsStr::from_bytes(target.as_bytes())))
+                    .into_iter()
+                    .rev()
+                {
+                    ahead.push_front(name);
+                }
+            }
+            FileType::Directory => {
+                check_owner(&about, &so_far)?;
+                let last = ahead.is_empty();
+                if about.st_mode & OTHERS_WRITE != 0 && (last || about.st_mode & STICKY == 0) {
+                    return Err(writable(&about, &so_far));
+                }
+                if is_new {
+                    made.push(opened.try_clone()?);
+                }
+                here = opened;
+            }
+            _ => {
+                return Err(refused(format!("{so_far:?} is no directory: name another")));
+            }
+        }
+    }
+    Ok(here)
+}
+
 /// Whoever owns a thing may change it.
 fn check_owner(about: &Stat, path: &Path) -> io::Result<()> {
     let own = rustix::process::geteuid().as_raw();
     match about.st_uid == own || about.st_uid == 0 {
         true => Ok(()),
         false => Err(refused(format!(
-            "{path:?} is owned by the user {}: give it to root or to the server's user ({own}), or name another `state-dir`",
+            "{path:?} is owned by the user {}: give it to root or to the server's user ({own}), or name another directory",
             about.st_uid
         ))),
     }
 }
 
+/// `.NAME.` and a number, as [`Folder::write`] names them.
+fn is_draft(name: &str) -> bool {
+    let number = name
+        .strip_prefix('.')
+        .and_then(|rest| rest.rsplit_once('.'));
+    number.is_some_and(|(_, number)| {
+        number.len() == DRAFT_DIGITS && number.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
+}
+
 fn writable(about: &Stat, path: &Path) -> io::Error {
     refused(format!(
-        "{path:?} can be written by others (owner {}, mode {:04o}): chmod go-w, or name another `state-dir`",
+        "{path:?} can be written by others (owner {}, mode {:04o}): chmod go-w, or name another directory",
         about.st_uid,
         about.st_mode & 0o7777
     ))
@@ -357,6 +434,64 @@ mod tests {
         assert_eq!(folder.read("file", 10).unwrap(), b"right");
         folder.write("other", &[b"new"]).unwrap();
         assert!(!state.join("other").exists());
+    }
+
+    #[test]
+    fn drafts_of_a_process_that_ended_go() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        // As a process leaves it that ends between write and rename.
+        let (old, young) = (".file.0123456789abcdef", ".file.fedcba9876543210");
+        let long_ago = SystemTime::now() - DRAFT_AGE - Duration::from_secs(60);
+        for name in [old, young, "file", ".hidden"] {
+            let file = folder.create(name).unwrap();
+            if name != young {
+                file.set_modified(long_ago).unwrap();
+            }
+        }
+        StateDir::open(root.path());
+        let names = fs::read_dir(root.path()).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [young, ".hidden", "file"]);
+        // What `write` calls a draft is one.
+        let far = ".f.0000000000000001";
+        assert!(is_draft(far) && !is_draft("f.0000000000000001") && !is_draft(".f.1"));
+    }
+
+    #[test]
+    fn what_is_made_for_a_user_is_made_on_a_safe_way_and_nothing_else_is_given() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("only root can give a directory away: nothing was tried");
+            return;
+        }
+        use std::os::unix::fs::MetadataExt;
+        let (user, group) = (Uid::from_raw(65534), Gid::from_raw(65533));
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let owner = |name: &str| {
+            let about = fs::symlink_metadata(at(name)).unwrap();
+            (about.uid(), about.gid(), about.mode() & 0o7777)
+        };
+        make_for(&at("a/state"), user, group).unwrap();
+        assert_eq!(owner("a"), (65534, 65533, 0o700));
+        assert_eq!(owner("a/state"), (65534, 65533, 0o700));
+        // It is the user's by now, and so is what comes below it.
+        make_for(&at("a/state/more"), user, group).unwrap();
+        assert!(!at("a/state/more").exists());
+        // A directory that was there stays whose it is, by whatever name it is reached.
+        fs::create_dir(at("roots")).unwrap();
+        chmod(&at("roots"), 0o755);
+        symlink(at("roots"), at("link")).unwrap();
+        for name in ["roots", "link"] {
+            make_for(&at(name), user, group).unwrap();
+        }
+        assert_eq!(owner("roots"), (0, 0, 0o755));
+        // Where others may write, they would say what is given.
+        fs::create_dir(at("open")).unwrap();
+        chmod(&at("open"), 0o777);
+        make_for(&at("open/state"), user, group).unwrap();
+        assert!(!at("open/state").exists());
     }
 
     #[test]

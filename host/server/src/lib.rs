@@ -19,6 +19,7 @@ pub mod outage;
 pub mod penalty;
 pub mod policy;
 pub mod proxy;
+pub mod secret_file;
 pub mod sessions;
 pub mod shutdown;
 pub mod tenant;

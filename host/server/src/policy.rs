@@ -64,8 +64,8 @@ impl Policy {
         if !self.by_user {
             return user;
         }
-        for (key, value) in &account.attributes {
-            let understood = match key.as_str() {
+        for (key, value) in account.attributes.shown() {
+            let understood = match key {
                 "expire" => config::retention(value).map(|own| {
                     user.expire = user.expire.map(|general| milder(general, own));
                 }),
@@ -203,7 +203,8 @@ mod tests {
             maildrop: "u".into(),
             attributes: attributes
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
+                .collect::<Vec<_>>()
+                .into(),
         }
     }
 

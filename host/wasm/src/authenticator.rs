@@ -157,10 +157,11 @@ fn named(
     instance: &mut Instance,
     call: &'static str,
 ) -> Result<Account, Failure> {
+    // First of all: from here on its secrets are overwritten, whatever becomes of it.
+    let account = Account::from(account);
     if account.user.is_empty() || account.maildrop.is_empty() {
         return Err(instance.lie(call, "an account without a user or a maildrop"));
     }
-    let account = Account::from(account);
     if account.octets() > ACCOUNT {
         let what = format!(
             "an account of {} octets, more than {ACCOUNT}",

@@ -2,20 +2,23 @@
 //!
 //! A compiler cannot be stopped half way, and what it is fed may be made to keep
 //! it busy, to eat memory or to crash it. So the server runs itself once more,
-//! as a compiler that the system holds to CPU time and memory, and whose end
-//! harms nobody: the component goes in at its stdin, machine code comes out at
-//! its stdout.
+//! as a compiler that the system holds to CPU time and memory, which has given up
+//! all that compiling does not need (confinement.rs), and whose end harms nobody:
+//! the component goes in at its stdin, machine code comes out at its stdout.
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
 use thiserror::Error;
+use tracing::info;
 use wasmtime::Engine;
 
+use super::confinement::{self, ProcessUser};
 use super::{catalog, engine};
 
 /// The command of `restante` that is the compiler; not for people.
@@ -30,6 +33,8 @@ const WORDS: u64 = 4096;
 const PATIENCE: u32 = 10;
 /// The compiler's exit code when the clock ran out.
 const OUT_OF_PATIENCE: u8 = 3;
+/// In front of what the compiler could not give up: the first line that it says.
+const NOT_CONFINED: &str = "not confined: ";
 /// How much others go before it (nice(2)): sessions are served meanwhile.
 const NICE: i32 = 10;
 
@@ -51,6 +56,8 @@ pub enum Compiler {
         program: PathBuf,
         /// For each component.
         limits: CompileLimits,
+        /// Whom it becomes where the server is root; None: `nobody`.
+        user: Option<ProcessUser>,
     },
     /// This process, without limits on time and memory.
     Here,
@@ -62,7 +69,7 @@ impl Compiler {
     ///
     /// # Errors
     /// The system does not say what program this is.
-    pub fn this_program(limits: CompileLimits) -> io::Result<Compiler> {
+    pub fn this_program(limits: CompileLimits, user: Option<ProcessUser>) -> io::Result<Compiler> {
         // The link leads to the file that was started, also when an upgrade has
         // put another one in its place.
         let own = Path::new("/proc/self/exe");
@@ -70,7 +77,11 @@ impl Compiler {
             true => own.to_owned(),
             false => std::env::current_exe()?,
         };
-        Ok(Compiler::Process { program, limits })
+        Ok(Compiler::Process {
+            program,
+            limits,
+            user,
+        })
     }
 }
 
@@ -93,6 +104,11 @@ pub enum CompileError {
     /// The code is larger than any component has use for.
     #[error("it compiles to more than {MACHINE_CODE} octets of machine code")]
     Code,
+    /// It asked the system for what a compiler has no use for.
+    #[error(
+        "the system stopped the compiler for a system call that compiling has no use for (SIGSYS): do not use the component, or, if it is to be trusted, report this"
+    )]
+    Forbidden,
     /// The compiler died of it.
     #[error("the compiler failed ({end}){words}")]
     Crash {
@@ -115,22 +131,37 @@ impl Compiler {
             Compiler::Here => engine
                 .precompile_component(octets)
                 .map_err(|error| CompileError::Invalid(catalog::chain(&error))),
-            Compiler::Process { program, limits } => {
-                let child = start(program, *limits).map_err(CompileError::Start)?;
+            Compiler::Process {
+                program,
+                limits,
+                user,
+            } => {
+                let child = start(program, *limits, *user).map_err(CompileError::Start)?;
                 let (end, code, words) = feed(child, octets).map_err(CompileError::Start)?;
-                judge(end, code, &words, *limits)
+                let words = String::from_utf8_lossy(&words);
+                judge(end, code, after_confinement(&words).trim(), *limits)
             }
         }
     }
 }
 
-fn start(program: &Path, limits: CompileLimits) -> io::Result<Child> {
-    Command::new(program)
+fn start(program: &Path, limits: CompileLimits, user: Option<ProcessUser>) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command
         .arg(COMMAND)
         .arg(limits.time.as_secs().max(1).to_string())
-        .arg(limits.memory.to_string())
-        // Nothing of the server's is the compiler's business.
-        .env_clear()
+        .arg(limits.memory.to_string());
+    if let Some(ProcessUser { user, group }) = user {
+        command.arg(format!("--user={user}"));
+        command.arg(format!("--group={group}"));
+    }
+    // Nothing of the server's is the compiler's business.
+    command.env_clear();
+    // How many processors it may use is in files, and it opens none.
+    if let Ok(processors) = thread::available_parallelism() {
+        command.env("RAYON_NUM_THREADS", processors.to_string());
+    }
+    command
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -168,10 +199,27 @@ fn feed(mut child: Child, octets: &[u8]) -> io::Result<(ExitStatus, Vec<u8>, Vec
     Ok((child.wait()?, code, words))
 }
 
+/// What the compiler said after the line about its confinement. That line is for the log,
+/// once: it is the same for each component.
+fn after_confinement(words: &str) -> &str {
+    static TOLD: Once = Once::new();
+    let Some(rest) = words.strip_prefix(NOT_CONFINED) else {
+        return words;
+    };
+    let (missing, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+    TOLD.call_once(|| {
+        info!(
+            missing,
+            "this system does not confine the compiler in every way"
+        );
+    });
+    rest
+}
+
 fn judge(
     end: ExitStatus,
     code: Vec<u8>,
-    words: &[u8],
+    words: &str,
     limits: CompileLimits,
 ) -> Result<Vec<u8>, CompileError> {
     /// SIGXCPU; SIGKILL is what the system sends a second later.
@@ -182,8 +230,6 @@ fn judge(
     if code.len() as u64 > MACHINE_CODE {
         return Err(CompileError::Code);
     }
-    let words = String::from_utf8_lossy(words);
-    let words = words.trim();
     match (end.code(), end.signal()) {
         (Some(0), _) => Ok(code),
         (Some(1), _) => Err(CompileError::Invalid(words.to_owned())),
@@ -191,6 +237,9 @@ fn judge(
             Err(CompileError::Time(limits.time))
         }
         (_, Some(signal)) if TIME_IS_UP.contains(&signal) => Err(CompileError::Time(limits.time)),
+        (_, Some(signal)) if signal == rustix::process::Signal::SYS.as_raw() => {
+            Err(CompileError::Forbidden)
+        }
         // What the Rust runtime says before it aborts.
         _ if words.contains("memory allocation of") => Err(CompileError::Memory(limits.memory)),
         _ => Err(CompileError::Crash {
@@ -203,10 +252,10 @@ fn judge(
     }
 }
 
-/// The compiler's side: [`COMMAND`] with its two arguments. Gives back the exit
-/// code.
-pub fn serve(seconds: u64, memory: u64) -> u8 {
-    match confine(seconds, memory).and_then(|()| {
+/// The compiler's side: [`COMMAND`] with its arguments. Nothing else may run in this
+/// process. Gives back the exit code.
+pub fn serve(seconds: u64, memory: u64, user: Option<ProcessUser>) -> u8 {
+    match confine(seconds, memory, user).and_then(|()| {
         let mut octets = Vec::new();
         io::stdin()
             .lock()
@@ -229,8 +278,8 @@ pub fn serve(seconds: u64, memory: u64) -> u8 {
     }
 }
 
-/// Holds this process to its limits; from here on the system does.
-fn confine(seconds: u64, memory: u64) -> io::Result<()> {
+/// Holds this process to its limits and to what it needs; from here on the system does.
+fn confine(seconds: u64, memory: u64, user: Option<ProcessUser>) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let limit = |current: u64, maximum: u64| Rlimit {
         current: Some(current),
@@ -241,10 +290,13 @@ fn confine(seconds: u64, memory: u64) -> io::Result<()> {
     // threads above all, and would depend on the number of processors.
     setrlimit(Resource::Data, limit(memory, memory))?;
     setrlimit(Resource::Core, limit(0, 0))?;
-    // Neither is worth failing for.
+    // Not worth failing for.
     let _ = rustix::process::nice(NICE);
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    // Before there is another thread, which would not be held to it.
+    let missing = confinement::enter(user)?;
+    if !missing.is_empty() {
+        eprintln!("{NOT_CONFINED}{}", missing.join("; "));
+    }
     let patience = Duration::from_secs(seconds.saturating_mul(PATIENCE.into()));
     thread::Builder::new()
         .name("patience".into())
@@ -270,7 +322,7 @@ mod tests {
 
     fn said(raw: i32, words: &str) -> String {
         let end = ExitStatus::from_raw(raw);
-        judge(end, vec![], words.as_bytes(), LIMITS)
+        judge(end, vec![], words.trim(), LIMITS)
             .unwrap_err()
             .to_string()
     }
@@ -278,7 +330,7 @@ mod tests {
     #[test]
     fn each_end_has_its_words() {
         use rustix::process::Signal;
-        let code = judge(ExitStatus::from_raw(0), vec![7], b"", LIMITS).unwrap();
+        let code = judge(ExitStatus::from_raw(0), vec![7], "", LIMITS).unwrap();
         assert_eq!(code, [7]);
         assert_eq!(
             said(1 << 8, "unknown type\n"),
@@ -299,8 +351,17 @@ mod tests {
             overflow.contains("overflowed its stack fatal"),
             "{overflow}"
         );
+        let forbidden = said(Signal::SYS.as_raw(), "");
+        assert!(forbidden.contains("system call"), "{forbidden}");
         let crash = said(Signal::SEGV.as_raw(), "");
         assert!(crash.contains("the compiler failed (signal: 11"), "{crash}");
+    }
+
+    #[test]
+    fn what_is_not_confined_is_no_part_of_the_reason() {
+        let words = format!("{NOT_CONFINED}it stays root (EPERM)\nunknown type\n");
+        assert_eq!(after_confinement(&words), "unknown type\n");
+        assert_eq!(after_confinement("unknown type\n"), "unknown type\n");
     }
 
     #[test]
@@ -308,6 +369,7 @@ mod tests {
         let compiler = Compiler::Process {
             program: "/nonexistent/restante".into(),
             limits: LIMITS,
+            user: None,
         };
         let error = compiler
             .compile(&engine::compiler().unwrap(), b"")
@@ -321,6 +383,7 @@ mod tests {
         let compiler = Compiler::Process {
             program: "/bin/true".into(),
             limits: LIMITS,
+            user: None,
         };
         let octets = vec![0; 1 << 20];
         let code = compiler.compile(&engine::compiler().unwrap(), &octets);

@@ -51,7 +51,7 @@ pub(super) fn account(account: &Account) -> Given {
     Given(wit::Account {
         user: account.user.clone(),
         maildrop: account.maildrop.clone(),
-        attributes: account.attributes.clone(),
+        attributes: owned(account.attributes.exposed()),
     })
 }
 
@@ -61,8 +61,13 @@ pub(super) fn account_without_secrets(account: &Account) -> wit::Account {
     wit::Account {
         user: account.user.clone(),
         maildrop: account.maildrop.clone(),
-        attributes: account.shown_attributes().cloned().collect(),
+        attributes: owned(account.attributes.shown()),
     }
+}
+
+fn owned<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    attributes.map(owned).collect()
 }
 
 impl From<wit::Account> for Account {
@@ -70,7 +75,7 @@ impl From<wit::Account> for Account {
         Account {
             user: account.user,
             maildrop: account.maildrop,
-            attributes: account.attributes,
+            attributes: account.attributes.into(),
         }
     }
 }
@@ -122,6 +127,7 @@ impl From<authenticator::Denial> for Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use restante_roles::backend::Attributes;
 
     #[test]
     fn secrets_are_the_stores_alone() {
@@ -133,12 +139,14 @@ mod tests {
                 attribute("quota", "1"),
                 attribute("secret.password", "tanstaaf"),
                 attribute("secretary", "bob"),
-            ],
+            ]
+            .into(),
         };
         let to_filters = account_without_secrets(&whole);
         let shown = [attribute("quota", "1"), attribute("secretary", "bob")];
         assert_eq!(to_filters.attributes, shown);
-        assert_eq!(account(&whole).attributes, whole.attributes);
+        let to_the_store = account(&whole).attributes.clone();
+        assert_eq!(Attributes::from(to_the_store), whole.attributes);
         assert!(!format!("{whole:?}").contains("tanstaaf"));
     }
 }

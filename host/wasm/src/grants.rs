@@ -31,6 +31,8 @@ pub(super) fn maildrop_path(
     tenant: &str,
     account: &Account,
 ) -> Result<Option<AccountPath>, ExpandError> {
+    // No template names a secret.
+    let attributes: Vec<_> = account.attributes.shown().collect();
     grants
         .maildrop
         .as_ref()
@@ -39,7 +41,7 @@ pub(super) fn maildrop_path(
                 tenant,
                 user: &account.user,
                 maildrop: &account.maildrop,
-                attributes: &account.attributes,
+                attributes: &attributes,
             })
         })
         .transpose()

@@ -14,6 +14,7 @@ mod catalog;
 mod changes;
 mod compile;
 mod config_store;
+mod confinement;
 mod convert;
 mod engine;
 mod facts;
@@ -60,6 +61,7 @@ pub use catalog::ComponentError;
 pub use compile::{
     COMMAND as COMPILE_COMMAND, CompileError, CompileLimits, Compiler, serve as serve_compiler,
 };
+pub use confinement::ProcessUser;
 pub use imports::{Interface, Need};
 pub use inspect::{Difference, Differences, Import, Inspection, inspect};
 pub use maildrop_directory::NoSuchUser;

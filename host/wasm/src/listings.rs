@@ -53,7 +53,7 @@ impl AccountKey {
         };
         part(&account.user);
         part(&account.maildrop);
-        for (name, value) in &account.attributes {
+        for (name, value) in account.attributes.exposed() {
             part(name);
             part(value);
         }
@@ -318,7 +318,7 @@ mod tests {
         Account {
             user: user.into(),
             maildrop: "maildrop".into(),
-            attributes: vec![(name.into(), value.into())],
+            attributes: vec![(name.into(), value.into())].into(),
         }
     }
 

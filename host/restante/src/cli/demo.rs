@@ -61,10 +61,10 @@ pub(super) fn demo(
         home.of_anybody = true;
     }
     let (config, file) = home.configuration(listen, listen_tls, None)?;
-    let limits = config.server.limits.clone();
+    let compiler = compiler(&config.server)?;
     let server = Server::bind(config)?.broken(Broken::Refused);
     serve::executor()?.block_on(async {
-        let server = server.compiler(compiler(&limits));
+        let server = server.compiler(compiler);
         let prepared = serve::prepare(server, &file).await?;
         serve::run(prepared, |bound| home.greet(bound)).await
     })?;

@@ -19,7 +19,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use restante_wasm::{COMPILE_COMMAND, serve_compiler};
+use restante_wasm::{COMPILE_COMMAND, ProcessUser, serve_compiler};
 
 /// A POP3 server with policy in WebAssembly components.
 #[derive(Parser)]
@@ -111,6 +111,12 @@ enum Command {
         seconds: u64,
         /// Memory, in octets
         memory: u64,
+        /// Whom root becomes, by number
+        #[arg(long, requires = "group")]
+        user: Option<u32>,
+        /// With this group, by number
+        #[arg(long, requires = "user")]
+        group: Option<u32>,
     },
     /// Read a password from the terminal or stdin and print its hash for a passwd-file
     HashPassword(hash_password::Options),
@@ -133,8 +139,15 @@ pub(crate) fn run() -> ExitCode {
         Command::Reload { ask } => control::reload(&ask),
         Command::Tenants { ask } => control::tenants(&ask),
         Command::Plugin { command } => plugin::run(command),
-        Command::CompileComponent { seconds, memory } => {
-            return ExitCode::from(serve_compiler(seconds, memory));
+        Command::CompileComponent {
+            seconds,
+            memory,
+            user,
+            group,
+        } => {
+            let user = user.zip(group);
+            let user = user.map(|(user, group)| ProcessUser { user, group });
+            return ExitCode::from(serve_compiler(seconds, memory, user));
         }
         Command::HashPassword(options) => hash_password::hash_password(&options),
     };

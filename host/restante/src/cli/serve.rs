@@ -88,7 +88,6 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
     // user is to have.
     let becoming = becoming(&config)?;
     let passed = service::passed_sockets(&config.listeners)?;
-    let limits = config.server.limits.clone();
     let state_dir = config.server.state_dir.clone();
     let server = Server::bind_or_take(config.clone(), passed)?;
     if let Some(becoming) = becoming {
@@ -100,7 +99,7 @@ pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
     let recorder = record.begin(&config)?;
     let served = executor()?.block_on(async {
         let server = server
-            .compiler(compiler(&limits))
+            .compiler(compiler(&config.server)?)
             .recorder(recorder.clone())
             .manager(Arc::new(service::Manager));
         run(prepare(server, file).await?, |_| Ok(())).await
@@ -171,7 +170,7 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
 
 /// The generation that `serve` would begin with.
 async fn build(config: &Config, file: &Path) -> anyhow::Result<Arc<Generations>> {
-    let compiler = compiler(&config.server.limits);
+    let compiler = compiler(&config.server)?;
     let built = Generations::first(config, compiler, Broken::Refused, None, Arc::new(())).await;
     built.map_err(|error| match error {
         StartError::Refused(problems) => refused(file, &problems),

@@ -3,16 +3,16 @@
 //! it, is left to nobody.
 
 use std::collections::HashMap;
-use std::fs::DirBuilder;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante_config::{Identity, Listener};
+use restante_roles::state_dir;
+use restante_wasm::ProcessUser;
 use rustix::process::{
     DumpableBehavior, Gid, Resource, Rlimit, Uid, geteuid, set_dumpable_behavior, setrlimit,
 };
@@ -77,18 +77,8 @@ impl Becoming {
             geteuid().is_root(),
             "[server] user: only root can become {name:?}: start the server as root or as {name:?}"
         );
-        let mut builder = DirBuilder::new();
-        if !state_dir.exists()
-            && builder
-                .recursive(true)
-                .mode(0o700)
-                .create(state_dir)
-                .is_ok()
-        {
-            let given = chown(state_dir, Some(user.as_raw()), Some(self.group.as_raw()));
-            given
-                .with_context(|| format!("{} cannot be given to {name:?}", state_dir.display()))?;
-        }
+        state_dir::make_for(state_dir, *user, self.group)
+            .with_context(|| format!("{} cannot be given to {name:?}", state_dir.display()))?;
         set_thread_groups(&self.groups)
             .and_then(|()| set_thread_res_gid(self.group, self.group, self.group))
             .and_then(|()| set_thread_res_uid(*user, *user, *user))
@@ -100,6 +90,24 @@ impl Becoming {
         info!(user = name, "no longer root");
         Ok(())
     }
+}
+
+/// The user that components are compiled as. None, and a line in the log: this process is
+/// not root, and cannot become another.
+pub(super) fn compiler_user(name: &str) -> anyhow::Result<Option<ProcessUser>> {
+    const KEY: &str = "[server] compiler-user";
+    let user = uzers::get_user_by_name(name)
+        .with_context(|| format!("{KEY}: this machine has no user {name:?}"))?;
+    let (user, group) = (user.uid(), user.primary_group_id());
+    ensure!(
+        user != 0 && group != 0,
+        "{KEY}: {name:?} is root, or in its group: name a user that has no rights and no files"
+    );
+    if !geteuid().is_root() {
+        warn!("{KEY} is not used: only root can become another user");
+        return Ok(None);
+    }
+    Ok(Some(ProcessUser { user, group }))
 }
 
 /// Sockets that the service manager has opened for listeners, by their names

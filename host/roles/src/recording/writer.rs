@@ -2,9 +2,8 @@
 //! goes wrong, with one log line.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,10 +12,15 @@ use std::thread::JoinHandle;
 
 use tracing::{error, warn};
 
+use crate::state_dir::Folder;
+
 /// Lines and octets that wait to be written. A disk that is slower than that ends
 /// the recording.
 const WAITING: usize = 4096;
 const WAITING_OCTETS: usize = 64 << 20;
+
+/// A file that is made and removed, to see whether the directory can be written to.
+const PROBE: &str = "probe";
 
 /// What its last line is, in a file that goes no further.
 const FULL: &[u8] = b"{\"line\":\"end\",\"why\":\"--record-size was reached\"}\n";
@@ -45,14 +49,15 @@ struct State {
 
 impl Writer {
     pub(super) fn begin(directory: PathBuf, octets: u64) -> io::Result<Writer> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&directory)?;
+        let folder = Folder::open(&directory)?;
         // What cannot be written to is found out now.
-        drop(tempfile::tempfile_in(&directory)?);
+        folder.write(PROBE, &[])?;
+        folder.remove(PROBE);
         let (orders, received) = sync_channel(WAITING);
         let state = Arc::new(State::default());
         let desk = Desk {
             directory,
+            folder,
             left: octets,
             files: HashMap::new(),
             state: Arc::clone(&state),
@@ -107,7 +112,9 @@ impl Writer {
 }
 
 struct Desk {
+    /// For messages alone.
     directory: PathBuf,
+    folder: Folder,
     /// Octets that may still be written.
     left: u64,
     files: HashMap<u64, File>,
@@ -159,11 +166,7 @@ impl Desk {
         self.left = left;
         let file = match self.files.entry(session) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => {
-                let mut options = OpenOptions::new();
-                options.append(true).create_new(true).mode(0o600);
-                new.insert(options.open(self.directory.join(name))?)
-            }
+            std::collections::hash_map::Entry::Vacant(new) => new.insert(self.folder.create(name)?),
         };
         file.write_all(octets)
     }
@@ -215,6 +218,25 @@ mod tests {
         }
         writer.finish();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 100);
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_gets_no_recordings() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = Writer::begin(folder.path().to_owned(), 1).err().unwrap();
+        assert!(refused.to_string().contains("chmod go-w"), "{refused}");
+        // What takes its place later gets none either, and no link is followed.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let directory = folder.path().join("recordings");
+        let writer = Writer::begin(directory.clone(), 1 << 20).unwrap();
+        let away = folder.path().join("away");
+        fs::rename(&directory, &away).unwrap();
+        fs::create_dir(&directory).unwrap();
+        writer.write(0, "a", line(10), true);
+        writer.finish();
+        assert!(away.join("a").exists());
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
     }
 
     #[test]

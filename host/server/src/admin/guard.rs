@@ -6,7 +6,6 @@
 //! gets here by a domain name that it lets point to loopback (DNS rebinding).
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,8 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::secret_file;
 
 /// Characters of a token: fewer can be guessed.
 const LEAST: usize = 16;
@@ -72,7 +73,7 @@ impl Token {
             error,
         };
         let mut text = Zeroizing::new(String::with_capacity(MOST + 2));
-        let file = File::open(path).map_err(failed)?;
+        let file = secret_file::open(path, "the admin token").map_err(failed)?;
         // A line end more than the longest token, in either form.
         file.take(MOST as u64 + 2)
             .read_to_string(&mut text)

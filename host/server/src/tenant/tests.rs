@@ -349,12 +349,12 @@ fn nothing_that_is_said_leads_to_another_tenant() {
             let store = &configured.expect("it is one of them").store;
             let store = config.plugins.iter().find(|one| one.name == *store);
             let template = store.and_then(|store| store.grants.maildrop.as_ref());
-            let home = [("home".to_owned(), name(&mut chance))];
+            let home = name(&mut chance);
             let values = Values {
                 tenant: &tenant.name,
                 user: &account,
                 maildrop: chance.of(&LOCALS),
-                attributes: &home,
+                attributes: &[("home", &home)],
             };
             let Ok(path) = template.expect("each has one").expand(&values) else {
                 continue;

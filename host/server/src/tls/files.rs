@@ -16,6 +16,7 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::rustls;
 use zeroize::Zeroizing;
 
+use crate::secret_file;
 use restante_config::Pem;
 
 /// Octets of a certificate or key file at most.
@@ -171,7 +172,7 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
 }
 
 pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let octets = read(path)?;
+    let octets = read(path, File::open(path))?;
     let chain = CertificateDer::pem_slice_iter(&octets)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| problem(path, FileProblem::NotPem(error.to_string())))?;
@@ -183,16 +184,19 @@ pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
 
 fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     use rustls::pki_types::pem::Error;
-    let octets = Zeroizing::new(read(path)?);
+    let octets = Zeroizing::new(read(path, secret_file::open(path, "a private key"))?);
     PrivateKeyDer::from_pem_slice(&octets).map_err(|error| match error {
         Error::NoItemsFound => problem(path, FileProblem::NoKey),
         error => problem(path, FileProblem::NotPem(error.to_string())),
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |error| problem(path, FileProblem::Unreadable(error));
-    let file = File::open(path).map_err(unreadable)?;
+fn read(path: &Path, opened: io::Result<File>) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::IsADirectory => problem(path, FileProblem::Directory),
+        _ => problem(path, FileProblem::Unreadable(error)),
+    };
+    let file = opened.map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(problem(path, FileProblem::Directory));
     }

@@ -7,7 +7,8 @@ use restante_pop3::Scales;
 
 use super::*;
 use restante_roles::address::Client;
-use restante_roles::backend::{Authenticator, Message, Span, Store};
+use restante_roles::backend::Span;
+use restante_roles::backend::{Attributes, Authenticator, Message, Store};
 use restante_roles::memory::{Mail, Memory};
 use restante_roles::validate::{
     ANNOTATION_FIELD_OCTETS, ANNOTATION_FIELDS, HEADER_OCTETS, READ_OCTETS,
@@ -159,7 +160,7 @@ impl World {
         let account = Account {
             user: "u".into(),
             maildrop: MAILDROP.into(),
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
         };
         let maildrop = self
             .memory
@@ -487,7 +488,7 @@ async fn a_large_message_is_read_in_windows() {
     let account = Account {
         user: "u".into(),
         maildrop: "large".into(),
-        attributes: Vec::new(),
+        attributes: Attributes::default(),
     };
     let found = world.memory.find(&connection, &account).await.unwrap();
     let mut maildrop = found.open().await.unwrap();

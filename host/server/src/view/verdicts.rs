@@ -262,7 +262,7 @@ fn scope(filter: &str, tenant: &str, account: &Account) -> Scope {
     part(&account.user);
     part(&account.maildrop);
     // What a filter is shown of it.
-    for (name, value) in account.shown_attributes() {
+    for (name, value) in account.attributes.shown() {
         part(name);
         part(value);
     }
@@ -272,12 +272,13 @@ fn scope(filter: &str, tenant: &str, account: &Account) -> Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use restante_roles::backend::Attributes;
 
     fn account(user: &str, maildrop: &str) -> Account {
         Account {
             user: user.into(),
             maildrop: maildrop.into(),
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
         }
     }
 
@@ -329,7 +330,7 @@ mod tests {
         assert!(known("f", "t", &account("um", "")).is_none());
         assert!(known("f", "t", &account("", "um")).is_none());
         let mut with_attribute = mine.clone();
-        with_attribute.attributes = vec![("k".into(), "v".into())];
+        with_attribute.attributes = vec![("k".into(), "v".into())].into();
         assert!(known("f", "t", &with_attribute).is_none());
     }
 

@@ -8,7 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use restante_pop3::{ScramHash, ScramKeys};
 use restante_roles::acting;
-use restante_roles::backend::{Accepts, Account, Authenticator, Connection, Credentials, Denial};
+use restante_roles::backend::{
+    Accepts, Account, Attributes, Authenticator, Connection, Credentials, Denial,
+};
 use restante_roles::memory::Memory;
 
 use crate::logs::Captured;
@@ -35,7 +37,7 @@ impl Careless {
             (Manner::Trusting, Some(asked)) => Account {
                 user: asked.to_owned(),
                 maildrop: crate::world::MAILDROP.to_owned(),
-                attributes: Vec::new(),
+                attributes: Attributes::default(),
             },
             _ => own,
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail, ensure};
 use restante_config as config;
 use restante_config::template::Template;
-use restante_config::{Config, Server, ServerLimits};
+use restante_config::{Config, Server};
 use restante_conformance::Maildrops;
 use restante_pop3::Decoy;
 use restante_pop3::without_url_secrets;
@@ -21,7 +21,7 @@ use restante_roles::backend::Accepts;
 use restante_roles::metrics::{Ledger, Metrics};
 use restante_roles::state_dir::StateDir;
 use restante_server::tenant;
-use restante_wasm::{Plugin, Runtime};
+use restante_wasm::{Compiler, Plugin, Runtime};
 use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -68,7 +68,7 @@ pub(in crate::cli) struct Stage {
     granted: PathBuf,
     runtime: Arc<Runtime>,
     salts: Decoy,
-    limits: ServerLimits,
+    compiler: Compiler,
     /// Gone when this is.
     home: TempDir,
 }
@@ -80,14 +80,19 @@ impl Stage {
         let granted = home.path().join("maildrops");
         fs::create_dir(&granted)?;
         let cache = cache(home.path());
-        let compiler = compiler(&server.limits);
+        let compiler = compiler(server)?;
         Ok(Stage {
             log,
             granted,
-            runtime: Runtime::new(INSTANCES, &StateDir::open(&cache), compiler, Metrics::new())?,
+            runtime: Runtime::new(
+                INSTANCES,
+                &StateDir::open(&cache),
+                compiler.clone(),
+                Metrics::new(),
+            )?,
             // Nobody logs in by these salts.
             salts: tenant::decoy(server, [0; 32]),
-            limits: server.limits.clone(),
+            compiler,
             home,
         })
     }
@@ -133,7 +138,7 @@ impl Stage {
     /// to make it ready.
     pub(super) async fn compile(&self, section: &config::Plugin) -> anyhow::Result<Duration> {
         let state = self.folder()?;
-        let compiler = compiler(&self.limits);
+        let compiler = self.compiler.clone();
         let (section, salts) = (section.clone(), self.salts.clone());
         let compiling = move || {
             let runtime = Runtime::new(1, &StateDir::open(&state), compiler, Metrics::new())?;

@@ -12,7 +12,7 @@ use restante_conformance as kit;
 use restante_pop3::Secret;
 use restante_roles::address::Client;
 use restante_roles::backend::{
-    Account, Admitted, Connection, Credentials, Denial, Failure, Maildrop, Verdict,
+    Account, Admitted, Attributes, Connection, Credentials, Denial, Failure, Maildrop, Verdict,
 };
 use restante_roles::content::Source;
 use restante_roles::metrics::Ledger;
@@ -148,7 +148,7 @@ impl Run<'_> {
         Account {
             user: self.options.account.clone(),
             maildrop,
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
         }
     }
 
@@ -172,7 +172,7 @@ impl Run<'_> {
         let text = match answer {
             Ok(account) => {
                 let mut text = format!("user {:?}, maildrop {:?}", account.user, account.maildrop);
-                for (key, value) in account.shown_attributes() {
+                for (key, value) in account.attributes.shown() {
                     text.push_str(&format!(", {key} = {value:?}"));
                 }
                 text

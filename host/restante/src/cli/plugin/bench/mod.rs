@@ -13,7 +13,9 @@ use restante_conformance as kit;
 use restante_conformance::Maildrops;
 use restante_pop3::{Listing, Secret};
 use restante_roles::address::Client;
-use restante_roles::backend::{Account, Connection, Credentials, Denial, Entries, Failure};
+use restante_roles::backend::{
+    Account, Attributes, Connection, Credentials, Denial, Entries, Failure,
+};
 use restante_roles::content::Source;
 use restante_roles::metrics::Ledger;
 use restante_wasm::inspect;
@@ -322,7 +324,7 @@ impl Side {
             account: Account {
                 user: self.user.0.clone(),
                 maildrop: self.maildrop.clone(),
-                attributes: Vec::new(),
+                attributes: Attributes::default(),
             },
             entries: None,
             denied: false,

@@ -115,7 +115,7 @@ async fn develop(
 
 /// A server that is not started where anything is wrong.
 async fn prepare(config: Config, file: &Path) -> anyhow::Result<Prepared> {
-    let compiler = compiler(&config.server.limits);
+    let compiler = compiler(&config.server)?;
     let server = Server::bind(config)?.broken(Broken::Refused);
     serve::prepare(server.compiler(compiler), file).await
 }
