@@ -5,7 +5,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::cargo::{self, Workspace};
 
@@ -49,7 +49,8 @@ fn not_checked(why: &str, required: bool) -> Result<()> {
     Ok(())
 }
 
-/// cargo-deny: the one below the target folder, or else the one that cargo finds.
+/// cargo-deny: the one below the target folder, or else the one in PATH, or else one that is
+/// installed below the target folder.
 fn program(workspace: &Workspace) -> Result<PathBuf> {
     let root = workspace
         .target
@@ -69,11 +70,17 @@ fn program(workspace: &Workspace) -> Result<PathBuf> {
     if version.status().is_ok_and(|status| status.success()) {
         return Ok("cargo-deny".into());
     }
-    bail!(
-        "there is no cargo-deny, which checks the crates that restante is made of. Install it once:\n  \
-         cargo install cargo-deny --locked --version {CARGO_DENY} --root {}",
-        root.display()
-    )
+    // Minutes, once: as long as the target folder stays.
+    let mut install = workspace.cargo();
+    install.args(["install", "cargo-deny", "--locked", "--version", CARGO_DENY]);
+    cargo::run(install.arg("--root").arg(&root)).with_context(|| {
+        format!(
+            "cargo-deny checks the crates that restante is made of. Where it cannot be built here, \
+             put a cargo-deny {CARGO_DENY} into PATH or into {}",
+            root.join("bin").display()
+        )
+    })?;
+    Ok(own)
 }
 
 #[cfg(test)]

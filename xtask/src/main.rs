@@ -55,7 +55,7 @@ Usage: cargo xtask COMMAND
                    wit/released; --again: in place of the one that is there
   check          formatting, clippy, the crates' documentation, the packages of those
                    that are published; licences, sources and advisories of the
-                   crates (needs cargo-deny)
+                   crates (installs cargo-deny below target/)
   fuzz [TARGET] [--seconds N] [--smoke]
                  build the fuzz targets and run each for N seconds (600), or for
                    12 from the seeds alone; needs a C++ compiler
