@@ -136,8 +136,8 @@ fn a_sparse_file_of_terabytes_is_not_read() {
 #[test]
 fn times_that_are_set_back_hide_no_mail() {
     let site = site();
-    let mut maildir = site.maildir("ada");
-    let new = site.maildir_path("ada").join("new");
+    let maildrop = site.maildir_path("ada");
+    let new = maildrop.join("new");
     let times = |path: &Path| {
         let about = rustix::fs::stat(path).unwrap();
         Timestamps {
@@ -163,7 +163,12 @@ fn times_that_are_set_back_hide_no_mail() {
     assert_eq!(count(), 1);
     assert_eq!(count(), 1);
     let before = times(&new);
-    maildir.deliver(b"Subject: new\n\nbody\n");
+    let (draft, message) = (
+        maildrop.join("tmp/1000000009.M9P9.mail"),
+        new.join("1000000009.M9P9.mail"),
+    );
+    fs::write(&draft, b"Subject: new\n\nbody\n").unwrap();
+    fs::rename(draft, message).unwrap();
     utimensat(CWD, &new, &before, rustix::fs::AtFlags::empty()).unwrap();
     assert_eq!(times(&new).last_modification, before.last_modification);
     assert_eq!(count(), 2, "a message is hidden");
