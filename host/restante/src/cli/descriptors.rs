@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn what_is_needed_follows_from_connections_sessions_and_grants() {
         let base = needed(&config("connections = 500", ""));
-        assert_eq!(base, 500 + 2 * 500 + 384 + 1 + 128);
+        assert_eq!(base, 500 + 2 * 500 + work::MAX_PLACES as u64 + 1 + 128);
         // A tenant has 1000 sessions by default.
         let more = needed(&config("connections = 5000", ""));
         assert_eq!(more - base, 4500 + 2 * 500);

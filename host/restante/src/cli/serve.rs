@@ -11,6 +11,7 @@ use restante::log::LogQueue;
 use restante::server::{Prepared, Server, Serving, StartError};
 use restante_config::{Config, Log, LogFormat, Problems};
 use restante_roles::recording::{self, Recorder};
+use restante_roles::work::MAX_BLOCKING_THREADS;
 use restante_server::admin::Reload;
 use restante_server::listener::Bound;
 use restante_server::shutdown;
@@ -243,6 +244,7 @@ pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
     few_arenas();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("the event loop cannot start")
 }
