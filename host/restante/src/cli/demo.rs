@@ -54,7 +54,8 @@ pub(super) fn demo(
     listen_tls: SocketAddr,
     maildrop: Option<&Path>,
 ) -> anyhow::Result<()> {
-    serve::log(&Log::default())?;
+    let queue = serve::log(&Log::default())?;
+    queue.start().context("the log")?;
     let mut home = Home::new()?;
     if let Some(path) = maildrop {
         home.maildrop = existing(path)?;
@@ -63,11 +64,13 @@ pub(super) fn demo(
     let (config, file) = home.configuration(listen, listen_tls, None)?;
     let compiler = compiler(&config.server)?;
     let server = Server::bind(config)?.broken(Broken::Refused);
-    serve::executor()?.block_on(async {
+    let served = serve::executor()?.block_on(async {
         let server = server.compiler(compiler);
         let prepared = serve::prepare(server, &file).await?;
         serve::run(prepared, |bound| home.greet(bound)).await
-    })?;
+    });
+    queue.flush();
+    served?;
     home.close()
 }
 

@@ -7,6 +7,8 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -200,9 +202,36 @@ pub(super) async fn watchdog() {
     }
 }
 
-/// Nothing, where no service manager listens.
-fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        debug!(%error, "the service manager could not be notified");
+/// Messages that wait for a service manager that does not read. Further ones are dropped:
+/// each is followed by a newer one of its kind.
+const MAX_UNREAD: usize = 16;
+
+/// Nothing, where no service manager listens. Never waits for one: its socket may be full.
+fn tell(state: &[NotifyState<'static>]) {
+    static TELLER: OnceLock<Option<SyncSender<Vec<NotifyState<'static>>>>> = OnceLock::new();
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let teller = TELLER.get_or_init(|| {
+        let (sender, messages) = sync_channel::<Vec<NotifyState<'static>>>(MAX_UNREAD);
+        let telling = move || {
+            for message in messages {
+                if let Err(error) = sd_notify::notify(&message) {
+                    debug!(%error, "the service manager could not be notified");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("service-manager".into());
+        let started = thread.spawn(telling);
+        if let Err(error) = &started {
+            warn!(%error, "the service manager is not notified of anything");
+        }
+        started.ok().map(|_| sender)
+    });
+    let sent = teller
+        .as_ref()
+        .map(|teller| teller.try_send(state.to_vec()));
+    if let Some(Err(error)) = sent {
+        debug!(%error, "the service manager does not read its messages");
     }
 }
