@@ -59,6 +59,34 @@ fn monotonic() -> u64 {
     (seconds * 1e6) as u64
 }
 
+/// A manager that does not read leaves its socket full, and nobody waits for it: neither
+/// clients nor the end.
+#[test]
+fn a_service_manager_that_does_not_read_holds_nothing_up() {
+    let mut site = Site::new();
+    site.user("ada", "x");
+    site.maildir("ada");
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    site.listeners[0].address = free.to_string();
+    // Some hundred messages a second.
+    let (manager, mut server) = start(&site, &[("WATCHDOG_USEC", "5000")]);
+    assert_eq!(manager.told()["READY"], "1");
+    let queued = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+    let queued: u64 = queued.trim().parse().unwrap();
+    std::thread::sleep(Duration::from_millis(500 + 3 * queued));
+    for _ in 0..5 {
+        let asked = Instant::now();
+        restante_tests::Pop3::login(free, "ada", "x").quit();
+        assert!(asked.elapsed() < Duration::from_secs(10));
+    }
+    server.terminate();
+    assert!(server.ended().success());
+    drop(manager);
+}
+
 #[test]
 fn the_service_manager_is_told_of_readiness_reloads_and_the_end() {
     let mut site = Site::new();
