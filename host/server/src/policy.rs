@@ -3,11 +3,13 @@
 //!
 //! Knows neither the session nor how anybody is authenticated.
 
-use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lru::LruCache;
 use restante_pop3::{ByUser, Retention};
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -17,8 +19,12 @@ use restante_roles::backend::Account;
 /// Seconds in a day.
 const DAY: u64 = 24 * 60 * 60;
 
-/// Users that are remembered before those whose delay is over are looked for.
-const FIRST_SWEEP: usize = 1024;
+/// Users of one tenant that are remembered; the one that was noted first is forgotten for
+/// one more. An authenticator may call its users whatever it likes, however often.
+const MAX_USERS: usize = 100_000;
+
+/// Octets of a digest that stands for a user's name, however long that is.
+const DIGEST_OCTETS: usize = 16;
 
 /// A tenant's policy.
 #[derive(Debug, Clone)]
@@ -149,25 +155,45 @@ pub fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs().saturating_add(more)).unwrap_or(u32::MAX)
 }
 
-/// When the users of a tenant logged in last, as long as it matters. Clones share
-/// one memory; hand the old generation's to the new one.
-#[derive(Debug, Clone, Default)]
+/// When the users of a tenant logged in last, as long as it matters, in bounded space.
+/// Clones share one memory; hand the old generation's to the new one.
+#[derive(Debug, Clone)]
 pub struct LastLogins {
-    users: Arc<Mutex<Remembered>>,
+    /// By user, when the next login is welcome.
+    users: Arc<Mutex<LruCache<UserDigest, Instant>>>,
 }
 
-#[derive(Debug, Default)]
-struct Remembered {
-    /// By user, when the next login is welcome.
-    welcome: HashMap<String, Instant>,
-    next_sweep: usize,
+/// Stands for a user of one tenant.
+type UserDigest = [u8; DIGEST_OCTETS];
+
+impl Default for LastLogins {
+    fn default() -> Self {
+        let most = NonZeroUsize::MIN.saturating_add(MAX_USERS - 1);
+        LastLogins {
+            // It grows as it is filled.
+            users: Arc::new(Mutex::new(bounded(most))),
+        }
+    }
+}
+
+fn bounded<V>(most: NonZeroUsize) -> LruCache<UserDigest, V> {
+    let mut cache = LruCache::unbounded();
+    cache.resize(most);
+    cache
+}
+
+fn digest(user: &str) -> UserDigest {
+    let whole = Sha256::digest(user);
+    let mut digest = UserDigest::default();
+    digest.copy_from_slice(&whole[..DIGEST_OCTETS]);
+    digest
 }
 
 impl LastLogins {
     /// How long this user still has to wait; None: not at all.
     pub fn wait(&self, user: &str) -> Option<Duration> {
-        let remembered = self.lock();
-        let welcome = remembered.welcome.get(user)?;
+        let users = self.lock();
+        let welcome = users.peek(&digest(user))?;
         let wait = welcome.saturating_duration_since(Instant::now());
         (!wait.is_zero()).then_some(wait)
     }
@@ -178,15 +204,14 @@ impl LastLogins {
             return;
         }
         let now = Instant::now();
-        let mut remembered = self.lock();
-        if remembered.welcome.len() >= remembered.next_sweep.max(FIRST_SWEEP) {
-            remembered.welcome.retain(|_, welcome| *welcome > now);
-            remembered.next_sweep = remembered.welcome.len() * 2;
+        let mut users = self.lock();
+        while (users.peek_lru()).is_some_and(|(_, welcome)| *welcome <= now) {
+            users.pop_lru();
         }
-        remembered.welcome.insert(user.to_owned(), now + delay);
+        users.put(digest(user), now + delay);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Remembered> {
+    fn lock(&self) -> MutexGuard<'_, LruCache<UserDigest, Instant>> {
         // Every change is one call on the map: poison means nothing.
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -269,11 +294,25 @@ mod tests {
         assert_eq!(logins.wait("v"), None);
         tokio::time::advance(Duration::from_secs(40)).await;
         assert_eq!(logins.wait("u"), None);
-        for user in 0..3 * FIRST_SWEEP {
+        for user in 0..100 {
             logins.note(&user.to_string(), Duration::from_millis(1));
             tokio::time::advance(Duration::from_millis(2)).await;
         }
-        assert!(logins.lock().welcome.len() <= FIRST_SWEEP);
+        assert_eq!(logins.lock().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_without_number_take_bounded_space() {
+        let logins = LastLogins::default();
+        let day = Duration::from_secs(DAY);
+        for user in 0..MAX_USERS + 10 {
+            logins.note(&user.to_string(), day);
+        }
+        assert_eq!(logins.lock().len(), MAX_USERS);
+        assert_eq!(logins.wait("9"), None);
+        assert_eq!(logins.wait("10"), Some(day));
+        logins.note(&"long".repeat(1 << 20), day);
+        assert_eq!(logins.wait(&"long".repeat(1 << 20)), Some(day));
     }
 
     #[test]

@@ -21,6 +21,10 @@ use restante_roles::backend::Account;
 /// Octets of memory that remembered verdicts take at most, in the whole process.
 pub const VERDICTS_OCTETS: usize = 64 * 1024 * 1024;
 
+/// The longest unique-id that a listing has (RFC 1939 section 7), in octets: no store makes
+/// its listing look smaller than it is by a short one in one place.
+const UNIQUE_ID_OCTETS: usize = 70;
+
 /// Octets that a message costs beside its unique-id: its columns in the listing
 /// that is kept, and its verdict.
 const MESSAGE_OCTETS: usize = 32;
@@ -238,14 +242,12 @@ impl Column {
     }
 
     fn octets(&self) -> usize {
-        let last = self.listing.len().checked_sub(1);
-        let unique_id = last.map_or(0, |last| self.listing.unique_id(last).len());
         let annotations: usize = self
             .annotations
             .values()
             .map(|fields| fields.len() + MESSAGE_OCTETS)
             .sum();
-        SCOPE_OCTETS + self.marks.len() * (unique_id + MESSAGE_OCTETS) + annotations
+        SCOPE_OCTETS + self.marks.len() * (UNIQUE_ID_OCTETS + MESSAGE_OCTETS) + annotations
     }
 }
 
