@@ -346,7 +346,7 @@ fn contains(octets: &[u8], wanted: &[u8]) -> bool {
     octets.windows(wanted.len()).any(|window| window == wanted)
 }
 
-/// The first plugin of the README, with the settings that stand beside it.
+/// The first plugin of the README.
 #[test]
 fn first_plugin_of_the_readme_logs_its_user_in() {
     let mut site = Site::new();

@@ -86,10 +86,15 @@ fn make_files(section: &Table, folder: &Path, made: &Certificate) {
     }
 }
 
-/// The directories of a plugin's grants, and in them the files of its settings.
+/// The directories of a plugin's grants, those above its maildrops too, and in them
+/// the files of its settings.
 fn make_granted(plugin: &Value, folder: &Path) {
     let part = |name: &str| plugin.get(name).and_then(Value::as_table).cloned();
     let grants = part("grants").unwrap_or_default();
+    if let Some(maildrop) = grants.get("maildrop").and_then(Value::as_str) {
+        let (fixed, _) = maildrop.split_once("/{").unwrap();
+        fs::create_dir_all(folder.join(fixed)).unwrap();
+    }
     let granted = grants.get("directories").and_then(Value::as_array);
     for entry in granted.into_iter().flatten() {
         let host = folder.join(entry["host"].as_str().unwrap());
