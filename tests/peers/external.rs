@@ -306,7 +306,7 @@ fn nobody_acts_as_somebody_else() {
         &[as_ada, "QUIT"],
     );
     assert!(said.contains("\n-ERR [AUTH]"), "{said}");
-    server.logged(&["login failed", "wrong credentials"]);
+    server.logged(&["login failed", "acting-as = true"]);
     server.stop();
 }
 
