@@ -225,7 +225,9 @@ typedef struct restante_plugin_files_status_t {
   restante_plugin_files_kind_t   kind;
   // Octets; for a directory, whatever the system reports.
   uint64_t   size;
-  // Nanoseconds since the Unix epoch; 0 for times before it.
+  // Nanoseconds since the Unix epoch; 0 for times before it. For a
+  // directory: when anything of it last changed, its attributes included,
+  // which no program can set back.
   uint64_t   modified;
   // Likewise. None: the file system does not record it.
   plugin_option_u64_t   created;

@@ -234,7 +234,7 @@ fn limits(value: &str) -> Result<Vec<(&'static str, String)>, String> {
         let (name, value) = limit.split_once('=').ok_or("name=number")?;
         let value = number(value)?;
         limits.push(match name {
-            "line-octets" => ("line", format!("\"{}B\"", value.max(SHORTEST_LINE))),
+            "line-octets" => ("max-line", format!("\"{}B\"", value.max(SHORTEST_LINE))),
             "bad-before" => ("bad-commands-before-login", value.to_string()),
             "bad-after" => ("bad-commands-after-login", value.to_string()),
             "login-failures" => ("login-failures", value.to_string()),

@@ -34,6 +34,8 @@ fn site(settings: &str) -> Site {
         if plugin.name == "mail" {
             plugin.component = "builtin:mbox".to_owned();
             plugin.settings = settings.to_owned();
+            // Dovecot's programs give the folder to their own user.
+            plugin.grants.push_str("maildrop-owner = \"any\"\n");
         }
     }
     site

@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use restante_pop3::Decoy;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::{error, warn};
 
 use restante_config as config;
@@ -63,6 +64,14 @@ fn share(limits: &config::ShareLimits) -> ShareLimits {
         guest_memory: limits.guest_memory,
         guest_cpu_per_minute: limits.guest_cpu_per_minute,
         host_call_octets_per_minute: limits.host_call_octets_per_minute,
+    }
+}
+
+/// Runs what takes a while, and lets other tasks go on meanwhile where the runtime can.
+fn in_place<R>(work: impl FnOnce() -> R) -> R {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
     }
 }
 
@@ -514,7 +523,7 @@ impl Builder<'_> {
 
     fn tls(&mut self) -> Option<Arc<tls::Contexts>> {
         // Thousands of files, perhaps.
-        let (contexts, errors) = tokio::task::block_in_place(|| tls::contexts(self.config));
+        let (contexts, errors) = in_place(|| tls::contexts(self.config));
         let absent: BTreeSet<&PathBuf> = self.config.absent.iter().map(|one| &one.path).collect();
         for (tenant, error) in errors {
             // What is not there was said already.
