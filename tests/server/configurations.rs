@@ -129,8 +129,11 @@ fn each_example_is_in_order() {
         );
         let shown = format!("{}: {finished:#?}", folder.display());
         assert_eq!(finished.code, Some(0), "{shown}");
-        // No warning beside it.
-        assert_eq!(finished.stderr.lines().count(), 1, "{shown}");
+        // No warning beside it, but of what this machine lacks.
+        let about_machine =
+            |line: &&str| line.starts_with("warning: the limit on file descriptors");
+        let lines = finished.stderr.lines().filter(|line| !about_machine(line));
+        assert_eq!(lines.count(), 1, "{shown}");
         assert!(finished.stderr.contains(": in order ("), "{shown}");
     }
 }

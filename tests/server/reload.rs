@@ -398,7 +398,7 @@ fn thousand_reloads_under_load() {
         site.maildir(user).deliver(HAM);
     }
     site.server =
-        "admin = \"unix:admin.sock\"\n[server.log]\nfilter = \"warn,restante::listener=info\"\n"
+        "admin = \"unix:admin.sock\"\n[server.log]\nfilter = \"warn,restante_server::listener=info\"\n"
             .to_owned();
     site.rules("hide-header = \"X-A: 1\"\n");
     let configs = ["X-A: 1", "X-B: 1"].map(|field| site.config().replace("X-A: 1", field));

@@ -605,7 +605,7 @@ fn salt(server: &Server, mechanism: &str, user: &str) -> String {
 }
 
 #[test]
-fn scram_does_not_tell_who_exists() {
+fn scram_tells_nobody_who_exists() {
     let site = Site::new();
     let keys = hashed(&site, "x", &["scram-sha-256", "scram-sha-1"]);
     let passwd = format!("ada:{{PLAIN}}{PASSWORD}\nbob:{keys}\nlocked:!{keys}\n");

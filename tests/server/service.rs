@@ -316,7 +316,7 @@ fn users_that_there_are_not_are_told_by_check() {
         ("compiler-user = \"root\"\n", "is root, or in its group"),
         (
             "user = \"nobody\"\ncompiler-user = \"nobody\"\n",
-            "`compiler-user` is never used",
+            "`compiler-user` in [server] is never used",
         ),
     ] {
         site.server = lines.to_owned();

@@ -265,7 +265,7 @@ fn inspect_shows_what_a_component_is() {
     assert!(built_in.stdout.contains("filter"), "{built_in:#?}");
     // Not the vendor's: said, and exit code 1.
     let strange = restante(&["plugin", "inspect", path, "--key", &public(&key())]);
-    told(&strange, 1, &["no signature of a key that was given"]);
+    told(&strange, 1, &["no signature by any of the given keys"]);
 }
 
 #[test]

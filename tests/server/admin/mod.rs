@@ -291,7 +291,10 @@ fn reload_is_answered_with_what_came_of_it() {
     site.write_config(&moved);
     let done = admin.post("/reload", "").json();
     assert_eq!(done["generation"], 3);
-    assert_eq!(done["restart"], serde_json::json!(["[listener]"]));
+    assert_eq!(
+        done["restart"],
+        serde_json::json!(["[listener.pop3] address"])
+    );
     server.stop();
 }
 

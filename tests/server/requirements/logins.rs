@@ -170,7 +170,9 @@ fn same_name_in_two_tenants_is_two_users() {
     site.user("ada@one.example", "secret one");
     site.maildir("ada@one.example").deliver(MESSAGE);
     let other = site.path().join("other");
-    std::fs::create_dir_all(other.join("users")).unwrap();
+    for folder in ["users", "mail"] {
+        std::fs::create_dir_all(other.join(folder)).unwrap();
+    }
     std::fs::write(
         other.join("users/passwd"),
         "ada@two.example:{PLAIN}secret two\nada@one.example:{PLAIN}secret two\n",

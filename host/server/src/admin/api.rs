@@ -23,6 +23,13 @@ use restante_config::{Problem, Problems};
 use restante_roles::metrics::{self, Current, LoginResult, Totals};
 use restante_roles::throttle::Complaints;
 
+impl From<TooManyTrusted> for Answer {
+    fn from(TooManyTrusted: TooManyTrusted) -> Self {
+        let what = "too many requests are being answered already: try again in a moment";
+        words(StatusCode::SERVICE_UNAVAILABLE, what)
+    }
+}
+
 /// Octets of a request's body.
 const BODY_OCTETS: usize = 4096;
 
@@ -175,16 +182,10 @@ impl Site {
     /// The request's body. Who has shown the token has a place until it is answered; who
     /// needs none, from when the request is whole.
     async fn body(&self, request: Request<Incoming>, trust: &Trust) -> Result<Bytes, Answer> {
-        let give = || {
-            trust.give().map_err(|TooManyTrusted| {
-                let what = "too many requests are being answered already: try again in a moment";
-                words(StatusCode::SERVICE_UNAVAILABLE, what)
-            })
-        };
         let knows = self.guard.knows(request.headers());
         let has_token = self.guard.token.is_some();
         if knows && has_token {
-            give()?;
+            trust.give()?;
         }
         let body = Limited::new(request.into_body(), BODY_OCTETS);
         let body = match timeout(BODY_TIMEOUT, body.collect()).await {
@@ -198,7 +199,7 @@ impl Site {
             _ => return Err(words(StatusCode::BAD_REQUEST, "the body did not arrive")),
         };
         if knows && !has_token {
-            give()?;
+            trust.give()?;
         }
         Ok(body)
     }

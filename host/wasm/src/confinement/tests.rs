@@ -42,7 +42,7 @@ impl Found {
         let inherited = File::open(place.path().join("file")).unwrap();
         rustix::io::fcntl_setfd(&inherited, FdFlags::empty()).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "plugin::confinement::tests::other_process"])
+            .args(["--exact", "confinement::tests::other_process"])
             .args(["--ignored", "--nocapture", "--test-threads=1"])
             .env(LAYERS, layers)
             .env(PLACE, place.path())
@@ -177,6 +177,7 @@ fn other_process() {
     let place = PathBuf::from(std::env::var_os(PLACE).unwrap());
     let address = std::env::var(ADDRESS).unwrap();
     let descriptor: RawFd = std::env::var(DESCRIPTOR).unwrap().parse().unwrap();
+    #[allow(clippy::print_stdout, reason = "the other process tells this one")]
     let told = |what: &str, found: &str| println!("{LINE}{what} = {found}");
     let missing = match layers.as_str() {
         "landlock" => give_up_files().err().unwrap_or_default(),
