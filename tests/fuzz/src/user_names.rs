@@ -14,7 +14,10 @@ pub fn users(input: &[u8]) {
         let same = case.is_same(one, other);
         assert_eq!(same, case.is_same(other, one));
         assert_eq!(same, case.canonical(one) == case.canonical(other));
-        assert_eq!(same, one == other || case == Case::Fold && differ_in_case(one, other));
+        assert_eq!(
+            same,
+            one == other || case == Case::Fold && differ_in_case(one, other)
+        );
         for name in [one, other] {
             let canonical = case.canonical(name);
             assert!(case.is_same(name, &canonical));
