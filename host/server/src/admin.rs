@@ -3,7 +3,7 @@
 //!
 //! It knows what the server counts ([`restante_roles::metrics`]), who is connected
 //! ([`crate::sessions`]) and how to ask for a reload; nothing of mail. What it
-//! answers is in [`api`], whom it answers in [`guard`].
+//! answers is in `api`, whom it answers in `guard`.
 //!
 //! Whoever may come here must be able to when the server is in trouble. Connections that
 //! have not shown the token (where there is one; else: not sent a whole request) have
