@@ -36,7 +36,7 @@ pub fn users(input: &[u8]) {
 
 /// Octet for octet, but for the bit that is the case of a letter of ASCII.
 fn differ_in_case(one: &str, other: &str) -> bool {
-    let letter = |octet: u8| matches!(octet | 0x20, b'a'..=b'z');
+    let letter = |octet: u8| (octet | 0x20).is_ascii_lowercase();
     let same = |(one, other): (u8, u8)| {
         one == other || letter(one) && letter(other) && one | 0x20 == other | 0x20
     };
