@@ -6,26 +6,21 @@
 //! told to end when its time is over or its caller gone, and what it computed
 //! meanwhile is charged to its tenant. Knows nothing of what the work is.
 
+mod places;
+
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::metrics::Ledger;
 
-/// Pieces of work that one tenant may have under way.
-pub const MAX_TENANT_PLACES: usize = 16;
-
-/// Those of all tenants together: the runtime has 512 threads for all that waits,
-/// and what has to do with no tenant finds one.
-pub const MAX_PLACES: usize = 384;
-
-static ALL: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_PLACES)));
+pub(crate) use places::TenantPlaces;
+pub use places::{MAX_BLOCKING_THREADS, MAX_PLACES, MAX_TENANT_PLACES};
 
 /// How long work may take that no call of a plugin's sets a time for.
 pub const MAX_WORK_TIME: Duration = Duration::from_secs(60);
@@ -79,22 +74,16 @@ impl WorkRoom {
         deadline: Instant,
         work: impl FnOnce(&Stop) -> R + Send + 'static,
     ) -> Result<R, WorkError> {
-        let places = async {
-            let of_tenant = self.ledger.work_places().acquire_owned().await.ok()?;
-            let of_all = ALL.clone().acquire_owned().await.ok()?;
-            Some((of_tenant, of_all))
-        };
-        let places = match timeout_at(deadline, places).await {
-            Ok(Some(places)) => places,
-            Ok(None) => return Err(WorkError::Failed),
-            Err(_) => return Err(WorkError::Busy),
+        let place = places::server().take(self.ledger.work_places());
+        let Ok(place) = timeout_at(deadline, place).await else {
+            return Err(WorkError::Busy);
         };
         let stop = Stop::new(deadline);
         // Set also when this future is dropped half way.
         let _gone = Gone(stop.clone());
         let ledger = Arc::clone(&self.ledger);
         let working = tokio::task::spawn_blocking(move || {
-            let _places = places;
+            let _place = place;
             let _charge = Charge::begin(ledger);
             work(&stop)
         });

@@ -12,6 +12,7 @@ use restante::listener::{Bound, CurrentServing, Front};
 use restante::log::LogQueue;
 use restante::recording::{self, Recorder};
 use restante::shutdown;
+use restante::work::MAX_BLOCKING_THREADS;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -240,6 +241,7 @@ pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
     few_arenas();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("the event loop cannot start")
 }

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::share::Share;
-use crate::work::{MAX_TENANT_PLACES, WorkRoom};
+use crate::work::{TenantPlaces, WorkRoom};
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +78,7 @@ pub struct Ledger {
     peak_memory: AtomicU64,
     host_call_octets: AtomicU64,
     /// Places for work that may wait for the disk or the resolver.
-    work: Arc<Semaphore>,
+    work: TenantPlaces,
     share: Arc<Share>,
 }
 
@@ -132,7 +131,7 @@ impl Ledger {
             memory: AtomicU64::default(),
             peak_memory: AtomicU64::default(),
             host_call_octets: AtomicU64::default(),
-            work: Arc::new(Semaphore::new(MAX_TENANT_PLACES)),
+            work: TenantPlaces::default(),
             share: Arc::default(),
         })
     }
@@ -182,8 +181,8 @@ impl Ledger {
         self.share.ran(time);
     }
 
-    pub(crate) fn work_places(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.work)
+    pub(crate) fn work_places(&self) -> &TenantPlaces {
+        &self.work
     }
 
     /// What it may use.
