@@ -3,22 +3,24 @@
 //!
 //! Knows neither the session nor how anybody is authenticated.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lru::LruCache;
 use restante_pop3::{ByUser, Retention};
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::backend::Account;
 use crate::config;
+use crate::fingerprint::Fingerprint;
 
 /// Seconds in a day.
 const DAY: u64 = 24 * 60 * 60;
 
-/// Users that are remembered before those whose delay is over are looked for.
-const FIRST_SWEEP: usize = 1024;
+/// Users of a tenant that are remembered; for one more, that which logged in least recently
+/// is forgotten, and may come sooner. Some 100 octets each.
+const MAX_USERS: usize = 64 << 10;
 
 /// A tenant's policy.
 #[derive(Debug, Clone)]
@@ -151,23 +153,28 @@ pub fn whole_seconds(duration: Duration) -> u32 {
 
 /// When the users of a tenant logged in last, as long as it matters. Clones share
 /// one memory; hand the old generation's to the new one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LastLogins {
-    users: Arc<Mutex<Remembered>>,
+    users: Arc<Mutex<Welcomes>>,
 }
 
-#[derive(Debug, Default)]
-struct Remembered {
-    /// By user, when the next login is welcome.
-    welcome: HashMap<String, Instant>,
-    next_sweep: usize,
+/// By user, when the next login is welcome, in the order of the last ones.
+type Welcomes = LruCache<Fingerprint, Instant>;
+
+impl Default for LastLogins {
+    fn default() -> Self {
+        LastLogins {
+            // Bounded in `note`: a bounded one takes all its room at once.
+            users: Arc::new(Mutex::new(LruCache::unbounded())),
+        }
+    }
 }
 
 impl LastLogins {
     /// How long this user still has to wait; None: not at all.
     pub fn wait(&self, user: &str) -> Option<Duration> {
-        let remembered = self.lock();
-        let welcome = remembered.welcome.get(user)?;
+        let users = self.lock();
+        let welcome = users.peek(&Fingerprint::of(user))?;
         let wait = welcome.saturating_duration_since(Instant::now());
         (!wait.is_zero()).then_some(wait)
     }
@@ -178,15 +185,16 @@ impl LastLogins {
             return;
         }
         let now = Instant::now();
-        let mut remembered = self.lock();
-        if remembered.welcome.len() >= remembered.next_sweep.max(FIRST_SWEEP) {
-            remembered.welcome.retain(|_, welcome| *welcome > now);
-            remembered.next_sweep = remembered.welcome.len() * 2;
+        let mut users = self.lock();
+        users.push(Fingerprint::of(user), now + delay);
+        while let Some((_, welcome)) = users.peek_lru()
+            && (*welcome <= now || users.len() > MAX_USERS)
+        {
+            users.pop_lru();
         }
-        remembered.welcome.insert(user.to_owned(), now + delay);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Remembered> {
+    fn lock(&self) -> MutexGuard<'_, Welcomes> {
         // Every change is one call on the map: poison means nothing.
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -268,11 +276,22 @@ mod tests {
         assert_eq!(logins.wait("v"), None);
         tokio::time::advance(Duration::from_secs(40)).await;
         assert_eq!(logins.wait("u"), None);
-        for user in 0..3 * FIRST_SWEEP {
+        for user in 0..100 {
             logins.note(&user.to_string(), Duration::from_millis(1));
             tokio::time::advance(Duration::from_millis(2)).await;
         }
-        assert!(logins.lock().welcome.len() <= FIRST_SWEEP);
+        assert_eq!(logins.lock().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_authenticator_with_a_new_user_for_each_login_fills_no_memory() {
+        let (logins, day) = (LastLogins::default(), Duration::from_secs(DAY));
+        for user in 0..MAX_USERS + 100 {
+            logins.note(&user.to_string(), day);
+        }
+        assert_eq!(logins.lock().len(), MAX_USERS);
+        assert!(logins.wait("0").is_none());
+        assert!(logins.wait(&(MAX_USERS + 99).to_string()).is_some());
     }
 
     #[test]

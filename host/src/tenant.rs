@@ -14,6 +14,7 @@ use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mech
 
 use crate::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use crate::config::{self, FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
+use crate::fingerprint::Fingerprint;
 use crate::metrics::{GenerationMark, Ledger};
 use crate::names::ServerNames;
 use crate::outage::Outage;
@@ -247,7 +248,7 @@ impl Tenant {
 pub struct SessionCount {
     live: Arc<AtomicUsize>,
     /// By user; nobody is in here with none.
-    users: Arc<Mutex<HashMap<String, usize>>>,
+    users: Arc<Mutex<HashMap<Fingerprint, usize>>>,
 }
 
 impl SessionCount {
@@ -267,20 +268,21 @@ impl SessionCount {
     }
 
     fn take_for(&self, user: &str, limit: usize) -> Option<UserPermit> {
+        let user = Fingerprint::of(user);
         let mut users = self.users();
-        let live = users.get(user).copied().unwrap_or(0);
+        let live = users.get(&user).copied().unwrap_or(0);
         if live >= limit {
             return None;
         }
-        users.insert(user.to_owned(), live + 1);
+        users.insert(user, live + 1);
         Some(UserPermit {
             count: self.clone(),
-            user: user.to_owned(),
+            user,
         })
     }
 
     /// Poison means nothing: no step of a change can panic half way.
-    fn users(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+    fn users(&self) -> MutexGuard<'_, HashMap<Fingerprint, usize>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -303,7 +305,7 @@ impl Drop for SessionPermit {
 #[must_use = "the place is taken for as long as the permit lives"]
 pub struct UserPermit {
     count: SessionCount,
-    user: String,
+    user: Fingerprint,
 }
 
 impl Drop for UserPermit {

@@ -54,7 +54,7 @@ pub(super) fn demo(
     listen_tls: SocketAddr,
     maildrop: Option<&Path>,
 ) -> anyhow::Result<()> {
-    serve::log(&Log {
+    let queue = serve::log(&Log {
         format: LogFormat::Text,
         filter: "info".into(),
     })?;
@@ -64,10 +64,13 @@ pub(super) fn demo(
     }
     let (config, file) = home.configuration(listen, listen_tls, None)?;
     let bound = Bound::all(&config.listeners, HashMap::new())?;
-    serve::executor()?.block_on(async {
+    queue.start().context("the log")?;
+    let served = serve::executor()?.block_on(async {
         let generations = Generations::first(&config, &file, Broken::Refused, None).await?;
         serve::run(config, bound, generations, |bound| home.greet(bound)).await
-    })?;
+    });
+    queue.flush();
+    served?;
     home.close()
 }
 

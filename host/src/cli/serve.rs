@@ -9,7 +9,7 @@ use restante::admin::{self, Admin, Reload};
 use restante::config::{Config, Log, LogFormat, Problems};
 use restante::generation::{self, Broken};
 use restante::listener::{Bound, CurrentServing, Front};
-use restante::log::LogQueue;
+use restante::log::{self, LogQueue};
 use restante::recording::{self, Recorder};
 use restante::shutdown;
 use restante::work::MAX_BLOCKING_THREADS;
@@ -257,6 +257,7 @@ pub(super) fn log(settings: &Log) -> anyhow::Result<LogQueue> {
         .with_target(false);
     match settings.format {
         LogFormat::Text => builder
+            .fmt_fields(log::fields())
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             .init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -1,6 +1,8 @@
-//! What the service manager hears of the server (sd_notify(3)) and hands over to it
-//! (sd_listen_fds(3)), whom the server becomes, and that its memory, which has mail in
-//! it, is left to nobody.
+//! What the service manager hands over to the server (sd_listen_fds(3)) and hears of it
+//! ([`notify`]), whom the server becomes, and that its memory, which has mail in it, is
+//! left to nobody.
+
+mod notify;
 
 use std::collections::HashMap;
 use std::fs::DirBuilder;
@@ -9,7 +11,6 @@ use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante::config::{Identity, Listener};
@@ -17,8 +18,9 @@ use rustix::process::{
     DumpableBehavior, Gid, Resource, Rlimit, Uid, geteuid, set_dumpable_behavior, setrlimit,
 };
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-use sd_notify::NotifyState;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
+
+pub(super) use notify::{Reloading, ready, stopping, watchdog};
 
 /// A process that crashes leaves no image of its memory, neither in a file nor to a
 /// program that collects them, and no other process of its user may look into it.
@@ -138,54 +140,4 @@ pub(super) fn passed_sockets(
         }
     }
     Ok(sockets)
-}
-
-/// Clients are let in.
-pub(super) fn ready() {
-    tell(&[NotifyState::Ready]);
-}
-
-/// The end begins.
-pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
-}
-
-/// A reload, for as long as this lives.
-pub(super) struct Reloading;
-
-impl Reloading {
-    pub(super) fn begin() -> Self {
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            // To say the one without the other ends the service (sd_notify(3)).
-            Err(error) => debug!(%error, "the monotonic clock"),
-        }
-        Reloading
-    }
-}
-
-impl Drop for Reloading {
-    fn drop(&mut self) {
-        ready();
-    }
-}
-
-/// Tells the watchdog, where there is one, that the event loop is alive: twice in
-/// its interval, for as long as this is polled.
-pub(super) async fn watchdog() {
-    let Some(interval) = sd_notify::watchdog_enabled() else {
-        return;
-    };
-    let mut ticks = tokio::time::interval((interval / 2).max(Duration::from_millis(1)));
-    loop {
-        ticks.tick().await;
-        tell(&[NotifyState::Watchdog]);
-    }
-}
-
-/// Nothing, where no service manager listens.
-fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        debug!(%error, "the service manager could not be told");
-    }
 }
