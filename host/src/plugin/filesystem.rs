@@ -412,3 +412,7 @@ impl HostDirectoryEntryStream for State {
         HostDirectoryEntryStream::drop(&mut self.filesystem(), stream)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
