@@ -1,10 +1,11 @@
 //! `[tenant.NAME.limits]`: who is at one of them is told so, and the neighbour has
 //! its own.
 
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use restante_tests::{Pop3, Site, Status};
+use restante_tests::{Pop3, Server, Site, Status, binary, run_to_end, wait_for};
 
 use crate::arena::{logged_in, login, temporary, told, under_attack};
 
@@ -142,6 +143,79 @@ fn work_of_the_host_is_the_guests() {
     });
     told(&log, &["authenticator.authenticate", "CPU time"]);
     limited(&log, "guest-cpu-per-minute");
+}
+
+/// What the ledger says that a tenant used is what the process used, within a factor: for
+/// guests that compute, for guests that have the host compute, and, apart, for hashes. No
+/// neighbour is at work meanwhile.
+#[test]
+fn charged_time_is_the_time_that_the_process_used() {
+    for (misdeed, key) in [
+        ("loop", "guest_cpu_nanoseconds"),
+        ("large-lines", "guest_cpu_nanoseconds"),
+        ("hashes", "password_hash_nanoseconds"),
+    ] {
+        let settings = format!("misdeed = \"{misdeed}\"\nat = \"authenticate\"\n");
+        let mut site = crate::arena::site("authenticator", &settings);
+        site.server = "admin = \"unix:admin.sock\"\n".to_owned();
+        if misdeed != "hashes" {
+            patient(&mut site);
+        }
+        let server = site.start();
+        let before = used(&server);
+        temporary(&login(&server).1);
+        // A hash that nobody waits for goes on to its end, and is charged then.
+        let charged = wait_for("what is charged", || {
+            let all = ledger(&site);
+            let others = ["guest_cpu_nanoseconds", "password_hash_nanoseconds"]
+                .into_iter()
+                .filter(|other| *other != key);
+            for other in others {
+                let time = nanoseconds(&all, other);
+                assert!(
+                    time < Duration::from_millis(500),
+                    "{misdeed}: {other} {time:?}"
+                );
+            }
+            Some(nanoseconds(&all, key)).filter(|time| *time > Duration::from_millis(500))
+        });
+        thread::sleep(Duration::from_secs(3));
+        let charged = charged.max(nanoseconds(&ledger(&site), key));
+        let used = used(&server) - before;
+        let words = format!("{misdeed}: {charged:?} charged, {used:?} used");
+        // The steps of the one clock, and what the server does for itself and for answers
+        // about the ledger.
+        let slack = Duration::from_millis(500);
+        assert!(charged <= used + slack, "{words}");
+        assert!(used <= charged * 2 + slack, "{words}");
+        server.stop();
+    }
+}
+
+/// Processor time of the server.
+fn used(server: &Server) -> Duration {
+    let ticks = u32::try_from(server.cpu_ticks()).unwrap();
+    let per_second = u32::try_from(rustix::param::clock_ticks_per_second()).unwrap();
+    Duration::from_secs(1) * ticks / per_second
+}
+
+/// What the ledger has of the attacked tenant.
+fn ledger(site: &Site) -> serde_json::Value {
+    let mut tenants = Command::new(binary());
+    tenants
+        .args(["tenants", "--json", "--admin", "unix:admin.sock"])
+        .current_dir(site.path())
+        .env_remove("RUST_LOG");
+    let finished = run_to_end(&mut tenants);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let all: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    let tenants = all["tenants"].as_array().unwrap().iter();
+    let mut attacked = tenants.filter(|one| one["tenant"] == "attacked");
+    attacked.next().unwrap().clone()
+}
+
+fn nanoseconds(ledger: &serde_json::Value, key: &str) -> Duration {
+    Duration::from_nanos(ledger[key].as_u64().unwrap())
 }
 
 /// A message breaks off where its octets are more than the share has; without the

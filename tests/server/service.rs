@@ -144,6 +144,39 @@ fn the_watchdog_hears_of_the_server_twice_in_its_interval() {
     server.ended();
 }
 
+/// A service manager that does not read: its socket is full before the server starts.
+#[test]
+fn manager_that_does_not_read_holds_up_neither_clients_nor_the_end() {
+    let mut site = Site::new();
+    site.user("ada", "x");
+    site.maildir("ada");
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    site.listeners[0].address = free.to_string();
+    let path = site.path().join("full.sock");
+    let unread = UnixDatagram::bind(&path).unwrap();
+    let fill = UnixDatagram::unbound().unwrap();
+    fill.set_nonblocking(true).unwrap();
+    while fill.send_to(b"full", &path).is_ok() {}
+    // In the place of the socket that `start` makes.
+    let notify = path.to_str().unwrap();
+    let environment = [("NOTIFY_SOCKET", notify), ("WATCHDOG_USEC", "20000")];
+    let (_manager, mut server) = start(&site, &environment);
+    wait_for("a listener", || std::net::TcpStream::connect(free).ok());
+    // As many signs of life as are queued, and more.
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        Pop3::login(free, "ada", "x").quit();
+    }
+    server.hang_up();
+    Pop3::login(free, "ada", "x").quit();
+    server.terminate();
+    assert_eq!(server.ended().code(), Some(0));
+    drop(unread);
+}
+
 /// Not even where whoever starts the server wants dumps.
 #[test]
 fn a_crash_leaves_no_mail_behind() {

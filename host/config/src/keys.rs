@@ -974,7 +974,7 @@ pub const TENANT_LIMITS: Table = Table {
             kind: Kind::Size(64 * KIB, 1024 * 1024 * GIB, ""),
             default: Default::None,
             restart: false,
-            help: "Octets in a minute of mail, of files and of listings that its plugins read or hand over through the calls of the contract, and of their network connections in both directions. Files that the host sends itself do not count.",
+            help: "Octets in a minute of mail, of files and of listings that its plugins read or hand over through the calls of the contract, of files that they read or write through `wasi:filesystem`, and of their network connections in both directions. Files that the host sends itself do not count.",
         },
     ],
 };

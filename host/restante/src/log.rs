@@ -5,6 +5,8 @@
 //! reading. Then lines are dropped and counted; no session, no signal and no end of the
 //! server waits for a reader.
 
+mod fields;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -20,6 +22,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use restante_config::LogFormat;
 use restante_roles::metrics;
 
+pub use fields::fields;
+
 /// Bytes of one line, its line end included.
 pub const MAX_LINE_BYTES: usize = 8 << 10;
 
@@ -29,6 +33,9 @@ const MAX_VALUE_BYTES: [usize; 3] = [1 << 10, 256, 32];
 
 /// Bytes of lines that wait for the reader of the log.
 const MAX_QUEUED_BYTES: usize = 4 << 20;
+
+/// Lines that wait for the reader of the log, however short they are.
+const MAX_QUEUED_LINES: usize = 16 << 10;
 
 /// How long the end of the server waits for lines to be read.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
@@ -156,7 +163,9 @@ impl Shared {
                 state.bytes -= line.len();
                 state.is_writing = true;
                 // Said once there is room for it to be heard.
-                let dropped = match state.bytes < MAX_QUEUED_BYTES / 2 {
+                let has_room =
+                    state.bytes < MAX_QUEUED_BYTES / 2 && state.lines.len() < MAX_QUEUED_LINES / 2;
+                let dropped = match has_room {
                     true => std::mem::take(&mut state.dropped),
                     false => 0,
                 };
@@ -177,7 +186,8 @@ impl Shared {
             let _ = io::stderr().write_all(&line);
             return;
         }
-        if state.bytes + line.len() > MAX_QUEUED_BYTES {
+        let is_full = state.lines.len() >= MAX_QUEUED_LINES;
+        if is_full || state.bytes + line.len() > MAX_QUEUED_BYTES {
             state.dropped += 1;
             metrics::log_line_dropped();
             return;
@@ -367,6 +377,17 @@ mod tests {
             let line = outgoing(text.as_bytes(), LogFormat::Text);
             assert!(!String::from_utf8(line).unwrap().contains("hun"), "{start}");
         }
+    }
+
+    #[test]
+    fn short_lines_are_bounded_by_their_number() {
+        let queue = LogQueue::new(LogFormat::Text);
+        queue.shared.lock().is_threaded = true;
+        for _ in 0..MAX_QUEUED_LINES + 10 {
+            (&queue).write_all(b"\n").unwrap();
+        }
+        let state = queue.shared.lock();
+        assert_eq!((state.lines.len(), state.dropped), (MAX_QUEUED_LINES, 10));
     }
 
     #[test]

@@ -218,7 +218,11 @@ impl Turns {
 impl Inner {
     /// Who works next, and does from now on.
     fn next(&mut self, places: usize) -> Option<Waiter> {
-        self.waiting.retain(|waiter| !waiter.ready.is_closed());
+        let gone = |waiter: &mut Waiter| waiter.ready.is_closed();
+        let gone: Vec<Waiter> = self.waiting.extract_if(.., gone).collect();
+        for waiter in &gone {
+            self.forget(&waiter.owner);
+        }
         if self.working.len() >= places {
             return None;
         }
@@ -248,7 +252,12 @@ impl Inner {
         if let Some(at) = self.working.iter().position(|one| one == owner) {
             self.working.swap_remove(at);
         }
-        // Only those are remembered that are here.
+        self.forget(owner);
+    }
+
+    /// Somebody has left. Only those are remembered that are here: who they are is the
+    /// choice of strangers.
+    fn forget(&mut self, owner: &Owner) {
         let Inner {
             working,
             waiting,
@@ -378,6 +387,27 @@ mod tests {
         assert_eq!(turns.lock().working.len(), 1);
         drop(third);
         assert!(turns.lock().working.is_empty());
+    }
+
+    /// Which networks wait is the choice of strangers, who need not wait to the end.
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_leaves_nothing_behind() {
+        let turns = Turns::new(1);
+        let first = turns.turn(owner("t", 1, false), MAX_BUSY_WAIT * 1000);
+        let first = first.await.unwrap();
+        for client in 2..100 {
+            let tenant = format!("tenant{client}");
+            let gave_up = turns.turn(owner(&tenant, client, false), Duration::from_millis(1));
+            assert!(gave_up.await.is_err());
+        }
+        let here = || {
+            let inner = turns.lock();
+            (inner.flows.len(), inner.tenants.len(), inner.waiting.len())
+        };
+        // The one that works, and the last one that gave up.
+        assert_eq!(here(), (2, 2, 1));
+        drop(first);
+        assert_eq!(here(), (0, 0, 0));
     }
 
     #[tokio::test(start_paused = true)]

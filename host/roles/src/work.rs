@@ -84,7 +84,7 @@ impl WorkRoom {
         let ledger = Arc::clone(&self.ledger);
         let working = tokio::task::spawn_blocking(move || {
             let _place = place;
-            let _charge = Charge::begin(ledger);
+            let _charge = Charge::begin(move |time| ledger.ran(time));
             work(&stop)
         });
         match timeout_at(deadline, working).await {
@@ -150,28 +150,29 @@ impl Drop for Gone {
 }
 
 /// Charges what this thread computes until it is dropped, however that comes.
-struct Charge {
-    ledger: Arc<Ledger>,
+pub struct Charge<F: Fn(Duration)> {
+    to: F,
     began: Duration,
 }
 
-impl Charge {
-    fn begin(ledger: Arc<Ledger>) -> Self {
+impl<F: Fn(Duration)> Charge<F> {
+    /// From now on.
+    pub fn begin(to: F) -> Self {
         Charge {
-            ledger,
-            began: computed(),
+            to,
+            began: thread_time(),
         }
     }
 }
 
-impl Drop for Charge {
+impl<F: Fn(Duration)> Drop for Charge<F> {
     fn drop(&mut self) {
-        self.ledger.ran(computed().saturating_sub(self.began));
+        (self.to)(thread_time().saturating_sub(self.began));
     }
 }
 
-/// CPU time of this thread.
-fn computed() -> Duration {
+/// CPU time that this thread has used so far.
+pub fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or_default(),
@@ -256,8 +257,8 @@ mod tests {
         let ledger = Ledger::new("t");
         let least = Duration::from_millis(20);
         let busy = move |_: &Stop| {
-            let began = computed();
-            while computed() - began < least {
+            let began = thread_time();
+            while thread_time() - began < least {
                 std::hint::spin_loop();
             }
         };

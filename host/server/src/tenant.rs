@@ -18,9 +18,11 @@ use crate::policy::{self, LastLogins, Policy};
 use crate::shutdown::Ending;
 use crate::tls::Contexts;
 use restante_config as config;
-use restante_config::{FilterFailure, PlaintextLogin, Problem, TenantLimits, UserNames, Utf8};
+use restante_config::UserNames;
+use restante_config::{FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
 use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
+use restante_roles::fingerprint::Fingerprint;
 use restante_roles::metrics::{GenerationMark, Ledger};
 use restante_roles::recording::Recorder;
 use restante_roles::shadow::Shadows;
@@ -251,7 +253,7 @@ impl Tenant {
 pub struct SessionCount {
     live: Arc<AtomicUsize>,
     /// By user; nobody is in here with none.
-    users: Arc<Mutex<HashMap<String, usize>>>,
+    users: Arc<Mutex<HashMap<Fingerprint, usize>>>,
 }
 
 impl SessionCount {
@@ -271,20 +273,21 @@ impl SessionCount {
     }
 
     fn take_for(&self, user: &str, limit: usize) -> Option<UserPermit> {
+        let user = Fingerprint::of(user);
         let mut users = self.users();
-        let live = users.get(user).copied().unwrap_or(0);
+        let live = users.get(&user).copied().unwrap_or(0);
         if live >= limit {
             return None;
         }
-        users.insert(user.to_owned(), live + 1);
+        users.insert(user, live + 1);
         Some(UserPermit {
             count: self.clone(),
-            user: user.to_owned(),
+            user,
         })
     }
 
     /// Poison means nothing: no step of a change can panic half way.
-    fn users(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+    fn users(&self) -> MutexGuard<'_, HashMap<Fingerprint, usize>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -307,7 +310,7 @@ impl Drop for SessionPermit {
 #[must_use = "the place is taken for as long as the permit lives"]
 pub struct UserPermit {
     count: SessionCount,
-    user: String,
+    user: Fingerprint,
 }
 
 impl Drop for UserPermit {

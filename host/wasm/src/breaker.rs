@@ -20,9 +20,8 @@
 //! plugin says is looked at after its call is over.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -30,6 +29,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use restante_roles::backend::{Account, Connection};
+use restante_roles::fingerprint::Fingerprint;
 use restante_roles::metrics::PluginCalls;
 
 /// Failures in a row until a plugin is rested.
@@ -62,18 +62,15 @@ pub(super) struct Breaker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caller {
     /// What rests.
-    who: u64,
+    who: Fingerprint,
     /// What has to be several until the whole tenant rests.
-    source: u64,
+    source: Fingerprint,
 }
-
-/// Keyed at random: nobody finds two names that are one.
-static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Caller {
     /// Somebody who is logged in.
     pub(super) fn account(account: &Account) -> Self {
-        let who = KEYS.hash_one((&account.user, &account.maildrop));
+        let who = Fingerprint::of((&account.user, &account.maildrop));
         Caller { who, source: who }
     }
 
@@ -81,8 +78,8 @@ impl Caller {
     pub(super) fn stranger(connection: &Connection, user: &str) -> Self {
         let network = connection.owner().network();
         Caller {
-            who: KEYS.hash_one((network, user)),
-            source: KEYS.hash_one(network),
+            who: Fingerprint::of((network, user)),
+            source: Fingerprint::of(network),
         }
     }
 }
@@ -91,10 +88,10 @@ impl Caller {
 struct OfTenant {
     whole: Trouble,
     /// Who failed since the last success; no more than are needed.
-    sources: Vec<u64>,
+    sources: Vec<Fingerprint>,
     /// Failures in a row for nobody in particular.
     nobodys: u32,
-    accounts: LruCache<u64, Trouble>,
+    accounts: LruCache<Fingerprint, Trouble>,
 }
 
 impl Default for OfTenant {
@@ -416,7 +413,10 @@ mod tests {
     }
 
     fn caller(who: u64, source: u64) -> Option<Caller> {
-        Some(Caller { who, source })
+        Some(Caller {
+            who: Fingerprint::of(who),
+            source: Fingerprint::of(source),
+        })
     }
 
     fn fail_for(breaker: &Arc<Breaker>, tenant: &Arc<str>, caller: Option<Caller>, times: u32) {

@@ -14,6 +14,7 @@ use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::filesystem::{Descriptor, OpenMode};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 
+use super::filesystem;
 use super::opening::{self, MAX_PATH_OCTETS};
 use super::state::State;
 use restante_config::template::{AccountPath, ExpandError, Values};
@@ -196,8 +197,8 @@ impl preopens::Host for State {
                     false => (FsPerms::ReadOnly, OpenMode::READ),
                 };
                 let dir = root.dir.try_clone()?.into_std_file();
-                let dir = wasmtime_wasi::filesystem::Dir::new(dir, permissions, mode, false);
-                Ok((self.table.push(Descriptor::Dir(dir))?, guest.to_owned()))
+                let dir = filesystem::directory(dir, permissions, mode);
+                Ok((self.table.push(dir)?, guest.to_owned()))
             })
             .collect()
     }

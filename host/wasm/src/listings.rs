@@ -2,27 +2,22 @@
 //! same, a client that polls an unchanged maildrop costs no listing; and for
 //! what changed since, where the store can tell that, not all of one.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
-use lru::LruCache;
 use sha2::Sha256;
 
 use super::facts::Facts;
 use restante_roles::backend::{Account, Entries};
+use restante_roles::tenant_cache::TenantCache;
 
 /// Bytes that remembered listings take, over all maildrops.
 const MAX_BYTES: usize = 512 << 20;
 
 /// Bytes of them that are one tenant's: its own oldest makes room.
 const MAX_BYTES_OF_TENANT: usize = MAX_BYTES / 4;
-
-/// Bytes that a remembered listing takes beside what it holds: its entry, and the
-/// allocations.
-const ENTRY_BYTES: usize = 512;
 
 /// An account, all of it, as a digest with a key of this process's own: what is
 /// remembered when the session is over has no secret of the account's in it, and nothing
@@ -178,36 +173,7 @@ pub(super) struct Told {
 }
 
 /// The memory itself.
-pub(super) struct Listings {
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    listings: LruCache<Key, Told>,
-    bytes: usize,
-    /// By tenant, those that have some.
-    tenants: HashMap<String, usize>,
-    most: usize,
-    most_of_tenant: usize,
-}
-
-impl Inner {
-    /// How many bytes that made free.
-    fn forget(&mut self, key: &Key) -> usize {
-        let Some(old) = self.listings.pop(key) else {
-            return 0;
-        };
-        let weight = weight(key, &old);
-        self.bytes -= weight;
-        if let Some(of_tenant) = self.tenants.get_mut(&key.tenant) {
-            *of_tenant -= weight;
-            if *of_tenant == 0 {
-                self.tenants.remove(&key.tenant);
-            }
-        }
-        weight
-    }
-}
+pub(super) struct Listings(Mutex<TenantCache<Key, Told>>);
 
 impl Listings {
     pub(super) fn new() -> Self {
@@ -215,61 +181,27 @@ impl Listings {
     }
 
     fn bounded(most: usize, most_of_tenant: usize) -> Self {
-        Self {
-            inner: Mutex::new(Inner {
-                listings: LruCache::unbounded(),
-                bytes: 0,
-                tenants: HashMap::new(),
-                most,
-                most_of_tenant,
-            }),
-        }
+        Self(Mutex::new(TenantCache::new(most, most_of_tenant)))
     }
 
     /// The listing that was told last.
     pub(super) fn recall(&self, key: &Key) -> Option<Told> {
-        self.lock().listings.get(key).cloned()
+        self.lock().get(key).cloned()
     }
 
     pub(super) fn remember(&self, key: Key, told: Told) {
-        let weight = weight(&key, &told);
-        let mut inner = self.lock();
-        inner.forget(&key);
-        // Nothing else goes for what is too large anyway.
-        if weight > inner.most_of_tenant {
-            return;
-        }
-        inner.bytes += weight;
-        let of_tenant = inner.tenants.entry(key.tenant.clone()).or_default();
-        *of_tenant += weight;
-        let mut over = of_tenant.saturating_sub(inner.most_of_tenant);
-        let tenant = key.tenant.clone();
-        inner.listings.push(key, told);
-        // The tenant's own first.
-        while over > 0 {
-            let mut oldest_first = inner.listings.iter().rev();
-            let oldest = oldest_first.find(|(key, _)| key.tenant == tenant);
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
-                break;
-            };
-            over = over.saturating_sub(inner.forget(&oldest));
-        }
-        while inner.bytes > inner.most {
-            let Some(oldest) = inner.listings.peek_lru().map(|(key, _)| key.clone()) else {
-                break;
-            };
-            inner.forget(&oldest);
-        }
+        let (tenant, weight) = (key.tenant.clone(), weight(&key, &told));
+        self.lock().insert(&tenant, key, told, weight);
     }
 
     /// Something in it was not true.
     pub(super) fn forget(&self, key: &Key) {
-        self.lock().forget(key);
+        self.lock().remove(key);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, TenantCache<Key, Told>> {
         // At worst a sum is off after a panic, and the bound with it.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -295,8 +227,7 @@ fn weight(key: &Key, told: &Told) -> usize {
     };
     let received = entries.received.len() * size_of::<u64>();
     let told = columns + ids + surrogates + received + names + stamp + memo + facts;
-    // The tenant's name stands among the tenants, too.
-    told + size_of_val(&key.account) + path + 2 * key.tenant.len() + ENTRY_BYTES
+    told + size_of::<(Key, Told, Entries)>() + path + key.tenant.len()
 }
 
 #[cfg(test)]
@@ -304,6 +235,7 @@ fn weight(key: &Key, told: &Told) -> usize {
 mod tests {
     use super::*;
     use restante_pop3::Listing;
+    use restante_roles::tenant_cache::ENTRY_BYTES;
 
     fn key(user: &str) -> Key {
         Key {
@@ -361,14 +293,13 @@ mod tests {
         listings.forget(&key("a"));
         listings.forget(&key("b"));
         assert!(listings.recall(&key("a")).is_none());
-        assert_eq!(listings.lock().bytes, 0);
-        assert!(listings.lock().tenants.is_empty());
+        assert!(listings.lock().is_empty());
     }
 
     #[test]
     fn what_is_remembered_is_bounded_in_all_and_by_tenant() {
         let large = told(1000);
-        let one = weight(&key("a"), &large);
+        let one = weight(&key("a"), &large) + ENTRY_BYTES;
         let of = |tenant: &str, user: &str| Key {
             tenant: tenant.into(),
             ..key(user)
@@ -397,7 +328,7 @@ mod tests {
         with_memo.memo = Some("x".repeat(room(2)).into());
         listings.remember(key("d"), with_memo);
         assert!(listings.recall(&key("d")).is_none(), "too large");
-        assert!(listings.lock().bytes <= room(4));
+        assert!(listings.lock().bytes() <= room(4));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::state::State;
 use super::tape::Heard;
 use restante_roles::passwords::{self, HashError};
 use restante_roles::turns::{self, MAX_BUSY_WAIT};
+use restante_roles::work::Charge;
 
 impl wit::Host for State {
     async fn verify(
@@ -85,10 +86,13 @@ impl State {
         let waiting = usage.waits();
         let turn = turns::server().turn(self.owner.clone(), most).await?;
         drop(waiting);
+        let meter = self.limits.meter();
         let computed = tokio::task::spawn_blocking(move || {
             // Held until it is done, also when nobody waits for it any more: it
             // takes processor and memory all the same.
             let _turn = turn;
+            // Strangers with wrong passwords would use up the tenant's share with it.
+            let _charge = Charge::begin(move |time| meter.hashed(time));
             compute()
         });
         Ok(computed.await?.map_err(|error| error.to_string()))

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant as Moment;
+
+use restante_roles::work::thread_time;
 
 /// The meter of one instance.
 #[derive(Debug, Default)]
@@ -147,15 +148,6 @@ pub(super) async fn measured<R>(
         Poll::Pending
     })
     .await
-}
-
-/// CPU time that this thread has used so far.
-fn thread_time() -> Duration {
-    // Neither is ever negative.
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    Duration::from_secs(seconds)
-        + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 #[cfg(test)]

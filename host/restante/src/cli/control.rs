@@ -203,6 +203,7 @@ pub(super) fn tenants(ask: &Ask) -> anyhow::Result<()> {
             ("OCTETS", Align::Right),
             ("REMOVED", Align::Right),
             ("GUEST CPU", Align::Right),
+            ("HASHES", Align::Right),
             ("MEMORY", Align::Right),
             ("PEAK", Align::Right),
             ("HOST CALLS", Align::Right),
@@ -216,7 +217,10 @@ pub(super) fn tenants(ask: &Ask) -> anyhow::Result<()> {
                 .flatten()
                 .filter_map(|(_, count)| count.as_u64())
                 .sum();
-            let milliseconds = number("guest_cpu_nanoseconds") / 1_000_000;
+            let time = |key: &str| {
+                let milliseconds = number(key) / 1_000_000;
+                format!("{}.{:03} s", milliseconds / 1000, milliseconds % 1000)
+            };
             table.row(vec![
                 text(&tenant["tenant"]),
                 match rows(tenant, "problems").next() {
@@ -229,7 +233,8 @@ pub(super) fn tenants(ask: &Ask) -> anyhow::Result<()> {
                 number("retrieved_messages").to_string(),
                 octets(number("retrieved_octets")),
                 number("removed_messages").to_string(),
-                format!("{}.{:03} s", milliseconds / 1000, milliseconds % 1000),
+                time("guest_cpu_nanoseconds"),
+                time("password_hash_nanoseconds"),
                 octets(number("memory_octets")),
                 octets(number("peak_memory_octets")),
                 octets(number("host_call_octets")),

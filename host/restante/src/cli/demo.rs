@@ -2,8 +2,9 @@
 //! in a temporary directory that goes when the demo ends.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -187,6 +188,17 @@ fn password() -> anyhow::Result<String> {
         .collect())
 }
 
+/// A new file with secrets in it, which its owner alone may read.
+fn private_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)
+}
+
 fn configuration(
     home: &Path,
     maildrop_grant: &str,
@@ -199,11 +211,11 @@ fn configuration(
     let hash = |scheme| passwords::hash(scheme, 4096, password);
     let (argon2, scram) = (hash(Scheme::Argon2id)?, hash(Scheme::ScramSha256)?);
     let line = format!("{USER}:{argon2}|{scram}\n");
-    fs::write(users.join("passwd"), line)?;
+    private_file(&users.join("passwd"), line.as_bytes())?;
     let (certificate, key) = (home.join("certificate.pem"), home.join("key.pem"));
     let own = tls::self_signed()?;
     fs::write(&certificate, own.certificate_pem)?;
-    fs::write(&key, own.key_pem.as_bytes())?;
+    private_file(&key, own.key_pem.as_bytes())?;
     let quote = |path: &Path| quoted(path);
     Ok(format!(
         r#"# What `restante demo` serves. Your own could begin like this.

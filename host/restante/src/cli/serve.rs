@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use restante::generation::Broken;
 use restante::generations::Generations;
-use restante::log::LogQueue;
+use restante::log::{self, LogQueue};
 use restante::server::{Prepared, Server, Serving, StartError};
 use restante_config::{Config, Log, LogFormat, Problems};
 use restante_roles::recording::{self, Recorder};
@@ -260,6 +260,7 @@ pub(super) fn log(settings: &Log) -> anyhow::Result<LogQueue> {
         .with_target(false);
     match settings.format {
         LogFormat::Text => builder
+            .fmt_fields(log::fields())
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             .init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -1,15 +1,14 @@
-//! What the service manager hears of the server (sd_notify(3)) and hands over to it
-//! (sd_listen_fds(3)), whom the server becomes, and that its memory, which has mail in
-//! it, is left to nobody.
+//! What the service manager hands over to the server (sd_listen_fds(3)) and hears of it
+//! ([`notify`]), whom the server becomes, and that its memory, which has mail in it, is
+//! left to nobody.
+
+mod notify;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use restante_config::{Identity, Listener};
@@ -19,8 +18,9 @@ use rustix::process::{
     DumpableBehavior, Gid, Resource, Rlimit, Uid, geteuid, set_dumpable_behavior, setrlimit,
 };
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-use sd_notify::NotifyState;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
+
+pub(super) use notify::{Manager, ready, stopping, watchdog};
 
 /// A process that crashes leaves no image of its memory, neither in a file nor to a
 /// program that collects them, and no other process of its user may look into it.
@@ -148,90 +148,4 @@ pub(super) fn passed_sockets(
         }
     }
     Ok(sockets)
-}
-
-/// Clients are let in.
-pub(super) fn ready() {
-    tell(&[NotifyState::Ready]);
-}
-
-/// The end begins.
-pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
-}
-
-/// The service manager, told of reloads.
-pub(super) struct Manager;
-
-impl restante::generations::Manager for Manager {
-    fn reloading(&self) -> Box<dyn Send> {
-        Box::new(Reloading::begin())
-    }
-}
-
-/// A reload, for as long as this lives.
-struct Reloading;
-
-impl Reloading {
-    fn begin() -> Self {
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            // To say the one without the other ends the service (sd_notify(3)).
-            Err(error) => debug!(%error, "the monotonic clock"),
-        }
-        Reloading
-    }
-}
-
-impl Drop for Reloading {
-    fn drop(&mut self) {
-        ready();
-    }
-}
-
-/// Tells the watchdog, where there is one, that the event loop is alive: twice in
-/// its interval, for as long as this is polled.
-pub(super) async fn watchdog() {
-    let Some(interval) = sd_notify::watchdog_enabled() else {
-        return;
-    };
-    let mut ticks = tokio::time::interval((interval / 2).max(Duration::from_millis(1)));
-    loop {
-        ticks.tick().await;
-        tell(&[NotifyState::Watchdog]);
-    }
-}
-
-/// Messages that wait for a service manager that does not read. Further ones are dropped:
-/// each is followed by a newer one of its kind.
-const MAX_UNREAD: usize = 16;
-
-/// Nothing, where no service manager listens. Never waits for one: its socket may be full.
-fn tell(state: &[NotifyState<'static>]) {
-    static TELLER: OnceLock<Option<SyncSender<Vec<NotifyState<'static>>>>> = OnceLock::new();
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return;
-    }
-    let teller = TELLER.get_or_init(|| {
-        let (sender, messages) = sync_channel::<Vec<NotifyState<'static>>>(MAX_UNREAD);
-        let telling = move || {
-            for message in messages {
-                if let Err(error) = sd_notify::notify(&message) {
-                    debug!(%error, "the service manager could not be notified");
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("service-manager".into());
-        let started = thread.spawn(telling);
-        if let Err(error) = &started {
-            warn!(%error, "the service manager is not notified of anything");
-        }
-        started.ok().map(|_| sender)
-    });
-    let sent = teller
-        .as_ref()
-        .map(|teller| teller.try_send(state.to_vec()));
-    if let Some(Err(error)) = sent {
-        debug!(%error, "the service manager does not read its messages");
-    }
 }

@@ -232,15 +232,24 @@ impl Snapshot {
                 labelled_counter(&mut metric, &[("tenant", &**tenant)], &value(totals))?;
             }
         }
-        let mut cpu = encoder.encode_descriptor(
-            "guest_cpu_seconds",
-            "CPU time of plugins' own code",
-            None,
-            MetricType::Counter,
-        )?;
-        for (tenant, totals) in &self.tenants {
-            let time = seconds(totals.guest_cpu_nanoseconds);
-            labelled_counter(&mut cpu, &[("tenant", &**tenant)], &time)?;
+        let times: [TenantMetric<u64>; 2] = [
+            (
+                "guest_cpu_seconds",
+                "CPU time of plugins' calls, the host's work for them among it",
+                |t| t.guest_cpu_nanoseconds,
+            ),
+            (
+                "password_hash_seconds",
+                "CPU time of password hashes for logins",
+                |t| t.password_hash_nanoseconds,
+            ),
+        ];
+        for (name, help, value) in times {
+            let mut cpu = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (tenant, totals) in &self.tenants {
+                let time = seconds(value(totals));
+                labelled_counter(&mut cpu, &[("tenant", &**tenant)], &time)?;
+            }
         }
         Ok(())
     }

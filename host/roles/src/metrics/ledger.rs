@@ -77,6 +77,7 @@ pub struct Ledger {
     memory: AtomicU64,
     peak_memory: AtomicU64,
     host_call_octets: AtomicU64,
+    password_hash_nanoseconds: AtomicU64,
     /// Places for work that may wait for the disk or the resolver.
     work: TenantPlaces,
     share: Arc<Share>,
@@ -106,8 +107,11 @@ pub struct Totals {
     /// The most that this has been at once, in octets.
     pub peak_memory_octets: u64,
     /// Octets of mail, of files and of listings that its plugins read, or handed
-    /// over, through the calls of the contract.
+    /// over, through the calls of the contract and of wasi:filesystem.
     pub host_call_octets: u64,
+    /// CPU time of password hashes for its logins, in nanoseconds. It does not count as
+    /// its plugins' and is no part of its share: strangers cause it.
+    pub password_hash_nanoseconds: u64,
 }
 
 impl Ledger {
@@ -131,6 +135,7 @@ impl Ledger {
             memory: AtomicU64::default(),
             peak_memory: AtomicU64::default(),
             host_call_octets: AtomicU64::default(),
+            password_hash_nanoseconds: AtomicU64::default(),
             work: TenantPlaces::default(),
             share: Arc::default(),
         })
@@ -175,13 +180,16 @@ impl Ledger {
     }
 
     /// Its plugins' code, or the host for them, computed for this long.
-    pub fn ran(&self, time: Duration) {
-        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        add(&self.guest_cpu_nanoseconds, nanoseconds);
+    pub(crate) fn ran(&self, time: Duration) {
+        add(&self.guest_cpu_nanoseconds, nanoseconds(time));
         self.share.ran(time);
     }
 
-    /// The places of this tenant for work that may wait ([`crate::work`]).
+    /// Hashes for its logins computed for this long.
+    fn hashed(&self, time: Duration) {
+        add(&self.password_hash_nanoseconds, nanoseconds(time));
+    }
+
     pub(crate) fn work_places(&self) -> &TenantPlaces {
         &self.work
     }
@@ -222,6 +230,7 @@ impl Ledger {
             memory_octets: get(&self.memory),
             peak_memory_octets: get(&self.peak_memory),
             host_call_octets: get(&self.host_call_octets),
+            password_hash_nanoseconds: get(&self.password_hash_nanoseconds),
         }
     }
 }
@@ -246,6 +255,8 @@ impl Totals {
             memory_octets: self.memory_octets + other.memory_octets,
             peak_memory_octets: self.peak_memory_octets.max(other.peak_memory_octets),
             host_call_octets: self.host_call_octets + other.host_call_octets,
+            password_hash_nanoseconds: self.password_hash_nanoseconds
+                + other.password_hash_nanoseconds,
         }
     }
 }
@@ -322,6 +333,11 @@ impl Meter {
         self.0.carried(octets);
     }
 
+    /// A password's hash computed for this long.
+    pub fn hashed(&self, time: Duration) {
+        self.0.hashed(time);
+    }
+
     /// The tenant's places for work that may wait.
     pub fn work(&self) -> WorkRoom {
         WorkRoom::new(Arc::clone(&self.0))
@@ -334,6 +350,10 @@ impl Drop for InstanceEntry {
         ledger.memory.fetch_sub(self.memory, Ordering::Relaxed);
         ledger.instances.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn add(counter: &AtomicU64, more: u64) {
@@ -382,6 +402,25 @@ mod tests {
         drop(one);
         assert!(other.holds(100));
         assert_eq!(ledger.totals().memory_octets, 100);
+    }
+
+    #[test]
+    fn hashes_are_counted_and_use_up_no_share() {
+        let ledger = Ledger::new("t");
+        ledger.share().set(&crate::share::ShareLimits {
+            guest_cpu_per_minute: Some(Duration::from_millis(1)),
+            ..Default::default()
+        });
+        let meter = ledger.instance(true).meter();
+        meter.hashed(Duration::from_secs(60));
+        let totals = ledger.totals();
+        assert_eq!(totals.password_hash_nanoseconds, 60_000_000_000);
+        assert_eq!(totals.guest_cpu_nanoseconds, 0);
+        let both = totals.with(&totals);
+        assert_eq!(both.password_hash_nanoseconds, 120_000_000_000);
+        assert_eq!(ledger.share().may_run(), Ok(()));
+        ledger.ran(Duration::from_secs(60));
+        assert!(ledger.share().may_run().is_err());
     }
 
     #[test]

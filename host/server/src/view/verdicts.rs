@@ -9,28 +9,20 @@
 //! indexing a vector.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lru::LruCache;
 use restante_pop3::Listing;
 use sha2::{Digest, Sha256};
 
 use restante_roles::backend::Account;
+use restante_roles::tenant_cache::TenantCache;
 
 /// Octets of memory that remembered verdicts take at most, in the whole process.
 pub const VERDICTS_OCTETS: usize = 64 * 1024 * 1024;
 
-/// The longest unique-id that a listing has (RFC 1939 section 7), in octets: no store makes
-/// its listing look smaller than it is by a short one in one place.
-const UNIQUE_ID_OCTETS: usize = 70;
-
 /// Octets that a message costs beside its unique-id: its columns in the listing
 /// that is kept, and its verdict.
 const MESSAGE_OCTETS: usize = 32;
-
-/// Octets that a scope costs by itself, the filter's identity among them.
-const SCOPE_OCTETS: usize = 512;
 
 /// A checked verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,17 +35,9 @@ pub(super) enum Remembered {
 
 type Scope = [u8; 32];
 
-/// The verdicts of all filters, bounded by [`VERDICTS_OCTETS`]: the accounts that
-/// were not seen for longest are forgotten first.
-pub struct Verdicts {
-    limit: usize,
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    scopes: LruCache<Scope, Arc<Column>>,
-    octets: usize,
-}
+/// The verdicts of all filters, bounded by [`VERDICTS_OCTETS`], and a quarter of that for
+/// one tenant: the accounts that were not seen for longest are forgotten first.
+pub struct Verdicts(Mutex<TenantCache<Scope, Arc<Column>>>);
 
 /// One scope's verdicts, by position in `listing`.
 struct Column {
@@ -78,18 +62,9 @@ impl Default for Verdicts {
 }
 
 impl Verdicts {
-    /// Remembers nothing yet, and at most about `limit` octets.
+    /// Remembers nothing yet, and at most `limit` octets.
     pub fn new(limit: usize) -> Self {
-        // More scopes than this are over the limit however small they are.
-        let scopes = NonZeroUsize::MIN.saturating_add(limit / SCOPE_OCTETS);
-        let inner = Inner {
-            scopes: LruCache::new(scopes),
-            octets: 0,
-        };
-        Verdicts {
-            limit,
-            inner: Mutex::new(inner),
-        }
+        Verdicts(Mutex::new(TenantCache::new(limit, limit / 4)))
     }
 
     /// What this filter said of this account's messages so far. New verdicts are
@@ -103,7 +78,7 @@ impl Verdicts {
         listing: &Arc<Listing>,
     ) -> Round<'_> {
         let scope = scope(filter, tenant, account);
-        let known = self.lock().scopes.get(&scope).cloned();
+        let known = self.lock().get(&scope).cloned();
         let column = match known {
             Some(known) if *known.identity != *identity => Arc::new(Column::new(identity, listing)),
             Some(known) if Arc::ptr_eq(&known.listing, listing) => known,
@@ -112,41 +87,28 @@ impl Verdicts {
         };
         Round {
             verdicts: self,
+            tenant: tenant.to_owned(),
             scope,
             column,
             news: false,
         }
     }
 
-    fn remember(&self, scope: Scope, column: Arc<Column>) {
+    fn remember(&self, tenant: &str, scope: Scope, column: Arc<Column>) {
         let octets = column.octets();
-        let mut inner = self.lock();
-        if let Some(forgotten) = inner.scopes.pop(&scope) {
-            inner.octets -= forgotten.octets();
-        }
-        if octets > self.limit {
-            return;
-        }
-        while inner.octets + octets > self.limit
-            && let Some((_, forgotten)) = inner.scopes.pop_lru()
-        {
-            inner.octets -= forgotten.octets();
-        }
-        inner.octets += octets;
-        if let Some((_, forgotten)) = inner.scopes.push(scope, column) {
-            inner.octets -= forgotten.octets();
-        }
+        self.lock().insert(tenant, scope, column, octets);
     }
 
     /// Poison means nothing: no step of a change can panic half way.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, TenantCache<Scope, Arc<Column>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One filter's verdicts for one login.
 pub(super) struct Round<'a> {
     verdicts: &'a Verdicts,
+    tenant: String,
     scope: Scope,
     column: Arc<Column>,
     news: bool,
@@ -168,7 +130,8 @@ impl Round<'_> {
 impl Drop for Round<'_> {
     fn drop(&mut self) {
         if self.news {
-            self.verdicts.remember(self.scope, Arc::clone(&self.column));
+            let column = Arc::clone(&self.column);
+            self.verdicts.remember(&self.tenant, self.scope, column);
         }
     }
 }
@@ -241,13 +204,19 @@ impl Column {
         column
     }
 
+    /// All that it holds, the listing among it: a guest chooses how long its unique-ids
+    /// are.
     fn octets(&self) -> usize {
+        let ids: usize = (0..self.listing.len())
+            .map(|at| self.listing.unique_id(at).len())
+            .sum();
         let annotations: usize = self
             .annotations
             .values()
             .map(|fields| fields.len() + MESSAGE_OCTETS)
             .sum();
-        SCOPE_OCTETS + self.marks.len() * (UNIQUE_ID_OCTETS + MESSAGE_OCTETS) + annotations
+        let itself = size_of::<(Scope, Column, Listing)>() + self.identity.len();
+        itself + ids + self.marks.len() * MESSAGE_OCTETS + annotations
     }
 }
 
@@ -345,40 +314,52 @@ mod tests {
             assert_eq!(round.get(0), None, "{identity}");
             round.put(0, Remembered::Hide);
         }
-        assert_eq!(verdicts.lock().scopes.len(), 1);
+        assert_eq!(verdicts.lock().len(), 1);
         let round = verdicts.begin("f", "3", "t", &account, &listing);
         assert_eq!(round.get(0), Some(Remembered::Hide));
     }
 
-    #[test]
-    fn memory_is_bounded() {
-        let verdicts = Verdicts::new(10 * SCOPE_OCTETS);
-        let small = listing(&["a"]);
-        for user in 0..100 {
-            let account = account(&user.to_string(), "m");
-            verdicts
-                .begin("f", "1", "t", &account, &small)
-                .put(0, Remembered::Show);
+    fn hide_all(verdicts: &Verdicts, tenant: &str, user: &str, listing: &Arc<Listing>) {
+        let account = account(user, "m");
+        let mut round = verdicts.begin("f", "1", tenant, &account, listing);
+        for position in 0..listing.len() {
+            round.put(position, Remembered::Hide);
         }
-        let inner = verdicts.lock();
-        assert!(inner.octets <= 10 * SCOPE_OCTETS);
-        assert!(inner.scopes.len() >= 5, "the latest are remembered");
-        let sum: usize = inner.scopes.iter().map(|(_, column)| column.octets()).sum();
-        assert_eq!(sum, inner.octets);
-        drop(inner);
+    }
+
+    fn is_known(verdicts: &Verdicts, tenant: &str, user: &str, listing: &Arc<Listing>) -> bool {
+        let account = account(user, "m");
+        let round = verdicts.begin("f", "1", tenant, &account, listing);
+        round.get(0).is_some()
+    }
+
+    #[test]
+    fn verdicts_are_bounded_in_all_and_by_tenant() {
+        let limit = 64 << 10;
+        let verdicts = Verdicts::new(limit);
+        let small = listing(&["a"]);
+        hide_all(&verdicts, "neighbour", "u", &small);
+        for user in 0..1000 {
+            hide_all(&verdicts, "t", &user.to_string(), &small);
+        }
+        assert!(is_known(&verdicts, "t", "999", &small));
+        assert!(!is_known(&verdicts, "t", "0", &small));
+        assert!(is_known(&verdicts, "neighbour", "u", &small));
+        assert!(verdicts.lock().bytes() <= limit / 4 + limit / 64);
 
         let ids: Vec<String> = (0..1000).map(|id| format!("{id:04}")).collect();
         let large = Arc::new(Listing::new(ids.iter().map(|id| (id, 1))).expect("a good listing"));
-        let account = account("large", "m");
-        verdicts
-            .begin("f", "1", "t", &account, &large)
-            .put(0, Remembered::Show);
-        assert!(
-            verdicts
-                .begin("f", "1", "t", &account, &large)
-                .get(0)
-                .is_none()
-        );
-        assert!(verdicts.lock().octets <= 10 * SCOPE_OCTETS);
+        hide_all(&verdicts, "t", "large", &large);
+        assert!(!is_known(&verdicts, "t", "large", &large));
+        assert!(is_known(&verdicts, "t", "999", &small));
+    }
+
+    #[test]
+    fn verdicts_weigh_what_they_hold() {
+        let ids: Vec<String> = (0..1000).map(|id| format!("{id:070}")).collect();
+        let ids = ids.iter().map(String::as_str).chain(["z"]);
+        let long = listing(&ids.collect::<Vec<_>>());
+        let column = Column::new("1", &long);
+        assert!(column.octets() >= 1000 * 70, "{}", column.octets());
     }
 }

@@ -43,6 +43,8 @@ const AT_ONCE: usize = 64;
 /// Origins that were asked for in vain and are remembered, so that each is logged
 /// once.
 const DENIED: usize = 16;
+/// Characters of each.
+const DENIED_CHARACTERS: usize = 300;
 
 /// A plugin's HTTP client.
 pub(crate) struct Client {
@@ -98,7 +100,8 @@ impl Client {
             return Ok(origin.clone());
         }
         let asked = match origin {
-            Some(origin) => origin.to_string(),
+            // Its host is as long as the guest likes.
+            Some(origin) => origin.to_string().chars().take(DENIED_CHARACTERS).collect(),
             // A URI of the guest's own, which has no end of its own.
             None => "no origin at all".to_owned(),
         };
