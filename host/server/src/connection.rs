@@ -14,6 +14,7 @@
 mod admission;
 mod end;
 mod login;
+mod open;
 mod refusal;
 mod rest;
 mod retrieve;
@@ -36,19 +37,19 @@ use crate::lock::Locks;
 use crate::penalty::Penalties;
 use crate::sessions::{LiveSession, Sessions};
 use crate::shutdown::Signal;
-use crate::tenant::Serving;
+use crate::tenant::{Serving, Tenant};
 use crate::view::Verdicts;
 use crate::waiting::{Place, WaitingRoom};
 use restante_config::ListenerTls;
-use restante_roles::backend::Tls;
+use restante_roles::backend::{Account, Connection, Tls};
 use restante_roles::metrics::Ledger;
 use restante_roles::recording;
 
 pub use end::{BrokenOff, End};
-use login::{Open, Proving};
+use open::Open;
 pub use rest::Awake;
 use transaction::TransactionDriver;
-pub use wire::INPUT_BYTES;
+pub use wire::MAX_INPUT_BYTES;
 use wire::Wire;
 
 /// Where a connection came in.
@@ -141,6 +142,15 @@ struct Driver<S> {
     proving: Option<Proving>,
     /// Begins when a tenant is asked whose sessions are recorded.
     recording: OnceLock<Option<Arc<recording::Session>>>,
+}
+
+/// What is known of a SCRAM exchange that is running: its user has yet to prove
+/// anything.
+struct Proving {
+    tenant: Arc<Tenant>,
+    connection: Arc<Connection>,
+    /// None: the user may not act as whom it wants to act.
+    account: Option<Account>,
 }
 
 impl<S> Driver<S>

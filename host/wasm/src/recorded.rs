@@ -465,3 +465,56 @@ pub(super) fn content(of: &store::Content, reader: u64, inline: impl Fn(&[u8]) -
         store::Content::Reader(_) => json!({ "reader": reader }),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A recording is read by other versions of the server than the one that wrote it.
+    #[test]
+    fn credentials_are_written_as_they_always_were() {
+        use authenticator::{Bearer, Certificate, Digest, DigestAlgorithm, Password};
+        for (credentials, written) in [
+            (
+                authenticator::Credentials::Password(Password {
+                    user: "ada".into(),
+                    acting_as: Some("bob".into()),
+                    secret: "s".into(),
+                }),
+                json!({"password": {"user": "ada", "acting_as": "bob", "secret": "s"}}),
+            ),
+            (
+                authenticator::Credentials::Digest(Digest {
+                    user: "ada".into(),
+                    algorithm: DigestAlgorithm::HmacMd5,
+                    challenge: "<1@h>".into(),
+                    response: "00".into(),
+                }),
+                json!({"digest": {
+                    "user": "ada", "algorithm": "hmac-md5", "challenge": "<1@h>", "response": "00",
+                }}),
+            ),
+            (
+                authenticator::Credentials::Bearer(Bearer {
+                    user: None,
+                    token: "t".into(),
+                }),
+                json!({"bearer": {"user": null, "token": "t"}}),
+            ),
+            (
+                authenticator::Credentials::Certificate(Certificate {
+                    acting_as: None,
+                    der: vec![0x30, 0],
+                }),
+                json!({"certificate": {"acting_as": null, "der": "MAA="}}),
+            ),
+        ] {
+            let found = Credentials::serialize(&credentials, serde_json::value::Serializer);
+            assert_eq!(found.unwrap(), written);
+            let read = Credentials::deserialize(&written).unwrap();
+            let again = Credentials::serialize(&read, serde_json::value::Serializer);
+            assert_eq!(again.unwrap(), written);
+        }
+    }
+}

@@ -13,9 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 use tracing::info;
 
+use super::Driver;
+use super::end::End;
 use super::login::{LoginError, Refused};
 use super::refusal::refusal_for;
-use super::{Driver, End};
 use crate::tenant::Tenant;
 use restante_roles::backend::{Admitted, Connection};
 use restante_roles::recording;

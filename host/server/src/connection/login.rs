@@ -9,87 +9,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restante_pop3::{
-    Cause, FailedLogin, Login, MessageNumber, Refusal, ResponseCode, Retention, ScramHash,
-    ScramKeys, ScramNonce,
+    Cause, FailedLogin, Login, Refusal, ResponseCode, Retention, ScramHash, ScramKeys, ScramNonce,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use super::end::End;
+use super::open::Open;
 use super::refusal::{login_failed, refusal_for};
-use super::{Driver, End};
-use crate::lock::{Guard, Locks};
+use super::{Driver, Proving};
+use crate::lock::Locks;
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
-use crate::tenant::{SessionPermit, Tenant, Tenants, UserPermit};
-use crate::view::{Octets, OpenMaildrop, Verdicts, View};
+use crate::tenant::{SessionPermit, Tenant, Tenants};
+use crate::view::{Octets, Verdicts, View};
 use refused::{Foreign, Why};
 pub(super) use refused::{LoginError, Refused};
 use restante_config::Utf8;
 use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Failure};
-use restante_roles::metrics::{Ledger, LoginResult, SessionEntry};
+use restante_roles::metrics::LoginResult;
 use restante_roles::shadow::Decision;
 use restante_roles::turns;
 
 /// Characters of a user name that are logged.
 const LOGGED_CHARACTERS: usize = 128;
-
-/// A session's hold on its maildrop. The order of the fields is the order in
-/// which they are let go of: the maildrop, then its lock.
-pub(super) struct Open {
-    pub(super) maildrop: OpenMaildrop,
-    pub(super) view: View,
-    tenant: Arc<Tenant>,
-    policy: OfUser,
-    /// Visible positions, where the policy asks for them.
-    retrieved: HashSet<usize>,
-    _lock: Guard,
-    _permits: (SessionPermit, UserPermit),
-    _entry: SessionEntry,
-}
-
-impl Open {
-    /// The client has had the whole message.
-    pub(super) fn retrieved(&mut self, message: MessageNumber) {
-        if self.policy.expire == Some(Retention::Days(0)) {
-            self.retrieved.insert(message.position());
-        }
-    }
-
-    /// Where what it does is counted.
-    pub(super) fn ledger(&self) -> &Ledger {
-        &self.tenant.ledger
-    }
-
-    /// Adds what the tenant's policy lets go of to the visible positions that the
-    /// client wants removed, and says how many these are.
-    pub(super) fn add_expired(&self, remove: &mut Vec<usize>) -> usize {
-        let marked = remove.len();
-        if matches!(self.policy.expire, None | Some(Retention::Never)) {
-            return 0;
-        }
-        let messages = self.view.listing().len();
-        let expired = (0..messages).filter(|position| {
-            let retrieved = self.retrieved.contains(position);
-            let received = self.view.received(*position);
-            remove.binary_search(position).is_err() && self.policy.expires(received, retrieved)
-        });
-        let expired: Vec<usize> = expired.collect();
-        remove.extend(expired);
-        remove.sort_unstable();
-        remove.len() - marked
-    }
-}
-
-/// What is known of a SCRAM exchange that is running: its user has yet to prove
-/// anything.
-pub(super) struct Proving {
-    tenant: Arc<Tenant>,
-    connection: Arc<Connection>,
-    /// None: the user may not act as whom it wants to act.
-    account: Option<Account>,
-}
 
 /// What was refused, as the address that it came from is charged for it.
 #[derive(Clone, Copy)]

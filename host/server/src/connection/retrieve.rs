@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::warn;
 
 use super::end::{BrokenOff, End};
-use super::login::Open;
+use super::open::Open;
 use super::refusal::refusal_for;
 use super::transaction::TransactionDriver;
 use super::wire::OUTPUT_BYTES;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::end::End;
-use super::login::Open;
+use super::open::Open;
 use super::refusal::refusal_for;
 use super::rest::REST_AFTER;
 use super::wire::Wire;

@@ -1,4 +1,4 @@
-//! A connection's octets, in the clear or through TLS: bounded buffers, one for
+//! A connection's bytes, in the clear or through TLS: bounded buffers, one for
 //! each way, that are given back while nothing happens.
 
 use std::future::{Future, poll_fn};
@@ -22,7 +22,7 @@ use crate::tls::{self, Contexts};
 use restante_roles::backend::{ClientCertificate, Tls};
 
 /// Bytes that are taken from a client at a time, before they are all dealt with.
-pub const INPUT_BYTES: usize = 4096;
+pub const MAX_INPUT_BYTES: usize = 4096;
 
 /// Bytes in `out` from which on they are written, in the middle of a message
 /// too: enough for four full TLS records.
@@ -48,7 +48,7 @@ enum Socket<S> {
 pub(super) struct Wire<S> {
     socket: Socket<S>,
     write_timeout: Duration,
-    /// Received and not dealt with yet: at most [`INPUT_BYTES`].
+    /// Received and not dealt with yet: at most [`MAX_INPUT_BYTES`].
     input: Vec<u8>,
     /// Where in `input` the session has come to.
     taken: usize,
@@ -123,7 +123,7 @@ where
         }
     }
 
-    /// Waits for octets. The buffers are given back while there are none.
+    /// Waits for bytes. The buffers are given back while there are none.
     pub(super) async fn read(&mut self, deadline: Option<Instant>) -> Result<(), End> {
         let reading = poll_fn(|context| self.poll_input(context));
         let read = match deadline {
@@ -140,7 +140,7 @@ where
     }
 
     fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut space = [MaybeUninit::uninit(); INPUT_BYTES];
+        let mut space = [MaybeUninit::uninit(); MAX_INPUT_BYTES];
         let mut space = ReadBuf::uninit(&mut space);
         match Pin::new(&mut self.socket).poll_read(context, &mut space) {
             Poll::Ready(read) => {
@@ -197,10 +197,10 @@ where
 
     /// Forgets what was received and says how much that was.
     pub(super) fn discard_input(&mut self) -> usize {
-        let octets = self.input.len() - self.taken;
+        let bytes = self.input.len() - self.taken;
         self.input = Vec::new();
         self.taken = 0;
-        octets
+        bytes
     }
 
     /// Shakes hands, as the server.
@@ -243,11 +243,11 @@ where
     }
 
     async fn swallow(&mut self) {
-        let mut octets = 0;
-        while octets < LINGER_BYTES {
+        let mut bytes = 0;
+        while bytes < LINGER_BYTES {
             self.discard_input();
             match poll_fn(|context| self.poll_input(context)).await {
-                Ok(more) if more > 0 => octets += more,
+                Ok(more) if more > 0 => bytes += more,
                 _ => return,
             }
         }
@@ -330,11 +330,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut *self {
-            Socket::Clear(stream) => Pin::new(stream).poll_write(context, octets),
-            Socket::Tls(stream) => Pin::new(stream).poll_write(context, octets),
+            Socket::Clear(stream) => Pin::new(stream).poll_write(context, bytes),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
             Socket::Gone => Poll::Ready(Ok(0)),
         }
     }

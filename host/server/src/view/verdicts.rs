@@ -18,15 +18,15 @@ use sha2::{Digest, Sha256};
 
 use restante_roles::backend::Account;
 
-/// Octets of memory that remembered verdicts take at most, in the whole process.
-pub const VERDICTS_OCTETS: usize = 64 * 1024 * 1024;
+/// Bytes of memory that remembered verdicts take at most, in the whole process.
+pub const MAX_VERDICTS_BYTES: usize = 64 * 1024 * 1024;
 
-/// Octets that a message costs beside its unique-id: its columns in the listing
+/// Bytes that a message costs beside its unique-id: its columns in the listing
 /// that is kept, and its verdict.
-const MESSAGE_OCTETS: usize = 32;
+const MESSAGE_BYTES: usize = 32;
 
-/// Octets that a scope costs by itself, the filter's identity among them.
-const SCOPE_OCTETS: usize = 512;
+/// Bytes that a scope costs by itself, the filter's identity among them.
+const SCOPE_BYTES: usize = 512;
 
 /// A checked verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) enum Remembered {
 
 type Scope = [u8; 32];
 
-/// The verdicts of all filters, bounded by [`VERDICTS_OCTETS`]: the accounts that
+/// The verdicts of all filters, bounded by [`MAX_VERDICTS_BYTES`]: the accounts that
 /// were not seen for longest are forgotten first.
 pub struct Verdicts {
     limit: usize,
@@ -48,7 +48,7 @@ pub struct Verdicts {
 
 struct Inner {
     scopes: LruCache<Scope, Arc<Column>>,
-    octets: usize,
+    bytes: usize,
 }
 
 /// One scope's verdicts, by position in `listing`.
@@ -69,18 +69,18 @@ enum Mark {
 
 impl Default for Verdicts {
     fn default() -> Self {
-        Self::new(VERDICTS_OCTETS)
+        Self::new(MAX_VERDICTS_BYTES)
     }
 }
 
 impl Verdicts {
-    /// Remembers nothing yet, and at most about `limit` octets.
+    /// Remembers nothing yet, and at most about `limit` bytes.
     pub fn new(limit: usize) -> Self {
         // More scopes than this are over the limit however small they are.
-        let scopes = NonZeroUsize::MIN.saturating_add(limit / SCOPE_OCTETS);
+        let scopes = NonZeroUsize::MIN.saturating_add(limit / SCOPE_BYTES);
         let inner = Inner {
             scopes: LruCache::new(scopes),
-            octets: 0,
+            bytes: 0,
         };
         Verdicts {
             limit,
@@ -115,22 +115,22 @@ impl Verdicts {
     }
 
     fn remember(&self, scope: Scope, column: Arc<Column>) {
-        let octets = column.octets();
+        let bytes = column.bytes();
         let mut inner = self.lock();
         if let Some(forgotten) = inner.scopes.pop(&scope) {
-            inner.octets -= forgotten.octets();
+            inner.bytes -= forgotten.bytes();
         }
-        if octets > self.limit {
+        if bytes > self.limit {
             return;
         }
-        while inner.octets + octets > self.limit
+        while inner.bytes + bytes > self.limit
             && let Some((_, forgotten)) = inner.scopes.pop_lru()
         {
-            inner.octets -= forgotten.octets();
+            inner.bytes -= forgotten.bytes();
         }
-        inner.octets += octets;
+        inner.bytes += bytes;
         if let Some((_, forgotten)) = inner.scopes.push(scope, column) {
-            inner.octets -= forgotten.octets();
+            inner.bytes -= forgotten.bytes();
         }
     }
 
@@ -237,20 +237,20 @@ impl Column {
         column
     }
 
-    fn octets(&self) -> usize {
+    fn bytes(&self) -> usize {
         let last = self.listing.len().checked_sub(1);
         let unique_id = last.map_or(0, |last| self.listing.unique_id(last).len());
         let annotations: usize = self
             .annotations
             .values()
-            .map(|fields| fields.len() + MESSAGE_OCTETS)
+            .map(|fields| fields.len() + MESSAGE_BYTES)
             .sum();
-        SCOPE_OCTETS + self.marks.len() * (unique_id + MESSAGE_OCTETS) + annotations
+        SCOPE_BYTES + self.marks.len() * (unique_id + MESSAGE_BYTES) + annotations
     }
 }
 
 /// Each part goes in with its length, so that no two lists of parts are the same
-/// octets.
+/// bytes.
 fn scope(filter: &str, tenant: &str, account: &Account) -> Scope {
     let mut digest = Sha256::new();
     let mut part = |text: &str| {
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let verdicts = Verdicts::new(10 * SCOPE_OCTETS);
+        let verdicts = Verdicts::new(10 * SCOPE_BYTES);
         let small = listing(&["a"]);
         for user in 0..100 {
             let account = account(&user.to_string(), "m");
@@ -358,10 +358,10 @@ mod tests {
                 .put(0, Remembered::Show);
         }
         let inner = verdicts.lock();
-        assert!(inner.octets <= 10 * SCOPE_OCTETS);
+        assert!(inner.bytes <= 10 * SCOPE_BYTES);
         assert!(inner.scopes.len() >= 5, "the latest are remembered");
-        let sum: usize = inner.scopes.iter().map(|(_, column)| column.octets()).sum();
-        assert_eq!(sum, inner.octets);
+        let sum: usize = inner.scopes.iter().map(|(_, column)| column.bytes()).sum();
+        assert_eq!(sum, inner.bytes);
         drop(inner);
 
         let ids: Vec<String> = (0..1000).map(|id| format!("{id:04}")).collect();
@@ -376,6 +376,6 @@ mod tests {
                 .get(0)
                 .is_none()
         );
-        assert!(verdicts.lock().octets <= 10 * SCOPE_OCTETS);
+        assert!(verdicts.lock().bytes <= 10 * SCOPE_BYTES);
     }
 }

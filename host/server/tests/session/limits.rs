@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use restante_config::{Listener, ListenerTls};
 use restante_roles::backend::{Content, ContentReader, Failure};
 use restante_roles::content::CHUNK_OCTETS;
-use restante_server::connection::INPUT_BYTES;
+use restante_server::connection::MAX_INPUT_BYTES;
 use restante_server::listener::Bound;
 use tokio::io::{AsyncWriteExt, duplex, split};
 use tokio::net::TcpStream;
@@ -46,7 +46,7 @@ async fn ten_thousand_retrs_that_nobody_reads() {
     }
     // In the pipe, and in the session's one buffer.
     assert!(
-        taken <= PIPE_BYTES + INPUT_BYTES,
+        taken <= PIPE_BYTES + MAX_INPUT_BYTES,
         "{taken} octets were taken"
     );
     let expected = message.replace('\n', "\r\n");
