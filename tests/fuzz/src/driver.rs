@@ -130,7 +130,8 @@ impl<H: Host> Driver<H> {
             Action::Authorization(action) => {
                 self.note(&action);
                 self.deaf |= matches!(action, AuthorizationAction::StartTls);
-                self.host.authorize(action, &mut self.session, &mut self.out);
+                self.host
+                    .authorize(action, &mut self.session, &mut self.out);
             }
             Action::Transaction(action) => {
                 self.note(&action);

@@ -19,13 +19,13 @@ mod session_octets;
 mod stuffed_message;
 
 // What property tests of the protocol go by: models, and a session in either state.
+#[path = "../../../host/pop3/tests/either/mod.rs"]
+mod either;
 #[path = "../../../host/pop3/tests/model/mod.rs"]
 #[allow(dead_code, reason = "commands come from the input")]
 mod model;
 #[path = "../../../host/pop3/tests/reference/mod.rs"]
 mod reference;
-#[path = "../../../host/pop3/tests/either/mod.rs"]
-mod either;
 
 pub use config_text::config;
 pub use proxy_header::proxy;
