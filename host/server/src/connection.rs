@@ -106,8 +106,10 @@ where
     let (driver, place) = Driver::new(stream, id, peer, live, shared);
     let serving = async {
         let accepted = Instant::now();
-        // Boxed: what only a login needs is given back once it has succeeded.
-        match Box::pin(driver.run(place)).await {
+        // Boxed: what only a login needs is given back once it has succeeded, and what
+        // is moved from one future into the next is a pointer.
+        let login = Box::pin(Box::new(driver).run(place));
+        match login.await {
             Ok((driver, open)) => driver.run(open, accepted).await,
             Err(end) => end,
         }
@@ -190,7 +192,10 @@ where
     }
 
     /// Holds the place until somebody is logged in.
-    async fn run(mut self, place: Place) -> Result<(TransactionDriver<S>, Open), End> {
+    async fn run(
+        mut self: Box<Self>,
+        place: Place,
+    ) -> Result<(Box<TransactionDriver<S>>, Box<Open>), End> {
         let shutdown = self.shutdown.clone();
         let live = Arc::clone(&self.live);
         let deadline = Instant::now() + self.serving.settings.login_timeout;
@@ -205,7 +210,7 @@ where
         };
         drop(place);
         match login {
-            Ok(open) => Ok((self.into_transaction(&open), open)),
+            Ok(open) => Ok((Box::new(self.into_transaction(&open)), open)),
             Err(end) => {
                 match end {
                     End::Kicked => info!(why = %end, "closed before login"),
@@ -218,7 +223,7 @@ where
     }
 
     /// The AUTHORIZATION state, and TLS before it where the listener is so.
-    async fn authorization(&mut self) -> Result<Open, End> {
+    async fn authorization(&mut self) -> Result<Box<Open>, End> {
         if self.peer.tls == ListenerTls::Implicit {
             self.handshake().await?;
         }
@@ -237,7 +242,7 @@ where
             match self.next_action().await? {
                 AuthorizationAction::Login(login) => {
                     if let Some(open) = self.log_in(login).await? {
-                        return Ok(open);
+                        return Ok(Box::new(open));
                     }
                 }
                 AuthorizationAction::LoginFailed(failed) => self.login_failed(&failed).await?,

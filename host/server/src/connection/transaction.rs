@@ -45,7 +45,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     /// Goes on to the end, and closes. `accepted` is when the connection was.
-    pub(super) async fn run(mut self, open: Open, accepted: Instant) -> End {
+    pub(super) async fn run(mut self: Box<Self>, open: Box<Open>, accepted: Instant) -> End {
         let shutdown = self.shutdown.clone();
         let live = Arc::clone(&self.live);
         let serving = Arc::clone(&self.serving);
@@ -61,7 +61,7 @@ where
         end
     }
 
-    async fn transaction(&mut self, mut open: Open) -> Result<Close, End> {
+    async fn transaction(&mut self, mut open: Box<Open>) -> Result<Close, End> {
         loop {
             match self.next_action(&open).await? {
                 TransactionAction::Retrieve(wanted) => {
@@ -125,7 +125,7 @@ where
 
     /// The UPDATE state (RFC 1939 section 6). The maildrop is let go of before
     /// the answer, so that whoever hears it can log in again at once.
-    async fn update(&mut self, open: Open, remove: &[MessageNumber]) -> Result<Close, End> {
+    async fn update(&mut self, open: Box<Open>, remove: &[MessageNumber]) -> Result<Close, End> {
         self.live.updates();
         let mut positions: Vec<usize> = remove.iter().map(|message| message.position()).collect();
         let expired = open.add_expired(&mut positions);

@@ -203,14 +203,16 @@ where
         bytes
     }
 
-    /// Shakes hands, as the server.
+    /// Shakes hands, as the server. A second time ends the connection: a session asks
+    /// for it in the clear only.
     pub(super) async fn start_tls(
         &mut self,
         contexts: &Contexts,
         time: Duration,
     ) -> Result<(Tls, Option<ChannelBinding>), End> {
         let Socket::Clear(stream) = mem::replace(&mut self.socket, Socket::Gone) else {
-            unreachable!("the session starts TLS in the clear only");
+            let up = io::Error::other("TLS is up already");
+            return Err(End::Handshake(up));
         };
         let accepting = Box::pin(async {
             let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
