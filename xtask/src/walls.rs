@@ -1,5 +1,7 @@
 //! Which crate knows which: docs/architecture.md says it, the manifests hold it.
 
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -1,12 +1,13 @@
 //! What an authenticator owes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use restante_pop3::{DigestAlgorithm, ScramHash, Secret};
 use tokio::time::Instant;
 
 use super::{Candidate, Checked, Exam, Shown, broken, expect, skip, unpleasant_names};
-use restante_roles::backend::{Account, Authenticator, Credentials, Denial};
+use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Denial};
 
 /// Whom nobody knows.
 const NOBODY: &str = "nobody-knows-7f3a@example.org";
@@ -326,7 +327,16 @@ impl Asked<'_> {
 
     async fn denies(&self, credentials: Credentials, sent: &str) -> Checked {
         let connection = self.candidate.usual_connection();
-        let answer = self.role.authenticate(&connection, &credentials).await;
+        self.denies_over(&connection, credentials, sent).await
+    }
+
+    async fn denies_over(
+        &self,
+        connection: &Arc<Connection>,
+        credentials: Credentials,
+        sent: &str,
+    ) -> Checked {
+        let answer = self.role.authenticate(connection, &credentials).await;
         match answer {
             Err(Denial::Unknown | Denial::Rejected) => Ok(()),
             answer => broken(sent, words(&answer)),
@@ -364,6 +374,8 @@ impl Asked<'_> {
                 let credentials = Credentials::Bearer {
                     user,
                     token: Secret::from(token.to_owned()),
+                    host: None,
+                    port: None,
                 };
                 let sent = format!("the token {}", Shown(token.as_bytes()));
                 self.denies(credentials, &sent).await?;
@@ -379,11 +391,11 @@ impl Asked<'_> {
             vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
             vec![0; 65536],
         ] {
+            let connection = self.candidate.connection_with_certificate(der.clone());
             for acting_as in [None, Some(NOBODY.to_owned())] {
                 let sent = format!("a certificate of the octets {}", Shown(&der));
-                let der = der.clone();
-                self.denies(Credentials::Certificate { acting_as, der }, &sent)
-                    .await?;
+                let credentials = Credentials::Certificate { acting_as };
+                self.denies_over(&connection, credentials, &sent).await?;
             }
         }
         Ok(())

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use restante_roles::address::Client;
 use restante_roles::backend::{
-    Account, Admission, Attributes, Authenticator, Connection, Failure, Filter, Selector, Store,
-    Tls,
+    Account, Admission, Attributes, Authenticator, ClientCertificate, Connection, Failure, Filter,
+    Selector, Store, Tls,
 };
 use restante_roles::metrics::Ledger;
 
@@ -76,6 +76,15 @@ impl Candidate {
         };
         // RFC 5737: an address for documentation.
         self.connection(Client::at(([192, 0, 2, 7], 54321).into()), Some(tls))
+    }
+
+    /// The same for a client that has shown this certificate, in DER.
+    fn connection_with_certificate(&self, der: Vec<u8>) -> Arc<Connection> {
+        let mut connection = (*self.usual_connection()).clone();
+        let tenant = connection.tenant.clone();
+        let tls = connection.tls.as_mut().expect("the usual one has TLS");
+        tls.client_certificate = Some(ClientCertificate { der, tenant });
+        Arc::new(connection)
     }
 
     fn account(&self, maildrop: &str) -> Account {

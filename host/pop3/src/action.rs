@@ -3,28 +3,29 @@
 
 use std::fmt;
 
+use crate::login::{FailedLogin, Login};
 use crate::maildrop::MessageNumber;
-use crate::sasl::{FailedLogin, ScramHash};
-use crate::secret::Secret;
+use crate::sasl::ScramHash;
 
-/// What the driver does next.
+/// What the driver does next; `A` is what a session in this state may ask for.
 #[derive(Debug)]
-pub enum Step {
+pub enum Step<A> {
     /// The input is used up: write `out`, then read.
     Read,
     /// `out` is full: write it, then step again.
     Flush,
     /// Do this, answer it, then step again.
-    Act(Action),
+    Act(A),
     /// Write `out`, then close.
     Close(Close),
 }
 
-/// What only the driver can do. Each is answered by exactly one call.
+/// What only the driver can do before somebody is logged in. Each is answered by
+/// exactly one call.
 #[derive(Debug)]
-pub enum Action {
+pub enum AuthorizationAction {
     /// Authenticate, lock and open: [`Session::logged_in`](crate::Session::logged_in) or
-    /// [`Session::refuse`](crate::Session::refuse).
+    /// [`Session::refuse_login`](crate::Session::refuse_login).
     Login(Login),
     /// Look up what SCRAM needs to know of a user:
     /// [`Session::scram_keys`](crate::Session::scram_keys). If the exchange succeeds,
@@ -41,95 +42,44 @@ pub enum Action {
     },
     /// Nobody is logged in, and the session knows it already. Log it, count it,
     /// let the client wait, as after any other login that failed, then
-    /// [`Session::refuse`](crate::Session::refuse), with [`ResponseCode::Auth`](crate::ResponseCode::Auth).
+    /// [`Session::refuse_login`](crate::Session::refuse_login), with
+    /// [`ResponseCode::Auth`](crate::ResponseCode::Auth).
     LoginFailed(FailedLogin),
     /// "+OK" is in `out` already: write it, throw away every octet received
     /// behind it (they came in the clear), shake hands,
     /// [`Session::tls_started`](crate::Session::tls_started). A failed handshake closes the connection.
     StartTls,
+}
+
+/// What only the driver can do once a maildrop is open. Each is answered by exactly
+/// one call.
+#[derive(Debug)]
+pub enum TransactionAction {
     /// Send a message: [`Session::retrieving`](crate::Session::retrieving) once its octets are at hand, then
     /// [`Session::retrieved`](crate::Session::retrieved); or [`Session::refuse`](crate::Session::refuse).
-    Retrieve {
-        /// Which one.
-        message: MessageNumber,
-        /// Its octets, as the listing has them.
-        octets: u64,
-        /// None: all of it (RETR). Else the header and this many lines of the
-        /// body (TOP).
-        body_lines: Option<u64>,
-        /// The client takes UTF-8 as it is. Without it no octet above 0x7F may
-        /// stand in a header: a surrogate is sent, or the message refused with
-        /// [`ResponseCode::Utf8`](crate::ResponseCode::Utf8) (RFC 6856 sections 2.1 and 5).
-        utf8: bool,
-    },
+    Retrieve(Retrieval),
     /// Remove these, by rising number: [`Session::updated`](crate::Session::updated) or
-    /// [`Session::refuse`](crate::Session::refuse). Asked for an empty list too.
+    /// [`Session::refuse_update`](crate::Session::refuse_update). Asked for an empty list too.
     Update {
         /// The messages marked deleted, and no other.
         remove: Vec<MessageNumber>,
     },
 }
 
-/// What a client shows to log in. Names are not empty, prepared with SASLprep
-/// (RFC 4013), and so without control characters; those to act as are there only
-/// where they differ from the user's.
-#[derive(Debug)]
-pub enum Login {
-    /// USER and PASS, PLAIN, LOGIN.
-    Password {
-        /// The authentication identity.
-        user: String,
-        /// The identity to act as (SASL's authorization identity).
-        acting_as: Option<String>,
-        /// Prepared with SASLprep.
-        secret: Secret,
-    },
-    /// APOP, CRAM-MD5.
-    Digest {
-        /// The authentication identity.
-        user: String,
-        /// How the digest was made.
-        algorithm: DigestAlgorithm,
-        /// What this session had asked, angle brackets included.
-        challenge: String,
-        /// The digest in lower-case hexadecimal.
-        response: String,
-    },
-    /// OAUTHBEARER, XOAUTH2. A refusal with [`ResponseCode::Auth`](crate::ResponseCode::Auth) is told to
-    /// the client as OAuth wants it.
-    Bearer {
-        /// As whom, as the client says; OAUTHBEARER may leave it out.
-        user: Option<String>,
-        /// The access token: `b64token` of RFC 6750 section 2.1.
-        token: Secret,
-        /// The server's name, as the client says (RFC 7628 section 3.2 wants it
-        /// compared with what the server knows of it).
-        host: Option<String>,
-        /// The server's port, as the client says.
-        port: Option<u16>,
-    },
-    /// EXTERNAL: the certificate that the driver has from TLS.
-    Certificate {
-        /// The identity to act as; None: the certificate's own.
-        acting_as: Option<String>,
-    },
-    /// SCRAM: the client has proved to know the password behind the keys of the
-    /// last [`Action::ScramKeys`].
-    Proved {
-        /// The authentication identity.
-        user: String,
-        /// The identity to act as: nobody has allowed that yet.
-        acting_as: Option<String>,
-    },
-}
-
-/// How a [`Login::Digest`] is made of challenge and secret.
+/// Which message, and how the client wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DigestAlgorithm {
-    /// MD5(challenge + secret): APOP (RFC 1939 section 7).
-    Md5,
-    /// HMAC-MD5 of the challenge, keyed with the secret: CRAM-MD5 (RFC 2195).
-    HmacMd5,
+pub struct Retrieval {
+    /// Which one.
+    pub message: MessageNumber,
+    /// Its octets, as the listing has them.
+    pub octets: u64,
+    /// None: all of it (RETR). Else the header and this many lines of the body
+    /// (TOP).
+    pub body_lines: Option<u64>,
+    /// The client takes UTF-8 as it is. Without it no octet above 0x7F may stand
+    /// in a header: a surrogate is sent, or the message refused with
+    /// [`ResponseCode::Utf8`](crate::ResponseCode::Utf8) (RFC 6856 sections 2.1 and 5).
+    pub utf8: bool,
 }
 
 /// Why the session is over.

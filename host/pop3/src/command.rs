@@ -2,11 +2,11 @@
 //! it needs checking again. Whether a command is legal in the session's state,
 //! and whether a message-number names a message, is decided elsewhere.
 
-use std::fmt;
-
+use crate::maildrop::Number;
 use crate::prepare;
-use crate::sasl::{self, Malformed};
+use crate::sasl;
 use crate::secret::{Secret, Sensitive};
+use crate::syntax::{Malformed, Syntax};
 
 /// A command with its arguments.
 ///
@@ -89,36 +89,6 @@ pub(crate) enum LanguageRange {
     Any,
     /// A basic language range (RFC 4647 section 2.1).
     Basic(String),
-}
-
-/// What stands where a message-number belongs: decimal digits. A number beyond
-/// u64 is kept as the largest one, which no maildrop has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Number(pub(crate) u64);
-
-/// Why a line is no command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Syntax {
-    /// Longer than the session's limit.
-    TooLong,
-    /// NUL, CR, TAB, DEL …
-    ControlCharacter,
-    /// Not one of ours.
-    UnknownKeyword,
-    /// The command takes none, or fewer.
-    UnexpectedArgument,
-    /// The command needs one, or one more.
-    MissingArgument,
-    /// Digits belong there.
-    NotANumber,
-    /// Not UTF-8, or SASLprep refuses it, or with a space in front.
-    UserName,
-    /// Not UTF-8, or SASLprep refuses it.
-    Password,
-    /// APOP's is 32 hexadecimal digits.
-    Digest,
-    /// Not letters, digits and hyphens in their order.
-    LanguageRange,
 }
 
 impl Command {
@@ -288,23 +258,6 @@ fn decimal(digits: &[u8]) -> Result<u64, Syntax> {
             .saturating_mul(10)
             .saturating_add(u64::from(digit - b'0'))
     }))
-}
-
-impl fmt::Display for Syntax {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Syntax::TooLong => "line too long",
-            Syntax::ControlCharacter => "control character in command",
-            Syntax::UnknownKeyword => "unknown command",
-            Syntax::UnexpectedArgument => "argument not expected",
-            Syntax::MissingArgument => "argument missing",
-            Syntax::NotANumber => "argument is not a number",
-            Syntax::UserName => "not a user name",
-            Syntax::Password => "not a password",
-            Syntax::Digest => "a digest of 32 hexadecimal digits is missing",
-            Syntax::LanguageRange => "not a language range",
-        })
-    }
 }
 
 #[cfg(test)]

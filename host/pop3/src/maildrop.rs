@@ -8,14 +8,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::command::Number;
-
 /// Longest unique-id in octets (RFC 1939 section 7, UIDL).
-const UNIQUE_ID_OCTETS: usize = 70;
+const MAX_UNIQUE_ID_OCTETS: usize = 70;
 
 /// Most messages in a listing: so many that all unique-ids together still are
 /// counted by a u32.
-const MESSAGES: usize = u32::MAX as usize / UNIQUE_ID_OCTETS;
+const MAX_MESSAGES: usize = u32::MAX as usize / MAX_UNIQUE_ID_OCTETS;
 
 /// A maildrop's messages as a client may see them: unique-ids and octets, in
 /// packed columns. Immutable, so that sessions can share it.
@@ -132,7 +130,7 @@ impl Listing {
         I: IntoIterator<Item = (S, u64)>,
         S: AsRef<str>,
     {
-        Listing::bounded(messages, MESSAGES)
+        Listing::bounded(messages, MAX_MESSAGES)
     }
 
     fn bounded<I, S>(messages: I, limit: usize) -> Result<Self, ListingError>
@@ -220,8 +218,10 @@ impl Listing {
             Part::Other(positions) => (other, positions.clone()),
         };
         let messages = parts.iter().map(|one| part(one).1.len()).sum();
-        if messages > MESSAGES {
-            return Err(ListingError::TooMany { limit: MESSAGES });
+        if messages > MAX_MESSAGES {
+            return Err(ListingError::TooMany {
+                limit: MAX_MESSAGES,
+            });
         }
         let mut unique_ids = UniqueIds {
             text: String::with_capacity(self.unique_ids.text.len() + other.unique_ids.text.len()),
@@ -283,7 +283,7 @@ fn checked(unique_id: &str, position: usize) -> Result<&str, ListingError> {
     if unique_id.is_empty() {
         return Err(ListingError::Empty { position });
     }
-    if unique_id.len() > UNIQUE_ID_OCTETS {
+    if unique_id.len() > MAX_UNIQUE_ID_OCTETS {
         let octets = unique_id.len();
         return Err(ListingError::TooLong { position, octets });
     }
@@ -292,6 +292,11 @@ fn checked(unique_id: &str, position: usize) -> Result<&str, ListingError> {
     }
     Ok(unique_id)
 }
+
+/// What stands where a message-number belongs: decimal digits. A number beyond
+/// u64 is kept as the largest one, which no maildrop has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Number(pub(crate) u64);
 
 /// The number of a message that exists, and was not marked deleted when it was
 /// asked for: from 1, never an index. Only [`Maildrop`] makes one.
@@ -475,7 +480,7 @@ impl fmt::Display for ListingError {
             }
             ListingError::TooLong { position, octets } => write!(
                 out,
-                "position {position}: the unique-id has {octets} octets, {UNIQUE_ID_OCTETS} are allowed"
+                "position {position}: the unique-id has {octets} octets, {MAX_UNIQUE_ID_OCTETS} are allowed"
             ),
             ListingError::BadOctet { position, octet } => write!(
                 out,

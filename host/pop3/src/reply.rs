@@ -2,139 +2,15 @@
 //! (a plugin's words, the configured greeting) is cleaned on its way in; the
 //! rest is ours and legal as it stands. Nothing here knows why a reply is given.
 
-use std::error::Error;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io::Write;
-use std::str::FromStr;
 
 use crate::maildrop::Maildrop;
+use crate::policy::{ByUser, Retention};
+use crate::refusal::Refusal;
 use crate::sasl::{Mechanisms, Timestamp};
-use crate::settings::{ByUser, Retention};
+use crate::text::{MAX_LINE_OCTETS, clean, printable};
 use crate::wording::{Contents, Language, Phrase, Voice};
-
-/// Longest line of a reply or a capability in octets, with its CRLF (RFC 2449
-/// sections 4 and 5).
-const LINE_OCTETS: usize = 512;
-
-/// Extended response codes (RFC 2449 section 8, RFC 3206, RFC 6856).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ResponseCode {
-    /// The user logged in too recently.
-    LoginDelay,
-    /// Somebody else holds the maildrop.
-    InUse,
-    /// A failure that trying again later may mend.
-    SysTemp,
-    /// A failure that lasts until somebody acts.
-    SysPerm,
-    /// The credentials are the problem.
-    Auth,
-    /// It cannot be done without UTF8.
-    Utf8,
-}
-
-const RESPONSE_CODES: [(ResponseCode, &str); 6] = [
-    (ResponseCode::LoginDelay, "LOGIN-DELAY"),
-    (ResponseCode::InUse, "IN-USE"),
-    (ResponseCode::SysTemp, "SYS/TEMP"),
-    (ResponseCode::SysPerm, "SYS/PERM"),
-    (ResponseCode::Auth, "AUTH"),
-    (ResponseCode::Utf8, "UTF8"),
-];
-
-impl ResponseCode {
-    #[cfg(test)]
-    pub(crate) const ALL: [ResponseCode; 6] = [
-        ResponseCode::LoginDelay,
-        ResponseCode::InUse,
-        ResponseCode::SysTemp,
-        ResponseCode::SysPerm,
-        ResponseCode::Auth,
-        ResponseCode::Utf8,
-    ];
-}
-
-impl fmt::Display for ResponseCode {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = RESPONSE_CODES.iter().find(|(code, _)| code == self);
-        out.write_str(known.expect("every code stands in the table").1)
-    }
-}
-
-/// A response code that is not registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownResponseCode;
-
-impl fmt::Display for UnknownResponseCode {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("not a registered POP3 response code")
-    }
-}
-
-impl Error for UnknownResponseCode {}
-
-impl FromStr for ResponseCode {
-    type Err = UnknownResponseCode;
-
-    /// Reads a code in any case, without its brackets.
-    fn from_str(text: &str) -> Result<Self, UnknownResponseCode> {
-        RESPONSE_CODES
-            .iter()
-            .find(|(_, name)| name.eq_ignore_ascii_case(text))
-            .map(|(code, _)| *code)
-            .ok_or(UnknownResponseCode)
-    }
-}
-
-/// A negative answer: a code, and a text for the human behind the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    code: Option<ResponseCode>,
-    text: String,
-}
-
-impl Refusal {
-    /// Cleans the text, wherever it came from: printable ASCII, anything else
-    /// becomes `?`; a leading `[` becomes `(`, since a text that starts with `[`
-    /// is read as a code (RFC 2449 section 8); cut so that the whole line keeps
-    /// within 512 octets. For an empty one the session puts the code's own words,
-    /// in the client's language.
-    pub fn new(code: Option<ResponseCode>, text: &str) -> Self {
-        let code_octets = code.map_or(0, |code| code.to_string().len() + "[] ".len());
-        let room = LINE_OCTETS - "-ERR \r\n".len() - code_octets;
-        let text = clean(text, room);
-        Refusal { code, text }
-    }
-
-    /// The code, if there is one.
-    pub fn code(&self) -> Option<ResponseCode> {
-        self.code
-    }
-
-    /// The text as it goes out, or nothing where the code's own words do.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    fn said(&self, voice: Voice) -> impl Display {
-        fmt::from_fn(move |out| {
-            if let Some(code) = self.code {
-                write!(out, "[{code}] ")?;
-            }
-            if self.text.is_empty() {
-                voice.say(Phrase::Refused(self.code)).fmt(out)
-            } else {
-                out.write_str(&self.text)
-            }
-        })
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.said(Voice::default()).fmt(out)
-    }
-}
 
 /// `+OK text`.
 pub(crate) fn positive(out: &mut Vec<u8>, voice: Voice, phrase: Phrase) {
@@ -160,7 +36,7 @@ pub(crate) fn status(out: &mut Vec<u8>, indicator: &str, text: impl Display) {
 /// the timestamp's goes out.
 pub(crate) fn greeting(out: &mut Vec<u8>, text: &str, timestamp: Option<&Timestamp>) {
     let timestamp = timestamp.map_or_else(String::new, |timestamp| format!(" {timestamp}"));
-    let mut text = clean(text, LINE_OCTETS - "+OK \r\n".len() - timestamp.len());
+    let mut text = clean(text, MAX_LINE_OCTETS - "+OK \r\n".len() - timestamp.len());
     if text.is_empty() {
         text.push_str("POP3 server ready");
     }
@@ -212,7 +88,7 @@ impl Capabilities<'_> {
             out.extend_from_slice(b"STLS\r\n");
         }
         if let Some(implementation) = self.implementation {
-            let room = LINE_OCTETS - "IMPLEMENTATION \r\n".len();
+            let room = MAX_LINE_OCTETS - "IMPLEMENTATION \r\n".len();
             // Parameters are separated by single spaces (RFC 2449 section 3).
             let words: Vec<&str> = implementation.split_whitespace().collect();
             let implementation = printable(&words.join(" "), room);
@@ -336,30 +212,10 @@ fn decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Text for a status line: see [`Refusal::new`].
-fn clean(text: &str, room: usize) -> String {
-    let text = printable(text.trim(), room);
-    match text.strip_prefix('[') {
-        Some(rest) => format!("({rest}"),
-        None => text,
-    }
-}
-
-/// At most `room` characters, each printable ASCII.
-fn printable(text: &str, room: usize) -> String {
-    let ascii = |char: char| {
-        if char.is_ascii_graphic() || char == ' ' {
-            char
-        } else {
-            '?'
-        }
-    };
-    text.chars().take(room).map(ascii).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::ResponseCode;
     use crate::sasl::Mechanism;
 
     fn refused(code: Option<ResponseCode>, text: &str) -> String {
@@ -369,19 +225,6 @@ mod tests {
         let said = String::from_utf8(out).unwrap();
         assert_eq!(said, format!("-ERR {refusal}\r\n"));
         said
-    }
-
-    #[test]
-    fn every_code_reads_as_it_is_written() {
-        assert_eq!(RESPONSE_CODES.map(|(code, _)| code), ResponseCode::ALL);
-        for (code, name) in &RESPONSE_CODES {
-            assert_eq!(code.to_string(), *name);
-            assert_eq!(name.parse(), Ok(*code));
-            assert_eq!(name.to_lowercase().parse(), Ok(*code));
-        }
-        for text in ["", "SYS", "SYS/", "[AUTH]", "AUTH "] {
-            assert_eq!(text.parse::<ResponseCode>(), Err(UnknownResponseCode));
-        }
     }
 
     #[test]

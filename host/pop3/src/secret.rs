@@ -1,4 +1,4 @@
-//! Octets that must not outlive their use: passwords, keys, and the lines that
+//! Bytes that must not outlive their use: passwords, keys, and the lines that
 //! carry them. Nothing here knows what a secret is good for.
 
 use std::fmt;
@@ -51,33 +51,33 @@ impl Drop for Secret {
     }
 }
 
-/// Octets of fixed capacity that may hold a secret: overwritten when dropped,
+/// Bytes of fixed capacity that may hold a secret: overwritten when dropped,
 /// and never moved by growing, which would leave a copy behind.
 #[derive(Default, PartialEq, Eq)]
 pub(crate) struct Sensitive(Vec<u8>);
 
 impl Sensitive {
-    /// Room for `octets` octets; nothing is allocated for 0.
-    pub(crate) fn with_capacity(octets: usize) -> Self {
-        Sensitive(Vec::with_capacity(octets))
+    /// Room for `bytes` bytes; nothing is allocated for 0.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Sensitive(Vec::with_capacity(bytes))
     }
 
-    /// The same octets; the original stays as it is.
-    pub(crate) fn copied(octets: &[u8]) -> Self {
-        Sensitive(octets.to_vec())
+    /// The same bytes; the original stays as it is.
+    pub(crate) fn copied(bytes: &[u8]) -> Self {
+        Sensitive(bytes.to_vec())
     }
 
     /// Appends what the capacity has room for.
-    pub(crate) fn extend(&mut self, octets: &[u8]) {
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
         let room = self.0.capacity() - self.0.len();
-        self.0.extend_from_slice(&octets[..octets.len().min(room)]);
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }
 
 impl From<Vec<u8>> for Sensitive {
-    /// Takes the octets over; no copy of them stays behind.
-    fn from(octets: Vec<u8>) -> Self {
-        Sensitive(octets)
+    /// Takes the bytes over; no copy of them stays behind.
+    fn from(bytes: Vec<u8>) -> Self {
+        Sensitive(bytes)
     }
 }
 
@@ -103,13 +103,13 @@ impl Drop for Sensitive {
     }
 }
 
-/// Overwrites every octet, in a way the optimiser may not leave out although
+/// Overwrites every byte, in a way the optimiser may not leave out although
 /// nobody reads them again.
 #[allow(unsafe_code)]
-fn wipe(octets: &mut [u8]) {
-    for octet in octets {
-        // SAFETY: `octet` is a unique, valid, aligned reference to a u8.
-        unsafe { std::ptr::write_volatile(octet, 0) };
+fn wipe(bytes: &mut [u8]) {
+    for byte in bytes {
+        // SAFETY: `byte` is a unique, valid, aligned reference to a u8.
+        unsafe { std::ptr::write_volatile(byte, 0) };
     }
     std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
 }
@@ -127,17 +127,17 @@ mod tests {
 
     #[test]
     fn wiping_leaves_nothing() {
-        let mut octets = *b"tanstaaf";
-        wipe(&mut octets);
-        assert_eq!(octets, [0; 8]);
+        let mut bytes = *b"tanstaaf";
+        wipe(&mut bytes);
+        assert_eq!(bytes, [0; 8]);
     }
 
     #[test]
-    fn sensitive_octets_never_move() {
-        let mut octets = Sensitive::with_capacity(8);
-        let before = octets.as_ptr();
-        let room = octets.0.capacity();
-        octets.extend(&vec![b'x'; room + 100]);
-        assert_eq!((octets.as_ptr(), octets.len()), (before, room));
+    fn sensitive_bytes_never_move() {
+        let mut bytes = Sensitive::with_capacity(8);
+        let before = bytes.as_ptr();
+        let room = bytes.0.capacity();
+        bytes.extend(&vec![b'x'; room + 100]);
+        assert_eq!((bytes.as_ptr(), bytes.len()), (before, room));
     }
 }

@@ -2,9 +2,8 @@
 //! channel it is spoken over. Plain values; where they are configured, nobody
 //! here knows.
 
-use std::fmt;
-
-use crate::sasl::{Decoy, Mechanism, Mechanisms};
+use crate::policy::{ByUser, Retention};
+use crate::sasl::{ChannelBinding, Decoy, Discovery, Mechanism, Mechanisms};
 use crate::wording::Language;
 
 /// What a session is told once: the same for all sessions of a listener and
@@ -23,7 +22,7 @@ pub struct Settings {
     /// nothing is said. The general value is the largest one.
     pub login_delay_seconds: Option<ByUser<u32>>,
     /// UTF8 is offered (RFC 6856 section 2). Only for a driver that heeds
-    /// `utf8` of [`Action::Retrieve`](crate::Action::Retrieve).
+    /// [`Retrieval::utf8`](crate::Retrieval::utf8).
     pub utf8: bool,
     /// LANG is offered (RFC 6856 section 3), and `LANG *` chooses this language.
     /// Until LANG is said, and without it, replies are in English.
@@ -53,45 +52,6 @@ impl Default for Settings {
     }
 }
 
-/// A policy that may not be the same for every user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByUser<T> {
-    /// What holds for everybody; where users differ, the value that is the worst
-    /// for a client. Said until login, and after it without a word from
-    /// [`Session::policy`](crate::Session::policy).
-    pub general: T,
-    /// Another value may hold after login: `USER` is added before it.
-    pub differs: bool,
-}
-
-/// How long messages stay on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retention {
-    /// So many days at least; 0: none is to be left there.
-    Days(u32),
-    /// For ever.
-    Never,
-}
-
-impl fmt::Display for Retention {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Retention::Days(days) => days.fmt(out),
-            Retention::Never => out.write_str("NEVER"),
-        }
-    }
-}
-
-/// How a client comes by a token that is accepted (RFC 7628 section 3.2.2). What
-/// makes the error longer than 700 octets is left out of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Discovery {
-    /// The OAuth scope that is needed.
-    pub scope: Option<String>,
-    /// The URL of the OpenID provider's configuration.
-    pub openid_configuration: Option<String>,
-}
-
 /// Bounds of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -105,9 +65,9 @@ pub struct Limits {
     pub bad_commands_after_login: u32,
     /// Failed logins until the session is closed. At least 1.
     pub login_failures: u32,
-    /// Octets in `out` from which on [`Step::Flush`](crate::Step::Flush) asks to write first. One
+    /// Bytes in `out` from which on [`Step::Flush`](crate::Step::Flush) asks to write first. One
     /// reply (below 1 KiB) may go beyond it. Never below 512.
-    pub output_octets: usize,
+    pub output_bytes: usize,
 }
 
 impl Limits {
@@ -117,8 +77,8 @@ impl Limits {
     }
 
     /// The high-water mark that is in force.
-    pub(crate) fn effective_output_octets(&self) -> usize {
-        self.output_octets.max(512)
+    pub(crate) fn effective_output_bytes(&self) -> usize {
+        self.output_bytes.max(512)
     }
 }
 
@@ -129,7 +89,7 @@ impl Default for Limits {
             bad_commands_before_login: 5,
             bad_commands_after_login: 20,
             login_failures: 3,
-            output_octets: 64 * 1024,
+            output_bytes: 64 * 1024,
         }
     }
 }
@@ -172,31 +132,6 @@ impl Channel {
                 Mechanism::ScramSha1 | Mechanism::ScramSha256 | Mechanism::CramMd5 => true,
             })
             .collect()
-    }
-}
-
-/// What is true of this TLS connection and of no other, by the names of RFC 5929
-/// and RFC 9266.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ChannelBinding {
-    /// `tls-exporter`: 32 octets of exported keying material, label
-    /// "EXPORTER-Channel-Binding", empty context (RFC 9266 section 2). With TLS
-    /// 1.2 only where the extended master secret was negotiated.
-    pub exporter: Option<Vec<u8>>,
-    /// `tls-unique`: the first Finished message (RFC 5929 section 3). Not with
-    /// TLS 1.3, and with TLS 1.2 only where the extended master secret was
-    /// negotiated (RFC 7677 section 4).
-    pub unique: Option<Vec<u8>>,
-    /// `tls-server-end-point`: the digest of the server's certificate (RFC 5929
-    /// section 4).
-    pub server_end_point: Option<Vec<u8>>,
-}
-
-impl ChannelBinding {
-    fn is_empty(&self) -> bool {
-        let types = [&self.exporter, &self.unique, &self.server_end_point];
-        let is_empty = |octets: &Option<Vec<u8>>| octets.as_ref().is_none_or(Vec::is_empty);
-        types.into_iter().all(is_empty)
     }
 }
 

@@ -26,14 +26,14 @@ use std::mem;
 
 use memchr::{memchr, memmem};
 
-use entity::{Contents, Delimiter, Delimiters, Entity, LINE_BEGIN_OCTETS};
+use entity::{Contents, Delimiter, Delimiters, Entity, MAX_LINE_BEGIN_OCTETS};
 use tokens::is_space;
 
 use crate::stuffing::Measure;
 
-/// Octets of a header field that are kept until its end is seen. Of a longer
+/// Bytes of a header field that are kept until its end is seen. Of a longer
 /// one, everything from the first octet beyond ASCII on is left out.
-const FIELD_OCTETS: usize = 64 * 1024;
+const MAX_FIELD_BYTES: usize = 64 * 1024;
 
 /// What stands for the rest of an address whose end is left out, so that what
 /// is left of it is nobody's.
@@ -64,7 +64,7 @@ enum Place {
         /// No field has been seen.
         empty: bool,
     },
-    /// In a field of more than [`FIELD_OCTETS`].
+    /// In a field of more than [`MAX_FIELD_BYTES`].
     LongField(LongField),
     /// In a body that parts may follow; how its line begins, as long as it may
     /// be a delimiter.
@@ -201,7 +201,7 @@ impl Surrogate {
                 self.field(empty, chunk, start, at);
                 return at;
             }
-            let left = FIELD_OCTETS.saturating_sub(self.held.len() + part.len());
+            let left = MAX_FIELD_BYTES.saturating_sub(self.held.len() + part.len());
             if left == 0 {
                 self.begin_long_field(empty, chunk, start, at);
                 return at;
@@ -315,7 +315,7 @@ impl Surrogate {
         }
     }
 
-    /// The field has [`FIELD_OCTETS`] and goes on.
+    /// The field has [`MAX_FIELD_BYTES`] and goes on.
     fn begin_long_field(&mut self, empty: bool, chunk: &mut Chunk<'_>, start: usize, end: usize) {
         let mut held = mem::take(&mut self.held);
         let field = [&held, &chunk.raw[start..end]].concat();
@@ -395,7 +395,7 @@ impl Surrogate {
         let end = memchr(b'\n', rest).map_or(rest.len(), |line_feed| line_feed + 1);
         let dashes = begin.iter().chain(rest).take(2);
         let may_be = dashes.zip(b"--").all(|(octet, dash)| octet == dash);
-        if !may_be || begin.len() + end > LINE_BEGIN_OCTETS {
+        if !may_be || begin.len() + end > MAX_LINE_BEGIN_OCTETS {
             *line = None;
             return at;
         }

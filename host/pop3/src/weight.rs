@@ -1,7 +1,8 @@
 //! What a message weighs, for clients that know UTF8 and for those that do not,
 //! found in one pass.
 
-use crate::{Measure, Surrogate};
+use crate::stuffing::Measure;
+use crate::surrogate::Surrogate;
 
 /// Octets of a message as LIST says them (RFC 1939 section 11): every line end
 /// is CRLF, byte-stuffing does not count.
@@ -67,7 +68,7 @@ impl Default for Scales {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Stuffing;
+    use crate::stuffing::Stuffing;
 
     /// What a client without UTF8 gets, less the byte-stuffing.
     fn sent(message: &[u8]) -> u64 {

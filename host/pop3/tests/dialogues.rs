@@ -3,6 +3,7 @@
 //! must come out each time. How a dialogue is written: `dialogues/README.md`.
 //! Each is a test of its own, by its file's name: `cargo test NAME` takes it.
 
+mod either;
 mod replay;
 
 use std::fs;
@@ -55,7 +56,7 @@ fn check(text: &str) -> Result<(), String> {
     let octets = Replay::new(&dialogue).run(|plain| plain.chunks(1).collect());
     same(octets, "octet by octet".into())?;
     let small = Replay::new(&dialogue)
-        .with_output_octets(0)
+        .with_output_bytes(0)
         .run(|plain| vec![plain]);
     same(small, "with the smallest output buffer".into())?;
     for (index, plain) in dialogue.input().iter().enumerate() {

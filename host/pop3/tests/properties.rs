@@ -1,6 +1,7 @@
 //! Random sessions against a naive model of RFC 1939, and random octets
 //! against the few rules that hold for any input.
 
+mod either;
 mod model;
 
 use std::fmt::Write;
@@ -10,10 +11,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use restante_pop3::{
-    Action, Channel, Close, Limits, Listing, Maildrop, Mechanisms, Refusal, Session, Settings,
-    Step, Stuffing,
+    AuthorizationAction, Channel, Close, Limits, Listing, Maildrop, Mechanisms, Refusal, Session,
+    Settings, Step, Stuffing, TransactionAction,
 };
 
+use either::{Action, Either};
 use model::{Model, Wish, octets, without_text};
 
 const CHANNEL: Channel = Channel {
@@ -25,12 +27,12 @@ const CHANNEL: Channel = Channel {
     binding: None,
 };
 
-fn settings(output_octets: usize) -> Arc<Settings> {
+fn settings(output_bytes: usize) -> Arc<Settings> {
     let limits = Limits {
         bad_commands_before_login: 1000,
         bad_commands_after_login: 1000,
         login_failures: 1000,
-        output_octets,
+        output_bytes,
         ..Limits::default()
     };
     Arc::new(Settings {
@@ -61,7 +63,7 @@ fn wish() -> impl Strategy<Value = Wish> {
 
 /// A driver that serves everything, and keeps what it is asked to remove.
 struct Driver {
-    session: Session,
+    session: Either,
     out: Vec<u8>,
     removed: Option<Vec<usize>>,
     closed: Option<Close>,
@@ -70,9 +72,9 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(messages: usize, output_octets: usize) -> Self {
+    fn new(messages: usize, output_bytes: usize) -> Self {
         Driver {
-            session: Session::new(settings(output_octets), CHANNEL),
+            session: Either::Authorization(Session::new(settings(output_bytes), CHANNEL)),
             out: Vec::new(),
             removed: None,
             closed: None,
@@ -100,38 +102,48 @@ impl Driver {
     }
 
     fn act(&mut self, action: Action) {
+        match action {
+            Action::Authorization(action) => self.authorize(action),
+            Action::Transaction(action) => self.serve(action),
+        }
+    }
+
+    fn authorize(&mut self, action: AuthorizationAction) {
         let out = &mut self.out;
         match action {
             // Every other login fails: both ways are walked.
-            Action::Login(_) if !self.login_refused => {
+            AuthorizationAction::Login(_) if !self.login_refused => {
                 self.login_refused = true;
                 let code = "AUTH".parse().ok();
-                self.session.refuse(&Refusal::new(code, "no"), out);
+                let refusal = Refusal::new(code, "no");
+                self.session.authorization().refuse_login(&refusal, out);
             }
-            Action::Login(_) => self.session.logged_in(maildrop(self.messages), out),
-            Action::StartTls => self.session.tls_started(Channel {
+            AuthorizationAction::Login(_) => self.session.logged_in(maildrop(self.messages), out),
+            AuthorizationAction::StartTls => self.session.authorization().tls_started(Channel {
                 tls: true,
                 ..CHANNEL
             }),
-            Action::Retrieve {
-                message,
-                body_lines,
-                ..
-            } => {
-                self.session.retrieving(out);
-                let mut stuffing = Stuffing::new(body_lines);
-                stuffing.feed(&vec![b'x'; message.get() as usize], out);
-                let sent = stuffing.finish(out);
-                self.session.retrieved(sent);
-            }
-            Action::ScramKeys { .. } | Action::LoginFailed(_) => {
+            AuthorizationAction::ScramKeys { .. } | AuthorizationAction::LoginFailed(_) => {
                 unreachable!("nothing of the kind is offered")
             }
-            Action::Update { remove } => {
+        }
+    }
+
+    fn serve(&mut self, action: TransactionAction) {
+        let (session, out) = (self.session.transaction(), &mut self.out);
+        match action {
+            TransactionAction::Retrieve(wanted) => {
+                session.retrieving(wanted.octets, out);
+                let mut stuffing = Stuffing::new(wanted.body_lines);
+                stuffing.feed(&vec![b'x'; wanted.message.get() as usize], out);
+                let sent = stuffing.finish(out);
+                session.retrieved(sent);
+            }
+            TransactionAction::Update { remove } => {
                 assert!(self.removed.is_none(), "UPDATE is entered once");
                 let numbers = remove.iter().map(|message| message.get() as usize);
                 self.removed = Some(numbers.collect());
-                self.session.updated(out);
+                session.updated(0, out);
             }
         }
     }

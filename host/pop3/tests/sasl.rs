@@ -9,15 +9,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use restante_pop3::{
-    Action, Cause, Channel, ChannelBinding, Close, Decoy, DigestAlgorithm, Discovery, FailedLogin,
-    Language, Limits, Listing, Login, Maildrop, Mechanism, Refusal, ResponseCode, ScramHash,
-    ScramKeys, ScramNonce, Session, Settings, Step, Timestamp,
+    AuthorizationAction, Cause, Channel, ChannelBinding, Close, Credentials, Decoy,
+    DigestAlgorithm, Discovery, FailedLogin, Language, Limits, Listing, Login, Maildrop, Mechanism,
+    Refusal, ResponseCode, ScramHash, ScramKeys, ScramNonce, Session, Settings, Step, Timestamp,
 };
 
 /// The largest reply that is no message.
 const ONE_REPLY_OCTETS: usize = 1024;
 
-fn settings(output_octets: usize) -> Arc<Settings> {
+fn settings(output_bytes: usize) -> Arc<Settings> {
     Arc::new(Settings {
         utf8: true,
         language: Some(Language::French),
@@ -30,7 +30,7 @@ fn settings(output_octets: usize) -> Arc<Settings> {
             bad_commands_before_login: u32::MAX,
             bad_commands_after_login: u32::MAX,
             login_failures: u32::MAX,
-            output_octets,
+            output_bytes,
             ..Limits::default()
         },
         ..Settings::default()
@@ -51,9 +51,9 @@ fn channel() -> Channel {
     }
 }
 
-fn session(output_octets: usize) -> Session {
+fn session(output_bytes: usize) -> Session {
     let timestamp = Timestamp::new("1896.697170952", "dbc.mtview.ca.us").expect("a msg-id");
-    let mut session = Session::new(settings(output_octets), channel()).with_timestamp(timestamp);
+    let mut session = Session::new(settings(output_bytes), channel()).with_timestamp(timestamp);
     session.greet(&mut Vec::new());
     session
 }
@@ -67,7 +67,7 @@ fn nonce() -> ScramNonce {
 }
 
 /// Steps over this input to the action it leads to.
-fn action(session: &mut Session, input: &str) -> Action {
+fn action(session: &mut Session, input: &str) -> AuthorizationAction {
     let mut rest = input.as_bytes();
     match session.step(&mut rest, &mut Vec::new()) {
         Step::Act(action) => action,
@@ -75,9 +75,9 @@ fn action(session: &mut Session, input: &str) -> Action {
     }
 }
 
-fn login(input: &str) -> Login {
+fn login(input: &str) -> Credentials {
     match action(&mut session(0), input) {
-        Action::Login(login) => login,
+        AuthorizationAction::Login(Login::Credentials(credentials)) => credentials,
         action => panic!("{input:?}: {action:?}"),
     }
 }
@@ -88,7 +88,7 @@ fn what_each_mechanism_tells_the_driver() {
         "AUTH PLAIN {}\r\n",
         base64("Ursel\0Kurt\0xipj3plmq")
     )) {
-        Login::Password {
+        Credentials::Password {
             user,
             acting_as,
             secret,
@@ -113,7 +113,7 @@ fn what_each_mechanism_tells_the_driver() {
         ),
     ] {
         match login(&input) {
-            Login::Digest {
+            Credentials::Digest {
                 user,
                 algorithm,
                 challenge,
@@ -129,7 +129,7 @@ fn what_each_mechanism_tells_the_driver() {
     let bearer = "n,a=user@example.com,\x01host=server.example.com\x01port=995\x01\
                   auth=Bearer tok.en==\x01\x01";
     match login(&format!("AUTH OAUTHBEARER {}\r\n", base64(bearer))) {
-        Login::Bearer {
+        Credentials::Bearer {
             user,
             token,
             host,
@@ -145,7 +145,7 @@ fn what_each_mechanism_tells_the_driver() {
         login => panic!("{login:?}"),
     }
     match login("AUTH EXTERNAL =\r\n") {
-        Login::Certificate { acting_as } => assert_eq!(acting_as, None),
+        Credentials::Certificate { acting_as } => assert_eq!(acting_as, None),
         login => panic!("{login:?}"),
     }
 }
@@ -177,7 +177,7 @@ fn scram_asks_for_keys_and_tells_why_it_failed() {
     let input = format!("AUTH SCRAM-SHA-256 {first}\r\nSTAT\r\n");
     let mut rest = input.as_bytes();
     match session.step(&mut rest, &mut Vec::new()) {
-        Step::Act(Action::ScramKeys {
+        Step::Act(AuthorizationAction::ScramKeys {
             user,
             acting_as,
             hash,
@@ -195,7 +195,7 @@ fn scram_asks_for_keys_and_tells_why_it_failed() {
     let (server_nonce, proof) = (base64([0; 18]), base64([0; 32]));
     let last = base64(format!("c=biws,r=abc{server_nonce},p={proof}"));
     match action(&mut session, &format!("{last}\r\n")) {
-        Action::LoginFailed(failed) => assert_eq!(
+        AuthorizationAction::LoginFailed(failed) => assert_eq!(
             failed,
             FailedLogin {
                 user: Some("mrose".into()),
@@ -205,23 +205,30 @@ fn scram_asks_for_keys_and_tells_why_it_failed() {
         action => panic!("{action:?}"),
     }
     let mut out = Vec::new();
-    session.refuse(&Refusal::new(Some(ResponseCode::Auth), ""), &mut out);
+    session.refuse_login(&Refusal::new(Some(ResponseCode::Auth), ""), &mut out);
     assert_eq!(out, b"-ERR [AUTH] authentication failed\r\n");
 }
 
 #[test]
-#[should_panic(expected = "logged_in() does not answer what was asked: Action::LoginFailed")]
+#[should_panic(
+    expected = "logged_in() does not answer what was asked: AuthorizationAction::LoginFailed"
+)]
 fn who_failed_cannot_be_logged_in() {
     let mut session = session(0);
     let message = base64("\0mr\u{7}ose\0secret");
     let action = action(&mut session, &format!("AUTH PLAIN {message}\r\n"));
-    assert!(matches!(action, Action::LoginFailed(_)), "{action:?}");
+    assert!(
+        matches!(action, AuthorizationAction::LoginFailed(_)),
+        "{action:?}"
+    );
     let listing = Listing::new([("a", 1)]).expect("a legal listing");
     session.logged_in(Maildrop::new(Arc::new(listing)), &mut Vec::new());
 }
 
 #[test]
-#[should_panic(expected = "logged_in() does not answer what was asked: Action::ScramKeys")]
+#[should_panic(
+    expected = "logged_in() does not answer what was asked: AuthorizationAction::ScramKeys"
+)]
 fn whose_keys_are_looked_up_is_not_logged_in() {
     let mut session = session(0);
     let first = base64("n,,n=mrose,r=abc");
@@ -271,9 +278,9 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(output_octets: usize) -> Self {
+    fn new(output_bytes: usize) -> Self {
         Driver {
-            session: session(output_octets),
+            session: session(output_bytes),
             out: Vec::new(),
             most: 0,
             logins: Vec::new(),
@@ -299,18 +306,18 @@ impl Driver {
         wire
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: AuthorizationAction) {
         let refusal = Refusal::new(Some(ResponseCode::Auth), "");
         match action {
-            Action::Login(login) => {
+            AuthorizationAction::Login(login) => {
                 self.logins.push(format!("{login:?}"));
-                self.session.refuse(&refusal, &mut self.out);
+                self.session.refuse_login(&refusal, &mut self.out);
             }
-            Action::LoginFailed(failed) => {
+            AuthorizationAction::LoginFailed(failed) => {
                 self.logins.push(format!("{failed:?}"));
-                self.session.refuse(&refusal, &mut self.out);
+                self.session.refuse_login(&refusal, &mut self.out);
             }
-            Action::ScramKeys { user, hash, .. } => {
+            AuthorizationAction::ScramKeys { user, hash, .. } => {
                 let keys = ScramKeys::new(
                     hash,
                     &[1; 64],
@@ -323,7 +330,7 @@ impl Driver {
                 let out = &mut self.out;
                 self.session.scram_keys(keys, &nonce(), out);
             }
-            action => panic!("nobody is logged in, yet {action:?}"),
+            AuthorizationAction::StartTls => panic!("TLS is up already"),
         }
         self.most = self.most.max(self.out.len());
     }

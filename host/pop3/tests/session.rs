@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use restante_pop3::{
-    Action, Channel, Close, Limits, Listing, Login, Maildrop, Mechanisms, Refusal, ResponseCode,
-    Session, Settings, State, Step, Summary,
+    AuthorizationAction, Channel, Close, Credentials, Limits, Listing, Login, Maildrop, Mechanisms,
+    Phase, Refusal, ResponseCode, Retrieval, Session, Settings, State, Step, Summary, Transaction,
+    TransactionAction,
 };
 
 const TLS: Channel = Channel {
@@ -42,18 +43,20 @@ fn listing(messages: usize) -> Arc<Listing> {
     Arc::new(Listing::new(messages).expect("a legal listing"))
 }
 
-fn logged_in(limits: Limits, messages: usize) -> Session {
+fn logged_in(limits: Limits, messages: usize) -> Session<Transaction> {
     let mut session = session(limits, TLS);
     let mut out = Vec::new();
     let mut input: &[u8] = b"USER mrose\r\nPASS secret\r\n";
     let step = session.step(&mut input, &mut out);
-    assert!(matches!(step, Step::Act(Action::Login(_))), "{step:?}");
-    session.logged_in(Maildrop::new(listing(messages)), &mut out);
-    session
+    assert!(
+        matches!(step, Step::Act(AuthorizationAction::Login(_))),
+        "{step:?}"
+    );
+    session.logged_in(Maildrop::new(listing(messages)), &mut out)
 }
 
 /// All a session says to `input`, without actions, and the most that `out` held.
-fn everything(session: &mut Session, input: &[u8]) -> (Vec<u8>, usize) {
+fn everything<P: Phase>(session: &mut Session<P>, input: &[u8]) -> (Vec<u8>, usize) {
     let mut input = input;
     let mut wire = Vec::new();
     let mut most = 0;
@@ -82,13 +85,13 @@ fn ten_thousand_lists_never_fill_the_memory() {
     let (wire, most) = everything(&mut session, &b"LIST\r\n".repeat(10_000));
     assert_eq!(wire.len(), one.len() * 10_000);
     assert!(wire.chunks(one.len()).all(|reply| reply == one));
-    assert!(most <= limits.output_octets + ONE_REPLY_OCTETS, "{most}");
+    assert!(most <= limits.output_bytes + ONE_REPLY_OCTETS, "{most}");
 }
 
 #[test]
 fn a_hundred_thousand_messages_are_listed_piecewise() {
     let limits = Limits {
-        output_octets: 4096,
+        output_bytes: 4096,
         ..Limits::default()
     };
     let mut session = logged_in(limits, 100_000);
@@ -112,7 +115,7 @@ fn other_replies_never_fill_the_memory_either() {
     let settings = Settings {
         implementation: Some("x".repeat(2000)),
         limits: Limits {
-            output_octets: 0,
+            output_bytes: 0,
             bad_commands_before_login: u32::MAX,
             ..Limits::default()
         },
@@ -129,13 +132,13 @@ fn other_replies_never_fill_the_memory_either() {
 #[test]
 fn a_full_buffer_is_not_touched() {
     let mut session = logged_in(Limits::default(), 3);
-    let mut out = vec![b'x'; Limits::default().output_octets];
+    let mut out = vec![b'x'; Limits::default().output_bytes];
     let mut input: &[u8] = b"STAT\r\n";
     let step = session.step(&mut input, &mut out);
     assert!(matches!(step, Step::Flush), "{step:?}");
     assert_eq!(
         (input, out.len()),
-        (&b"STAT\r\n"[..], Limits::default().output_octets)
+        (&b"STAT\r\n"[..], Limits::default().output_bytes)
     );
 }
 
@@ -145,41 +148,48 @@ fn nothing_behind_an_action_is_taken() {
     let mut out = Vec::new();
     let mut input: &[u8] = b"STLS\r\nUSER mallory\r\n";
     let step = session.step(&mut input, &mut out);
-    assert!(matches!(step, Step::Act(Action::StartTls)), "{step:?}");
+    assert!(
+        matches!(step, Step::Act(AuthorizationAction::StartTls)),
+        "{step:?}"
+    );
     assert_eq!(input, b"USER mallory\r\n");
     assert!(out.starts_with(b"+OK"));
     session.tls_started(TLS);
 
     input = b"USER mrose\nPASS  secret\nRETR 2\nQUIT\nSTAT\n";
     match session.step(&mut input, &mut out) {
-        Step::Act(Action::Login(Login::Password { user, secret, .. })) => {
+        Step::Act(AuthorizationAction::Login(Login::Credentials(Credentials::Password {
+            user,
+            secret,
+            ..
+        }))) => {
             assert_eq!((user.as_str(), secret.expose()), ("mrose", " secret"));
         }
         step => panic!("{step:?}"),
     }
     assert_eq!(input, b"RETR 2\nQUIT\nSTAT\n");
-    session.logged_in(Maildrop::new(listing(3)), &mut out);
+    let mut session = session.logged_in(Maildrop::new(listing(3)), &mut out);
     match session.step(&mut input, &mut out) {
-        Step::Act(Action::Retrieve {
+        Step::Act(TransactionAction::Retrieve(Retrieval {
             message,
             octets,
             body_lines,
             utf8,
-        }) => assert_eq!(
+        })) => assert_eq!(
             (message.get(), message.position(), octets, body_lines, utf8),
             (2, 1, 7, None, false)
         ),
         step => panic!("{step:?}"),
     }
     assert_eq!(input, b"QUIT\nSTAT\n");
-    session.retrieving(&mut out);
+    session.retrieving(7, &mut out);
     session.retrieved(7);
     match session.step(&mut input, &mut out) {
-        Step::Act(Action::Update { remove }) => assert!(remove.is_empty()),
+        Step::Act(TransactionAction::Update { remove }) => assert!(remove.is_empty()),
         step => panic!("{step:?}"),
     }
     assert_eq!(input, b"STAT\n");
-    session.updated(&mut out);
+    session.updated(0, &mut out);
     let step = session.step(&mut input, &mut out);
     assert!(matches!(step, Step::Close(Close::Quit)), "{step:?}");
     assert_eq!(input, b"STAT\n");
@@ -208,12 +218,15 @@ fn state_commands_and_summary() {
     assert_eq!(session.commands(), 2);
     input = b"ret\r\n";
     let step = session.step(&mut input, &mut out);
-    assert!(matches!(step, Step::Act(Action::Login(_))), "{step:?}");
+    assert!(
+        matches!(step, Step::Act(AuthorizationAction::Login(_))),
+        "{step:?}"
+    );
     assert_eq!(
         (session.state(), session.commands()),
         (State::Authorization, 3)
     );
-    session.logged_in(Maildrop::new(listing(4)), &mut out);
+    let mut session = session.logged_in(Maildrop::new(listing(4)), &mut out);
     assert_eq!(session.state(), State::Transaction);
     assert_eq!(
         session.summary(),
@@ -224,14 +237,14 @@ fn state_commands_and_summary() {
         }
     );
 
-    let mut served = |session: &mut Session, command: &[u8], octets| {
+    let mut served = |session: &mut Session<Transaction>, command: &[u8], octets| {
         let mut input = command;
         let step = session.step(&mut input, &mut out);
         assert!(
-            matches!(step, Step::Act(Action::Retrieve { .. })),
+            matches!(step, Step::Act(TransactionAction::Retrieve(_))),
             "{step:?}"
         );
-        session.retrieving(&mut out);
+        session.retrieving(octets, &mut out);
         session.retrieved(octets);
     };
     served(&mut session, b"RETR 2\r\n", 100);
@@ -240,7 +253,7 @@ fn state_commands_and_summary() {
     let mut input: &[u8] = b"DELE 1\r\nDELE 2\r\nRETR 3\r\n";
     let step = session.step(&mut input, &mut out);
     assert!(
-        matches!(step, Step::Act(Action::Retrieve { .. })),
+        matches!(step, Step::Act(TransactionAction::Retrieve(_))),
         "{step:?}"
     );
     session.refuse(&Refusal::new(None, "gone"), &mut out);
@@ -256,12 +269,15 @@ fn state_commands_and_summary() {
     assert_eq!(session.summary(), summary);
     input = b"QUIT\r\n";
     let step = session.step(&mut input, &mut out);
-    assert!(matches!(step, Step::Act(Action::Update { .. })), "{step:?}");
+    assert!(
+        matches!(step, Step::Act(TransactionAction::Update { .. })),
+        "{step:?}"
+    );
     assert_eq!(
         (session.state(), session.summary()),
         (State::Update, summary)
     );
-    session.updated(&mut out);
+    session.updated(0, &mut out);
     assert!(out.ends_with(b"+OK signing off (2 messages left)\r\n"));
     assert_eq!(
         (session.state(), session.summary()),
@@ -304,8 +320,11 @@ fn only_auth_counts_as_a_failed_login() {
     let mut fails = |code| {
         let mut input: &[u8] = b"USER mrose\nPASS secret\n";
         let step = session.step(&mut input, &mut out);
-        assert!(matches!(step, Step::Act(Action::Login(_))), "{step:?}");
-        session.refuse(&Refusal::new(code, ""), &mut out);
+        assert!(
+            matches!(step, Step::Act(AuthorizationAction::Login(_))),
+            "{step:?}"
+        );
+        session.refuse_login(&Refusal::new(code, ""), &mut out);
         session.step(&mut input, &mut out)
     };
     let none = [
@@ -354,7 +373,7 @@ fn an_endless_line_costs_nothing_and_is_no_command() {
 }
 
 #[test]
-#[should_panic(expected = "step() while an Action waits")]
+#[should_panic(expected = "step() while an action waits")]
 fn stepping_over_a_question_is_a_bug() {
     let mut session = session(Limits::default(), TLS);
     let mut input: &[u8] = b"USER mrose\nPASS secret\nQUIT\n";
@@ -364,19 +383,19 @@ fn stepping_over_a_question_is_a_bug() {
 }
 
 #[test]
-#[should_panic(expected = "updated() does not answer what was asked: Action::Login")]
+#[should_panic(expected = "updated() does not answer what was asked: TransactionAction::Retrieve")]
 fn the_wrong_answer_is_a_bug() {
-    let mut session = session(Limits::default(), TLS);
-    let mut input: &[u8] = b"USER mrose\nPASS secret\n";
+    let mut session = logged_in(Limits::default(), 1);
+    let mut input: &[u8] = b"RETR 1\n";
     let mut out = Vec::new();
     session.step(&mut input, &mut out);
-    session.updated(&mut out);
+    session.updated(0, &mut out);
 }
 
 #[test]
 #[should_panic(expected = "logged_in() does not answer what was asked: nothing")]
 fn a_login_nobody_asked_for_is_a_bug() {
-    let mut session = session(Limits::default(), TLS);
+    let session = session(Limits::default(), TLS);
     session.logged_in(Maildrop::new(listing(1)), &mut Vec::new());
 }
 
@@ -387,6 +406,6 @@ fn a_message_once_promised_cannot_be_refused() {
     let mut input: &[u8] = b"RETR 1\n";
     let mut out = Vec::new();
     session.step(&mut input, &mut out);
-    session.retrieving(&mut out);
+    session.retrieving(0, &mut out);
     session.refuse(&Refusal::new(None, "too late"), &mut out);
 }

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 pub use attributes::wipe_secrets;
 pub use attributes::{Attributes, SECRET_ATTRIBUTE};
-use restante_pop3::{DigestAlgorithm, Listing, ScramHash, ScramKeys, Secret};
+pub use restante_pop3::Credentials;
+use restante_pop3::{Listing, ScramHash, ScramKeys};
 
 use crate::address::Client;
 use crate::metrics::Ledger;
@@ -82,100 +83,6 @@ impl Tls {
         seen.client_certificate
             .take_if(|certificate| certificate.tenant != tenant);
         seen
-    }
-}
-
-/// What a client shows to prove who it is.
-#[derive(Debug)]
-pub enum Credentials {
-    /// USER and PASS (RFC 1939 section 7), or a plaintext SASL mechanism.
-    Password {
-        /// The authentication identity.
-        user: String,
-        /// The identity to act as, where it differs.
-        acting_as: Option<String>,
-        /// The password.
-        secret: Secret,
-    },
-    /// APOP (RFC 1939 section 7), CRAM-MD5 (RFC 2195).
-    Digest {
-        /// The authentication identity.
-        user: String,
-        /// How it was made.
-        algorithm: DigestAlgorithm,
-        /// What the session had asked, angle brackets included.
-        challenge: String,
-        /// Lower-case hexadecimal.
-        response: String,
-    },
-    /// OAUTHBEARER (RFC 7628), XOAUTH2.
-    Bearer {
-        /// As the client gave it; it may leave it out.
-        user: Option<String>,
-        /// The access token.
-        token: Secret,
-    },
-    /// EXTERNAL (RFC 4422 appendix A): the certificate of the connection, which
-    /// was verified for this tenant.
-    Certificate {
-        /// The identity to act as, if the client asks for one.
-        acting_as: Option<String>,
-        /// DER.
-        der: Vec<u8>,
-    },
-}
-
-impl Credentials {
-    /// Every name that the client gave: who it says it is, and who it wants to be.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        let other = match self {
-            Credentials::Password { acting_as, .. } => acting_as.as_deref(),
-            _ => None,
-        };
-        self.user().into_iter().chain(other)
-    }
-
-    /// The same for nobody but their owner, and whom the client wants to act as; none
-    /// where it asks for nobody.
-    pub fn without_acting_as(&self) -> Option<(Credentials, &str)> {
-        match self {
-            Credentials::Password {
-                user,
-                acting_as: Some(other),
-                secret,
-            } => {
-                let own = Credentials::Password {
-                    user: user.clone(),
-                    acting_as: None,
-                    secret: secret.clone(),
-                };
-                Some((own, other))
-            }
-            Credentials::Certificate {
-                acting_as: Some(other),
-                der,
-            } => {
-                let own = Credentials::Certificate {
-                    acting_as: None,
-                    der: der.clone(),
-                };
-                Some((own, other))
-            }
-            // A bearer token is for one user: the name beside it is that user's or none.
-            Credentials::Password { .. }
-            | Credentials::Certificate { .. }
-            | Credentials::Digest { .. }
-            | Credentials::Bearer { .. } => None,
-        }
-    }
-
-    /// The name that the client gave itself, where it did.
-    pub fn user(&self) -> Option<&str> {
-        match self {
-            Credentials::Password { user, .. } | Credentials::Digest { user, .. } => Some(user),
-            Credentials::Bearer { user, .. } => user.as_deref(),
-            Credentials::Certificate { acting_as, .. } => acting_as.as_deref(),
-        }
     }
 }
 

@@ -157,7 +157,7 @@ impl Authenticator for Memory {
                     |password: &str| same(&digest(*algorithm, challenge, password), response);
                 self.with_password(user, None, right)
             }
-            Credentials::Bearer { user, token } => {
+            Credentials::Bearer { user, token, .. } => {
                 let name = lock(&self.tokens).get(token.expose()).cloned();
                 let name = name.ok_or(Denial::Rejected)?;
                 if user.as_ref().is_some_and(|user| *user != name) {

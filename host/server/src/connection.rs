@@ -1,7 +1,7 @@
 //! Drives one [`Session`] over one connection, from the greeting to the end.
 //!
 //! The session decides what is legal and what is said; this room reads, waits,
-//! keeps the time, and does what an [`Action`] asks for through the traits of
+//! keeps the time, and does what an action asks for through the traits of
 //! [`restante_roles::backend`]. It never learns what implements them.
 //!
 //! How a connection may end, and what that means for the mail: after QUIT in
@@ -12,54 +12,48 @@
 //! in the kernel, and so does the client.
 
 mod admission;
+mod end;
 mod login;
+mod open;
 mod refusal;
 mod rest;
 mod retrieve;
+mod transaction;
 mod wire;
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use restante_pop3::{
-    Action, Channel, ChannelBinding, Close, Mechanism, MessageNumber, Refusal, ResponseCode,
-    Session, State, Step, Summary, Timestamp,
+    AuthorizationAction, Channel, ChannelBinding, Maildrop, Mechanism, Session, Timestamp,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, debug, error_span, info};
 
 use crate::lock::Locks;
 use crate::penalty::Penalties;
 use crate::sessions::{LiveSession, Sessions};
-use crate::shutdown::{Ending, Signal};
-use crate::tenant::Serving;
+use crate::shutdown::Signal;
+use crate::tenant::{Serving, Tenant};
 use crate::user_names::{KnownNames, Passwords};
 use crate::view::Verdicts;
 use crate::waiting::{Place, WaitingRoom};
 use restante_config::ListenerTls;
+use restante_roles::acting::Denied;
 use restante_roles::address::Client;
-use restante_roles::backend::Tls;
-use restante_roles::content::ContentError;
+use restante_roles::backend::{Account, Connection, Tls};
 use restante_roles::metrics::Ledger;
 use restante_roles::recording;
 
-use login::{Open, Proving};
-use refusal::refusal_for;
+pub use end::{BrokenOff, End};
+use open::Open;
 pub use rest::Awake;
-use rest::REST_AFTER;
-use retrieve::Wanted;
-pub use wire::INPUT_OCTETS;
+use transaction::TransactionDriver;
+pub use wire::MAX_INPUT_BYTES;
 use wire::Wire;
-
-/// What an answer may take that a session is in the middle of when its generation
-/// has to go.
-const LAST_ANSWER: Duration = Duration::from_secs(60);
 
 /// Where a connection came in.
 #[derive(Debug, Clone)]
@@ -101,77 +95,6 @@ pub struct Shared {
     pub place: Place,
 }
 
-/// Why a connection ended.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum End {
-    /// The session ended itself.
-    Session(Close),
-    /// The client went away.
-    Disconnected,
-    /// The socket failed.
-    Socket(io::Error),
-    /// Nobody was logged in in time.
-    LoginTimeout,
-    /// No command came in time (RFC 1939 section 3).
-    Autologout,
-    /// The client took no octet in time.
-    WriteTimeout,
-    /// TLS could not be agreed on.
-    Handshake(io::Error),
-    /// The handshake was not over in time.
-    HandshakeTimeout,
-    /// TLS was asked for and there is no certificate.
-    NoCertificate,
-    /// It had to make room for a newer one before it logged in.
-    Displaced,
-    /// The server ends.
-    Shutdown,
-    /// An operator ended it.
-    Kicked,
-    /// Its generation had to go.
-    Drained,
-    /// A message broke off after "+OK".
-    BrokenOff(BrokenOff),
-}
-
-/// How a message turned out not to be what was promised.
-#[derive(Debug, thiserror::Error)]
-pub enum BrokenOff {
-    /// Its octets ended before it did.
-    #[error(transparent)]
-    Content(#[from] ContentError),
-    /// The store's listing counted it differently.
-    #[error("it has {actual} octets, its listing says {listed}")]
-    Octets {
-        /// What the listing says.
-        listed: u64,
-        /// What was there; more may have been to come.
-        actual: u64,
-    },
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            End::Session(close) => close.fmt(out),
-            End::Disconnected => out.write_str("disconnected"),
-            End::Socket(error) => write!(out, "connection failed: {error}"),
-            End::LoginTimeout => out.write_str("no login in time"),
-            End::Autologout => out.write_str("autologout"),
-            End::WriteTimeout => out.write_str("client takes nothing"),
-            End::Handshake(error) => write!(out, "TLS handshake failed: {error}"),
-            End::HandshakeTimeout => out.write_str("TLS handshake not over in time"),
-            End::NoCertificate => out.write_str("no certificate"),
-            End::Displaced => out.write_str("made room for newer connections"),
-            End::Shutdown => out.write_str("server shutdown"),
-            End::Kicked => out.write_str("ended by an operator"),
-            End::Drained => out.write_str("its configuration was replaced too long ago"),
-            End::BrokenOff(why) => write!(out, "message broke off: {why}"),
-        }
-    }
-}
-
 /// Serves one connection until it ends. Dropping the future is safe at any
 /// point, and removes nothing.
 pub async fn serve<S>(stream: S, peer: Peer, shared: Shared) -> End
@@ -190,12 +113,22 @@ where
         .begin(&id, &peer.listener, peer.client, generation);
     let live = Arc::clone(listed.session());
     let (driver, place) = Driver::new(stream, id, peer, live, shared);
-    let end = driver.run(place).instrument(span).await;
+    let serving = async {
+        let accepted = Instant::now();
+        // Boxed: what only a login needs is given back once it has succeeded, and what
+        // is moved from one future into the next is a pointer.
+        let login = Box::pin(Box::new(driver).run(place));
+        match login.await {
+            Ok((driver, open)) => driver.run(open, accepted).await,
+            Err(end) => end,
+        }
+    };
+    let end = serving.instrument(span).await;
     drop(listed);
     end
 }
 
-/// One connection at work.
+/// One connection at work, until somebody is logged in.
 struct Driver<S> {
     id: String,
     peer: Peer,
@@ -204,7 +137,7 @@ struct Driver<S> {
     serving: Arc<Serving>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
-    /// Where it is silent with a store awake.
+    /// Where it will be silent with a store awake.
     awake: Arc<WaitingRoom>,
     penalties: Arc<Penalties>,
     known_names: Arc<KnownNames>,
@@ -221,11 +154,17 @@ struct Driver<S> {
     admitted: Option<String>,
     /// Whose keys the SCRAM exchange that is running goes by.
     proving: Option<Proving>,
-    /// How many commands there were when the autologout timer was set, and when
-    /// it rings.
-    autologout: Option<(u64, Instant)>,
     /// Begins when a tenant is asked whose sessions are recorded.
     recording: OnceLock<Option<Arc<recording::Session>>>,
+}
+
+/// What is known of a SCRAM exchange that is running: its user has yet to prove
+/// anything.
+struct Proving {
+    tenant: Arc<Tenant>,
+    connection: Arc<Connection>,
+    /// Or why the user may not log in with it: it may not act as whom it wants to act.
+    account: Result<Account, Denied>,
 }
 
 impl<S> Driver<S>
@@ -261,58 +200,44 @@ where
             session,
             admitted: None,
             proving: None,
-            autologout: None,
             recording: OnceLock::new(),
         };
         (driver, shared.place)
     }
 
     /// Holds the place until somebody is logged in.
-    async fn run(mut self, place: Place) -> End {
-        let accepted = Instant::now();
+    async fn run(
+        mut self: Box<Self>,
+        place: Place,
+    ) -> Result<(Box<TransactionDriver<S>>, Box<Open>), End> {
         let shutdown = self.shutdown.clone();
         let live = Arc::clone(&self.live);
-        let serving = Arc::clone(&self.serving);
-        let deadline = accepted + self.serving.settings.login_timeout;
-        // Boxed, as all that is not needed while a session idles.
+        let deadline = Instant::now() + self.serving.settings.login_timeout;
         let login = tokio::select! {
             biased;
             () = shutdown.draining() => Err(End::Shutdown),
             () = live.kicked() => Err(End::Kicked),
             () = place.displaced() => Err(End::Displaced),
-            login = timeout_at(deadline, Box::pin(self.authorization())) => {
+            login = timeout_at(deadline, self.authorization()) => {
                 login.unwrap_or(Err(End::LoginTimeout))
             }
         };
         drop(place);
-        let end = match login {
-            Ok(open) => {
-                let mut open = Some(open);
-                let end = tokio::select! {
-                    biased;
-                    () = shutdown.over() => End::Shutdown,
-                    () = live.kicked() => End::Kicked,
-                    () = cut_off(&serving.ending, &live) => End::Drained,
-                    end = self.transaction(&mut open) => end,
-                };
-                drop(open);
-                log_out(&end, &self.session.summary(), accepted);
-                end
-            }
+        match login {
+            Ok(open) => Ok((Box::new(self.into_transaction(&open)), open)),
             Err(end) => {
                 match end {
                     End::Kicked => info!(why = %end, "closed before login"),
                     _ => debug!(why = %end, "closed before login"),
                 }
-                end
+                self.wire.close(&end).await;
+                Err(end)
             }
-        };
-        self.wire.close(&end).await;
-        end
+        }
     }
 
     /// The AUTHORIZATION state, and TLS before it where the listener is so.
-    async fn authorization(&mut self) -> Result<Open, End> {
+    async fn authorization(&mut self) -> Result<Box<Open>, End> {
         if self.peer.tls == ListenerTls::Implicit {
             self.handshake().await?;
         }
@@ -328,142 +253,63 @@ where
             self.session.greet(self.wire.out());
         }
         loop {
-            match self.next_action(None).await? {
-                Action::Login(login) => {
+            match self.next_action().await? {
+                AuthorizationAction::Login(login) => {
                     if let Some(open) = self.log_in(login).await? {
-                        return Ok(open);
+                        return Ok(Box::new(open));
                     }
                 }
-                Action::LoginFailed(failed) => self.login_failed(&failed).await?,
-                Action::StartTls => self.start_tls().await?,
-                Action::ScramKeys {
+                AuthorizationAction::LoginFailed(failed) => self.login_failed(&failed).await?,
+                AuthorizationAction::StartTls => self.start_tls().await?,
+                AuthorizationAction::ScramKeys {
                     user,
                     acting_as,
                     hash,
                 } => {
                     self.scram_keys(&user, acting_as.as_deref(), hash).await?;
                 }
-                Action::Retrieve { .. } | Action::Update { .. } => {
-                    unreachable!("the session retrieves and removes after login only")
-                }
-            }
-        }
-    }
-
-    /// The TRANSACTION state, and UPDATE at its end.
-    async fn transaction(&mut self, open: &mut Option<Open>) -> End {
-        loop {
-            let done = match self.next_action(open.as_ref()).await {
-                Ok(Action::Retrieve {
-                    message,
-                    octets,
-                    body_lines,
-                    utf8,
-                }) => {
-                    let open = open.as_mut().expect("open until UPDATE");
-                    let before = self.session.summary();
-                    let wanted = Wanted {
-                        message,
-                        octets,
-                        body_lines,
-                        utf8,
-                    };
-                    let done = Box::pin(self.retrieve(open, wanted)).await;
-                    let after = self.session.summary();
-                    if after.retr > before.retr {
-                        open.retrieved(message);
-                    }
-                    let (had, has) = (octets_of(&before), octets_of(&after));
-                    let whole = after.retr.saturating_sub(before.retr);
-                    open.ledger().retrieved(whole, has.saturating_sub(had));
-                    self.live.had(has);
-                    done
-                }
-                Ok(Action::Update { remove }) => Box::pin(self.update(open.take(), &remove)).await,
-                Ok(
-                    Action::Login(_)
-                    | Action::LoginFailed(_)
-                    | Action::ScramKeys { .. }
-                    | Action::StartTls,
-                ) => {
-                    unreachable!("the session logs in and starts TLS once")
-                }
-                Err(end) => Err(end),
-            };
-            if let Err(end) = done {
-                return end;
             }
         }
     }
 
     /// Goes on until the session asks for something or is over.
-    async fn next_action(&mut self, open: Option<&Open>) -> Result<Action, End> {
+    async fn next_action(&mut self) -> Result<AuthorizationAction, End> {
         loop {
-            let step = self.wire.step(&mut self.session);
-            match step {
-                Step::Act(action) => return Ok(action),
-                Step::Flush => self.wire.flush().await?,
-                Step::Close(close) => {
-                    self.wire.flush().await?;
-                    return Err(End::Session(close));
-                }
-                Step::Read => {
-                    self.wire.flush().await?;
-                    let serving = Arc::clone(&self.serving);
-                    if serving.ending.is_over() {
-                        return self.drained().await;
-                    }
-                    let deadline = self.autologout();
-                    let read = tokio::select! {
-                        biased;
-                        read = self.read(deadline, open) => read,
-                        () = serving.ending.over() => return self.drained().await,
-                    };
-                    read?;
-                }
+            if let Some(action) = self.wire.advance(&mut self.session).await? {
+                return Ok(action);
+            }
+            let ending = &self.serving.ending;
+            match ending.unless_over(self.wire.read(None)).await {
+                Some(read) => read?,
+                None => return Err(self.wire.drained(&mut self.session).await),
             }
         }
     }
 
-    /// The answer to the next command, whether it came or is to come.
-    async fn drained<T>(&mut self) -> Result<T, End> {
-        let words = "the server has a new configuration, log in again";
-        let refusal = Refusal::new(Some(ResponseCode::SysTemp), words);
-        self.session.turn_away(&refusal, self.wire.out());
-        self.wire.flush().await?;
-        Err(End::Drained)
-    }
-
-    /// Waits for the client; a maildrop that is open is let rest meanwhile.
-    async fn read(&mut self, deadline: Option<Instant>, open: Option<&Open>) -> Result<(), End> {
-        if let Some(open) = open {
-            let silent = self.awake.enter();
-            tokio::select! {
-                biased;
-                read = self.wire.read(deadline) => return read,
-                () = silent.displaced() => {}
-                () = sleep(REST_AFTER) => {}
-            }
-            drop(silent);
-            open.maildrop.lock().await.rest().await;
+    /// Somebody is logged in: what only a login needs is let go of.
+    fn into_transaction(self, open: &Open) -> TransactionDriver<S> {
+        let Driver {
+            live,
+            serving,
+            awake,
+            shutdown,
+            mut wire,
+            session,
+            recording,
+            ..
+        } = self;
+        let maildrop = Maildrop::new(Arc::clone(open.view.listing()));
+        let session = session.logged_in(maildrop, wire.out());
+        TransactionDriver {
+            live,
+            serving,
+            awake,
+            shutdown,
+            wire,
+            session,
+            autologout: None,
+            _recording: recording,
         }
-        self.wire.read(deadline).await
-    }
-
-    /// When the autologout timer rings. Complete commands start it anew, octets
-    /// do not; while we work or write it stands still.
-    fn autologout(&mut self) -> Option<Instant> {
-        if self.session.state() == State::Authorization {
-            return None;
-        }
-        let commands = self.session.commands();
-        let anew = || Instant::now() + self.serving.settings.autologout;
-        let deadline = match self.autologout {
-            Some((seen, deadline)) if seen == commands => deadline,
-            _ => anew(),
-        };
-        self.autologout = Some((commands, deadline));
-        Some(deadline)
     }
 
     /// RFC 2595 section 4. What came in the clear behind STLS is not looked at:
@@ -531,78 +377,6 @@ where
         let unique = format!("{}.{random:032x}", self.id);
         Timestamp::new(&unique, &self.serving.settings.hostname).ok()
     }
-
-    /// The UPDATE state (RFC 1939 section 6). The maildrop is let go of before
-    /// the answer, so that whoever hears it can log in again at once.
-    async fn update(&mut self, open: Option<Open>, remove: &[MessageNumber]) -> Result<(), End> {
-        self.live.updates();
-        let mut removed = Ok(());
-        let mut expired = 0;
-        if let Some(open) = open {
-            let mut positions: Vec<usize> =
-                remove.iter().map(|message| message.position()).collect();
-            expired = open.add_expired(&mut positions);
-            for position in &mut positions {
-                *position = open.view.store_position(*position);
-            }
-            if expired > 0 {
-                info!(messages = expired, "expired messages are removed");
-            }
-            let removing = async {
-                match positions.is_empty() {
-                    true => Ok(()),
-                    false => open.maildrop.lock().await.remove(&positions).await,
-                }
-            };
-            let removing = async {
-                let removed = removing.await;
-                if removed.is_ok() {
-                    open.ledger().removed(positions.len() as u64);
-                }
-                removed
-            };
-            removed = self.wire.flush_while(removing).await?;
-        }
-        match removed {
-            Ok(()) => self.session.updated_and_expired(expired, self.wire.out()),
-            Err(failure) => {
-                info!(%failure, messages = remove.len(), "messages could not be removed");
-                self.session.refuse(&refusal_for(&failure), self.wire.out());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Returns when a session of a generation that had to go is still in the middle of
-/// an answer: its client takes what it gets at leisure. In UPDATE it is left to
-/// finish.
-async fn cut_off(ending: &Ending, live: &LiveSession) {
-    ending.over().await;
-    sleep(LAST_ANSWER).await;
-    if live.is_updating() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Octets of messages that the client has had.
-fn octets_of(summary: &Summary) -> u64 {
-    summary.retr_octets + summary.top_octets
-}
-
-fn log_out(end: &End, summary: &Summary, accepted: Instant) {
-    info!(
-        why = %end,
-        retr = summary.retr,
-        retr_octets = summary.retr_octets,
-        top = summary.top,
-        top_octets = summary.top_octets,
-        del = summary.del,
-        messages = summary.messages,
-        octets = summary.octets,
-        duration_ms = u64::try_from(accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "logout"
-    );
 }
 
 /// Short, and unique in this process: a number that starts anywhere.

@@ -229,9 +229,9 @@ impl LiveSession {
         self.state() == State::Update
     }
 
-    /// It has had so many octets of messages in all.
+    /// It has had this many octets of messages more.
     pub fn had(&self, octets: u64) {
-        self.octets.store(octets, Ordering::Relaxed);
+        self.octets.fetch_add(octets, Ordering::Relaxed);
     }
 
     /// Returns once somebody wants it to end. In UPDATE nobody can: mail that the
@@ -295,7 +295,8 @@ mod tests {
         let first = begin(&sessions, "z", Some(("acme", "ada")));
         let second = begin(&sessions, "a", None);
         first.session().tls_started("TLSv1.3");
-        first.session().had(1234);
+        first.session().had(1200);
+        first.session().had(34);
         let seen = sessions.list();
         assert_eq!(seen.len(), 2);
         assert_eq!(seen[0].session, "z");

@@ -55,6 +55,18 @@ impl Ending {
     pub async fn over(&self) {
         self.signal.over().await;
     }
+
+    /// What comes of this while it is not; None: it was, or is now.
+    pub async fn unless_over<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        if self.is_over() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.over() => None,
+        }
+    }
 }
 
 impl Trigger {

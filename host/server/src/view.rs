@@ -25,8 +25,8 @@ use restante_roles::backend::{
 use restante_roles::validate;
 
 use message::StoredMessage;
+pub use verdicts::{MAX_VERDICTS_BYTES, Verdicts};
 use verdicts::{Remembered, Round};
-pub use verdicts::{VERDICTS_OCTETS, Verdicts};
 
 /// How many times one filter may fail in one login, until it is not asked about the
 /// rest: each failure may take as long as a call may.

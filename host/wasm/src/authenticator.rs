@@ -63,22 +63,26 @@ impl PluginAuthenticator {
         credentials: &Credentials,
     ) -> Result<Result<Account, wit::Denial>, Failure> {
         const CALL: &str = "authenticator.authenticate";
+        let Some(given) = Given::new(credentials, connection) else {
+            // A certificate that was verified for another tenant: nobody's here.
+            return Ok(Err(wit::Denial::Rejected));
+        };
         let caller = Caller::stranger(connection, credentials.user().unwrap_or_default());
         let mut instance = Instance::new(&self.plugin, connection, None, Some(caller)).await?;
         let functions = self.functions.clone();
-        let (asked, given) = (convert::connection(connection), Given::new(credentials));
+        let (asked, shown) = (convert::connection(connection), Arc::clone(&given));
         let answer = instance
             .call(CALL, |store, guest| {
                 Box::pin(async move {
                     let functions = functions.load(&mut *store, guest)?;
-                    functions.call_authenticate(store, &asked, &given.0).await
+                    functions.call_authenticate(store, &asked, &shown.0).await
                 })
             })
             .await;
         if let Some(tape) = instance.tape() {
             tape.tell(&self.plugin, CALL, |redactor| {
                 let asked = convert::connection(connection);
-                let asked = recorded::Authenticate::of(asked, credentials, redactor);
+                let asked = recorded::Authenticate::of(asked, &given.0, redactor);
                 let answer = answer.as_ref().ok();
                 let answer = answer.map(|of| recorded::decision(of, Some(redactor)));
                 (recorded::value(asked), answer)
@@ -176,8 +180,9 @@ fn named(
 struct Given(wit::Credentials);
 
 impl Given {
-    fn new(credentials: &Credentials) -> Self {
-        Given(match credentials {
+    /// None: they are the certificate of a connection that has none.
+    fn new(credentials: &Credentials, connection: &Connection) -> Option<Arc<Self>> {
+        Some(Arc::new(Given(match credentials {
             Credentials::Password {
                 user,
                 acting_as,
@@ -201,17 +206,19 @@ impl Given {
                 challenge: challenge.clone(),
                 response: response.clone(),
             }),
-            Credentials::Bearer { user, token } => wit::Credentials::Bearer(wit::Bearer {
+            Credentials::Bearer { user, token, .. } => wit::Credentials::Bearer(wit::Bearer {
                 user: user.clone(),
                 token: token.expose().to_owned(),
             }),
-            Credentials::Certificate { acting_as, der } => {
+            Credentials::Certificate { acting_as } => {
+                let tls = connection.tls.as_ref()?;
+                let certificate = tls.client_certificate.as_ref()?;
                 wit::Credentials::Certificate(wit::Certificate {
                     acting_as: acting_as.clone(),
-                    der: der.clone(),
+                    der: certificate.der.clone(),
                 })
             }
-        })
+        })))
     }
 }
 

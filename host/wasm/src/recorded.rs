@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use restante_pop3::{DigestAlgorithm, ScramHash};
+use restante_pop3::ScramHash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -97,106 +97,95 @@ impl From<Account> for types::Account {
     }
 }
 
-/// `authenticator.credentials`.
+/// `authenticator.credentials`: how the contract's own type is written.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Credentials {
-    Password {
-        user: String,
-        acting_as: Option<String>,
-        secret: String,
-    },
-    Digest {
-        user: String,
-        algorithm: String,
-        challenge: String,
-        response: String,
-    },
-    Bearer {
-        user: Option<String>,
-        token: String,
-    },
-    Certificate {
-        acting_as: Option<String>,
-        der: Octets,
-    },
+#[serde(remote = "authenticator::Credentials", rename_all = "kebab-case")]
+enum Credentials {
+    Password(#[serde(with = "Password")] authenticator::Password),
+    Digest(#[serde(with = "Digest")] authenticator::Digest),
+    Bearer(#[serde(with = "Bearer")] authenticator::Bearer),
+    Certificate(#[serde(with = "Certificate")] authenticator::Certificate),
 }
 
-impl Credentials {
-    fn of(credentials: &backend::Credentials, redactor: &mut Redactor) -> Self {
-        match credentials {
-            backend::Credentials::Password {
-                user,
-                acting_as,
-                secret,
-            } => Credentials::Password {
-                user: user.clone(),
-                acting_as: acting_as.clone(),
-                secret: redactor.secret(secret.expose()),
-            },
-            backend::Credentials::Digest {
-                user,
-                algorithm,
-                challenge,
-                response,
-            } => Credentials::Digest {
-                user: user.clone(),
-                algorithm: match algorithm {
-                    DigestAlgorithm::Md5 => "md5".to_owned(),
-                    DigestAlgorithm::HmacMd5 => "hmac-md5".to_owned(),
-                },
-                // With it and the response a password can be guessed.
-                challenge: redactor.secret(challenge),
-                response: redactor.secret(response),
-            },
-            backend::Credentials::Bearer { user, token } => Credentials::Bearer {
-                user: user.clone(),
-                token: redactor.secret(token.expose()),
-            },
-            backend::Credentials::Certificate { acting_as, der } => Credentials::Certificate {
-                acting_as: acting_as.clone(),
-                der: Octets(der.clone()),
-            },
-        }
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "authenticator::Password")]
+struct Password {
+    user: String,
+    acting_as: Option<String>,
+    secret: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "authenticator::Digest")]
+struct Digest {
+    user: String,
+    #[serde(with = "Algorithm")]
+    algorithm: authenticator::DigestAlgorithm,
+    challenge: String,
+    response: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "authenticator::DigestAlgorithm", rename_all = "kebab-case")]
+enum Algorithm {
+    Md5,
+    HmacMd5,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "authenticator::Bearer")]
+struct Bearer {
+    user: Option<String>,
+    token: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "authenticator::Certificate")]
+struct Certificate {
+    acting_as: Option<String>,
+    #[serde(with = "base64_octets")]
+    der: Vec<u8>,
+}
+
+/// Octets as [`Octets`] writes them.
+mod base64_octets {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use restante_roles::recording::Octets;
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], out: S) -> Result<S::Ok, S::Error> {
+        Octets(octets.to_vec()).serialize(out)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        Octets::deserialize(from).map(|octets| octets.0)
     }
 }
 
-impl From<Credentials> for authenticator::Credentials {
-    fn from(of: Credentials) -> Self {
-        match of {
-            Credentials::Password {
-                user,
-                acting_as,
-                secret,
-            } => authenticator::Credentials::Password(authenticator::Password {
-                user,
-                acting_as,
-                secret,
-            }),
-            Credentials::Digest {
-                user,
-                algorithm,
-                challenge,
-                response,
-            } => authenticator::Credentials::Digest(authenticator::Digest {
-                user,
-                algorithm: match algorithm.as_str() {
-                    "md5" => authenticator::DigestAlgorithm::Md5,
-                    _ => authenticator::DigestAlgorithm::HmacMd5,
-                },
-                challenge,
-                response,
-            }),
-            Credentials::Bearer { user, token } => {
-                authenticator::Credentials::Bearer(authenticator::Bearer { user, token })
-            }
-            Credentials::Certificate { acting_as, der } => {
-                authenticator::Credentials::Certificate(authenticator::Certificate {
-                    acting_as,
-                    der: der.0,
-                })
-            }
-        }
+/// The same without secrets.
+fn redacted(
+    credentials: &authenticator::Credentials,
+    redactor: &mut Redactor,
+) -> authenticator::Credentials {
+    use authenticator::Credentials::{Bearer, Certificate, Digest, Password};
+    match credentials {
+        Password(shown) => Password(authenticator::Password {
+            user: shown.user.clone(),
+            acting_as: shown.acting_as.clone(),
+            secret: redactor.secret(&shown.secret),
+        }),
+        Digest(shown) => Digest(authenticator::Digest {
+            user: shown.user.clone(),
+            algorithm: shown.algorithm,
+            // With it and the response a password can be guessed.
+            challenge: redactor.secret(&shown.challenge),
+            response: redactor.secret(&shown.response),
+        }),
+        Bearer(shown) => Bearer(authenticator::Bearer {
+            user: shown.user.clone(),
+            token: redactor.secret(&shown.token),
+        }),
+        Certificate(shown) => Certificate(shown.clone()),
     }
 }
 
@@ -204,18 +193,19 @@ impl From<Credentials> for authenticator::Credentials {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Authenticate {
     pub(super) connection: Connection,
-    pub(super) credentials: Credentials,
+    #[serde(with = "Credentials")]
+    pub(super) credentials: authenticator::Credentials,
 }
 
 impl Authenticate {
     pub(super) fn of(
         connection: types::Connection,
-        credentials: &backend::Credentials,
+        credentials: &authenticator::Credentials,
         redactor: &mut Redactor,
     ) -> Self {
         Authenticate {
             connection: connection.into(),
-            credentials: Credentials::of(credentials, redactor),
+            credentials: redacted(credentials, redactor),
         }
     }
 }
@@ -473,5 +463,58 @@ pub(super) fn content(of: &store::Content, reader: u64, inline: impl Fn(&[u8]) -
             "file": { "path": range.path, "offset": range.offset, "length": range.length },
         }),
         store::Content::Reader(_) => json!({ "reader": reader }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A recording is read by other versions of the server than the one that wrote it.
+    #[test]
+    fn credentials_are_written_as_they_always_were() {
+        use authenticator::{Bearer, Certificate, Digest, DigestAlgorithm, Password};
+        for (credentials, written) in [
+            (
+                authenticator::Credentials::Password(Password {
+                    user: "ada".into(),
+                    acting_as: Some("bob".into()),
+                    secret: "s".into(),
+                }),
+                json!({"password": {"user": "ada", "acting_as": "bob", "secret": "s"}}),
+            ),
+            (
+                authenticator::Credentials::Digest(Digest {
+                    user: "ada".into(),
+                    algorithm: DigestAlgorithm::HmacMd5,
+                    challenge: "<1@h>".into(),
+                    response: "00".into(),
+                }),
+                json!({"digest": {
+                    "user": "ada", "algorithm": "hmac-md5", "challenge": "<1@h>", "response": "00",
+                }}),
+            ),
+            (
+                authenticator::Credentials::Bearer(Bearer {
+                    user: None,
+                    token: "t".into(),
+                }),
+                json!({"bearer": {"user": null, "token": "t"}}),
+            ),
+            (
+                authenticator::Credentials::Certificate(Certificate {
+                    acting_as: None,
+                    der: vec![0x30, 0],
+                }),
+                json!({"certificate": {"acting_as": null, "der": "MAA="}}),
+            ),
+        ] {
+            let found = Credentials::serialize(&credentials, serde_json::value::Serializer);
+            assert_eq!(found.unwrap(), written);
+            let read = Credentials::deserialize(&written).unwrap();
+            let again = Credentials::serialize(&read, serde_json::value::Serializer);
+            assert_eq!(again.unwrap(), written);
+        }
     }
 }

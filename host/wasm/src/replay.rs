@@ -175,7 +175,7 @@ impl Replay<'_> {
         let asked: Authenticate = read_as(call)?;
         let functions = self.plugin.compiled.roles.authenticator.clone();
         let functions = functions.ok_or_else(|| self.missing(Role::Authenticator))?;
-        let (connection, credentials) = (asked.connection.into(), asked.credentials.into());
+        let (connection, credentials) = (asked.connection.into(), asked.credentials);
         let actor = self.actor(call).await?;
         let answer = actor
             .instance

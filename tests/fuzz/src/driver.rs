@@ -2,18 +2,31 @@
 
 use std::sync::Arc;
 
-use restante_pop3::{Action, Channel, Close, Session, Settings, State, Step, Timestamp};
+use restante_pop3::{
+    AuthorizationAction, Channel, Close, Session, Settings, State, Step, Timestamp, Transaction,
+    TransactionAction,
+};
+
+use crate::either::{Action, Either};
 
 /// The client's first octet of TLS: in front of it everything behind STLS is lost.
 const HANDSHAKE: u8 = 0x16;
 
-/// Octets that one reply may go beyond [`restante_pop3::Limits::output_octets`].
+/// Octets that one reply may go beyond [`restante_pop3::Limits::output_bytes`].
 const ONE_REPLY_OCTETS: usize = 1024;
 
 /// Whoever answers the session's questions.
 pub(crate) trait Host {
     /// Answers this one, in any way that is legal.
-    fn answer(&mut self, action: Action, session: &mut Session, out: &mut Vec<u8>);
+    fn authorize(&mut self, action: AuthorizationAction, session: &mut Either, out: &mut Vec<u8>);
+
+    /// The same, once somebody is logged in.
+    fn serve(
+        &mut self,
+        action: TransactionAction,
+        session: &mut Session<Transaction>,
+        out: &mut Vec<u8>,
+    );
 }
 
 /// All that came of a session.
@@ -30,7 +43,7 @@ pub(crate) struct Transcript {
 
 /// A session and its driver.
 pub(crate) struct Driver<H> {
-    pub(crate) session: Session,
+    pub(crate) session: Either,
     pub(crate) host: H,
     pub(crate) transcript: Transcript,
     /// STLS was accepted, and the handshake has not begun.
@@ -47,9 +60,9 @@ impl<H: Host> Driver<H> {
     pub(crate) fn new(settings: &Settings, channel: &Channel, host: H) -> Self {
         let timestamp = Timestamp::new("1896.697170952", "dbc.mtview.ca.us").expect("a msg-id");
         let session = Session::new(Arc::new(settings.clone()), channel.clone());
-        let most = settings.limits.output_octets.max(512) + ONE_REPLY_OCTETS;
+        let most = settings.limits.output_bytes.max(512) + ONE_REPLY_OCTETS;
         let mut driver = Driver {
-            session: session.with_timestamp(timestamp),
+            session: Either::Authorization(session.with_timestamp(timestamp)),
             host,
             transcript: Transcript::default(),
             deaf: false,
@@ -57,7 +70,7 @@ impl<H: Host> Driver<H> {
             out: Vec::with_capacity(2 * most),
             most,
         };
-        driver.session.greet(&mut driver.out);
+        driver.session.authorization().greet(&mut driver.out);
         driver.flush();
         driver
     }
@@ -106,26 +119,37 @@ impl<H: Host> Driver<H> {
         self.transcript.closed.is_none() && self.session.state() == State::Transaction
     }
 
-    fn step(&mut self, input: &mut &[u8]) -> Step {
+    fn step(&mut self, input: &mut &[u8]) -> Step<Action> {
         let step = self.session.step(input, &mut self.out);
         assert!(self.out.len() <= self.most, "{} octets", self.out.len());
         step
     }
 
     fn act(&mut self, action: Action) {
+        match action {
+            Action::Authorization(action) => {
+                self.note(&action);
+                self.deaf |= matches!(action, AuthorizationAction::StartTls);
+                self.host
+                    .authorize(action, &mut self.session, &mut self.out);
+            }
+            Action::Transaction(action) => {
+                self.note(&action);
+                if let TransactionAction::Update { remove } = &action {
+                    assert!(self.transcript.removed.is_none(), "UPDATE is entered once");
+                    let numbers = remove.iter().map(|message| message.get() as usize);
+                    self.transcript.removed = Some(numbers.collect());
+                }
+                let session = self.session.transaction();
+                self.host.serve(action, session, &mut self.out);
+            }
+        }
+    }
+
+    fn note(&mut self, action: &impl std::fmt::Debug) {
         if self.records {
             self.transcript.asked.push(format!("{action:?}"));
         }
-        match &action {
-            Action::StartTls => self.deaf = true,
-            Action::Update { remove } => {
-                assert!(self.transcript.removed.is_none(), "UPDATE is entered once");
-                let numbers = remove.iter().map(|message| message.get() as usize);
-                self.transcript.removed = Some(numbers.collect());
-            }
-            _ => {}
-        }
-        self.host.answer(action, &mut self.session, &mut self.out);
     }
 
     fn flush(&mut self) {

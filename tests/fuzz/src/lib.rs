@@ -19,7 +19,9 @@ mod session_octets;
 mod stuffed_message;
 mod user_names;
 
-// The models that property tests of the protocol go by.
+// What property tests of the protocol go by: models, and a session in either state.
+#[path = "../../../host/pop3/tests/either/mod.rs"]
+mod either;
 #[path = "../../../host/pop3/tests/model/mod.rs"]
 #[allow(dead_code, reason = "commands come from the input")]
 mod model;

@@ -18,13 +18,14 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use restante_pop3::{
-    Action, Channel, ChannelBinding, Decoy, DigestAlgorithm, Discovery, Language, Limits, Listing,
-    Login, Maildrop, Mechanism, Preparation, Refusal, ResponseCode, ScramNonce, Session, Settings,
-    saslprep,
+    AuthorizationAction, Channel, ChannelBinding, Credentials, Decoy, DigestAlgorithm, Discovery,
+    Language, Limits, Listing, Login, Maildrop, Mechanism, Preparation, Refusal, ResponseCode,
+    ScramNonce, Session, Settings, Transaction, TransactionAction, saslprep,
 };
 use sha2::{Digest, Sha256};
 
 use crate::driver::{Driver, Host};
+use crate::either::Either;
 use crate::input::{Answers, Input};
 use crate::replies;
 use crate::scram_client::{self, Client, Flaw};
@@ -71,7 +72,7 @@ pub fn sasl(input: &[u8]) {
     assert_eq!(replayed.host.proved, 0, "an old proof is none");
 }
 
-fn settings(output_octets: usize) -> Settings {
+fn settings(output_bytes: usize) -> Settings {
     Settings {
         utf8: true,
         language: Some(Language::German),
@@ -84,7 +85,7 @@ fn settings(output_octets: usize) -> Settings {
             bad_commands_before_login: u32::MAX,
             bad_commands_after_login: u32::MAX,
             login_failures: u32::MAX,
-            output_octets,
+            output_bytes,
             ..Limits::default()
         },
         ..Settings::default()
@@ -160,9 +161,21 @@ impl World {
     }
 
     fn login(&mut self, login: Login) {
-        let tls = self.channel.tls;
         match login {
-            Login::Password {
+            Login::Credentials(credentials) => self.shown(credentials),
+            Login::Proved { user, acting_as } => {
+                names(Some(&user), acting_as.as_deref());
+                assert!(self.keys_given, "of somebody without keys");
+                self.proved += 1;
+                self.last_proved = Some((user, acting_as));
+            }
+        }
+    }
+
+    fn shown(&mut self, credentials: Credentials) {
+        let tls = self.channel.tls;
+        match credentials {
+            Credentials::Password {
                 user,
                 acting_as,
                 secret,
@@ -172,7 +185,7 @@ impl World {
                 prepared(secret.expose());
                 self.last_password = Some((user, acting_as, secret.expose().into()));
             }
-            Login::Digest {
+            Credentials::Digest {
                 user,
                 algorithm,
                 challenge,
@@ -189,7 +202,7 @@ impl World {
                     }
                 }
             }
-            Login::Bearer {
+            Credentials::Bearer {
                 user, token, host, ..
             } => {
                 assert!(tls, "RFC 7628 section 5");
@@ -197,15 +210,9 @@ impl World {
                 assert!(is_b64token(token.expose()), "RFC 6750 section 2.1");
                 assert!(host.is_none_or(|host| !host.contains(char::is_control)));
             }
-            Login::Certificate { acting_as } => {
+            Credentials::Certificate { acting_as } => {
                 assert!(tls, "there is no certificate");
                 names(None, acting_as.as_deref());
-            }
-            Login::Proved { user, acting_as } => {
-                names(Some(&user), acting_as.as_deref());
-                assert!(self.keys_given, "of somebody without keys");
-                self.proved += 1;
-                self.last_proved = Some((user, acting_as));
             }
         }
     }
@@ -229,23 +236,28 @@ fn is_b64token(token: &str) -> bool {
 }
 
 impl Host for World {
-    fn answer(&mut self, action: Action, session: &mut Session, out: &mut Vec<u8>) {
+    fn authorize(&mut self, action: AuthorizationAction, session: &mut Either, out: &mut Vec<u8>) {
         let choice = self.answers.next();
         let refused = Refusal::new(Some(ResponseCode::Auth), "");
         match action {
-            Action::Login(login) => {
+            AuthorizationAction::Login(login) => {
                 self.login(login);
                 match choice & 0x0f {
                     0x0f => {
                         let listing = Listing::new([("a", 1)]).expect("a legal listing");
                         session.logged_in(Maildrop::new(Arc::new(listing)), out);
                     }
-                    0x0e => session.refuse(&Refusal::new(Some(ResponseCode::SysTemp), ""), out),
-                    _ => session.refuse(&refused, out),
+                    0x0e => {
+                        let refused = Refusal::new(Some(ResponseCode::SysTemp), "");
+                        session.authorization().refuse_login(&refused, out);
+                    }
+                    _ => session.authorization().refuse_login(&refused, out),
                 }
             }
-            Action::LoginFailed(_) => session.refuse(&refused, out),
-            Action::ScramKeys {
+            AuthorizationAction::LoginFailed(_) => {
+                session.authorization().refuse_login(&refused, out);
+            }
+            AuthorizationAction::ScramKeys {
                 user,
                 acting_as,
                 hash,
@@ -262,12 +274,26 @@ impl Host for World {
                 };
                 self.keys_given = keys.is_ok();
                 let nonce = self.nonce();
-                session.scram_keys(keys, &nonce, out);
+                session.authorization().scram_keys(keys, &nonce, out);
             }
-            // After a login.
-            Action::Retrieve { .. } => session.refuse(&Refusal::new(None, "no"), out),
-            Action::Update { .. } => session.updated(out),
-            Action::StartTls => unreachable!("it is not offered"),
+            AuthorizationAction::StartTls => unreachable!("it is not offered"),
+        }
+    }
+
+    fn serve(
+        &mut self,
+        action: TransactionAction,
+        session: &mut Session<Transaction>,
+        out: &mut Vec<u8>,
+    ) {
+        // An answer as before login: what each question is answered follows from how
+        // many there were.
+        self.answers.next();
+        match action {
+            TransactionAction::Retrieve(_) => session.refuse(&Refusal::new(None, "no"), out),
+            TransactionAction::Update { .. } => {
+                session.updated(0, out);
+            }
         }
     }
 }

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use restante_pop3::{
-    Action, ByUser, Channel, ChannelBinding, Decoy, Language, Limits, Listing, Maildrop, Mechanism,
-    Refusal, ResponseCode, Retention, ScramKeys, ScramNonce, Session, Settings, Stuffing,
+    AuthorizationAction, ByUser, Channel, ChannelBinding, Decoy, Language, Limits, Listing,
+    Maildrop, Mechanism, Refusal, ResponseCode, Retention, ScramKeys, ScramNonce, Session,
+    Settings, Stuffing, Transaction, TransactionAction,
 };
 
 use crate::driver::{Driver, Host, Transcript};
+use crate::either::Either;
 use crate::input::{Answers, Input};
 use crate::memory;
 use crate::model::{Model, Wish, octets, without_text};
@@ -59,7 +61,7 @@ pub fn session(input: &[u8]) {
 
     let small = Settings {
         limits: Limits {
-            output_octets: 0,
+            output_bytes: 0,
             ..settings.limits
         },
         ..settings.clone()
@@ -92,7 +94,7 @@ fn channel(choice: u8) -> Channel {
     }
 }
 
-fn settings(input: &Input<'_>, output_octets: usize) -> Settings {
+fn settings(input: &Input<'_>, output_bytes: usize) -> Settings {
     let [_, offers, limits, texts] = input.settings;
     let offered = |bit: u8| offers & (1 << bit) != 0;
     let text = |choice: u8| TEXTS[usize::from(choice) % TEXTS.len()];
@@ -115,7 +117,7 @@ fn settings(input: &Input<'_>, output_octets: usize) -> Settings {
             bad_commands_before_login: [0, 2, 20, u32::MAX][usize::from(limits >> 2 & 3)],
             bad_commands_after_login: [0, 2, 20, u32::MAX][usize::from(limits >> 4 & 3)],
             login_failures: [1, 2, 20, u32::MAX][usize::from(limits >> 6)],
-            output_octets,
+            output_bytes,
         },
         ..Settings::default()
     }
@@ -145,11 +147,6 @@ impl World {
             line_octets: line_octets(input.settings[2]).max(255),
         }
     }
-
-    fn refuse(&mut self, choice: u8, session: &mut Session, out: &mut Vec<u8>) {
-        self.refused = true;
-        session.refuse(&refusal(choice), out);
-    }
 }
 
 fn refusal(choice: u8) -> Refusal {
@@ -167,23 +164,27 @@ fn maildrop(messages: usize) -> Maildrop {
 }
 
 impl Host for World {
-    fn answer(&mut self, action: Action, session: &mut Session, out: &mut Vec<u8>) {
+    fn authorize(&mut self, action: AuthorizationAction, session: &mut Either, out: &mut Vec<u8>) {
         let choice = self.answers.next();
         self.refused = false;
         match action {
-            Action::Login(_) if choice & 0xc0 == 0xc0 => self.refuse(choice, session, out),
-            Action::Login(_) => {
+            AuthorizationAction::Login(_) if choice & 0xc0 == 0xc0 => {
+                self.refused = true;
+                session.authorization().refuse_login(&refusal(choice), out);
+            }
+            AuthorizationAction::Login(_) => {
                 self.messages = usize::from(choice & 7);
                 if choice & 8 != 0 {
+                    let session = session.authorization();
                     session.policy(Some(Retention::Never), Some(choice.into()));
                 }
                 session.logged_in(maildrop(self.messages), out);
             }
-            Action::LoginFailed(_) => {
+            AuthorizationAction::LoginFailed(_) => {
                 let refusal = Refusal::new(Some(ResponseCode::Auth), "");
-                session.refuse(&refusal, out);
+                session.authorization().refuse_login(&refusal, out);
             }
-            Action::ScramKeys { hash, .. } => {
+            AuthorizationAction::ScramKeys { hash, .. } => {
                 let (salt, key) = ([choice; 16], vec![choice; hash.octets()]);
                 let keys = ScramKeys::new(hash, &salt, 4096, &key, &key);
                 let keys = keys
@@ -192,30 +193,42 @@ impl Host for World {
                         0 => Err(refusal(choice >> 2)),
                         _ => Ok(keys),
                     });
-                session.scram_keys(keys, &ScramNonce::from_random([choice; 18]), out);
+                let nonce = ScramNonce::from_random([choice; 18]);
+                session.authorization().scram_keys(keys, &nonce, out);
             }
-            Action::StartTls => session.tls_started(Channel {
+            AuthorizationAction::StartTls => session.authorization().tls_started(Channel {
                 tls: true,
                 ..channel(choice)
             }),
-            Action::Retrieve { .. } if choice & 0xc0 == 0xc0 => self.refuse(choice, session, out),
-            Action::Retrieve {
-                message,
-                octets: promised,
-                body_lines,
-                ..
-            } => {
-                let number = message.get() as usize;
+        }
+    }
+
+    fn serve(
+        &mut self,
+        action: TransactionAction,
+        session: &mut Session<Transaction>,
+        out: &mut Vec<u8>,
+    ) {
+        let choice = self.answers.next();
+        self.refused = choice & 0xc0 == 0xc0;
+        match action {
+            TransactionAction::Retrieve(_) if self.refused => session.refuse(&refusal(choice), out),
+            TransactionAction::Retrieve(wanted) => {
+                let number = wanted.message.get() as usize;
                 assert!(number <= self.messages, "a message that is not there");
-                assert_eq!(promised, octets(number) as u64);
-                session.retrieving(out);
-                let mut stuffing = Stuffing::new(body_lines);
+                assert_eq!(wanted.octets, octets(number) as u64);
+                session.retrieving(wanted.octets, out);
+                let mut stuffing = Stuffing::new(wanted.body_lines);
                 stuffing.feed(&vec![b'x'; number], out);
                 let sent = stuffing.finish(out);
                 session.retrieved(sent);
             }
-            Action::Update { .. } if choice & 0xc0 == 0xc0 => self.refuse(choice, session, out),
-            Action::Update { .. } => session.updated_and_expired((choice & 3).into(), out),
+            TransactionAction::Update { .. } if self.refused => {
+                session.refuse_update(&refusal(choice), out);
+            }
+            TransactionAction::Update { .. } => {
+                session.updated((choice & 3).into(), out);
+            }
         }
     }
 }

@@ -5,16 +5,17 @@
 use std::fmt::Write;
 
 use super::gs2::{Flag, Header};
-use super::{Exchange, Malformed, Mechanism, Stop, Turn, text};
-use crate::action::Login;
+use super::mechanism::Mechanism;
+use super::stop::{Stop, text};
+use super::terms::Discovery;
+use crate::login::Credentials;
 use crate::prepare;
-use crate::reply::{Refusal, ResponseCode};
 use crate::secret::Secret;
-use crate::settings::Discovery;
+use crate::syntax::Malformed;
 
 /// Longest error in JSON, in octets before Base64: what does not fit is left
 /// out, so that the challenge stays a reply below 1 KiB.
-const ERROR_OCTETS: usize = 700;
+const MAX_ERROR_OCTETS: usize = 700;
 
 /// What stands between key and value pairs.
 const SEPARATOR: char = '\u{1}';
@@ -35,7 +36,8 @@ impl Bearer {
         }
     }
 
-    /// The client's one message.
+    /// The client's one message; None: it has no token, which is how a client asks
+    /// for the scope (RFC 7628 section 4.3).
     ///
     /// ```text
     /// client-resp    = (gs2-header kvsep *kvpair kvsep) / kvsep
@@ -43,7 +45,7 @@ impl Bearer {
     /// ```
     ///
     /// XOAUTH2 has no header; its `user=` is a pair like the others.
-    pub(super) fn read(self, message: &[u8], discovery: &Discovery) -> Result<Turn, Stop> {
+    pub(super) fn read(self, message: &[u8]) -> Result<Option<Credentials>, Stop> {
         let message = text(message)?;
         let (authzid, pairs) = match self {
             Bearer::XOAuth2 => (None, message),
@@ -67,11 +69,9 @@ impl Bearer {
         let user = user.map(prepare::user_name).transpose()?;
         let auth = pairs.auth.ok_or(Stop::Malformed(Malformed::Message))?;
         let Some(token) = token(auth) else {
-            // An empty one is how a client asks for the scope (RFC 7628 section 4.3).
-            let refusal = Refusal::new(Some(ResponseCode::Auth), "");
-            return Ok(self.refused(refusal, discovery));
+            return Ok(None);
         };
-        Ok(Turn::Login(Login::Bearer {
+        Ok(Some(Credentials::Bearer {
             user,
             token: Secret::new(token.to_owned()),
             host: pairs.host.map(String::from),
@@ -79,16 +79,9 @@ impl Bearer {
         }))
     }
 
-    /// Tells the client why, and waits for its dummy.
-    pub(crate) fn refused(self, refusal: Refusal, discovery: &Discovery) -> Turn {
-        Turn::Challenge(
-            self.error(discovery).into_bytes(),
-            Exchange::BearerRefused { refusal },
-        )
-    }
-
-    /// RFC 7628 section 3.2.2; for XOAUTH2 what its clients know.
-    fn error(self, discovery: &Discovery) -> String {
+    /// Why a token is refused, in JSON (RFC 7628 section 3.2.2); for XOAUTH2 what
+    /// its clients know.
+    pub(super) fn error(self, discovery: &Discovery) -> String {
         let mut json = String::from(match self {
             Bearer::OAuthBearer => r#"{"status":"invalid_token""#,
             Bearer::XOAuth2 => r#"{"status":"400","schemes":"Bearer""#,
@@ -100,7 +93,7 @@ impl Bearer {
         for (key, value) in members {
             let Some(value) = value else { continue };
             let member = format!(",\"{key}\":{}", quoted(value));
-            if json.len() + member.len() < ERROR_OCTETS {
+            if json.len() + member.len() < MAX_ERROR_OCTETS {
                 json.push_str(&member);
             }
         }
@@ -194,14 +187,14 @@ mod tests {
     type Read = (Option<String>, String, Option<String>, Option<u16>);
 
     fn read(bearer: Bearer, message: &str) -> Result<Read, Stop> {
-        match bearer.read(message.as_bytes(), &Discovery::default())? {
-            Turn::Login(Login::Bearer {
+        match bearer.read(message.as_bytes())? {
+            Some(Credentials::Bearer {
                 user,
                 token,
                 host,
                 port,
             }) => Ok((user, token.expose().to_owned(), host, port)),
-            turn => panic!("{turn:?}"),
+            credentials => panic!("{credentials:?}"),
         }
     }
 
@@ -297,19 +290,14 @@ mod tests {
             "Bearer =",
         ] {
             let message = format!("n,,\u{1}auth={auth}\u{1}\u{1}");
-            match Bearer::OAuthBearer.read(message.as_bytes(), &discovery) {
-                Ok(Turn::Challenge(challenge, Exchange::BearerRefused { refusal })) => {
-                    let json = String::from_utf8(challenge).unwrap();
-                    assert_eq!(
-                        json,
-                        "{\"status\":\"invalid_token\",\"scope\":\"example_scope\",\
-                         \"openid-configuration\":\"https://example.com/.well-known/openid-configuration\"}"
-                    );
-                    assert_eq!(refusal.code(), Some(ResponseCode::Auth));
-                }
-                other => panic!("{auth:?}: {other:?}"),
-            }
+            let read = Bearer::OAuthBearer.read(message.as_bytes());
+            assert!(matches!(read, Ok(None)), "{auth:?}: {read:?}");
         }
+        assert_eq!(
+            Bearer::OAuthBearer.error(&discovery),
+            "{\"status\":\"invalid_token\",\"scope\":\"example_scope\",\
+             \"openid-configuration\":\"https://example.com/.well-known/openid-configuration\"}"
+        );
     }
 
     #[test]

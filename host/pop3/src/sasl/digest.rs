@@ -6,12 +6,13 @@
 use std::error::Error;
 use std::fmt;
 
-use super::{Malformed, Stop, Turn, text};
-use crate::action::{DigestAlgorithm, Login};
+use super::stop::{Stop, text};
+use crate::login::{Credentials, DigestAlgorithm};
 use crate::prepare;
+use crate::syntax::Malformed;
 
 /// Longest [`Timestamp`] in octets, its brackets included.
-const TIMESTAMP_OCTETS: usize = 255;
+const MAX_TIMESTAMP_OCTETS: usize = 255;
 
 /// A challenge that no other session was ever given, in the form of a msg-id:
 /// `<1896.697170952@dbc.mtview.ca.us>` (RFC 1939 section 7, APOP).
@@ -34,7 +35,7 @@ impl Timestamp {
     /// longer than 252 octets together.
     pub fn new(unique: &str, host: &str) -> Result<Self, BadTimestamp> {
         let octets = unique.len() + host.len() + "<@>".len();
-        if !is_dot_atom(unique) || !is_dot_atom(host) || octets > TIMESTAMP_OCTETS {
+        if !is_dot_atom(unique) || !is_dot_atom(host) || octets > MAX_TIMESTAMP_OCTETS {
             return Err(BadTimestamp);
         }
         Ok(Timestamp {
@@ -67,15 +68,15 @@ impl fmt::Display for BadTimestamp {
 impl Error for BadTimestamp {}
 
 /// CRAM-MD5's one response: the user name, a space, the digest in hexadecimal.
-pub(super) fn cram_md5(challenge: String, message: &[u8]) -> Result<Turn, Stop> {
+pub(super) fn cram_md5(challenge: String, message: &[u8]) -> Result<Credentials, Stop> {
     let (user, response) =
         name_and_digest(text(message)?).ok_or(Stop::Malformed(Malformed::Message))?;
-    Ok(Turn::Login(Login::Digest {
+    Ok(Credentials::Digest {
         user: prepare::user_name(user)?,
         algorithm: DigestAlgorithm::HmacMd5,
         challenge,
         response,
-    }))
+    })
 }
 
 /// The name, which may hold spaces, and the digest in lower case.

@@ -1,7 +1,8 @@
 //! The header that SCRAM and OAUTHBEARER put in front of their first message
 //! (RFC 5801 section 4, RFC 5802 section 7).
 
-use super::{Malformed, Stop};
+use super::stop::Stop;
+use crate::syntax::Malformed;
 
 /// ```text
 /// gs2-header      = gs2-cbind-flag "," [ authzid ] ","

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::secret::Sensitive;
 
 /// Longest salt in octets: it goes out in a challenge.
-const SALT_OCTETS: usize = 64;
+const MAX_SALT_OCTETS: usize = 64;
 
 /// The hash function of a SCRAM mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,7 +104,7 @@ impl ScramKeys {
         stored_key: &[u8],
         server_key: &[u8],
     ) -> Result<Self, ScramKeysError> {
-        if salt.is_empty() || salt.len() > SALT_OCTETS {
+        if salt.is_empty() || salt.len() > MAX_SALT_OCTETS {
             let octets = salt.len();
             return Err(ScramKeysError::Salt { octets });
         }
@@ -143,7 +143,7 @@ impl fmt::Display for ScramKeysError {
         match self {
             ScramKeysError::Salt { octets } => write!(
                 out,
-                "the salt has {octets} octets, 1 to {SALT_OCTETS} are allowed"
+                "the salt has {octets} octets, 1 to {MAX_SALT_OCTETS} are allowed"
             ),
             ScramKeysError::NoIterations => out.write_str("the iteration count is 0"),
             ScramKeysError::KeyLength { octets, expected } => {

@@ -1,19 +1,20 @@
 //! PLAIN (RFC 4616) and LOGIN: the password comes as it is.
 
-use super::{Exchange, Malformed, Stop, Turn, acting_as, text};
-use crate::action::Login;
+use super::stop::{Stop, acting_as, text};
+use crate::login::Credentials;
 use crate::prepare;
+use crate::syntax::Malformed;
 
 /// What LOGIN's servers have always said.
 pub(super) const USER_NAME: &[u8] = b"Username:";
-const PASSWORD: &[u8] = b"Password:";
+pub(super) const PASSWORD: &[u8] = b"Password:";
 
 /// The one message of PLAIN (RFC 4616 section 2):
 ///
 /// ```text
 /// message   = [authzid] UTF8NUL authcid UTF8NUL passwd
 /// ```
-pub(super) fn plain(message: &[u8]) -> Result<Turn, Stop> {
+pub(super) fn plain(message: &[u8]) -> Result<Credentials, Stop> {
     let malformed = Stop::Malformed(Malformed::Message);
     let mut parts = text(message)?.split('\0');
     let (Some(authzid), Some(authcid), Some(passwd), None) =
@@ -25,52 +26,46 @@ pub(super) fn plain(message: &[u8]) -> Result<Turn, Stop> {
         return Err(malformed);
     }
     let user = prepare::user_name(authcid)?;
-    Ok(Turn::Login(Login::Password {
+    Ok(Credentials::Password {
         acting_as: acting_as(Some(authzid), &user)?,
         secret: prepare::password(passwd)?,
         user,
-    }))
+    })
 }
 
-/// LOGIN's first response.
-pub(super) fn login_name(message: &[u8]) -> Result<Turn, Stop> {
+/// LOGIN's first response: the user.
+pub(super) fn login_name(message: &[u8]) -> Result<String, Stop> {
     match text(message)? {
         "" => Err(Stop::Malformed(Malformed::Message)),
-        name => {
-            let user = prepare::user_name(name)?;
-            Ok(Turn::Challenge(
-                PASSWORD.into(),
-                Exchange::LoginPassword { user },
-            ))
-        }
+        name => Ok(prepare::user_name(name)?),
     }
 }
 
 /// LOGIN's second response.
-pub(super) fn login_password(user: String, message: &[u8]) -> Result<Turn, Stop> {
+pub(super) fn login_password(user: String, message: &[u8]) -> Result<Credentials, Stop> {
     match text(message)? {
         "" => Err(Stop::Malformed(Malformed::Message)),
-        password => Ok(Turn::Login(Login::Password {
+        password => Ok(Credentials::Password {
             user,
             acting_as: None,
             secret: prepare::password(password)?,
-        })),
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sasl::Cause;
+    use crate::login::Cause;
 
     fn read(message: &[u8]) -> Result<(String, Option<String>, String), Stop> {
         match plain(message)? {
-            Turn::Login(Login::Password {
+            Credentials::Password {
                 user,
                 acting_as,
                 secret,
-            }) => Ok((user, acting_as, secret.expose().to_owned())),
-            turn => panic!("{turn:?}"),
+            } => Ok((user, acting_as, secret.expose().to_owned())),
+            credentials => panic!("{credentials:?}"),
         }
     }
 

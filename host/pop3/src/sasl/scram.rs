@@ -15,12 +15,15 @@ use subtle::ConstantTimeEq;
 
 use super::gs2::{Flag, Header, saslname};
 use super::keys::{ScramHash, ScramKeys, ScramNonce, is_printable};
-use super::{Cause, Exchange, FailedLogin, Malformed, Mechanism, Stop, Terms, Turn, text};
+use super::mechanism::Mechanism;
+use super::stop::{Stop, acting_as, text};
+use super::terms::{ChannelBinding, Terms};
+use crate::login::{Cause, FailedLogin};
 use crate::prepare;
-use crate::settings::ChannelBinding;
+use crate::syntax::Malformed;
 
 /// Longest nonce of a client in octets: it comes back in a challenge.
-const CLIENT_NONCE_OCTETS: usize = 256;
+const MAX_CLIENT_NONCE_OCTETS: usize = 256;
 
 /// The client's first message, read; the keys of its user are still to come.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl ClientFirst {
         mechanism: Mechanism,
         message: &[u8],
         terms: &Terms<'_>,
-    ) -> Result<Turn, Stop> {
+    ) -> Result<Self, Stop> {
         let (header, bare) = Header::parse(text(message)?)?;
         let mut attributes = bare.split(',');
         // An "m=" in front is an extension that must be understood, and none is.
@@ -53,27 +56,27 @@ impl ClientFirst {
         let user = saslname(user.ok_or(Stop::Malformed(Malformed::Message))?)?;
         let nonce = attributes.next().and_then(|nonce| nonce.strip_prefix("r="));
         let nonce = nonce
-            .filter(|nonce| (1..=CLIENT_NONCE_OCTETS).contains(&nonce.len()))
+            .filter(|nonce| (1..=MAX_CLIENT_NONCE_OCTETS).contains(&nonce.len()))
             .filter(|nonce| nonce.bytes().all(is_printable))
             .ok_or(Stop::Malformed(Malformed::Message))?;
         if !attributes.all(is_attribute) {
             return Err(Stop::Malformed(Malformed::Message));
         }
         let user = prepare::user_name(&user)?;
-        let acting_as = super::acting_as(header.authzid.as_deref(), &user)?;
+        let acting_as = acting_as(header.authzid.as_deref(), &user)?;
         let binding = match bound_to(mechanism, header.flag, terms) {
             Ok(binding) => binding,
             Err(Unbound::Malformed) => return Err(Stop::Malformed(Malformed::Message)),
             Err(Unbound::Failed(cause)) => return Err(failed(user, cause)),
         };
-        Ok(Turn::ScramKeys(ClientFirst {
+        Ok(ClientFirst {
             hash: hash(mechanism),
             user,
             acting_as,
             nonce: nonce.to_owned(),
             bare: bare.to_owned(),
             binding_input: [header.raw.as_bytes(), binding].concat(),
-        }))
+        })
     }
 
     pub(crate) fn hash(&self) -> ScramHash {
@@ -88,24 +91,23 @@ impl ClientFirst {
         self.acting_as.as_deref()
     }
 
-    /// Sends the `server-first-message`: nonce, salt, iteration count.
+    /// The `server-first-message`: nonce, salt, iteration count.
     ///
     /// # Panics
     /// When the keys are for another hash.
-    pub(crate) fn challenge(self, keys: ScramKeys, nonce: &ScramNonce) -> Turn {
+    pub(super) fn challenge(self, keys: ScramKeys, nonce: &ScramNonce) -> (Vec<u8>, Proving) {
         assert_eq!(keys.hash, self.hash, "keys for the hash that was asked for");
         let nonce = self.nonce.clone() + nonce.as_str();
         let salt = STANDARD.encode(&keys.salt);
         let server_first = format!("r={nonce},s={salt},i={}", keys.iterations);
-        Turn::Challenge(
-            server_first.clone().into_bytes(),
-            Exchange::ScramProving(Box::new(Proving {
-                first: self,
-                keys,
-                nonce,
-                server_first,
-            })),
-        )
+        let challenge = server_first.clone().into_bytes();
+        let proving = Proving {
+            first: self,
+            keys,
+            nonce,
+            server_first,
+        };
+        (challenge, proving)
     }
 }
 
@@ -114,7 +116,7 @@ impl ClientFirst {
 pub(crate) struct Proving {
     first: ClientFirst,
     keys: ScramKeys,
-    /// The client's part and ours.
+    /// The client's part and the server's.
     nonce: String,
     server_first: String,
 }
@@ -127,10 +129,12 @@ pub(crate) struct Proved {
 }
 
 impl Proving {
+    /// The `server-final-message`, if the proof is one.
+    ///
     /// ```text
     /// client-final-message = channel-binding "," nonce ["," extensions] "," proof
     /// ```
-    pub(super) fn verify(self, message: &[u8]) -> Result<Turn, Stop> {
+    pub(super) fn verify(self, message: &[u8]) -> Result<(Vec<u8>, Proved), Stop> {
         let malformed = || Stop::Malformed(Malformed::Message);
         let message = text(message)?;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or_else(malformed)?;
@@ -164,13 +168,11 @@ impl Proving {
         }
         let signature = keys.hash.hmac(&keys.server_key, &parts);
         let server_final = format!("v={}", STANDARD.encode(signature));
-        Ok(Turn::Challenge(
-            server_final.into_bytes(),
-            Exchange::ScramProved(Proved {
-                user: self.first.user,
-                acting_as: self.first.acting_as,
-            }),
-        ))
+        let proved = Proved {
+            user: self.first.user,
+            acting_as: self.first.acting_as,
+        };
+        Ok((server_final.into_bytes(), proved))
     }
 }
 

@@ -6,15 +6,15 @@ use super::parameter::Parameters;
 
 /// Multiparts in one another whose parts are looked at; deeper ones pass as
 /// they are.
-const ENCLOSING: usize = 32;
+const MAX_ENCLOSING: usize = 32;
 
 /// Octets of a boundary. RFC 2046 section 5.1.1 allows 70; mail is not always
 /// that careful.
-const BOUNDARY_OCTETS: usize = 256;
+const MAX_BOUNDARY_OCTETS: usize = 256;
 
 /// Octets of a line that are enough to know whether it is a delimiter: dashes,
 /// boundary, dashes, and white space behind them.
-pub(super) const LINE_BEGIN_OCTETS: usize = BOUNDARY_OCTETS + 64;
+pub(super) const MAX_LINE_BEGIN_OCTETS: usize = MAX_BOUNDARY_OCTETS + 64;
 
 /// What a header says of the body behind it.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl Contents {
         match parameters.get("boundary").map(<[u8]>::trim_ascii_end) {
             Some(boundary)
                 if value.starts_with(b"multipart/")
-                    && (1..=BOUNDARY_OCTETS).contains(&boundary.len()) =>
+                    && (1..=MAX_BOUNDARY_OCTETS).contains(&boundary.len()) =>
             {
                 Contents::Multipart {
                     boundary: boundary.to_vec(),
@@ -115,7 +115,7 @@ impl Delimiters {
 
     /// A multipart begins.
     pub(super) fn push(&mut self, boundary: Vec<u8>, is_digest: bool) {
-        if self.enclosing.len() < ENCLOSING {
+        if self.enclosing.len() < MAX_ENCLOSING {
             self.enclosing.push(Enclosing {
                 boundary,
                 is_digest,

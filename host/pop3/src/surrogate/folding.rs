@@ -9,14 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 
 /// The longest line, in octets without its CRLF, that holds an encoded-word
 /// (RFC 2047 section 2).
-pub(super) const LINE_OCTETS: usize = 76;
+pub(super) const MAX_LINE_OCTETS: usize = 76;
 
 /// The longest encoded-word, in octets (RFC 2047 section 2).
-const WORD_OCTETS: usize = 75;
+const MAX_WORD_OCTETS: usize = 75;
 
 /// White space in front of a word beyond this many octets becomes one space:
 /// lines that were unfolded must not add up to one that is too long.
-const SPACE_OCTETS: usize = 64;
+const MAX_SPACE_OCTETS: usize = 64;
 
 /// From this many octets on a field's name may have a line of its own.
 const LONG_NAME_OCTETS: usize = 40;
@@ -66,13 +66,13 @@ impl<'a> Folding<'a> {
     /// ASCII as it is, behind white space where the line may be folded; without
     /// any it belongs to what stands before it.
     pub(super) fn put(&mut self, space: &[u8], word: &[u8]) {
-        let space = if space.len() > SPACE_OCTETS {
+        let space = if space.len() > MAX_SPACE_OCTETS {
             b" "
         } else {
             space
         };
         let octets = space.len() + word.len();
-        if !space.is_empty() && self.filled && self.column + octets > LINE_OCTETS {
+        if !space.is_empty() && self.filled && self.column + octets > MAX_LINE_OCTETS {
             self.fold();
         }
         self.out.extend_from_slice(space);
@@ -132,12 +132,12 @@ impl<'a> Folding<'a> {
         let mut rest = text.as_slice();
         loop {
             let around = 1 + before.len() + after.len();
-            let left = LINE_OCTETS.saturating_sub(self.column + around);
-            let of_new_line = LINE_OCTETS.saturating_sub(around).min(WORD_OCTETS);
-            let mut count = encoding.fitting(rest, left.min(WORD_OCTETS));
+            let left = MAX_LINE_OCTETS.saturating_sub(self.column + around);
+            let of_new_line = MAX_LINE_OCTETS.saturating_sub(around).min(MAX_WORD_OCTETS);
+            let mut count = encoding.fitting(rest, left.min(MAX_WORD_OCTETS));
             if count < rest.len() {
                 let most = encoding.fitting(rest, of_new_line);
-                let is_crowded = most == rest.len() || left < WORD_OCTETS / 2;
+                let is_crowded = most == rest.len() || left < MAX_WORD_OCTETS / 2;
                 if count == 0 || (self.filled && is_crowded) {
                     self.fold();
                     count = most;

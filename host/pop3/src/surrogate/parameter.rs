@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 use std::str;
 
-use super::folding::{Folding, LINE_OCTETS, character_octets, charset, push_hex};
+use super::folding::{Folding, MAX_LINE_OCTETS, character_octets, charset, push_hex};
 use super::tokens::{Kind, Token, tokens};
 
 /// Octets of a part of a value at least, however long the parameter's name is.
-const PART_OCTETS: usize = 16;
+const MIN_PART_OCTETS: usize = 16;
 
 /// The value and its parameters.
 pub(super) struct Parameters<'a> {
@@ -93,7 +93,7 @@ impl<'a> Parameters<'a> {
         let mut whole = format!("{name}*={charset}''");
         percent_encode(&parameter.value, is_attribute_char, &mut whole);
         // One space before it and a semicolon behind.
-        if whole.len() + 2 <= LINE_OCTETS {
+        if whole.len() + 2 <= MAX_LINE_OCTETS {
             return Some(vec![whole]);
         }
         Some(parts(name, charset, &parameter.value))
@@ -111,7 +111,7 @@ fn parts(name: &str, charset: &str, value: &[u8]) -> Vec<String> {
     let mut rest = value;
     while !rest.is_empty() {
         let (character, behind) = rest.split_at(character_octets(charset, rest));
-        let room = (LINE_OCTETS - 2).max(start + PART_OCTETS);
+        let room = (MAX_LINE_OCTETS - 2).max(start + MIN_PART_OCTETS);
         if part.len() + 3 * character.len() > room {
             parts.push(part);
             part = begin(parts.len());

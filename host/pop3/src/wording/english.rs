@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display};
 
-use super::{Contents, Phrase};
-use crate::reply::ResponseCode;
+use super::phrase::{Contents, Phrase};
+use crate::code::ResponseCode;
 
 pub(super) fn word(phrase: &Phrase, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     out.write_str(match *phrase {

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use super::{Contents, Phrase};
-use crate::command::Syntax;
+use super::phrase::{Contents, Phrase};
+use crate::code::ResponseCode;
 use crate::maildrop::NoMessage;
-use crate::reply::ResponseCode;
-use crate::sasl::Malformed;
+use crate::syntax::{Malformed, Syntax};
 
 pub(super) fn word(phrase: &Phrase, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     out.write_str(match *phrase {

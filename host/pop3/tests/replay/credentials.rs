@@ -2,12 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use restante_pop3::{DigestAlgorithm, Login, ScramHash, ScramKeys};
+use restante_pop3::{Credentials, DigestAlgorithm, Login, ScramHash, ScramKeys};
 
 use super::escapes::text;
 
 /// Everything that logs in; anything else is refused.
-pub(super) struct Credentials {
+pub(super) struct Accepted {
     account: (String, String),
     /// What the account may act as.
     acts_as: Option<String>,
@@ -39,9 +39,9 @@ struct Keys {
     server_key: Vec<u8>,
 }
 
-impl Default for Credentials {
+impl Default for Accepted {
     fn default() -> Self {
-        Credentials {
+        Accepted {
             account: ("mrose".into(), "secret".into()),
             acts_as: None,
             digests: Vec::new(),
@@ -52,7 +52,7 @@ impl Default for Credentials {
     }
 }
 
-impl Credentials {
+impl Accepted {
     pub(super) fn directive(&mut self, key: &str, value: &str) -> Result<(), String> {
         let words: Vec<&str> = value.split(' ').collect();
         match (key, &words[..]) {
@@ -96,8 +96,15 @@ impl Credentials {
     }
 
     pub(super) fn accept(&self, login: &Login) -> bool {
-        match login {
-            Login::Password {
+        let credentials = match login {
+            Login::Credentials(credentials) => credentials,
+            Login::Proved { user, acting_as } => {
+                let known = self.scram.iter().any(|keys| &keys.user == user);
+                return known && self.may_act_as(acting_as);
+            }
+        };
+        match credentials {
+            Credentials::Password {
                 user,
                 acting_as,
                 secret,
@@ -105,7 +112,7 @@ impl Credentials {
                 let (known, password) = &self.account;
                 user == known && secret.expose() == password && self.may_act_as(acting_as)
             }
-            Login::Digest {
+            Credentials::Digest {
                 user,
                 algorithm,
                 challenge,
@@ -116,22 +123,18 @@ impl Credentials {
                     && challenge == &digest.challenge
                     && response == &digest.response
             }),
-            Login::Bearer { user, token, .. } => {
+            Credentials::Bearer { user, token, .. } => {
                 let fits = |known: &Token| {
                     let anyone = known.user.is_none() || user.is_none();
                     token.expose() == known.token && (anyone || known.user == *user)
                 };
                 self.tokens.iter().any(fits)
             }
-            Login::Certificate { acting_as } => match (&self.certificate, acting_as) {
+            Credentials::Certificate { acting_as } => match (&self.certificate, acting_as) {
                 (Some(_), None) => true,
                 (Some(name), Some(acting_as)) => name == acting_as,
                 (None, _) => false,
             },
-            Login::Proved { user, acting_as } => {
-                let known = self.scram.iter().any(|keys| &keys.user == user);
-                known && self.may_act_as(acting_as)
-            }
         }
     }
 

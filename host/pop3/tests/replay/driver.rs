@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use restante_pop3::{
-    Action, Close, Listing, Login, Maildrop, Refusal, ResponseCode, ScramNonce, Session, Settings,
-    Step, Stuffing,
+    AuthorizationAction, Close, Listing, Login, Maildrop, Refusal, ResponseCode, Retrieval,
+    ScramNonce, Session, Settings, Step, Stuffing, TransactionAction,
 };
 
 use super::{Dialogue, Ending};
+use crate::either::{Action, Either};
 
 /// A session and its driver.
 pub(crate) struct Replay<'a> {
     dialogue: &'a Dialogue,
-    session: Session,
+    session: Either,
     pub(super) wire: Vec<u8>,
     out: Vec<u8>,
     logins: usize,
@@ -41,9 +42,9 @@ impl<'a> Replay<'a> {
     }
 
     /// The same with another high-water mark.
-    pub(crate) fn with_output_octets(mut self, octets: usize) -> Self {
+    pub(crate) fn with_output_bytes(mut self, bytes: usize) -> Self {
         let mut settings = self.dialogue.settings.clone();
-        settings.limits.output_octets = octets;
+        settings.limits.output_bytes = bytes;
         self.session = session(self.dialogue, Arc::new(settings));
         self
     }
@@ -66,7 +67,7 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn greet(&mut self) {
-        self.session.greet(&mut self.out);
+        self.session.authorization().greet(&mut self.out);
         self.flush();
     }
 
@@ -103,12 +104,29 @@ impl<'a> Replay<'a> {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Login(login) => self.login(&login),
-            Action::LoginFailed(failed) => {
-                self.causes.push(failed.cause.to_string());
-                self.session.refuse(&wrong(), &mut self.out);
+            Action::Authorization(action) => self.authorize(action),
+            Action::Transaction(TransactionAction::Retrieve(wanted)) => self.retrieve(wanted),
+            Action::Transaction(TransactionAction::Update { remove }) => {
+                assert!(self.removes.is_none(), "UPDATE is entered once");
+                self.removes = Some(remove.iter().map(|message| message.get()).collect());
+                let session = self.session.transaction();
+                match &self.dialogue.at_update {
+                    Some(refusal) => session.refuse_update(refusal, &mut self.out),
+                    None => session.updated(0, &mut self.out),
+                };
             }
-            Action::ScramKeys { user, hash, .. } => {
+        }
+    }
+
+    fn authorize(&mut self, action: AuthorizationAction) {
+        let session = self.session.authorization();
+        match action {
+            AuthorizationAction::Login(login) => self.login(&login),
+            AuthorizationAction::LoginFailed(failed) => {
+                self.causes.push(failed.cause.to_string());
+                session.refuse_login(&wrong(), &mut self.out);
+            }
+            AuthorizationAction::ScramKeys { user, hash, .. } => {
                 let keys = match &self.dialogue.at_scram {
                     Some(refusal) => Err(refusal.clone()),
                     None => {
@@ -118,76 +136,64 @@ impl<'a> Replay<'a> {
                 };
                 let random = ScramNonce::from_random([self.causes.len() as u8; 18]);
                 let nonce = self.dialogue.nonce.as_ref().unwrap_or(&random);
-                self.session.scram_keys(keys, nonce, &mut self.out);
+                session.scram_keys(keys, nonce, &mut self.out);
             }
-            Action::StartTls => {
+            AuthorizationAction::StartTls => {
                 self.deaf = true;
-                self.session
-                    .tls_started(self.dialogue.channel_after_tls.clone());
-            }
-            Action::Retrieve {
-                message,
-                octets,
-                body_lines,
-                utf8,
-            } => self.retrieve(message.get(), octets, body_lines, utf8),
-            Action::Update { remove } => {
-                assert!(self.removes.is_none(), "UPDATE is entered once");
-                self.removes = Some(remove.iter().map(|message| message.get()).collect());
-                match &self.dialogue.at_update {
-                    Some(refusal) => self.session.refuse(refusal, &mut self.out),
-                    None => self.session.updated(&mut self.out),
-                }
+                session.tls_started(self.dialogue.channel_after_tls.clone());
             }
         }
     }
 
     fn login(&mut self, login: &Login) {
+        let session = self.session.authorization();
         if !self.dialogue.credentials.accept(login) {
-            return self.session.refuse(&wrong(), &mut self.out);
+            return session.refuse_login(&wrong(), &mut self.out);
         }
         if let Some(refusal) = self.dialogue.at_login.get(self.logins) {
             self.logins += 1;
-            return self.session.refuse(refusal, &mut self.out);
+            return session.refuse_login(refusal, &mut self.out);
         }
         let mail = self.dialogue.mail.iter();
         let listing = Listing::new(mail.map(|mail| (mail.id.as_str(), mail.octets)));
         let listing = Arc::new(listing.expect("a dialogue's listing is legal"));
         let maildrop = Maildrop::new(listing);
         if let Some((expire, login_delay_seconds)) = self.dialogue.policy {
-            self.session.policy(Some(expire), Some(login_delay_seconds));
+            session.policy(Some(expire), Some(login_delay_seconds));
         }
         self.session.logged_in(maildrop, &mut self.out);
     }
 
-    fn retrieve(&mut self, message: u32, octets: u64, body_lines: Option<u64>, utf8: bool) {
-        if self.dialogue.utf8_mail.contains(&message) && !utf8 {
+    fn retrieve(&mut self, wanted: Retrieval) {
+        let session = self.session.transaction();
+        let message = wanted.message.get();
+        if self.dialogue.utf8_mail.contains(&message) && !wanted.utf8 {
             let refusal = Refusal::new(Some(ResponseCode::Utf8), "");
-            return self.session.refuse(&refusal, &mut self.out);
+            return session.refuse(&refusal, &mut self.out);
         }
         let mut refusals = self.dialogue.at_retrieve.iter();
         if let Some((_, refusal)) = refusals.find(|(refused, _)| *refused == message) {
-            return self.session.refuse(refusal, &mut self.out);
+            return session.refuse(refusal, &mut self.out);
         }
-        self.session.retrieving(&mut self.out);
+        session.retrieving(wanted.octets, &mut self.out);
         let mail = &self.dialogue.mail[message as usize - 1];
-        assert_eq!(octets, mail.octets);
-        let mut stuffing = Stuffing::new(body_lines);
+        assert_eq!(wanted.octets, mail.octets);
+        let mut stuffing = Stuffing::new(wanted.body_lines);
         for chunk in mail.content.chunks(7) {
             stuffing.feed(chunk, &mut self.out);
         }
         let sent = stuffing.finish(&mut self.out);
-        self.session.retrieved(sent);
+        session.retrieved(sent);
         self.flush();
     }
 }
 
-fn session(dialogue: &Dialogue, settings: Arc<Settings>) -> Session {
+fn session(dialogue: &Dialogue, settings: Arc<Settings>) -> Either {
     let session = Session::new(settings, dialogue.channel.clone());
-    match &dialogue.timestamp {
+    Either::Authorization(match &dialogue.timestamp {
         Some(timestamp) => session.with_timestamp(timestamp.clone()),
         None => session,
-    }
+    })
 }
 
 fn wrong() -> Refusal {

@@ -12,7 +12,7 @@ use restante_pop3::{
     ScramNonce, Settings, Timestamp,
 };
 
-use credentials::Credentials;
+use credentials::Accepted;
 pub(crate) use driver::Replay;
 use escapes::{octets, text};
 
@@ -24,7 +24,7 @@ pub(crate) struct Dialogue {
     mail: Vec<Mail>,
     timestamp: Option<Timestamp>,
     nonce: Option<ScramNonce>,
-    credentials: Credentials,
+    credentials: Accepted,
     /// What the driver says of the user at login: EXPIRE and LOGIN-DELAY.
     policy: Option<(Retention, u32)>,
     /// Messages that only a client may see who said UTF8.
@@ -70,7 +70,7 @@ impl Dialogue {
             mail: Vec::new(),
             timestamp: None,
             nonce: None,
-            credentials: Credentials::default(),
+            credentials: Accepted::default(),
             policy: None,
             utf8_mail: Vec::new(),
             causes: String::new(),

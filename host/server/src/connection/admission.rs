@@ -13,8 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 use tracing::info;
 
+use super::Driver;
+use super::end::End;
+use super::login::{LoginError, Refused};
 use super::refusal::refusal_for;
-use super::{Driver, End};
 use crate::tenant::Tenant;
 use restante_roles::backend::{Admitted, Connection};
 use restante_roles::recording;
@@ -35,20 +37,21 @@ where
         let Some(tenant) = serving.tenants.certain(self.server_name()) else {
             return Ok(true);
         };
-        match self.admit(tenant).await? {
+        match self.admit(tenant).await {
             Ok(()) => Ok(true),
-            Err(refusal) => {
-                self.session.turn_away(&refusal, self.wire.out());
+            Err(LoginError::End(end)) => Err(end),
+            Err(LoginError::Refused(refused)) => {
+                self.session.turn_away(&refused.refusal, self.wire.out());
                 Ok(false)
             }
         }
     }
 
     /// Asks the tenant's admissions, unless they let this client in already.
-    pub(super) async fn admit(&mut self, tenant: &Tenant) -> Result<Result<(), Refusal>, End> {
+    pub(super) async fn admit(&mut self, tenant: &Tenant) -> Result<(), LoginError> {
         let nobody = tenant.admissions.is_empty() && tenant.shadows.admissions.is_empty();
         if nobody || self.admitted.as_ref() == Some(&tenant.name) {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let connection = self.connection(tenant);
         let asked = self.wire.flush_while(ask(tenant, &connection)).await?;
@@ -56,7 +59,7 @@ where
             Ok(delay) => delay,
             Err(refusal) => {
                 info!(tenant = tenant.name, why = refusal.text(), "not admitted");
-                return Ok(Err(refusal));
+                return Err(Refused::not_admitted(refusal).into());
             }
         };
         if !delay.is_zero() {
@@ -64,7 +67,7 @@ where
             sleep(delay.min(LONGEST_DELAY)).await;
         }
         self.admitted = Some(tenant.name.clone());
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// The connection as this tenant may know it.

@@ -9,85 +9,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restante_pop3::{
-    Cause, FailedLogin, Login, Maildrop, MessageNumber, Refusal, ResponseCode, Retention,
-    ScramHash, ScramKeys, ScramNonce,
+    Cause, FailedLogin, Login, Refusal, ResponseCode, Retention, ScramHash, ScramKeys, ScramNonce,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use super::end::End;
+use super::open::Open;
 use super::refusal::{login_failed, refusal_for};
-use super::{Driver, End};
-use crate::lock::{Guard, Locks};
+use super::{Driver, Proving};
+use crate::lock::Locks;
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
-use crate::tenant::{SessionPermit, Tenant, Tenants, UserPermit};
+use crate::tenant::{SessionPermit, Tenant, Tenants};
 use crate::user_names::{Name, ShownName};
-use crate::view::{Octets, OpenMaildrop, Verdicts, View};
-use refused::{Foreign, Refused, Why};
+use crate::view::{Octets, Verdicts, View};
+use refused::{Foreign, Why};
+pub(super) use refused::{LoginError, Refused};
 use restante_config::Utf8;
 use restante_roles::acting::{self, Denied};
 use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Failure};
-use restante_roles::metrics::{Ledger, LoginResult, SessionEntry};
+use restante_roles::metrics::LoginResult;
 use restante_roles::shadow::Decision;
 use restante_roles::turns;
-
-/// A session's hold on its maildrop. The order of the fields is the order in
-/// which they are let go of: the maildrop, then its lock.
-pub(super) struct Open {
-    pub(super) maildrop: OpenMaildrop,
-    pub(super) view: View,
-    tenant: Arc<Tenant>,
-    policy: OfUser,
-    /// Visible positions, where the policy asks for them.
-    retrieved: HashSet<usize>,
-    _lock: Guard,
-    _permits: (SessionPermit, UserPermit),
-    _entry: SessionEntry,
-}
-
-impl Open {
-    /// The client has had the whole message.
-    pub(super) fn retrieved(&mut self, message: MessageNumber) {
-        if self.policy.expire == Some(Retention::Days(0)) {
-            self.retrieved.insert(message.position());
-        }
-    }
-
-    /// Where what it does is counted.
-    pub(super) fn ledger(&self) -> &Ledger {
-        &self.tenant.ledger
-    }
-
-    /// Adds what the tenant's policy lets go of to the visible positions that the
-    /// client wants removed, and says how many these are.
-    pub(super) fn add_expired(&self, remove: &mut Vec<usize>) -> usize {
-        let marked = remove.len();
-        if matches!(self.policy.expire, None | Some(Retention::Never)) {
-            return 0;
-        }
-        let messages = self.view.listing().len();
-        let expired = (0..messages).filter(|position| {
-            let retrieved = self.retrieved.contains(position);
-            let received = self.view.received(*position);
-            remove.binary_search(position).is_err() && self.policy.expires(received, retrieved)
-        });
-        let expired: Vec<usize> = expired.collect();
-        remove.extend(expired);
-        remove.sort_unstable();
-        remove.len() - marked
-    }
-}
-
-/// What is known of a SCRAM exchange that is running: its user has yet to prove
-/// anything.
-pub(super) struct Proving {
-    tenant: Arc<Tenant>,
-    connection: Arc<Connection>,
-    /// Or why the user may not log in with it: it may not act as whom it wants to act.
-    account: Result<Account, Denied>,
-}
 
 /// What was refused, as the address that it came from is charged for it.
 #[derive(Clone, Copy)]
@@ -108,34 +54,35 @@ where
     /// None: refused, and the session goes on.
     pub(super) async fn log_in(&mut self, login: Login) -> Result<Option<Open>, End> {
         let started = Instant::now();
-        let server_name = match &login {
-            // What RFC 7628 section 3.1 has the host's name for: whose token it is.
-            Login::Bearer { host, .. } => self.server_name().or(host.as_deref()),
-            _ => self.server_name(),
-        };
-        let server_name = server_name.map(str::to_owned);
-        let credentials = match self.shown(login) {
-            Shown::Credentials(credentials) => Arc::new(credentials),
-            Shown::Proof(user) => return self.log_in_proved(&user, started).await,
+        let credentials = match login {
+            Login::Credentials(credentials) => Arc::new(credentials),
+            Login::Proved { user, .. } => return self.log_in_proved(&user, started).await,
         };
         if let Credentials::Password { secret, .. } | Credentials::Bearer { token: secret, .. } =
             &*credentials
         {
             self.passwords.add(&self.known_names, secret.expose());
         }
+        let server_name = match &*credentials {
+            // What RFC 7628 section 3.1 has the host's name for: whose token it is.
+            Credentials::Bearer { host, .. } => self.server_name().or(host.as_deref()),
+            _ => self.server_name(),
+        };
+        let server_name = server_name.map(str::to_owned);
         let user = credentials.user().unwrap_or_default();
         let serving = Arc::clone(&self.serving);
         let tenant = serving.tenants.choose(server_name.as_deref(), user);
         let answer = match tenant {
             Some(tenant) => match own(&serving.tenants, tenant, credentials.names()) {
-                Ok(()) => self.ask(tenant, &credentials).await?,
-                Err(refused) => Err(refused),
+                Ok(()) => self.ask(tenant, &credentials).await,
+                Err(refused) => Err(refused.into()),
             },
-            None => Err(Refused::credentials(Why::NoTenant)),
+            None => Err(Refused::credentials(Why::NoTenant).into()),
         };
         match answer {
             Ok((open, account)) => Ok(Some(self.logged_in(open, &account, user))),
-            Err(refused) => {
+            Err(LoginError::End(end)) => Err(end),
+            Err(LoginError::Refused(refused)) => {
                 self.count_refusal(tenant, refused.why.result());
                 let guess = self.guess(&refused.why, &credentials);
                 let user = self.shown_name(user);
@@ -169,18 +116,22 @@ where
                 tenant,
                 acting_as.into_iter().chain([user]),
             ) {
-                Ok(()) => self.look_up(tenant, user, acting_as, hash).await?,
-                Err(refused) => Err(refused),
+                Ok(()) => self.look_up(tenant, user, acting_as, hash).await,
+                Err(refused) => Err(refused.into()),
             },
-            None => Err(Refused::credentials(Why::NoTenant)),
+            None => Err(Refused::credentials(Why::NoTenant).into()),
         };
-        let keys = found.map_err(|refused| {
-            // Those without keys go on with a decoy, and are told at the end.
-            let name = self.shown_name(user);
-            let why = name.hide_in(refused.why.to_string());
-            debug!(user = %name, why, "no SCRAM keys");
-            refused.refusal
-        });
+        let keys = match found {
+            Ok(keys) => Ok(keys),
+            Err(LoginError::End(end)) => return Err(end),
+            Err(LoginError::Refused(refused)) => {
+                // Those without keys go on with a decoy, and are told at the end.
+                let name = self.shown_name(user);
+                let why = name.hide_in(refused.why.to_string());
+                debug!(user = %name, why, "no SCRAM keys");
+                Err(refused.refusal)
+            }
+        };
         let mut random = [0; 18];
         let keys = match getrandom::fill(&mut random) {
             Ok(()) => keys,
@@ -200,13 +151,9 @@ where
         user: &str,
         acting_as: Option<&str>,
         hash: ScramHash,
-    ) -> Result<Result<ScramKeys, Refused>, End> {
-        if let Err(refused) = Refused::unless_within_rate(tenant) {
-            return Ok(Err(refused));
-        }
-        if let Err(refusal) = self.admit(tenant).await? {
-            return Ok(Err(Refused::not_admitted(refusal)));
-        }
+    ) -> Result<ScramKeys, LoginError> {
+        Refused::unless_within_rate(tenant)?;
+        self.admit(tenant).await?;
         let connection = self.connection(tenant);
         let serving = Arc::clone(&self.serving);
         let penalty = self.penalty();
@@ -218,15 +165,14 @@ where
             }
             Ok(found)
         };
-        let found = self.wire.flush_while(asking).await?;
-        Ok(found.map(|(keys, account)| {
-            self.proving = Some(Proving {
-                tenant: Arc::clone(tenant),
-                connection,
-                account,
-            });
-            keys
-        }))
+        let found: Result<_, Refused> = self.wire.flush_while(asking).await?;
+        let (keys, account) = found?;
+        self.proving = Some(Proving {
+            tenant: Arc::clone(tenant),
+            connection,
+            account,
+        });
+        Ok(keys)
     }
 
     /// The user has proved to know the password behind the keys that were looked
@@ -288,22 +234,18 @@ where
         &mut self,
         tenant: &Arc<Tenant>,
         credentials: &Arc<Credentials>,
-    ) -> Result<Answer, End> {
-        if let Err(refused) = Refused::unless_within_rate(tenant) {
-            return Ok(Err(refused));
-        }
-        if let Err(refusal) = self.admit(tenant).await? {
-            return Ok(Err(Refused::not_admitted(refusal)));
-        }
+    ) -> Result<(Open, Account), LoginError> {
+        Refused::unless_within_rate(tenant)?;
+        self.admit(tenant).await?;
         match &**credentials {
             Credentials::Password { .. }
                 if !tenant.allows_password(self.tls.is_some(), self.peer.client) =>
             {
-                return Ok(Err(Refused::in_the_clear()));
+                return Err(Refused::in_the_clear().into());
             }
             // It may be another tenant's offer: whose user it is was not known then.
             Credentials::Digest { algorithm, .. } if !tenant.allows_digest(*algorithm) => {
-                return Ok(Err(Refused::credentials(Why::TurnedOff)));
+                return Err(Refused::credentials(Why::TurnedOff).into());
             }
             _ => {}
         }
@@ -325,7 +267,7 @@ where
             let account = decided?;
             open(tenant, &connection, account, permit, &at).await
         };
-        self.wire.flush_while(asking).await
+        Ok(self.wire.flush_while(asking).await??)
     }
 
     fn desk(&self) -> Desk {
@@ -348,7 +290,8 @@ where
             .shown(user, setting, is_claimed, &self.passwords)
     }
 
-    /// `user`: the name that the client gave, which may be another than the account's.
+    /// Counts, logs and says to the session what holds for its user. `user`: the name that
+    /// the client gave, which may be another than the account's.
     fn logged_in(&mut self, open: Open, account: &Account, user: &str) -> Open {
         for name in [user, &account.user] {
             self.known_names.logged_in(name);
@@ -366,7 +309,6 @@ where
             octets = listing.total_octets(),
             "login"
         );
-        let maildrop = Maildrop::new(Arc::clone(listing));
         let OfUser {
             expire,
             login_delay,
@@ -379,7 +321,6 @@ where
             .login_delay_seconds
             .map(|_| whole_seconds(login_delay));
         self.session.policy(expire, login_delay);
-        self.session.logged_in(maildrop, self.wire.out());
         open
     }
 
@@ -401,7 +342,7 @@ where
             self.wire.flush().await?;
             sleep_until(started + delay).await;
         }
-        self.session.refuse(refusal, self.wire.out());
+        self.session.refuse_login(refusal, self.wire.out());
         Ok(())
     }
 
@@ -447,51 +388,6 @@ where
         };
         Guess::Tried(Some(self.penalties.fingerprint(user, secret)))
     }
-
-    /// What the client shows, in the backend's terms.
-    fn shown(&self, login: Login) -> Shown {
-        Shown::Credentials(match login {
-            Login::Password {
-                user,
-                acting_as,
-                secret,
-            } => Credentials::Password {
-                user,
-                acting_as,
-                secret,
-            },
-            Login::Digest {
-                user,
-                algorithm,
-                challenge,
-                response,
-            } => Credentials::Digest {
-                user,
-                algorithm,
-                challenge,
-                response,
-            },
-            Login::Bearer { user, token, .. } => Credentials::Bearer { user, token },
-            Login::Certificate { acting_as } => {
-                let tls = self.tls.as_ref();
-                let certificate = tls.and_then(|tls| tls.client_certificate.as_ref());
-                Credentials::Certificate {
-                    acting_as,
-                    der: certificate
-                        .expect("EXTERNAL is offered with a certificate only")
-                        .der
-                        .clone(),
-                }
-            }
-            Login::Proved { user, .. } => return Shown::Proof(user),
-        })
-    }
-}
-
-enum Shown {
-    Credentials(Credentials),
-    /// Of knowing this user's password.
-    Proof(String),
 }
 
 /// What a maildrop is opened with beside its tenant.

@@ -8,27 +8,25 @@
 //! 6856 section 2.1). LIST says its octets where the store knows them; what "+OK"
 //! promises is as much as the first chunk tells.
 
-use restante_pop3::{Measure, MessageNumber, Refusal, ResponseCode, Stuffing, Surrogate};
+use restante_pop3::{Measure, Refusal, ResponseCode, Retrieval, Stuffing, Surrogate};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::warn;
 
-use super::login::Open;
+use super::end::{BrokenOff, End};
+use super::open::Open;
 use super::refusal::refusal_for;
-use super::wire::OUTPUT_OCTETS;
-use super::{BrokenOff, Driver, End};
+use super::transaction::TransactionDriver;
+use super::wire::OUTPUT_BYTES;
 use restante_config::Utf8;
 use restante_roles::backend::Failure;
 use restante_roles::content::Source;
 
-/// Which message, and how the client wants it.
-pub(super) struct Wanted {
-    pub(super) message: MessageNumber,
-    /// As LIST says them.
+/// What the client has had.
+pub(super) struct Sent {
+    /// The whole message (RETR), not its top.
+    pub(super) whole: bool,
+    /// Octets, without byte-stuffing and the terminating line.
     pub(super) octets: u64,
-    /// TOP's.
-    pub(super) body_lines: Option<u64>,
-    /// The client takes UTF-8 in headers.
-    pub(super) utf8: bool,
 }
 
 /// A message on its way.
@@ -62,12 +60,17 @@ impl Sending {
     }
 }
 
-impl<S> Driver<S>
+impl<S> TransactionDriver<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    pub(super) async fn retrieve(&mut self, open: &Open, wanted: Wanted) -> Result<(), End> {
-        let Wanted {
+    /// Sends what is wanted. None: it was refused, and the session goes on.
+    pub(super) async fn retrieve(
+        &mut self,
+        open: &Open,
+        wanted: Retrieval,
+    ) -> Result<Option<Sent>, End> {
+        let Retrieval {
             message,
             octets,
             body_lines,
@@ -87,7 +90,7 @@ where
             Ok(begun) => begun,
             Err(failure) => {
                 self.session.refuse(&refusal_for(&failure), self.wire.out());
-                return Ok(());
+                return Ok(None);
             }
         };
         let mut sending = Sending {
@@ -101,31 +104,31 @@ where
         let is_needed = sending.surrogate.as_ref().is_some_and(Surrogate::is_needed);
         if is_needed && policy == Utf8::Refuse {
             self.session.refuse(&needs_utf8(), self.wire.out());
-            return Ok(());
+            return Ok(None);
         }
         // What is behind the first chunk the listing knows, if the store does.
         let says_more = !sending.source.ended() && octets != sending.octets;
-        if !says_more && sending.promised() != octets {
-            self.session.surrogate(sending.promised());
-        }
-        self.session.retrieving(self.wire.out());
+        let promised = if says_more {
+            octets
+        } else {
+            sending.promised()
+        };
+        self.session.retrieving(promised, self.wire.out());
         sending.stuffing.feed(annotation, self.wire.out());
-        match self.send(sending).await? {
-            Ok(sent) => {
-                self.session.retrieved(sent);
-                Ok(())
-            }
-            Err(why) => {
-                let unique_id = open.view.listing().unique_id(position);
-                warn!(unique_id, %why, "message broke off, closing");
-                self.wire.flush().await?;
-                Err(End::BrokenOff(why))
-            }
+        let sent = self.send(sending).await;
+        if let Err(End::BrokenOff(why)) = &sent {
+            let unique_id = open.view.listing().unique_id(position);
+            warn!(unique_id, %why, "message broke off, closing");
+            self.wire.flush().await?;
         }
+        let octets = sent?;
+        self.session.retrieved(octets);
+        let whole = body_lines.is_none();
+        Ok(Some(Sent { whole, octets }))
     }
 
     /// Everything behind "+OK". Returns the octets sent.
-    async fn send(&mut self, sending: Sending) -> Result<Result<u64, BrokenOff>, End> {
+    async fn send(&mut self, sending: Sending) -> Result<u64, End> {
         let mut sending = sending;
         loop {
             sending.stuffing.feed(&sending.chunk, self.wire.out());
@@ -136,13 +139,12 @@ where
             {
                 break;
             }
-            if self.wire.out().len() >= OUTPUT_OCTETS {
+            if self.wire.out().len() >= OUTPUT_BYTES {
                 self.wire.flush().await?;
             }
             let more = sending.source.next(&mut sending.chunk);
-            if let Err(error) = self.wire.flush_while(more).await? {
-                return Ok(Err(error.into()));
-            }
+            let more = self.wire.flush_while(more).await?;
+            more.map_err(BrokenOff::Content)?;
             sending.shown();
         }
         let promised = sending.promised();
@@ -152,12 +154,12 @@ where
         let actual = sending.stuffing.finish(out);
         if !cut && actual != promised {
             out.truncate(without_end);
-            return Ok(Err(BrokenOff::Octets {
+            return Err(End::BrokenOff(BrokenOff::Octets {
                 listed: promised,
                 actual,
             }));
         }
-        Ok(Ok(actual))
+        Ok(actual)
     }
 }
 

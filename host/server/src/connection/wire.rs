@@ -1,4 +1,4 @@
-//! A connection's octets, in the clear or through TLS: bounded buffers, one for
+//! A connection's bytes, in the clear or through TLS: bounded buffers, one for
 //! each way, that are given back while nothing happens.
 
 use std::future::{Future, poll_fn};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use restante_pop3::{ChannelBinding, Close, Session, Step};
+use restante_pop3::{ChannelBinding, Close, Phase, Refusal, ResponseCode, Session, Step};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
@@ -17,24 +17,24 @@ use tokio_rustls::rustls::ProtocolVersion;
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::End;
+use super::end::End;
 use crate::tls::{self, Contexts};
 use restante_roles::backend::{ClientCertificate, Tls};
 
-/// Octets that are taken from a client at a time, before they are all dealt with.
-pub const INPUT_OCTETS: usize = 4096;
+/// Bytes that are taken from a client at a time, before they are all dealt with.
+pub const MAX_INPUT_BYTES: usize = 4096;
 
-/// Octets in `out` from which on they are written, in the middle of a message
+/// Bytes in `out` from which on they are written, in the middle of a message
 /// too: enough for four full TLS records.
-pub(super) const OUTPUT_OCTETS: usize = 64 * 1024;
+pub(super) const OUTPUT_BYTES: usize = 64 * 1024;
 
 /// For TLS to say good-bye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For the client to read the last answer, and octets it may still send
-/// meanwhile, when it is us who end.
+/// For the client to read the last answer, and bytes it may still send meanwhile,
+/// when the server ends the connection.
 const LINGER: Duration = Duration::from_secs(2);
-const LINGER_OCTETS: usize = 64 * 1024;
+const LINGER_BYTES: usize = 64 * 1024;
 
 /// The one place where a session in the clear and one through TLS differ.
 enum Socket<S> {
@@ -48,7 +48,7 @@ enum Socket<S> {
 pub(super) struct Wire<S> {
     socket: Socket<S>,
     write_timeout: Duration,
-    /// Received and not dealt with yet: at most [`INPUT_OCTETS`].
+    /// Received and not dealt with yet: at most [`MAX_INPUT_BYTES`].
     input: Vec<u8>,
     /// Where in `input` the session has come to.
     taken: usize,
@@ -78,7 +78,7 @@ where
     }
 
     /// Lets the session go on with what was received.
-    pub(super) fn step(&mut self, session: &mut Session) -> Step {
+    fn step<P: Phase>(&mut self, session: &mut Session<P>) -> Step<P::Action> {
         let mut input = &self.input[self.taken..];
         let step = session.step(&mut input, &mut self.out);
         self.taken = self.input.len() - input.len();
@@ -89,7 +89,41 @@ where
         step
     }
 
-    /// Waits for octets. The buffers are given back while there are none.
+    /// Lets the session go on until it asks for something. None: everything that came
+    /// is answered, and written.
+    pub(super) async fn advance<P: Phase>(
+        &mut self,
+        session: &mut Session<P>,
+    ) -> Result<Option<P::Action>, End> {
+        loop {
+            match self.step(session) {
+                Step::Act(action) => return Ok(Some(action)),
+                Step::Flush => self.flush().await?,
+                Step::Read => {
+                    self.flush().await?;
+                    return Ok(None);
+                }
+                Step::Close(close) => {
+                    self.flush().await?;
+                    return Err(End::Session(close));
+                }
+            }
+        }
+    }
+
+    /// Answers the next command, whether it came or is to come, with the end: the
+    /// generation had to go.
+    pub(super) async fn drained<P: Phase>(&mut self, session: &mut Session<P>) -> End {
+        let words = "the server has a new configuration, log in again";
+        let refusal = Refusal::new(Some(ResponseCode::SysTemp), words);
+        session.turn_away(&refusal, &mut self.out);
+        match self.flush().await {
+            Ok(()) => End::Drained,
+            Err(end) => end,
+        }
+    }
+
+    /// Waits for bytes. The buffers are given back while there are none.
     pub(super) async fn read(&mut self, deadline: Option<Instant>) -> Result<(), End> {
         let reading = poll_fn(|context| self.poll_input(context));
         let read = match deadline {
@@ -106,7 +140,7 @@ where
     }
 
     fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut space = [MaybeUninit::uninit(); INPUT_OCTETS];
+        let mut space = [MaybeUninit::uninit(); MAX_INPUT_BYTES];
         let mut space = ReadBuf::uninit(&mut space);
         match Pin::new(&mut self.socket).poll_read(context, &mut space) {
             Poll::Ready(read) => {
@@ -163,20 +197,22 @@ where
 
     /// Forgets what was received and says how much that was.
     pub(super) fn discard_input(&mut self) -> usize {
-        let octets = self.input.len() - self.taken;
+        let bytes = self.input.len() - self.taken;
         self.input = Vec::new();
         self.taken = 0;
-        octets
+        bytes
     }
 
-    /// Shakes hands, as the server.
+    /// Shakes hands, as the server. A second time ends the connection: a session asks
+    /// for it in the clear only.
     pub(super) async fn start_tls(
         &mut self,
         contexts: &Contexts,
         time: Duration,
     ) -> Result<(Tls, Option<ChannelBinding>), End> {
         let Socket::Clear(stream) = mem::replace(&mut self.socket, Socket::Gone) else {
-            unreachable!("the session starts TLS in the clear only");
+            let up = io::Error::other("TLS is up already");
+            return Err(End::Handshake(up));
         };
         let accepting = Box::pin(async {
             let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
@@ -209,11 +245,11 @@ where
     }
 
     async fn swallow(&mut self) {
-        let mut octets = 0;
-        while octets < LINGER_OCTETS {
+        let mut bytes = 0;
+        while bytes < LINGER_BYTES {
             self.discard_input();
             match poll_fn(|context| self.poll_input(context)).await {
-                Ok(more) if more > 0 => octets += more,
+                Ok(more) if more > 0 => bytes += more,
                 _ => return,
             }
         }
@@ -296,11 +332,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut *self {
-            Socket::Clear(stream) => Pin::new(stream).poll_write(context, octets),
-            Socket::Tls(stream) => Pin::new(stream).poll_write(context, octets),
+            Socket::Clear(stream) => Pin::new(stream).poll_write(context, bytes),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
             Socket::Gone => Poll::Ready(Ok(0)),
         }
     }

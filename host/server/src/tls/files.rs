@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 use crate::secret_file;
 use restante_config::Pem;
 
-/// Octets of a certificate or key file at most.
-const PEM_OCTETS: u64 = 1024 * 1024;
+/// Bytes of a certificate or key file at most.
+const MAX_PEM_BYTES: u64 = 1024 * 1024;
 
 /// Why there is no TLS.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl fmt::Display for FileProblem {
             FileProblem::TooLarge => {
                 write!(
                     out,
-                    "is larger than {PEM_OCTETS} octets, this is no PEM file"
+                    "is larger than {MAX_PEM_BYTES} bytes, this is no PEM file"
                 )
             }
             FileProblem::NotPem(what) => write!(out, "is not a PEM file: {what}"),
@@ -172,8 +172,8 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
 }
 
 pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let octets = read(path, File::open(path))?;
-    let chain = CertificateDer::pem_slice_iter(&octets)
+    let bytes = read(path, File::open(path))?;
+    let chain = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| problem(path, FileProblem::NotPem(error.to_string())))?;
     if chain.is_empty() {
@@ -184,8 +184,8 @@ pub(super) fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
 
 fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     use rustls::pki_types::pem::Error;
-    let octets = Zeroizing::new(read(path, secret_file::open(path, "a private key"))?);
-    PrivateKeyDer::from_pem_slice(&octets).map_err(|error| match error {
+    let bytes = Zeroizing::new(read(path, secret_file::open(path, "a private key"))?);
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
         Error::NoItemsFound => problem(path, FileProblem::NoKey),
         error => problem(path, FileProblem::NotPem(error.to_string())),
     })
@@ -200,14 +200,14 @@ fn read(path: &Path, opened: io::Result<File>) -> Result<Vec<u8>, TlsError> {
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(problem(path, FileProblem::Directory));
     }
-    let mut octets = Vec::new();
-    file.take(PEM_OCTETS + 1)
-        .read_to_end(&mut octets)
+    let mut bytes = Vec::new();
+    file.take(MAX_PEM_BYTES + 1)
+        .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if octets.len() as u64 > PEM_OCTETS {
+    if bytes.len() as u64 > MAX_PEM_BYTES {
         return Err(problem(path, FileProblem::TooLarge));
     }
-    Ok(octets)
+    Ok(bytes)
 }
 
 fn problem(path: &Path, what: FileProblem) -> TlsError {
@@ -290,7 +290,7 @@ mod tests {
             of("directory", "directory"),
             "chain.pem: is a directory, a PEM file is wanted\nkey.pem: is a directory, a PEM file is wanted"
         );
-        let large = "x".repeat(PEM_OCTETS as usize + 1);
+        let large = "x".repeat(MAX_PEM_BYTES as usize + 1);
         assert!(of(&large, &key).contains("is larger than"));
     }
 }

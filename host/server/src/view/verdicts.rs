@@ -17,12 +17,12 @@ use sha2::{Digest, Sha256};
 use restante_roles::backend::Account;
 use restante_roles::tenant_cache::TenantCache;
 
-/// Octets of memory that remembered verdicts take at most, in the whole process.
-pub const VERDICTS_OCTETS: usize = 64 * 1024 * 1024;
+/// Bytes of memory that remembered verdicts take at most, in the whole process.
+pub const MAX_VERDICTS_BYTES: usize = 64 * 1024 * 1024;
 
-/// Octets that a message costs beside its unique-id: its columns in the listing
+/// Bytes that a message costs beside its unique-id: its columns in the listing
 /// that is kept, and its verdict.
-const MESSAGE_OCTETS: usize = 32;
+const MESSAGE_BYTES: usize = 32;
 
 /// A checked verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) enum Remembered {
 
 type Scope = [u8; 32];
 
-/// The verdicts of all filters, bounded by [`VERDICTS_OCTETS`], and a quarter of that for
+/// The verdicts of all filters, bounded by [`MAX_VERDICTS_BYTES`], and a quarter of that for
 /// one tenant: the accounts that were not seen for longest are forgotten first.
 pub struct Verdicts(Mutex<TenantCache<Scope, Arc<Column>>>);
 
@@ -57,12 +57,12 @@ enum Mark {
 
 impl Default for Verdicts {
     fn default() -> Self {
-        Self::new(VERDICTS_OCTETS)
+        Self::new(MAX_VERDICTS_BYTES)
     }
 }
 
 impl Verdicts {
-    /// Remembers nothing yet, and at most `limit` octets.
+    /// Remembers nothing yet, and at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Verdicts(Mutex::new(TenantCache::new(limit, limit / 4)))
     }
@@ -95,8 +95,8 @@ impl Verdicts {
     }
 
     fn remember(&self, tenant: &str, scope: Scope, column: Arc<Column>) {
-        let octets = column.octets();
-        self.lock().insert(tenant, scope, column, octets);
+        let bytes = column.bytes();
+        self.lock().insert(tenant, scope, column, bytes);
     }
 
     /// Poison means nothing: no step of a change can panic half way.
@@ -206,22 +206,22 @@ impl Column {
 
     /// All that it holds, the listing among it: a guest chooses how long its unique-ids
     /// are.
-    fn octets(&self) -> usize {
+    fn bytes(&self) -> usize {
         let ids: usize = (0..self.listing.len())
             .map(|at| self.listing.unique_id(at).len())
             .sum();
         let annotations: usize = self
             .annotations
             .values()
-            .map(|fields| fields.len() + MESSAGE_OCTETS)
+            .map(|fields| fields.len() + MESSAGE_BYTES)
             .sum();
         let itself = size_of::<(Scope, Column, Listing)>() + self.identity.len();
-        itself + ids + self.marks.len() * MESSAGE_OCTETS + annotations
+        itself + ids + self.marks.len() * MESSAGE_BYTES + annotations
     }
 }
 
 /// Each part goes in with its length, so that no two lists of parts are the same
-/// octets.
+/// bytes.
 fn scope(filter: &str, tenant: &str, account: &Account) -> Scope {
     let mut digest = Sha256::new();
     let mut part = |text: &str| {
@@ -360,6 +360,6 @@ mod tests {
         let ids = ids.iter().map(String::as_str).chain(["z"]);
         let long = listing(&ids.collect::<Vec<_>>());
         let column = Column::new("1", &long);
-        assert!(column.octets() >= 1000 * 70, "{}", column.octets());
+        assert!(column.bytes() >= 1000 * 70, "{}", column.bytes());
     }
 }

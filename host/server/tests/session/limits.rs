@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use restante_config::{Listener, ListenerTls};
 use restante_roles::backend::{Content, ContentReader, Failure};
 use restante_roles::content::CHUNK_OCTETS;
-use restante_server::connection::INPUT_OCTETS;
+use restante_server::connection::MAX_INPUT_BYTES;
 use restante_server::listener::Bound;
 use tokio::io::{AsyncWriteExt, duplex, split};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
-use crate::world::{PIPE_OCTETS, Plan};
+use crate::world::{PIPE_BYTES, Plan};
 
 const RETRS: usize = 10_000;
 
@@ -32,7 +32,7 @@ fn pipelined() -> Vec<u8> {
 async fn ten_thousand_retrs_that_nobody_reads() {
     let message = format!("Subject: x\n\n{}", "0123456789\n".repeat(90));
     let world = Plan::new().mail(&[("one", &message)]).begin();
-    let (near, far) = duplex(PIPE_OCTETS);
+    let (near, far) = duplex(PIPE_BYTES);
     let _session = world.session(far, ListenerTls::Off);
     let mut client = Client::new(near);
     client.greeting_and_login().await;
@@ -46,13 +46,13 @@ async fn ten_thousand_retrs_that_nobody_reads() {
     }
     // In the pipe, and in the session's one buffer.
     assert!(
-        taken <= PIPE_OCTETS + INPUT_OCTETS,
+        taken <= PIPE_BYTES + MAX_INPUT_BYTES,
         "{taken} octets were taken"
     );
     let expected = message.replace('\n', "\r\n");
     let asked = world.doctored.asked.load(Ordering::Relaxed);
     assert!(
-        asked * expected.len() <= OUT_OCTETS + PIPE_OCTETS + expected.len(),
+        asked * expected.len() <= OUT_OCTETS + PIPE_BYTES + expected.len(),
         "{asked} messages were fetched"
     );
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::tls::handshake;
-use crate::world::{PIPE_OCTETS, Plan, World};
+use crate::world::{PIPE_BYTES, Plan, World};
 
 pub(crate) const ALL: Accepts = Accepts {
     password: true,
@@ -267,7 +267,7 @@ async fn scram_logs_in_with_and_without_an_initial_response() {
 async fn scram_is_bound_to_its_channel() {
     let world = plan().tls().begin();
     let connect = async || {
-        let (near, far) = duplex(PIPE_OCTETS);
+        let (near, far) = duplex(PIPE_BYTES);
         let session = world.session(far, ListenerTls::Implicit);
         let stream = handshake(&world, near, &[]).await.unwrap();
         // RFC 9266 section 2.
@@ -523,7 +523,7 @@ async fn a_bearer_who_is_refused_hears_why_in_json() {
     let plan = plan().tls();
     plan.memory.add_token("a-token", "u");
     let world = plan.begin();
-    let (near, far) = duplex(PIPE_OCTETS);
+    let (near, far) = duplex(PIPE_BYTES);
     let session = world.session(far, ListenerTls::Implicit);
     let mut client = Client::new(handshake(&world, near, &[]).await.unwrap());
     client.greeting().await;

@@ -8,7 +8,7 @@ use tokio::io::duplex;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
-use crate::world::{FAILURE_DELAY, PIPE_OCTETS, Plan};
+use crate::world::{FAILURE_DELAY, PIPE_BYTES, Plan};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MAIL: [(&str, &str); 1] = [("one", "1\n")];
@@ -164,7 +164,7 @@ async fn a_client_that_takes_little_is_served() {
 #[tokio::test(start_paused = true)]
 async fn a_handshake_has_its_time() {
     let world = Plan::new().tls().begin();
-    let (near, far) = duplex(PIPE_OCTETS);
+    let (near, far) = duplex(PIPE_BYTES);
     let start = Instant::now();
     let session = world.session(far, ListenerTls::Implicit);
     let mut client = Client::new(near);

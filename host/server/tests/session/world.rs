@@ -35,8 +35,8 @@ use crate::client::Client;
 /// The maildrop of the user "u", whose password is "secret".
 pub(crate) const MAILDROP: &str = "m";
 
-/// Octets that an in-memory pipe holds in each direction.
-pub(crate) const PIPE_OCTETS: usize = 4096;
+/// Bytes that an in-memory pipe holds in each direction.
+pub(crate) const PIPE_BYTES: usize = 4096;
 
 pub(crate) const FAILURE_DELAY: Duration = Duration::from_secs(2);
 
@@ -207,13 +207,13 @@ pub(crate) struct World {
 impl World {
     /// A session over a pipe.
     pub(crate) fn pipe(&self, tls: ListenerTls) -> (Client<DuplexStream>, JoinHandle<End>) {
-        let (near, far) = duplex(PIPE_OCTETS);
+        let (near, far) = duplex(PIPE_BYTES);
         (Client::new(near), self.session(far, tls))
     }
 
     /// A session in the clear over a pipe, of a client at this address.
     pub(crate) fn pipe_from(&self, client: [u8; 4]) -> (Client<DuplexStream>, JoinHandle<End>) {
-        let (near, far) = duplex(PIPE_OCTETS);
+        let (near, far) = duplex(PIPE_BYTES);
         let peer = Peer {
             client: address::Client::at((client, 40_000).into()),
             ..peer(ListenerTls::Off)

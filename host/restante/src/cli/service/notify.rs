@@ -20,7 +20,7 @@ type Message = Vec<NotifyState<'static>>;
 static MANAGER: LazyLock<Option<Notifier>> = LazyLock::new(|| {
     // Where it is not set sd_notify does nothing.
     std::env::var_os("NOTIFY_SOCKET")?;
-    let notifier = Notifier::start(|message| sd_notify::notify(message));
+    let notifier = Notifier::start(sd_notify::notify);
     notifier
         .inspect_err(|error| warn!(%error, "the service manager cannot be told of the server"))
         .ok()

@@ -5,6 +5,7 @@ use std::fmt;
 
 use restante_pop3::{Refusal, ResponseCode};
 
+use crate::connection::end::End;
 use crate::connection::refusal::{login_failed, refusal_for};
 use crate::tenant::Tenant;
 use restante_roles::acting::Denied;
@@ -12,13 +13,21 @@ use restante_roles::backend::{Denial, Failure};
 use restante_roles::metrics::LoginResult;
 use restante_roles::turns::Busy;
 
+/// Why a login comes to nothing.
+pub(in crate::connection) enum LoginError {
+    /// The connection is over.
+    End(End),
+    /// The client hears why, and may try again.
+    Refused(Refused),
+}
+
 /// Why a login is refused: what the client hears, what the log says.
-pub(super) struct Refused {
-    pub(super) refusal: Refusal,
+pub(in crate::connection) struct Refused {
+    pub(in crate::connection) refusal: Refusal,
     pub(super) why: Why,
 }
 
-pub(super) enum Why {
+pub(in crate::connection) enum Why {
     NoTenant,
     /// The name, or the account that it led to, is another tenant's.
     Foreign(Foreign),
@@ -38,7 +47,7 @@ pub(super) enum Why {
 
 /// What named a user whom the tenant may not serve.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Foreign {
+pub(in crate::connection) enum Foreign {
     /// The client.
     Name,
     /// One of the tenant's authenticators.
@@ -75,7 +84,7 @@ impl Refused {
         })
     }
 
-    pub(super) fn not_admitted(refusal: Refusal) -> Self {
+    pub(in crate::connection) fn not_admitted(refusal: Refusal) -> Self {
         Refused {
             refusal,
             why: Why::NotAdmitted,
@@ -120,6 +129,18 @@ impl Refused {
             ),
             why: Why::InUse,
         }
+    }
+}
+
+impl From<End> for LoginError {
+    fn from(end: End) -> Self {
+        LoginError::End(end)
+    }
+}
+
+impl From<Refused> for LoginError {
+    fn from(refused: Refused) -> Self {
+        LoginError::Refused(refused)
     }
 }
 

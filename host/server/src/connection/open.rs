@@ -1,0 +1,59 @@
+//! What a session holds from its login on.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use restante_pop3::{MessageNumber, Retention};
+
+use crate::lock::Guard;
+use crate::policy::OfUser;
+use crate::tenant::{SessionPermit, Tenant, UserPermit};
+use crate::view::{OpenMaildrop, View};
+use restante_roles::metrics::{Ledger, SessionEntry};
+
+/// A session's hold on its maildrop. The order of the fields is the order in
+/// which they are let go of: the maildrop, then its lock.
+pub(super) struct Open {
+    pub(super) maildrop: OpenMaildrop,
+    pub(super) view: View,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) policy: OfUser,
+    /// Visible positions, where the policy asks for them.
+    pub(super) retrieved: HashSet<usize>,
+    pub(super) _lock: Guard,
+    pub(super) _permits: (SessionPermit, UserPermit),
+    pub(super) _entry: SessionEntry,
+}
+
+impl Open {
+    /// The client has had the whole message.
+    pub(super) fn retrieved(&mut self, message: MessageNumber) {
+        if self.policy.expire == Some(Retention::Days(0)) {
+            self.retrieved.insert(message.position());
+        }
+    }
+
+    /// Where what it does is counted.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.tenant.ledger
+    }
+
+    /// Adds what the tenant's policy lets go of to the visible positions that the
+    /// client wants removed, and says how many these are.
+    pub(super) fn add_expired(&self, remove: &mut Vec<usize>) -> usize {
+        let marked = remove.len();
+        if matches!(self.policy.expire, None | Some(Retention::Never)) {
+            return 0;
+        }
+        let messages = self.view.listing().len();
+        let expired = (0..messages).filter(|position| {
+            let retrieved = self.retrieved.contains(position);
+            let received = self.view.received(*position);
+            remove.binary_search(position).is_err() && self.policy.expires(received, retrieved)
+        });
+        let expired: Vec<usize> = expired.collect();
+        remove.extend(expired);
+        remove.sort_unstable();
+        remove.len() - marked
+    }
+}
