@@ -185,7 +185,7 @@ impl Files {
         });
         for child in modules {
             let name = child.ident.to_string();
-            let inner = [module, &[name.clone()]].concat();
+            let inner = [module, std::slice::from_ref(&name)].concat();
             let folder_of_child = folder.join(&name);
             match &child.content {
                 Some((_, items)) => self.items(items, &folder_of_child, &inner, holder),
