@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Candidate, Checked, Exam, Shown, expect, served};
+use crate::candidate::Candidate;
+use crate::exam::{Checked, Exam, Shown, expect, served};
 use restante_roles::address::Client;
 use restante_roles::backend::{Admission, Admitted};
 

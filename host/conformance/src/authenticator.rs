@@ -6,7 +6,8 @@ use std::time::Duration;
 use restante_pop3::{DigestAlgorithm, ScramHash, Secret};
 use tokio::time::Instant;
 
-use super::{Candidate, Checked, Exam, Shown, broken, expect, skip, unpleasant_names};
+use crate::candidate::Candidate;
+use crate::exam::{Checked, Exam, Shown, broken, expect, skip, unpleasant_names};
 use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Denial};
 
 /// Whom nobody knows.

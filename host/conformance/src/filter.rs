@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use restante_pop3::LineEnds;
 
-use super::{Candidate, Checked, Exam, Shown, broken, expect, messages, served};
+use crate::candidate::Candidate;
+use crate::exam::{Checked, Exam, Shown, broken, expect, served};
+use crate::messages;
 use restante_roles::backend::{Account, Failure, Filter, Message, Verdict};
 use restante_roles::validate::{HEADER_OCTETS, READ_OCTETS, invalid_annotation};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use restante_pop3::Listing;
 
-use super::{Checked, Exam, expect, served};
+use crate::exam::{Checked, Exam, expect, served};
 use restante_roles::backend::{Account, Connection, Entries, Selector};
 use restante_roles::validate::invalid_spans;
 

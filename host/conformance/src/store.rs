@@ -6,7 +6,8 @@ use std::time::Duration;
 use restante_pop3::{Listing, Scales};
 use tokio::time::timeout;
 
-use super::{Candidate, Checked, Exam, Shown, broken, expect, served, skip, unpleasant_names};
+use crate::candidate::Candidate;
+use crate::exam::{Checked, Exam, Shown, broken, expect, served, skip, unpleasant_names};
 use restante_roles::backend::{Account, Content, Entries, Failure, Maildrop, Store};
 use restante_roles::content::{CHUNK_OCTETS, Source};
 

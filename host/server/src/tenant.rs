@@ -17,6 +17,7 @@ use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
 use crate::shutdown::Ending;
 use crate::tls::Contexts;
+use crate::view::ViewPolicy;
 use restante_config as config;
 use restante_config::UserNames;
 use restante_config::{FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
@@ -159,6 +160,16 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// Who decides what its users see of their maildrops.
+    pub fn view_policy(&self) -> ViewPolicy<'_> {
+        ViewPolicy {
+            selectors: &self.selectors,
+            filters: &self.filters,
+            filter_failure: self.filter_failure,
+            shadows: &self.shadows,
+        }
+    }
+
     /// One that has what it needs, and of the rest what a configuration without a
     /// word of it has.
     pub fn new(

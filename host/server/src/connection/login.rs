@@ -421,7 +421,7 @@ async fn open(
     let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
     let view = View::new(
-        tenant,
+        &tenant.view_policy(),
         connection,
         &account,
         &maildrop,

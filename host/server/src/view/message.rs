@@ -12,7 +12,8 @@ use restante_roles::backend::{Entries, Failure, Maildrop, Message};
 use restante_roles::content::Source;
 use restante_roles::validate::{HEADER_OCTETS, READ_OCTETS};
 
-use super::OpenMaildrop;
+/// A session's maildrop, shared with the messages that its filters look at.
+pub type OpenMaildrop = Arc<Mutex<Box<dyn Maildrop>>>;
 
 /// What the store has, whatever other filters put in front: a verdict that is
 /// remembered for this filter must not follow from another one's.

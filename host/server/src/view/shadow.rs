@@ -7,9 +7,9 @@ use restante_pop3::Listing;
 use tokio::task::coop::consume_budget;
 use tracing::info;
 
+use super::draft::{Asking, Draft, MAX_FILTER_FAILURES, checked};
 use super::message::StoredMessage;
-use super::verdicts::Remembered;
-use super::{Asking, Draft, FILTER_FAILURES, Verdicts, checked};
+use super::verdicts::{Remembered, Verdicts};
 use restante_roles::backend::Filter;
 use restante_roles::metrics::ShadowResult;
 use restante_roles::shadow::{Shadow, Shadows};
@@ -69,7 +69,7 @@ pub(super) fn ask(
             let asked: Vec<usize> = asked.filter(new).take(MESSAGES).collect();
             let (mut screener, mut tally) = (None, Tally::default());
             for position in asked {
-                if tally.failed == u64::from(FILTER_FAILURES) {
+                if tally.failed == u64::from(MAX_FILTER_FAILURES) {
                     break;
                 }
                 consume_budget().await;

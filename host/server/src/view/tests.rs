@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 
 use restante_pop3::Scales;
+use tokio::sync::Mutex;
 
+use super::message::StoredMessage;
 use super::*;
+use crate::tenant::Tenant;
 use restante_roles::address::Client;
-use restante_roles::backend::Span;
-use restante_roles::backend::{Attributes, Authenticator, Message, Store};
+use restante_roles::backend::{Attributes, Authenticator, Message, Screener, Span, Store, Verdict};
 use restante_roles::memory::{Mail, Memory};
 use restante_roles::validate::{
     ANNOTATION_FIELD_OCTETS, ANNOTATION_FIELDS, HEADER_OCTETS, READ_OCTETS,
@@ -170,7 +172,7 @@ impl World {
             .await?;
         let maildrop = Arc::new(Mutex::new(maildrop));
         View::new(
-            &self.tenant,
+            &self.tenant.view_policy(),
             &connection,
             &account,
             &maildrop,
