@@ -483,7 +483,7 @@ fn compilation_that_eats_memory_is_refused() {
 
 /// What is in the way of a component that takes over its compiler: root's rights, other
 /// users' memory, files, the network, system calls. That each of them is really denied is
-/// shown beside `host/wasm/src/confinement.rs`; this is about the program that is shipped.
+/// shown beside `host/wasm/src/component/confinement.rs`; this is about the program that is shipped.
 #[test]
 fn compiler_has_given_up_what_it_does_not_need() {
     let mut compiler = Command::new(binary())

@@ -27,7 +27,7 @@ const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 
 /// Bytes of a component's own stack, which lies in front of its data. Rust's 1 MiB would put
 /// all that a plugin writes on behind what the host keeps resident of a memory
-/// (host/wasm/src/engine.rs). A plugin that needs more traps.
+/// (host/wasm/src/component/engine.rs). A plugin that needs more traps.
 const STACK_BYTES: u32 = 128 << 10;
 
 /// How a component begins: the magic number, the version and the layer that

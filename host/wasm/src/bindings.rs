@@ -13,7 +13,7 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
     with: {
-        "restante:plugin/maildrop.message": super::maildrop::MessageEntry,
-        "restante:plugin/maildrop.view": super::maildrop::ViewEntry,
+        "restante:plugin/maildrop.message": crate::instance::lent::MessageEntry,
+        "restante:plugin/maildrop.view": crate::instance::lent::ViewEntry,
     },
 });

@@ -3,14 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::bindings::exports::restante::plugin::authenticator;
-use super::bindings::restante::plugin::types as wit;
+use crate::bindings::exports::restante::plugin::authenticator;
+use crate::bindings::restante::plugin::types as wit;
 use restante_roles::backend::{Account, Connection, Denial, Failure, wipe_secrets};
 
-/// The interface `types` has no functions.
-impl wit::Host for super::state::State {}
-
-pub(super) fn connection(connection: &Arc<Connection>) -> wit::Connection {
+pub(crate) fn connection(connection: &Arc<Connection>) -> wit::Connection {
     let (address, port) = connection.client.parts();
     wit::Connection {
         session: connection.session.clone(),
@@ -31,7 +28,7 @@ pub(super) fn connection(connection: &Arc<Connection>) -> wit::Connection {
 }
 
 /// An account in the contract's form, whose secrets are wiped when it is done with.
-pub(super) struct Given(wit::Account);
+pub(crate) struct Given(wit::Account);
 
 impl Deref for Given {
     type Target = wit::Account;
@@ -47,7 +44,7 @@ impl Drop for Given {
     }
 }
 
-pub(super) fn account(account: &Account) -> Given {
+pub(crate) fn account(account: &Account) -> Given {
     Given(wit::Account {
         user: account.user.clone(),
         maildrop: account.maildrop.clone(),
@@ -57,7 +54,7 @@ pub(super) fn account(account: &Account) -> Given {
 
 /// The same for those whom an account's secrets do not concern: everybody but the
 /// store.
-pub(super) fn account_without_secrets(account: &Account) -> wit::Account {
+pub(crate) fn account_without_secrets(account: &Account) -> wit::Account {
     wit::Account {
         user: account.user.clone(),
         maildrop: account.maildrop.clone(),
@@ -85,7 +82,7 @@ impl From<wit::Account> for Account {
 const WORDS: usize = 1024;
 
 /// As much of a guest's words as anybody has use for.
-pub(super) fn words(mut text: String) -> String {
+pub(crate) fn words(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(WORDS));
     text
 }

@@ -5,12 +5,22 @@
 //! here, and a [`Failure`] without details for the client; the instance is
 //! gone with it, since after a trap nothing in it can be relied on.
 
+pub(crate) mod breaker;
+pub(crate) mod facts;
+pub(crate) mod http;
+pub(crate) mod lent;
+pub(crate) mod output;
+pub(crate) mod sockets;
+pub(crate) mod state;
+pub(crate) mod usage;
+
 use std::fmt::Write;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{debug, error};
@@ -18,21 +28,22 @@ use wasmtime::component::{Instance as GuestInstance, ResourceTable};
 use wasmtime::{CallHook, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
-use super::Plugin;
-use super::breaker::{Caller, Pass};
-use super::catalog::chain;
-use super::facts::Witness;
-use super::files::Ahead;
-use super::grants::Root;
-use super::http::Http;
-use super::output::{Output, Voice};
-use super::player::{Clock, Player};
-use super::sockets::Sockets;
-use super::state::{Border, CallWork, Limits, SHARE_OF_MEMORY, State};
-use super::tape::Tape;
-use super::usage::measured;
+use crate::component::chain;
+use crate::disk::ahead::Ahead;
+use crate::disk::grants::Root;
+use crate::instance::breaker::{Caller, Pass};
+use crate::instance::facts::Witness;
+use crate::instance::http::Http;
+use crate::instance::output::{Output, Voice};
+use crate::instance::sockets::Sockets;
+use crate::instance::state::{Border, CallWork, Limits, SHARE_OF_MEMORY, State};
+use crate::instance::usage::measured;
+use crate::plugin::Plugin;
+use crate::record::player::{Clock, Player};
+use crate::record::tape::Tape;
 use restante_roles::backend::{Connection, Failure};
 use restante_roles::metrics::{CallFailure, Ledger};
+use restante_roles::recording::Redactor;
 use restante_roles::share::{Limit, Place};
 use restante_roles::throttle::Complaints;
 use restante_roles::turns::{Busy, Owner};
@@ -59,10 +70,10 @@ const CPU_TIME_REACHED: &str = "CPU time limit reached";
 const FRAMES: usize = 24;
 
 /// A guest call, as a future that borrows the store.
-pub(super) type Call<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> + Send + 'a>>;
+pub(crate) type Call<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> + Send + 'a>>;
 
 /// An instance with a session's own grants.
-pub(super) struct Instance {
+pub(crate) struct Instance {
     whose: Whose,
     pass: Pass,
     /// None after a failure: the instance must not be used again.
@@ -114,7 +125,7 @@ struct Permit {
 impl Instance {
     /// Makes an instance for this session. `maildrop` is this account's directory,
     /// where there is one; `caller` for whom the plugin is asked, where that is known.
-    pub(super) async fn new(
+    pub(crate) async fn new(
         plugin: &Arc<Plugin>,
         connection: &Connection,
         maildrop: Option<Arc<Root>>,
@@ -133,7 +144,7 @@ impl Instance {
     }
 
     /// Makes an instance whose host is a recording.
-    pub(super) async fn replayed(
+    pub(crate) async fn replayed(
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
         player: Arc<Player>,
@@ -145,7 +156,7 @@ impl Instance {
 
     /// The same for a question of the operator's, which the tenant's share does not
     /// keep from being asked.
-    pub(super) async fn for_operator(
+    pub(crate) async fn for_operator(
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, Failure> {
@@ -205,7 +216,7 @@ impl Instance {
 
     /// Calls into the guest, within the plugin's limits. `name` is what the log
     /// calls it, "store.listing".
-    pub(super) async fn call<R>(
+    pub(crate) async fn call<R>(
         &mut self,
         name: &'static str,
         call: impl for<'a> FnOnce(&'a mut Store<State>, &'a GuestInstance) -> Call<'a, R>,
@@ -246,9 +257,26 @@ impl Instance {
         }
     }
 
+    /// Likewise, and told to the recording, if there is one: `told` says what was asked and
+    /// answered, as recordings have it. It hears of no answer where there is none.
+    pub(crate) async fn ask<R>(
+        &mut self,
+        name: &'static str,
+        call: impl for<'a> FnOnce(&'a mut Store<State>, &'a GuestInstance) -> Call<'a, R>,
+        told: impl FnOnce(&mut Redactor, Option<&R>) -> (Value, Option<Value>),
+    ) -> Result<R, Failure> {
+        let answer = self.call(name, call).await;
+        if let Some(tape) = &self.tape {
+            tape.tell(&self.whose.plugin.subject(), name, |redactor| {
+                told(redactor, answer.as_ref().ok())
+            });
+        }
+        answer
+    }
+
     /// What the guest said is not true or not possible: the call that it was
     /// said in fails, and so does the instance.
-    pub(super) fn lie(&mut self, name: &'static str, what: impl std::fmt::Display) -> Failure {
+    pub(crate) fn lie(&mut self, name: &'static str, what: impl std::fmt::Display) -> Failure {
         error!(
             plugin = %self.whose.plugin.name, tenant = %self.whose.tenant, call = name,
             cause = format!("invalid answer of the plugin: {what}"),
@@ -261,24 +289,24 @@ impl Instance {
     }
 
     /// Where its calls are to be told, if they are.
-    pub(super) fn tape(&self) -> Option<&Arc<Tape>> {
+    pub(crate) fn tape(&self) -> Option<&Arc<Tape>> {
         self.tape.as_ref()
     }
 
     /// Octets of a message came out of it.
-    pub(super) fn carried(&self, octets: usize) {
+    pub(crate) fn carried(&self, octets: usize) {
         if let Some(live) = &self.live {
             live.store.data().limits.carried(octets);
         }
     }
 
     /// Whether it can still be called.
-    pub(super) fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.live.is_some()
     }
 
     /// The host's own state of the instance, while it lives.
-    pub(super) fn state(&mut self) -> Option<&mut State> {
+    pub(crate) fn state(&mut self) -> Option<&mut State> {
         self.live.as_mut().map(|live| live.store.data_mut())
     }
 }

@@ -1,175 +1,171 @@
-//! Which roles a component exports, and where in it they are.
+//! Plugins in the roles of [`restante_roles::backend`], and what an operator asks of one.
+
+pub(crate) mod admission;
+pub(crate) mod authenticator;
+pub(crate) mod filter;
+pub(crate) mod selector;
+pub(crate) mod store;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use wasmtime::component::InstancePre;
 
-use super::bindings::exports::restante::plugin::{
-    accepts, admission, authenticator, filter, scram, selector, settings, store,
+use crate::component::exports::Role;
+use crate::convert;
+use crate::instance::Instance;
+use crate::plugin::Plugin;
+use restante_roles::backend::{
+    Accepts, Admission, Authenticator, Failure, Filter, Selector, Store,
 };
-use super::imports::{CONTRACT, CONTRACT_VERSION, age, compatible, parts};
-use super::state::State;
+use restante_roles::metrics::Ledger;
 
-/// What a component can be asked for. Its names are those of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Decides who the client is.
-    Authenticator,
-    /// Keeps the mail.
-    Store,
-    /// Shows, hides or annotates messages.
-    Filter,
-    /// Chooses the part of a maildrop that a login sees.
-    Selector,
-    /// Decides whether a client may talk to us at all.
-    Admission,
-}
+/// Problems that a plugin may find in its settings; the rest is left out.
+const COMPLAINTS: usize = 100;
 
-impl Role {
-    /// The interface's name in the contract.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Authenticator => "authenticator",
-            Role::Store => "store",
-            Role::Filter => "filter",
-            Role::Selector => "selector",
-            Role::Admission => "admission",
-        }
-    }
-}
-
-/// Interfaces of the contract that a component may export.
-const INTERFACES: [&str; 8] = [
-    "authenticator",
-    "accepts",
-    "scram",
-    "store",
-    "filter",
-    "selector",
-    "admission",
-    "settings",
-];
-
-/// Those of them that are no role on their own.
-const BESIDE: [&str; 3] = ["accepts", "scram", "settings"];
-
-/// Why the exports of a component are of no use.
+/// A plugin's component that does not play the part it was given.
 #[derive(Debug, Error)]
-pub enum RoleError {
-    /// Nothing of the contract is exported.
-    #[error(
-        "it exports no role of restante:plugin@0.1 (authenticator, store, filter, selector or admission); it exports {0}"
-    )]
-    None(String),
-    /// An interface of another version of the contract.
-    #[error("it exports {export}, this restante speaks {CONTRACT} {CONTRACT_VERSION}: {age}")]
-    Version {
-        /// As exported.
-        export: String,
-        /// Which of the two is older, and what to do.
-        age: &'static str,
-    },
-    /// An interface that the contract does not have in this version.
-    #[error(
-        "it exports {0}, which {CONTRACT} {CONTRACT_VERSION} does not have: take a newer restante, or build it against the wit folder of this one"
-    )]
-    Unknown(String),
-    /// An interface whose functions are not those of the contract.
-    #[error("its export {interface} is not the contract's: {error}")]
-    Mismatch {
-        /// As exported.
-        interface: String,
-        /// What wasmtime says.
-        error: String,
-    },
+#[error("component {component} does not export the role `{}`", role.name())]
+pub struct MissingRole {
+    role: Role,
+    component: String,
 }
 
-/// The contract's interfaces among a component's exports; at least one role.
-pub(super) fn names(exports: &[&str]) -> Result<Vec<&'static str>, RoleError> {
-    let mut found = Vec::new();
-    for export in exports {
-        let (package, interface, version) = parts(export);
-        if package != CONTRACT {
-            continue;
+impl Plugin {
+    /// The plugin as an authenticator, which judges what [`Plugin::accepts`] said.
+    pub fn authenticator(
+        self: &Arc<Self>,
+        accepts: Accepts,
+    ) -> Result<Arc<dyn Authenticator>, MissingRole> {
+        match self.compiled.roles.authenticator.clone() {
+            Some(functions) => Ok(Arc::new(authenticator::PluginAuthenticator {
+                plugin: self.clone(),
+                functions,
+                scram: self.compiled.roles.scram.clone(),
+                accepts,
+            })),
+            None => Err(self.missing(Role::Authenticator)),
         }
-        let known = INTERFACES.iter().find(|known| **known == interface);
-        if !compatible(version, CONTRACT_VERSION) {
-            return Err(RoleError::Version {
-                export: (*export).to_owned(),
-                age: age(version, CONTRACT_VERSION),
+    }
+
+    /// The plugin as a store.
+    pub fn store(self: &Arc<Self>) -> Result<Arc<dyn Store>, MissingRole> {
+        match self.compiled.roles.store.clone() {
+            Some(functions) => Ok(Arc::new(store::PluginStore {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Store)),
+        }
+    }
+
+    /// The plugin as a filter.
+    pub fn filter(self: &Arc<Self>) -> Result<Arc<dyn Filter>, MissingRole> {
+        match self.compiled.roles.filter.clone() {
+            Some(functions) => Ok(Arc::new(filter::PluginFilter {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Filter)),
+        }
+    }
+
+    /// The plugin as a selector.
+    pub fn selector(self: &Arc<Self>) -> Result<Arc<dyn Selector>, MissingRole> {
+        match self.compiled.roles.selector.clone() {
+            Some(functions) => Ok(Arc::new(selector::PluginSelector {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Selector)),
+        }
+    }
+
+    /// The plugin as an admission.
+    pub fn admission(self: &Arc<Self>) -> Result<Arc<dyn Admission>, MissingRole> {
+        match self.compiled.roles.admission.clone() {
+            Some(functions) => Ok(Arc::new(admission::PluginAdmission {
+                plugin: self.clone(),
+                functions,
+            })),
+            None => Err(self.missing(Role::Admission)),
+        }
+    }
+
+    /// Asks the plugin which kinds of credentials it judges. Without the interface
+    /// `accepts` it is passwords, and SCRAM where it has that; with it, SCRAM is
+    /// still only what the plugin has keys for. `ledger`: whose instance asks.
+    pub async fn accepts(self: &Arc<Self>, ledger: &Arc<Ledger>) -> Result<Accepts, Failure> {
+        let roles = &self.compiled.roles;
+        let scram = roles.scram.is_some();
+        let Some(functions) = roles.accepts.clone() else {
+            return Ok(Accepts {
+                scram_sha1: scram,
+                scram_sha256: scram,
+                ..Accepts::PASSWORD
             });
-        }
-        found.push(*known.ok_or_else(|| RoleError::Unknown((*export).to_owned()))?);
-    }
-    if !found.iter().any(|interface| !BESIDE.contains(interface)) {
-        return Err(RoleError::None(match exports.len() {
-            0 => "nothing".into(),
-            _ => exports.join(", "),
-        }));
-    }
-    Ok(found)
-}
-
-/// A component ready to be instantiated, with its roles' functions looked up.
-pub(super) struct Roles {
-    pub(super) pre: InstancePre<State>,
-    pub(super) authenticator: Option<authenticator::GuestIndices>,
-    pub(super) accepts: Option<accepts::GuestIndices>,
-    pub(super) scram: Option<scram::GuestIndices>,
-    pub(super) admission: Option<admission::GuestIndices>,
-    pub(super) store: Option<store::GuestIndices>,
-    pub(super) filter: Option<filter::GuestIndices>,
-    pub(super) selector: Option<selector::GuestIndices>,
-    pub(super) settings: Option<settings::GuestIndices>,
-}
-
-impl Roles {
-    pub(super) fn of(pre: InstancePre<State>) -> Result<Self, RoleError> {
-        let component = pre.component().component_type();
-        let exports: Vec<&str> = component
-            .exports(pre.engine())
-            .map(|(name, _)| name)
-            .collect();
-        let found = names(&exports)?;
-        let mut roles = Roles {
-            authenticator: None,
-            accepts: None,
-            scram: None,
-            admission: None,
-            store: None,
-            filter: None,
-            selector: None,
-            settings: None,
-            pre,
         };
-        let pre = &roles.pre;
-        for interface in found {
-            let mismatch = |error: wasmtime::Error| RoleError::Mismatch {
-                interface: interface.to_owned(),
-                error: super::catalog::chain(&error),
-            };
-            match interface {
-                "authenticator" => {
-                    roles.authenticator =
-                        Some(authenticator::GuestIndices::new(pre).map_err(mismatch)?);
-                }
-                "accepts" => {
-                    roles.accepts = Some(accepts::GuestIndices::new(pre).map_err(mismatch)?);
-                }
-                "scram" => roles.scram = Some(scram::GuestIndices::new(pre).map_err(mismatch)?),
-                "admission" => {
-                    roles.admission = Some(admission::GuestIndices::new(pre).map_err(mismatch)?);
-                }
-                "store" => roles.store = Some(store::GuestIndices::new(pre).map_err(mismatch)?),
-                "filter" => roles.filter = Some(filter::GuestIndices::new(pre).map_err(mismatch)?),
-                "selector" => {
-                    roles.selector = Some(selector::GuestIndices::new(pre).map_err(mismatch)?);
-                }
-                "settings" => {
-                    roles.settings = Some(settings::GuestIndices::new(pre).map_err(mismatch)?);
-                }
-                _ => {}
-            }
+        let mut instance = Instance::for_operator(self, ledger).await?;
+        let kinds = instance
+            .call("accepts.accepts", |store, guest| {
+                Box::pin(async move {
+                    let functions = functions.load(&mut *store, guest)?;
+                    functions.call_accepts(store).await
+                })
+            })
+            .await?;
+        let accepts = Accepts::from(kinds);
+        if !scram && (accepts.scram_sha1 || accepts.scram_sha256) {
+            return Err(instance.lie(
+                "accepts.accepts",
+                "SCRAM, and the component does not export the interface scram",
+            ));
         }
-        Ok(roles)
+        Ok(accepts)
+    }
+
+    /// Asks the plugin itself what is wrong with its settings; one line for
+    /// each problem. A plugin without the role `settings` has none. `ledger`:
+    /// whose instance asks.
+    pub async fn validate(self: &Arc<Self>, ledger: &Arc<Ledger>) -> Result<Vec<String>, Failure> {
+        let Some(functions) = self.compiled.roles.settings.clone() else {
+            return Ok(Vec::new());
+        };
+        let mut instance = Instance::for_operator(self, ledger).await?;
+        let validated = instance
+            .call("settings.validate", |store, guest| {
+                Box::pin(async move {
+                    let functions = functions.load(&mut *store, guest)?;
+                    functions.call_validate(store).await
+                })
+            })
+            .await?;
+        let complaints = validated.err().unwrap_or_default();
+        Ok(complaints
+            .into_iter()
+            .take(COMPLAINTS)
+            .map(convert::words)
+            .collect())
+    }
+
+    /// Makes an instance and lets go of it: how long the making took, and how many
+    /// octets of memory it had. `ledger`: one that nothing else is counted in.
+    pub async fn fresh_instance(
+        self: &Arc<Self>,
+        ledger: &Arc<Ledger>,
+    ) -> Result<(Duration, u64), Failure> {
+        let begun = Instant::now();
+        let instance = Instance::for_operator(self, ledger).await?;
+        let took = begun.elapsed();
+        let octets = ledger.totals().memory_octets;
+        drop(instance);
+        Ok((took, octets))
+    }
+
+    pub(crate) fn missing(&self, role: Role) -> MissingRole {
+        MissingRole {
+            role,
+            component: self.source.clone(),
+        }
     }
 }

@@ -1,0 +1,418 @@
+//! `wasi:filesystem/types`: what a guest does with the files of its grants.
+//!
+//! Whatever may wait for the disk does so in a place of the tenant's, and keeps it until
+//! it is really over, also if its instance is given up meanwhile. The operations
+//! themselves are wasmtime-wasi's: its descriptors here work on the thread that asks, and
+//! that is one of the tenant's. What opens, lists or streams is done here: see the files
+//! below.
+
+mod directory;
+mod open;
+mod streams;
+
+use std::fs::File;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime_wasi::filesystem::{
+    Descriptor, Dir, FsPerms, OpenMode, WasiFilesystemCtx, WasiFilesystemCtxView,
+    WasiFilesystemView,
+};
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry,
+    DirectoryEntryStream, ErrorCode, Filesize, Host, HostDescriptor, HostDirectoryEntryStream,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
+
+use self::streams::{FileReader, FileWriter, WritePosition};
+use crate::instance::state::State;
+
+/// How wasmtime-wasi is told that a descriptor's operations are done on the thread that
+/// asks for them.
+const ON_ITS_THREAD: bool = true;
+
+/// Takes the place of what is linked already.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    directory::add_to_linker(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// A directory as guests have it.
+pub(crate) fn directory(directory: File, permissions: FsPerms, mode: OpenMode) -> Descriptor {
+    Descriptor::Dir(Dir::new(directory, permissions, mode, ON_ITS_THREAD))
+}
+
+impl State {
+    /// Has wasmtime-wasi do an operation in a place of the tenant's.
+    async fn on_disk<const N: usize, R: Send + 'static>(
+        &mut self,
+        descriptors: [&Resource<Descriptor>; N],
+        operation: impl for<'v> AsyncFnOnce(
+            &'v mut WasiFilesystemCtxView<'v>,
+            [Resource<Descriptor>; N],
+        ) -> FsResult<R>
+        + Send
+        + 'static,
+    ) -> FsResult<R> {
+        let mut table = ResourceTable::new();
+        let mut copies = Vec::with_capacity(N);
+        for descriptor in descriptors {
+            // The same open file.
+            let copy = self.table.get(descriptor)?.clone();
+            copies.push(table.push(copy)?);
+        }
+        let copies: [Resource<Descriptor>; N] = (copies.try_into()).expect("there is one for each");
+        let done = self.work.run(move |_| {
+            let mut ctx = WasiFilesystemCtx::default();
+            let mut view = WasiFilesystemCtxView {
+                ctx: &mut ctx,
+                table: &mut table,
+            };
+            let operation = pin!(operation(&mut view, copies));
+            match operation.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(done) => Ok(done),
+                Poll::Pending => Ok(Err(FsError::trap(wasmtime::format_err!(
+                    "an operation on a file left its thread"
+                )))),
+            }
+        });
+        done.await?
+    }
+
+    /// The file that a descriptor stands for, if the guest may write to it.
+    fn writable(&self, descriptor: &Resource<Descriptor>) -> FsResult<&std::sync::Arc<File>> {
+        match self.table.get(descriptor)? {
+            Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor.into()),
+            Descriptor::File(file) if file.perms.write_not_permitted() => {
+                Err(ErrorCode::NotPermitted.into())
+            }
+            Descriptor::File(file) => Ok(&file.file),
+        }
+    }
+
+    fn writer(
+        &mut self,
+        descriptor: &Resource<Descriptor>,
+        position: WritePosition,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let file = self.writable(descriptor)?.clone();
+        let writer = FileWriter::new(file, position, self.limits.meter());
+        let writer: DynOutputStream = Box::new(writer);
+        Ok(self.table.push(writer)?)
+    }
+}
+
+impl Host for State {
+    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
+        error.downcast()
+    }
+
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        self.filesystem().filesystem_error_code(error)
+    }
+}
+
+impl HostDescriptor for State {
+    async fn advise(
+        &mut self,
+        fd: Resource<Descriptor>,
+        offset: Filesize,
+        octets: Filesize,
+        advice: Advice,
+    ) -> FsResult<()> {
+        let advise = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.advise(fd, offset, octets, advice).await
+        };
+        self.on_disk([&fd], advise).await
+    }
+
+    async fn sync_data(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
+        let sync =
+            async |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| wasi.sync_data(fd).await;
+        self.on_disk([&fd], sync).await
+    }
+
+    /// The kernel knows them of an open file: nothing waits.
+    async fn get_flags(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
+        self.filesystem().get_flags(fd).await
+    }
+
+    async fn get_type(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorType> {
+        let look =
+            async |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| wasi.get_type(fd).await;
+        self.on_disk([&fd], look).await
+    }
+
+    async fn set_size(&mut self, fd: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
+        let set = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.set_size(fd, size).await
+        };
+        self.on_disk([&fd], set).await
+    }
+
+    async fn set_times(
+        &mut self,
+        fd: Resource<Descriptor>,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        let set = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.set_times(fd, accessed, modified).await
+        };
+        self.on_disk([&fd], set).await
+    }
+
+    async fn read(
+        &mut self,
+        fd: Resource<Descriptor>,
+        octets: Filesize,
+        offset: Filesize,
+    ) -> FsResult<(Vec<u8>, bool)> {
+        let read = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.read(fd, octets, offset).await
+        };
+        let (octets, is_end) = self.on_disk([&fd], read).await?;
+        self.limits.carried(octets.len());
+        Ok((octets, is_end))
+    }
+
+    async fn write(
+        &mut self,
+        fd: Resource<Descriptor>,
+        octets: Vec<u8>,
+        offset: Filesize,
+    ) -> FsResult<Filesize> {
+        self.limits.carried(octets.len());
+        let write = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.write(fd, octets, offset).await
+        };
+        self.on_disk([&fd], write).await
+    }
+
+    /// What guests reach is in [`directory`]: wasmtime-wasi's stream has all entries at
+    /// once, however many there are.
+    async fn read_directory(
+        &mut self,
+        _: Resource<Descriptor>,
+    ) -> FsResult<Resource<DirectoryEntryStream>> {
+        Err(ErrorCode::Unsupported.into())
+    }
+
+    async fn sync(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
+        let sync = async |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| wasi.sync(fd).await;
+        self.on_disk([&fd], sync).await
+    }
+
+    async fn create_directory_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
+        let create = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.create_directory_at(fd, path).await
+        };
+        self.on_disk([&fd], create).await
+    }
+
+    async fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorStat> {
+        let look = async |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| wasi.stat(fd).await;
+        self.on_disk([&fd], look).await
+    }
+
+    async fn stat_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        how: PathFlags,
+        path: String,
+    ) -> FsResult<DescriptorStat> {
+        let look = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.stat_at(fd, how, path).await
+        };
+        self.on_disk([&fd], look).await
+    }
+
+    async fn set_times_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        how: PathFlags,
+        path: String,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        if how.contains(PathFlags::SYMLINK_FOLLOW) {
+            return self.set_times_of(&fd, path, accessed, modified).await;
+        }
+        // Of a link itself, which nothing has to be opened for.
+        let set = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.set_times_at(fd, how, path, accessed, modified).await
+        };
+        self.on_disk([&fd], set).await
+    }
+
+    async fn link_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        how: PathFlags,
+        path: String,
+        other: Resource<Descriptor>,
+        other_path: String,
+    ) -> FsResult<()> {
+        let link = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd, other]: [_; 2]| {
+            wasi.link_at(fd, how, path, other, other_path).await
+        };
+        self.on_disk([&fd, &other], link).await
+    }
+
+    async fn open_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        how: PathFlags,
+        path: String,
+        create: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Resource<Descriptor>> {
+        let follow = how.contains(PathFlags::SYMLINK_FOLLOW);
+        let opened = self.open(&fd, follow, path, create, flags).await?;
+        Ok(self.table.push(opened)?)
+    }
+
+    fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
+        HostDescriptor::drop(&mut self.filesystem(), fd)
+    }
+
+    async fn readlink_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<String> {
+        let read = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.readlink_at(fd, path).await
+        };
+        self.on_disk([&fd], read).await
+    }
+
+    async fn remove_directory_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
+        let remove = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.remove_directory_at(fd, path).await
+        };
+        self.on_disk([&fd], remove).await
+    }
+
+    async fn rename_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path: String,
+        other: Resource<Descriptor>,
+        other_path: String,
+    ) -> FsResult<()> {
+        let rename = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd, other]: [_; 2]| {
+            wasi.rename_at(fd, path, other, other_path).await
+        };
+        self.on_disk([&fd, &other], rename).await
+    }
+
+    async fn symlink_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        target: String,
+        path: String,
+    ) -> FsResult<()> {
+        let link = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.symlink_at(fd, target, path).await
+        };
+        self.on_disk([&fd], link).await
+    }
+
+    async fn unlink_file_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
+        let unlink = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.unlink_file_at(fd, path).await
+        };
+        self.on_disk([&fd], unlink).await
+    }
+
+    fn read_via_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+        offset: Filesize,
+    ) -> FsResult<Resource<DynInputStream>> {
+        let file = match self.table.get(&fd)? {
+            Descriptor::File(file) => file.file.clone(),
+            Descriptor::Dir(_) => return Err(ErrorCode::IsDirectory.into()),
+        };
+        let reader = FileReader::new(file, offset, self.limits.meter());
+        let reader: DynInputStream = Box::new(reader);
+        Ok(self.table.push(reader)?)
+    }
+
+    fn write_via_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+        offset: Filesize,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        self.writer(&fd, WritePosition::At(offset))
+    }
+
+    fn append_via_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        self.writer(&fd, WritePosition::End)
+    }
+
+    async fn is_same_object(
+        &mut self,
+        one: Resource<Descriptor>,
+        other: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        let compare = async |wasi: &mut WasiFilesystemCtxView<'_>, [one, other]: [_; 2]| {
+            let same = wasi.is_same_object(one, other).await;
+            same.map_err(FsError::trap)
+        };
+        Ok(self.on_disk([&one, &other], compare).await?)
+    }
+
+    async fn metadata_hash(&mut self, fd: Resource<Descriptor>) -> FsResult<MetadataHashValue> {
+        let look =
+            async |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| wasi.metadata_hash(fd).await;
+        self.on_disk([&fd], look).await
+    }
+
+    async fn metadata_hash_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        how: PathFlags,
+        path: String,
+    ) -> FsResult<MetadataHashValue> {
+        let look = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
+            wasi.metadata_hash_at(fd, how, path).await
+        };
+        self.on_disk([&fd], look).await
+    }
+}
+
+/// Of streams that no guest has: see [`directory`].
+impl HostDirectoryEntryStream for State {
+    async fn read_directory_entry(
+        &mut self,
+        _: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
+        Err(ErrorCode::BadDescriptor.into())
+    }
+
+    fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        HostDirectoryEntryStream::drop(&mut self.filesystem(), stream)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

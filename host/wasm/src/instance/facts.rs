@@ -1,0 +1,301 @@
+//! What a guest's answer rests on, so that the same need not be asked twice.
+//!
+//! A guest computes: with the same arguments, in a fresh instance, it answers the same,
+//! unless it learned something else of the world meanwhile. All that it learns comes
+//! through the border, so it is enough to watch that. Where it was nothing but its
+//! settings and the state of files in its maildrop, those *facts* stand for the answer:
+//! as long as they are true the guest would say what it said before. The time, what is in
+//! a file, a line of log or any other call of the host: then it has to be asked again.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::bindings::restante::plugin::files::Status;
+use crate::disk::grants::Root;
+use crate::disk::look::{Changed, plain, status_at_once};
+use restante_roles::stamp::SETTLED;
+
+/// Files that facts are about, at most.
+const FILES: usize = 8;
+
+/// Sees what crosses the border of one instance.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    /// Calls into the guest.
+    calls: u32,
+    /// Calls of the host.
+    asked: u64,
+    /// Those among them that facts can stand for.
+    understood: u64,
+    looked: Vec<Looked>,
+    /// Of a file that may change once more without a new time.
+    is_fresh: bool,
+    /// When what it looked at was last changed, all in one.
+    changes: DefaultHasher,
+}
+
+/// A look at a file.
+#[derive(Debug)]
+struct Looked {
+    /// Below the maildrop.
+    path: String,
+    /// None: there was none.
+    status: Option<(Status, Changed)>,
+}
+
+/// What was true when the guest answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts(Arc<[Looked]>);
+
+/// What the answers of an instance rest on.
+#[derive(Debug)]
+pub(crate) enum Grounds {
+    /// On these, and on nothing else.
+    Facts(Facts),
+    /// Whatever else they rest on, a file was changed just before: it could change again
+    /// and look as it did. An answer that is meant to tell changes cannot.
+    Fresh,
+    /// On something else.
+    Unknown,
+}
+
+impl Witness {
+    /// The guest is called.
+    pub(crate) fn called(&mut self) {
+        self.calls += 1;
+    }
+
+    /// The guest calls the host.
+    pub(crate) fn asked(&mut self) {
+        self.asked += 1;
+    }
+
+    /// It was for what never changes while the plugin is the same, or for nothing that
+    /// it learns from.
+    pub(crate) fn constant(&mut self) {
+        self.understood += 1;
+    }
+
+    /// It was for the state of a file, at this path below the maildrop. None: the file is
+    /// elsewhere, where facts do not reach.
+    pub(crate) fn looked(&mut self, path: Option<&str>, status: Option<&(Status, Changed)>) {
+        self.is_fresh |= status.is_some_and(|(status, _)| is_fresh(status, SystemTime::now()));
+        (path, status.map(|(_, changed)| changed)).hash(&mut self.changes);
+        let Some(path) = path.filter(|_| self.looked.len() < FILES) else {
+            return;
+        };
+        self.understood += 1;
+        self.looked.push(Looked {
+            path: path.to_owned(),
+            status: status.cloned(),
+        });
+    }
+
+    /// Stands for the times of change of all that was looked at: a guest does not
+    /// learn them, and a restored time of modification would hide a change from it.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.finish()
+    }
+
+    /// What the answers to the first so many calls rest on. Later ones could rest on
+    /// the arguments of those before. `grown`: how often it asked for more memory, and
+    /// had it.
+    pub(crate) fn grounds(&mut self, calls: u32, grown: u64) -> Grounds {
+        if self.is_fresh {
+            return Grounds::Fresh;
+        }
+        if self.asked != self.understood + grown || self.calls != calls {
+            return Grounds::Unknown;
+        }
+        Grounds::Facts(Facts(std::mem::take(&mut self.looked).into()))
+    }
+}
+
+fn whole((status, changed): (Status, Changed)) -> impl PartialEq {
+    (plain(status), changed)
+}
+
+impl Facts {
+    /// Whether all of it is true now. False also where it would take waiting to know.
+    pub(crate) fn hold(&self, maildrop: &Arc<Root>) -> bool {
+        self.0.iter().all(|looked| {
+            let now = status_at_once(maildrop, &looked.path);
+            now.is_some_and(|now| now.map(whole) == looked.status.map(whole))
+        })
+    }
+
+    /// Octets that they take.
+    pub(crate) fn octets(&self) -> usize {
+        let looked = self.0.iter();
+        looked
+            .map(|looked| size_of::<Looked>() + looked.path.len())
+            .sum()
+    }
+}
+
+/// Whether a file can change again and keep its time of change. One that lies in the
+/// future tells nothing.
+fn is_fresh(status: &Status, now: SystemTime) -> bool {
+    let modified = UNIX_EPOCH + Duration::from_nanos(status.modified);
+    let rest = now.duration_since(modified);
+    rest.map_or(true, |rest| rest <= SETTLED)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::bindings::restante::plugin::files::Kind;
+
+    fn status(modified: SystemTime) -> Status {
+        let since = modified.duration_since(UNIX_EPOCH).unwrap();
+        Status {
+            kind: Kind::Directory,
+            size: 4096,
+            modified: since.as_nanos() as u64,
+            created: Some(7),
+            identity: 9,
+        }
+    }
+
+    fn old() -> (Status, Changed) {
+        (status(SystemTime::now() - Duration::from_secs(60)), (0, 0))
+    }
+
+    fn facts(witness: &mut Witness, calls: u32) -> Option<Facts> {
+        match witness.grounds(calls, 0) {
+            Grounds::Facts(facts) => Some(facts),
+            Grounds::Fresh | Grounds::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn settings_and_files_are_grounds_and_nothing_else_is() {
+        let mut witness = Witness::default();
+        witness.called();
+        witness.asked();
+        witness.constant();
+        witness.called();
+        witness.asked();
+        witness.looked(Some("new"), Some(&old()));
+        witness.asked();
+        assert!(facts(&mut witness, 2).is_none());
+        let Grounds::Facts(facts_and_memory) = witness.grounds(2, 1) else {
+            panic!("memory is no knowledge");
+        };
+        assert_eq!(facts_and_memory.0.len(), 1);
+        // The time, say.
+        witness.asked();
+        assert!(matches!(witness.grounds(2, 1), Grounds::Unknown));
+    }
+
+    #[test]
+    fn an_instance_that_was_called_before_may_know_more() {
+        let mut witness = Witness::default();
+        for _ in 0..3 {
+            witness.called();
+        }
+        assert!(facts(&mut witness, 2).is_none());
+        assert!(facts(&mut witness, 3).is_some());
+    }
+
+    #[test]
+    fn what_changed_just_now_may_change_again_unseen() {
+        let now = SystemTime::now();
+        for (changed, fresh) in [
+            (now - SETTLED - Duration::from_millis(100), false),
+            (now - SETTLED + Duration::from_millis(500), true),
+            (now, true),
+            (now + Duration::from_secs(3600), true),
+        ] {
+            let mut witness = Witness::default();
+            witness.called();
+            witness.asked();
+            witness.looked(Some("new"), Some(&(status(changed), (0, 0))));
+            assert_eq!(matches!(witness.grounds(1, 0), Grounds::Fresh), fresh);
+        }
+    }
+
+    #[test]
+    fn what_is_fresh_is_so_whatever_else_the_answer_rests_on() {
+        let mut witness = Witness::default();
+        witness.called();
+        // A line of log, say.
+        witness.asked();
+        for _ in 0..FILES {
+            witness.asked();
+            witness.looked(Some("new"), Some(&old()));
+        }
+        assert!(matches!(witness.grounds(1, 0), Grounds::Unknown));
+        witness.asked();
+        witness.looked(None, Some(&(status(SystemTime::now()), (0, 0))));
+        assert!(matches!(witness.grounds(1, 0), Grounds::Fresh));
+    }
+
+    #[test]
+    fn more_files_than_are_kept_are_no_grounds() {
+        let mut witness = Witness::default();
+        for _ in 0..=FILES {
+            witness.asked();
+            witness.looked(Some("new"), Some(&old()));
+        }
+        assert!(facts(&mut witness, 0).is_none());
+    }
+
+    #[test]
+    fn facts_hold_until_something_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        std::fs::create_dir(dir.path().join("new")).unwrap();
+        let facts = |root| {
+            let mut looked = Vec::new();
+            for path in ["new", "cur"] {
+                // The kernel knows of it then, be it that there is none.
+                let _ = dir.path().join(path).exists();
+                let status = status_at_once(root, path).unwrap();
+                let path = path.to_owned();
+                looked.push(Looked { path, status });
+            }
+            Facts(looked.into())
+        };
+        let before = facts(&root);
+        assert!(before.hold(&root));
+        std::fs::create_dir(dir.path().join("cur")).unwrap();
+        assert!(!before.hold(&root));
+        let before = facts(&root);
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::write(dir.path().join("cur/1.a.h"), "a").unwrap();
+        assert!(!before.hold(&root));
+        let before = facts(&root);
+        std::fs::rename(dir.path().join("new"), dir.path().join("old")).unwrap();
+        assert!(!before.hold(&root));
+    }
+
+    #[test]
+    fn times_that_are_set_back_hide_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("new");
+        std::fs::create_dir(&new).unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let look = || {
+            let mut witness = Witness::default();
+            let _ = new.exists();
+            let status = status_at_once(&root, "new")?;
+            witness.looked(Some("new"), status.as_ref());
+            let path = "new".to_owned();
+            Some((Facts([Looked { path, status }].into()), witness.changes()))
+        };
+        // Where the system cannot tell there are no facts.
+        let Some((facts, changes)) = look() else {
+            return;
+        };
+        let modified = std::fs::metadata(&new).unwrap().modified().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::write(new.join("1.a.h"), "mail").unwrap();
+        let opened = std::fs::File::open(&new).unwrap();
+        opened.set_modified(modified).unwrap();
+        assert!(!facts.hold(&root));
+        assert_ne!(look().unwrap().1, changes);
+    }
+}

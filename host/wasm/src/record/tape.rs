@@ -1,0 +1,421 @@
+//! What one instance says and hears while it is recorded: the call under way, and
+//! what the guest asks the host meanwhile. An instance that is not recorded has
+//! no tape.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use restante_pop3::Secret;
+use serde_json::{Value, json};
+
+use crate::bindings::restante::plugin::files::{Chunk, Kind, Names, Status, Weight};
+use crate::bindings::restante::plugin::passwords::{ScramHash, ScramKeys};
+use crate::bindings::restante::plugin::types::Failure;
+use crate::disk::grants::MAILDROP;
+use crate::record::form;
+use restante_roles::recording::{
+    self, Answered, Called, Described, HostCall, Octets, Redactor, words,
+};
+
+/// Octets of what the host answered in one call that are kept, and how many
+/// answers.
+const HEARD_OCTETS: usize = 8 << 20;
+const HEARD: usize = 200_000;
+
+/// Octets of the largest policy file whose form is kept: more words than that are
+/// slow to replace.
+const POLICY_OCTETS: usize = 1 << 20;
+
+/// The arguments that say whom a call is about. Their words stay in files.
+const ABOUT: [&str; 4] = ["credentials", "user", "acting_as", "account"];
+
+/// The plugin that a recording is about.
+pub(crate) struct Subject<'a> {
+    pub(crate) plugin: &'a str,
+    pub(crate) component: &'a str,
+    pub(crate) digest: &'a str,
+    pub(crate) settings: &'a [(String, String)],
+}
+
+pub(crate) struct Tape {
+    session: Arc<recording::Session>,
+    instance: u64,
+    readers: AtomicU64,
+    under_way: Mutex<UnderWay>,
+}
+
+struct UnderWay {
+    begun: Instant,
+    heard: Vec<Heard>,
+    octets: usize,
+    left_out: u64,
+}
+
+/// What the host was asked, and what it said.
+pub(crate) enum Heard {
+    Verify {
+        hash: Secret,
+        secret: Secret,
+        answer: Result<bool, String>,
+    },
+    Derive {
+        user: String,
+        secret: Secret,
+        hash: ScramHash,
+        answer: Result<ScramKeys, String>,
+    },
+    Scan {
+        directory: String,
+        answer: Result<Names, String>,
+    },
+    Measure {
+        path: String,
+        answer: Result<Option<Weight>, String>,
+    },
+    Stat {
+        path: String,
+        answer: Result<Option<Status>, String>,
+    },
+    Read {
+        path: String,
+        offset: u64,
+        length: u32,
+        answer: Result<Option<Chunk>, String>,
+    },
+    Header {
+        answer: Result<Vec<u8>, Failure>,
+    },
+    ReadMessage {
+        offset: u64,
+        length: u32,
+        answer: Result<Vec<u8>, Failure>,
+    },
+}
+
+impl Tape {
+    pub(crate) fn new(session: &Arc<recording::Session>) -> Arc<Tape> {
+        Arc::new(Tape {
+            session: Arc::clone(session),
+            instance: session.next_instance(),
+            readers: AtomicU64::new(0),
+            under_way: Mutex::new(UnderWay {
+                begun: Instant::now(),
+                heard: Vec::new(),
+                octets: 0,
+                left_out: 0,
+            }),
+        })
+    }
+
+    /// Another call begins. What was heard before belongs to none if nobody told
+    /// of it.
+    pub(crate) fn begin(&self) {
+        let mut under_way = self.under_way();
+        under_way.begun = Instant::now();
+        under_way.heard.clear();
+        (under_way.octets, under_way.left_out) = (0, 0);
+    }
+
+    /// The host has answered.
+    pub(crate) fn hear(&self, heard: Heard) {
+        let mut under_way = self.under_way();
+        under_way.octets += heard.octets();
+        if under_way.octets > HEARD_OCTETS || under_way.heard.len() == HEARD {
+            under_way.left_out += 1;
+        } else {
+            under_way.heard.push(heard);
+        }
+    }
+
+    /// Numbers the instance's readers.
+    pub(crate) fn next_reader(&self) -> u64 {
+        self.readers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The call is over. `answer`: None if there was none.
+    pub(crate) fn tell(
+        &self,
+        subject: &Subject<'_>,
+        call: &'static str,
+        describe: impl FnOnce(&mut Redactor) -> (Value, Option<Value>),
+    ) {
+        let (begun, heard, host_left_out) = {
+            let mut under_way = self.under_way();
+            let heard = std::mem::take(&mut under_way.heard);
+            (under_way.begun, heard, under_way.left_out)
+        };
+        let called = Called {
+            plugin: subject.plugin,
+            component: subject.component,
+            digest: subject.digest,
+            settings: subject.settings,
+            instance: self.instance,
+            call,
+            begun,
+        };
+        self.session.tell(&called, |redactor| {
+            let (mut asked, answer) = describe(redactor);
+            let mut answered = match answer {
+                Some(answer) => Answered::Answered(answer),
+                None => Answered::Failed(
+                    "no answer: it trapped, took too long, or was not let in; the log says which"
+                        .to_owned(),
+                ),
+            };
+            let mut named = HashSet::new();
+            if heard.iter().any(Heard::is_of_policy) {
+                for part in ABOUT {
+                    words(&asked[part], &mut named);
+                }
+                if let Answered::Answered(answer) = &answered {
+                    words(&answer["account"], &mut named);
+                }
+            }
+            if !leads_to_an_account(call, &answered) {
+                redactor.hide_names(user_names(&asked));
+            }
+            let heard = heard.into_iter().map(|heard| heard.told(redactor, &named));
+            let mut host: Vec<HostCall> = heard.collect();
+            // Where a connection came from is no matter of names.
+            for part in ABOUT {
+                if let Some(part) = asked.get_mut(part) {
+                    redactor.sweep(part);
+                }
+            }
+            if let Answered::Answered(answer) = &mut answered {
+                redactor.sweep(answer);
+            }
+            for heard in &mut host {
+                redactor.sweep(&mut heard.asked);
+                redactor.sweep(&mut heard.answered);
+            }
+            redactor.show_names();
+            redactor.sweep(&mut asked);
+            Described {
+                asked,
+                answered,
+                host,
+                host_left_out,
+            }
+        });
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        // Nothing in it can be half done.
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the call shows that the name it is about is a user's: only there it is kept.
+/// Calls about accounts come after that.
+fn leads_to_an_account(call: &str, answered: &Answered) -> bool {
+    match (call, answered) {
+        ("authenticator.authenticate", Answered::Answered(answer)) => {
+            answer.get("account").is_some()
+        }
+        ("scram.lookup", Answered::Answered(answer)) => answer.get("salt").is_some(),
+        ("authenticator.authenticate" | "scram.lookup", Answered::Failed(_)) => false,
+        _ => true,
+    }
+}
+
+/// What a client gave for a user's name.
+fn user_names(asked: &Value) -> impl Iterator<Item = &str> {
+    let credentials = asked["credentials"].as_object().into_iter();
+    let credentials = credentials.flat_map(|kinds| kinds.values());
+    let named = std::iter::once(asked).chain(credentials);
+    named
+        .flat_map(|of| [&of["user"], &of["acting_as"]])
+        .filter_map(Value::as_str)
+}
+
+impl Heard {
+    fn octets(&self) -> usize {
+        match self {
+            Heard::Scan {
+                answer: Ok(names), ..
+            } => names.names.len() + 8 * names.identities.len(),
+            Heard::Read {
+                answer: Ok(Some(chunk)),
+                ..
+            } => chunk.octets.len(),
+            Heard::Header { answer: Ok(octets) }
+            | Heard::ReadMessage {
+                answer: Ok(octets), ..
+            } => octets.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether it holds texts of which the call's own words stay.
+    fn is_of_policy(&self) -> bool {
+        matches!(self, Heard::Read { .. } | Heard::Verify { .. })
+    }
+
+    fn told(self, redactor: &mut Redactor, named: &HashSet<String>) -> HostCall {
+        let (call, asked, answered) = match self {
+            Heard::Verify {
+                hash,
+                secret,
+                answer,
+            } => {
+                let secret = redactor.secret(secret.expose());
+                let hash = redactor.policy(hash.expose(), named);
+                let asked = json!({ "hash": hash, "secret": secret });
+                (
+                    "passwords.verify",
+                    asked,
+                    fallible(answer, |yes| json!(yes)),
+                )
+            }
+            Heard::Derive {
+                user,
+                secret,
+                hash,
+                answer,
+            } => {
+                let secret = redactor.secret(secret.expose());
+                let asked = json!({ "user": user, "secret": secret, "hash": hash_name(hash) });
+                let answered = fallible(answer, |keys| derived(&keys, redactor));
+                ("passwords.derive-scram", asked, answered)
+            }
+            Heard::Scan { directory, answer } => {
+                let asked = json!({ "directory": directory });
+                (
+                    "files.scan",
+                    asked,
+                    fallible(answer, |names| scanned(&names)),
+                )
+            }
+            Heard::Measure { path, answer } => {
+                let asked = json!({ "path": path });
+                let answered = fallible(answer, |weight| {
+                    form::value(weight.map(|weight| {
+                        json!({
+                            "octets": weight.octets,
+                            "surrogate": weight.surrogate,
+                            "status": status(&weight.status),
+                        })
+                    }))
+                });
+                ("files.measure", asked, answered)
+            }
+            Heard::Stat { path, answer } => {
+                let answered = fallible(answer, |found| {
+                    form::value(found.map(|found| status(&found)))
+                });
+                ("files.stat", json!({ "path": path }), answered)
+            }
+            Heard::Read {
+                path,
+                offset,
+                length,
+                answer,
+            } => {
+                let asked = json!({ "path": path, "offset": offset, "length": length });
+                let of_maildrop = is_of_maildrop(&path);
+                let answered = fallible(answer, |chunk| {
+                    form::value(chunk.map(|chunk| match of_maildrop {
+                        true => mail_file(&chunk, redactor),
+                        false => policy_file(&chunk, offset, redactor, named),
+                    }))
+                });
+                ("files.read", asked, answered)
+            }
+            Heard::Header { answer } => {
+                let answered = form::result(&answer, |octets| form::value(redactor.mail(octets)));
+                ("message.header", json!({}), answered)
+            }
+            Heard::ReadMessage {
+                offset,
+                length,
+                answer,
+            } => {
+                let answered = form::result(&answer, |octets| form::value(redactor.mail(octets)));
+                let asked = json!({ "offset": offset, "length": length });
+                ("message.read", asked, answered)
+            }
+        };
+        HostCall {
+            call: call.to_owned(),
+            asked,
+            answered,
+        }
+    }
+}
+
+fn fallible<T>(answer: Result<T, String>, ok: impl FnOnce(T) -> Value) -> Value {
+    match answer {
+        Ok(answer) => json!({ "ok": ok(answer) }),
+        Err(text) => json!({ "error": text }),
+    }
+}
+
+/// Whether a guest's path leads into the session's maildrop.
+pub(crate) fn is_of_maildrop(path: &str) -> bool {
+    match path.strip_prefix(MAILDROP) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/'),
+        None => !path.starts_with('/'),
+    }
+}
+
+pub(crate) fn hash_name(hash: ScramHash) -> &'static str {
+    match hash {
+        ScramHash::Sha1 => "sha1",
+        ScramHash::Sha256 => "sha256",
+    }
+}
+
+fn derived(keys: &ScramKeys, redactor: &Redactor) -> Value {
+    let octets = |octets: &[u8]| form::value(Octets(redactor.secret_octets(octets)));
+    json!({
+        "salt": octets(&keys.salt),
+        "iterations": keys.iterations,
+        "stored-key": octets(&keys.stored_key),
+        "server-key": octets(&keys.server_key),
+    })
+}
+
+fn scanned(names: &Names) -> Value {
+    let each: Vec<&str> = names.names.split_terminator('\0').collect();
+    json!({ "names": each, "identities": names.identities })
+}
+
+fn status(of: &Status) -> Value {
+    json!({
+        "kind": match of.kind {
+            Kind::File => "file",
+            Kind::Directory => "directory",
+            Kind::Other => "other",
+        },
+        "size": of.size,
+        "modified": of.modified,
+        "created": of.created,
+        "identity": of.identity,
+    })
+}
+
+/// Part of a file in the maildrop: for all the host knows it is mail.
+fn mail_file(chunk: &Chunk, redactor: &Redactor) -> Value {
+    json!({ "status": status(&chunk.status), "mail": redactor.mail(&chunk.octets) })
+}
+
+/// A file of the plugin's own. It has another length without its secrets, and is
+/// told whole or not at all.
+fn policy_file(chunk: &Chunk, offset: u64, redactor: &Redactor, named: &HashSet<String>) -> Value {
+    let whole = offset == 0 && chunk.octets.len() as u64 == chunk.status.size;
+    let text = str::from_utf8(&chunk.octets).ok();
+    let text = text.filter(|text| whole && text.len() <= POLICY_OCTETS);
+    let Some(text) = text else {
+        let left_out = json!({ "octets": chunk.octets.len() });
+        return json!({ "status": status(&chunk.status), "left-out": left_out });
+    };
+    let text = redactor.file(text, named);
+    let mut status = status(&chunk.status);
+    status["size"] = text.len().into();
+    json!({ "status": status, "text": text })
+}
