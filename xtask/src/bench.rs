@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use crate::Outcome;
 use crate::build;
 use crate::cargo::Workspace;
-use crate::dovecot;
 use crate::languages::LANGUAGES;
+use crate::machine::dovecot;
 use crate::step::Steps;
 
 /// Builds everything and measures; the arguments go to `restante-bench run`.

@@ -5,9 +5,10 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::cargo::{self, Workspace};
+use crate::machine::crates_io;
 
 /// The version that deny.toml is written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -52,13 +53,7 @@ fn not_checked(why: &str, required: bool) -> Result<()> {
 /// cargo-deny: the one below the target folder, or else the one in PATH, or else one that is
 /// installed below the target folder.
 fn program(workspace: &Workspace) -> Result<PathBuf> {
-    let root = workspace
-        .target
-        .join("tools")
-        .join(format!("cargo-deny-{CARGO_DENY}"));
-    let own = root
-        .join("bin/cargo-deny")
-        .with_extension(env::consts::EXE_EXTENSION);
+    let own = crates_io::place(workspace, "cargo-deny", CARGO_DENY);
     if own.is_file() {
         return Ok(own);
     }
@@ -70,17 +65,7 @@ fn program(workspace: &Workspace) -> Result<PathBuf> {
     if version.status().is_ok_and(|status| status.success()) {
         return Ok("cargo-deny".into());
     }
-    // Minutes, once: as long as the target folder stays.
-    let mut install = workspace.cargo();
-    install.args(["install", "cargo-deny", "--locked", "--version", CARGO_DENY]);
-    cargo::run(install.arg("--root").arg(&root)).with_context(|| {
-        format!(
-            "cargo-deny checks the crates that restante is made of. Where it cannot be built here, \
-             put a cargo-deny {CARGO_DENY} into PATH or into {}",
-            root.join("bin").display()
-        )
-    })?;
-    Ok(own)
+    crates_io::installed(workspace, "cargo-deny", CARGO_DENY)
 }
 
 #[cfg(test)]

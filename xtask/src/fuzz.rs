@@ -3,16 +3,18 @@
 //! Fuzzers are mostly built with a nightly compiler. Here it is the one in use,
 //! which has all that is needed and wants to be told that it may.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::Outcome;
 use crate::cargo::{self, Workspace};
+use crate::machine::{crates_io, cxx};
 use crate::step::Steps;
 use crate::wasm_target::Toolchain;
 
@@ -96,52 +98,46 @@ fn read_seconds(word: Option<&str>) -> Result<u64, String> {
 pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> Result<Outcome> {
     let rooms = Rooms::of(workspace);
     let targets = plan.choose(rooms.targets()?)?;
-    let mut steps = Steps::new(2 + targets.len());
+    // A short run is for what the seeds find: it may share the processors.
+    let at_once = match plan.smoke {
+        true => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        false => 1,
+    };
+    let mut steps = Steps::new(2 + targets.len().div_ceil(at_once));
     let cargo_fuzz = steps.run(&format!("cargo-fuzz {CARGO_FUZZ}"), || {
-        require_cxx()?;
-        rooms.cargo_fuzz(workspace)
+        cxx::require_cxx()?;
+        crates_io::installed(workspace, "cargo-fuzz", CARGO_FUZZ)
     })?;
     let programs = steps.run("fuzz targets", || rooms.build(workspace, &cargo_fuzz, plan))?;
 
     let mut broken = Vec::new();
-    for target in &targets {
-        let what = format!("{target}, {} s", plan.seconds);
-        if steps
-            .run(&what, || rooms.fuzz(&programs, target, plan))
-            .is_err()
-        {
-            broken.push(target.as_str());
-        }
+    for group in targets.chunks(at_once) {
+        let what = format!("{}, {} s", group.join(" and "), plan.seconds);
+        let found = |target: &String| rooms.fuzz(&programs, target, plan).is_err();
+        let _ = steps.run(&what, || {
+            broken.extend(thread::scope(|scope| {
+                let runs = group.iter().map(|target| {
+                    let run = scope.spawn(move || found(target));
+                    (target.as_str(), run)
+                });
+                let runs: Vec<_> = runs.collect();
+                let ended = runs.into_iter();
+                let ended = ended.map(|(target, run)| (target, run.join().unwrap_or(true)));
+                let ended = ended.filter(|(_, found)| *found);
+                ended.map(|(target, _)| target).collect::<Vec<_>>()
+            }));
+            ensure!(
+                !group.iter().any(|target| broken.contains(&target.as_str())),
+                "found something"
+            );
+            Ok(())
+        });
     }
     if broken.is_empty() {
         return Ok(Outcome::Done);
     }
     eprintln!("found something: {}", broken.join(", "));
     Ok(Outcome::Failed)
-}
-
-/// Whether there is a compiler for libFuzzer, which is C++.
-pub(crate) fn has_cxx() -> bool {
-    let mut command = Command::new(cxx());
-    command.arg("--version");
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-fn require_cxx() -> Result<()> {
-    ensure!(
-        has_cxx(),
-        "there is no C++ compiler \"{}\", and libFuzzer is C++: install one \
-         (`apt-get install g++`, `dnf install gcc-c++`), or name yours in CXX",
-        cxx().to_string_lossy()
-    );
-    Ok(())
-}
-
-/// The C++ compiler that the cc crate will call; CXX may hold arguments.
-fn cxx() -> OsString {
-    let named = env::var("CXX").unwrap_or_default();
-    named.split_whitespace().next().unwrap_or("c++").into()
 }
 
 /// The folders that this is about.
@@ -173,29 +169,10 @@ impl Rooms {
         Ok(targets)
     }
 
-    /// cargo-fuzz, installed here if this is the first time.
-    fn cargo_fuzz(&self, workspace: &Workspace) -> Result<PathBuf> {
-        let root = self.work.join(format!("cargo-fuzz-{CARGO_FUZZ}"));
-        let program = root
-            .join("bin/cargo-fuzz")
-            .with_extension(env::consts::EXE_EXTENSION);
-        if !program.is_file() {
-            let mut install = workspace.cargo();
-            install
-                .args(["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ])
-                .arg("--root")
-                .arg(&root);
-            cargo::run(&mut install).context(
-                "cargo-fuzz cannot be installed: is there a network, and a mirror of crates.io?",
-            )?;
-        }
-        Ok(program)
-    }
-
     /// Builds one target or all. Returns the folder of the programs.
     fn build(&self, workspace: &Workspace, cargo_fuzz: &Path, plan: &Plan) -> Result<PathBuf> {
         let toolchain = Toolchain::in_use()?;
-        let sanitizer = if has_address_sanitizer(&toolchain) {
+        let sanitizer = if cxx::has_address_sanitizer(&toolchain) {
             "address"
         } else {
             eprintln!(
@@ -283,20 +260,6 @@ fn with_slash(flag: &str, folder: &Path) -> OsString {
     flag
 }
 
-/// Rust's own toolchains bring the sanitizer's runtime, distributions' do not.
-fn has_address_sanitizer(toolchain: &Toolchain) -> bool {
-    let libraries = toolchain
-        .sysroot
-        .join("lib/rustlib")
-        .join(&toolchain.host)
-        .join("lib");
-    fs::read_dir(libraries).is_ok_and(|files| {
-        files
-            .flatten()
-            .any(|file| file.file_name().to_string_lossy().contains("_rt.asan."))
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -372,15 +335,15 @@ mod tests {
             release: "1.95.0".into(),
             host: "x86_64-unknown-linux-gnu".into(),
         };
-        assert!(!has_address_sanitizer(&toolchain));
+        assert!(!cxx::has_address_sanitizer(&toolchain));
         let libraries = folder
             .path()
             .join("lib/rustlib/x86_64-unknown-linux-gnu/lib");
         fs::create_dir_all(&libraries).unwrap();
         fs::write(libraries.join("librustc-stable_rt.tsan.a"), "").unwrap();
-        assert!(!has_address_sanitizer(&toolchain));
+        assert!(!cxx::has_address_sanitizer(&toolchain));
         fs::write(libraries.join("librustc-stable_rt.asan.a"), "").unwrap();
-        assert!(has_address_sanitizer(&toolchain));
+        assert!(cxx::has_address_sanitizer(&toolchain));
     }
 
     /// A program that stands for a target: findings are told from clean runs by the

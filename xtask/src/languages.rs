@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{self, Workspace};
-use crate::clang;
+use crate::machine::clang;
 use crate::step::Steps;
 
 /// Where the benchmark's authenticators are, below the workspace.

@@ -6,20 +6,17 @@
 //! server, and nothing outside cargo's target folder is changed (save for the
 //! target that rustup adds to the toolchain in use).
 
-mod apt;
 mod bench;
 mod build;
 mod cargo;
 mod check;
-mod clang;
 mod conformance;
 mod contract;
-mod debian;
 mod demo;
 mod deny;
-mod dovecot;
 mod fuzz;
 mod languages;
+mod machine;
 mod step;
 mod tally;
 mod test;

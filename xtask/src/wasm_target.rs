@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo::Workspace;
-use crate::debian;
+use crate::machine::debian;
 
 /// WASI 0.2; its linker makes components without further tools.
 pub(crate) const TRIPLE: &str = "wasm32-wasip2";

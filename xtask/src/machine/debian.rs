@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::apt::{Apt, Suite};
+use crate::machine::apt::{Apt, Suite};
 use crate::wasm_target::{TRIPLE, Toolchain, WasmTarget, encoded_rustflags};
 
 /// Suites that every Debian mirror has, tried after those of this machine's release.

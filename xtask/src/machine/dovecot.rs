@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::apt::Apt;
+use crate::machine::apt::Apt;
 
 /// Where Debian puts Dovecot's programs. They look there for each other.
 const MASTER: &str = "/usr/sbin/dovecot";

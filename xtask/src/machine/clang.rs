@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::apt::Apt;
 use crate::cargo::Workspace;
+use crate::machine::apt::Apt;
 
 /// As guest-sdk/c/README.md names them.
 const PACKAGES: [&str; 4] = ["clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"];
