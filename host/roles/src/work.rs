@@ -8,6 +8,7 @@
 
 mod places;
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +18,7 @@ use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use crate::metrics::Ledger;
-
-pub(crate) use places::TenantPlaces;
-pub use places::{MAX_BLOCKING_THREADS, MAX_PLACES, MAX_TENANT_PLACES};
+pub use places::{MAX_BLOCKING_THREADS, MAX_PLACES, MAX_TENANT_PLACES, TenantPlaces};
 
 /// How long work may take that no call of a plugin's sets a time for.
 pub const MAX_WORK_TIME: Duration = Duration::from_secs(60);
@@ -52,16 +50,25 @@ impl From<WorkError> for io::Error {
     }
 }
 
+/// Whose work it is: who has the places, and is charged.
+pub trait WorkOwner: fmt::Debug + Send + Sync {
+    /// Its places.
+    fn places(&self) -> &TenantPlaces;
+
+    /// Its work has computed for this long.
+    fn charge(&self, time: Duration);
+}
+
 /// One tenant's places for work.
 #[derive(Debug, Clone)]
 pub struct WorkRoom {
-    ledger: Arc<Ledger>,
+    owner: Arc<dyn WorkOwner>,
 }
 
 impl WorkRoom {
-    /// The places of the tenant whose ledger it is.
-    pub fn new(ledger: Arc<Ledger>) -> Self {
-        WorkRoom { ledger }
+    /// The places of a tenant, which is its [`Ledger`](crate::metrics::Ledger).
+    pub fn new(owner: Arc<dyn WorkOwner>) -> Self {
+        WorkRoom { owner }
     }
 
     /// Does work on a thread where waiting is no harm, until `deadline`.
@@ -74,17 +81,17 @@ impl WorkRoom {
         deadline: Instant,
         work: impl FnOnce(&Stop) -> R + Send + 'static,
     ) -> Result<R, WorkError> {
-        let place = places::server().take(self.ledger.work_places());
+        let place = places::server().take(self.owner.places());
         let Ok(place) = timeout_at(deadline, place).await else {
             return Err(WorkError::Busy);
         };
         let stop = Stop::new(deadline);
         // Set also when this future is dropped half way.
         let _gone = Gone(stop.clone());
-        let ledger = Arc::clone(&self.ledger);
+        let owner = Arc::clone(&self.owner);
         let working = tokio::task::spawn_blocking(move || {
             let _place = place;
-            let _charge = Charge::begin(move |time| ledger.ran(time));
+            let _charge = Charge::begin(move |time| owner.charge(time));
             work(&stop)
         });
         match timeout_at(deadline, working).await {
@@ -185,6 +192,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::metrics::Ledger;
 
     /// Far more than anything here takes.
     const LONG: Duration = Duration::from_secs(60);

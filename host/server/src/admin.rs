@@ -14,6 +14,8 @@
 
 mod api;
 mod guard;
+mod operated;
+mod trust;
 
 use std::fmt;
 use std::fs;
@@ -22,11 +24,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,21 +35,19 @@ use rustix::fs::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 pub use guard::{Token, TokenError};
+pub use operated::{Admin, Reload, Reloaded};
 
 use crate::descriptors::{Exhausted, Spares};
-use crate::listener::CurrentServing;
-use crate::sessions::Sessions;
-use crate::shutdown::Signal;
 use crate::waiting::{Place, WaitingRoom};
 use restante_config as config;
-use restante_config::{AdminAddress, Problem, Problems};
-use restante_roles::metrics::Metrics;
+use restante_config::AdminAddress;
 use restante_roles::throttle::Complaints;
+use trust::Trust;
 
 /// Connections at once that are not trusted yet; with one more the oldest is closed.
 const UNTRUSTED: usize = 32;
@@ -83,47 +82,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Who may open the socket: its owner, and root.
 const SOCKET_MODE: Mode = Mode::from_raw_mode(0o600);
-
-/// What a reload came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reloaded {
-    /// The number of the generation that new sessions get now.
-    pub generation: u64,
-    /// How many tenants it has.
-    pub tenants: usize,
-    /// How many plugins.
-    pub plugins: usize,
-    /// What is not wrong and yet probably not meant.
-    pub warnings: Vec<Problem>,
-    /// Keys that have changed and take a restart.
-    pub restart: Vec<String>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// Builds the next generation, for whoever asks.
-#[async_trait]
-pub trait Reload: Send + Sync {
-    /// One at a time: who comes meanwhile waits, and then gets a reload of its own.
-    ///
-    /// # Errors
-    /// Everything that is in the way of it; nothing has changed then.
-    async fn reload(&self) -> Result<Reloaded, Problems>;
-}
-
-/// What the operator's side looks at and acts on.
-pub struct Admin {
-    /// Everything that is counted.
-    pub metrics: Arc<Metrics>,
-    /// Who is connected.
-    pub sessions: Arc<Sessions>,
-    /// The current generation.
-    pub serving: CurrentServing,
-    /// Builds the next one.
-    pub reload: Arc<dyn Reload>,
-    /// The end of the server.
-    pub shutdown: Signal,
-}
 
 /// Why the admin address cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -239,47 +197,6 @@ impl Hall {
             connection(stream, site, place, trust).await;
             spares.refill();
         });
-    }
-}
-
-/// Whether a connection is one of somebody who may come here.
-struct Trust {
-    places: Arc<Semaphore>,
-    place: OnceLock<OwnedSemaphorePermit>,
-    given: Notify,
-}
-
-/// Those who may come here have all places already.
-struct TooManyTrusted;
-
-impl Trust {
-    fn new(places: &Arc<Semaphore>) -> Arc<Self> {
-        Arc::new(Trust {
-            places: Arc::clone(places),
-            place: OnceLock::new(),
-            given: Notify::new(),
-        })
-    }
-
-    /// From now on the connection makes room for nobody.
-    fn give(&self) -> Result<(), TooManyTrusted> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| TooManyTrusted)?;
-        // A connection has one request, so this is its first place.
-        let _ = self.place.set(place);
-        self.given.notify_one();
-        Ok(())
-    }
-
-    /// Returns once a connection that is not trusted has to make room.
-    async fn displaced(&self, place: Place) {
-        tokio::select! {
-            biased;
-            () = self.given.notified() => {}
-            () = place.displaced() => return,
-        }
-        drop(place);
-        std::future::pending().await
     }
 }
 

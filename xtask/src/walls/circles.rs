@@ -73,18 +73,8 @@ const STILL: &[Known] = &[
     },
     Known {
         krate: "restante-roles",
-        files: &["metrics", "metrics::exposition", "metrics::ledger", "work"],
-        why: "a ledger holds its tenant's room for work, which counts what it does",
-    },
-    Known {
-        krate: "restante-roles",
         files: &["passwords", "passwords::make", "passwords::scram"],
         why: "`passwords` asks each kind of hash, and holds the errors and limits that all kinds share",
-    },
-    Known {
-        krate: "restante-server",
-        files: &["admin", "admin::api"],
-        why: "the routes need the site, which calls them",
     },
     Known {
         krate: "restante-wasm",

@@ -12,7 +12,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::calls::{BOUNDS, CallFailure, CallTotals, ROLES, ShadowResult};
-use super::{LoginResult, Metrics, NO_TENANT, Status, Totals};
+use super::ledger::{LoginResult, Totals};
+use super::registry::{Metrics, NO_TENANT, Status};
 
 /// The media type of [`Metrics::exposition`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

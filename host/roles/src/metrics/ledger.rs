@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::share::Share;
-use crate::work::{TenantPlaces, WorkRoom};
+use crate::work::{TenantPlaces, WorkOwner, WorkRoom};
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +114,16 @@ pub struct Totals {
     pub password_hash_nanoseconds: u64,
 }
 
+impl WorkOwner for Ledger {
+    fn places(&self) -> &TenantPlaces {
+        &self.work
+    }
+
+    fn charge(&self, time: Duration) {
+        self.ran(time);
+    }
+}
+
 impl Ledger {
     /// Of a tenant that has used nothing yet. Metrics know only those that
     /// [`Metrics::ledger`](super::Metrics::ledger) makes.
@@ -188,10 +198,6 @@ impl Ledger {
     /// Hashes for its logins computed for this long.
     fn hashed(&self, time: Duration) {
         add(&self.password_hash_nanoseconds, nanoseconds(time));
-    }
-
-    pub(crate) fn work_places(&self) -> &TenantPlaces {
-        &self.work
     }
 
     /// What it may use.
@@ -340,7 +346,7 @@ impl Meter {
 
     /// The tenant's places for work that may wait.
     pub fn work(&self) -> WorkRoom {
-        WorkRoom::new(Arc::clone(&self.0))
+        WorkRoom::new(Arc::<Ledger>::clone(&self.0))
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Places {
 
 /// The places of one tenant, by rank.
 #[derive(Debug)]
-pub(crate) struct TenantPlaces {
+pub struct TenantPlaces {
     first: Arc<Semaphore>,
     next: Arc<Semaphore>,
     more: Arc<Semaphore>,

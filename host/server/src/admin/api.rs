@@ -14,10 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use super::Admin;
-use super::Reloaded;
 use super::guard::Guard;
-use super::{TooManyTrusted, Trust};
+use super::operated::{Admin, Reloaded};
+use super::trust::{TooManyTrusted, Trust};
 use crate::sessions::Which;
 use restante_config::{Problem, Problems};
 use restante_roles::metrics::{self, Current, LoginResult, Totals};

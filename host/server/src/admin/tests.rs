@@ -4,10 +4,13 @@ use async_trait::async_trait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::sessions::Sessions;
 use crate::shutdown::{self, Ending};
 use crate::tenant::{Serving, SessionSettings, Tenants, decoy};
 use restante_config::Config;
+use restante_config::Problems;
 use restante_roles::metrics::GenerationMark;
+use restante_roles::metrics::Metrics;
 
 const TOKEN: &str = "correct-horse-battery-staple";
 

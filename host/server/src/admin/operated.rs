@@ -1,0 +1,53 @@
+//! What the operator's side looks at and acts on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::listener::CurrentServing;
+use crate::sessions::Sessions;
+use crate::shutdown::Signal;
+use restante_config::{Problem, Problems};
+use restante_roles::metrics::Metrics;
+
+/// What a reload came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The number of the generation that new sessions get now.
+    pub generation: u64,
+    /// How many tenants it has.
+    pub tenants: usize,
+    /// How many plugins.
+    pub plugins: usize,
+    /// What is not wrong and yet probably not meant.
+    pub warnings: Vec<Problem>,
+    /// Keys that have changed and take a restart.
+    pub restart: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Builds the next generation, for whoever asks.
+#[async_trait]
+pub trait Reload: Send + Sync {
+    /// One at a time: who comes meanwhile waits, and then gets a reload of its own.
+    ///
+    /// # Errors
+    /// Everything that is in the way of it; nothing has changed then.
+    async fn reload(&self) -> Result<Reloaded, Problems>;
+}
+
+/// What the operator's side looks at and acts on.
+pub struct Admin {
+    /// Everything that is counted.
+    pub metrics: Arc<Metrics>,
+    /// Who is connected.
+    pub sessions: Arc<Sessions>,
+    /// The current generation.
+    pub serving: CurrentServing,
+    /// Builds the next one.
+    pub reload: Arc<dyn Reload>,
+    /// The end of the server.
+    pub shutdown: Signal,
+}
