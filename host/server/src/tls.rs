@@ -3,11 +3,12 @@
 //!
 //! Knows nothing of sessions or sockets.
 
+mod doubts;
 mod files;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +27,7 @@ use zeroize::Zeroizing;
 pub use files::{FileProblem, TlsError};
 
 use crate::names::ServerNames;
-use restante_config::{Config, Pem, Tenant};
+use restante_config::{Config, ListenerTls, Pem, Tenant};
 
 /// The protocol's name in ALPN (RFC 7301, IANA). A client that offers others
 /// only is refused: it took us for another server (ALPACA).
@@ -72,22 +73,31 @@ impl Contexts {
     }
 }
 
-/// An error and the tenant whose files it is about; None: the server's.
-pub type TenantError<'c> = (Option<&'c Tenant>, Arc<TlsError>);
+/// What a configuration's certificates come to.
+pub struct Built<'c> {
+    /// What its listeners shake hands with. None: it names no certificate that can be
+    /// used.
+    pub contexts: Option<Arc<Contexts>>,
+    /// Everything that is wrong with the files. A tenant with errors has no certificate
+    /// of its own, and asks for none.
+    pub errors: Vec<(Option<&'c Tenant>, Arc<TlsError>)>,
+    /// What turns clients away although the files are in order: dates and names. In both
+    /// lists with the tenant that it is about; None: the server.
+    pub warnings: Vec<(Option<&'c Tenant>, String)>,
+}
 
-/// What the configuration's listeners shake hands with (None: it names no
-/// certificate that can be used), and everything that is wrong with the files. A
-/// tenant with errors has no certificate of its own, and asks for none.
-pub fn contexts<'c>(config: &'c Config) -> (Option<Arc<Contexts>>, Vec<TenantError<'c>>) {
+/// What the configuration's listeners shake hands with, and what is to be said of it.
+pub fn contexts(config: &Config) -> Built<'_> {
     let mut certificates = Certificates::default();
     let mut errors = Vec::new();
     let mut loaded = HashMap::new();
-    let mut load = |owner: Option<&'c Tenant>, pem: &Pem| {
+    let mut load = |owner, pem: &Pem| {
         // Tenants may share a certificate.
         let known = loaded.entry((pem.certificate.clone(), pem.key.clone()));
-        let known = known.or_insert_with(|| {
+        let (_, known) = known.or_insert_with(|| {
             let loaded = files::load(pem);
-            loaded.map_err(|all| all.into_iter().map(Arc::new).collect::<Vec<_>>())
+            let loaded = loaded.map_err(|all| all.into_iter().map(Arc::new).collect::<Vec<_>>());
+            (owner, loaded)
         });
         let of_owner = |error: &Arc<TlsError>| (owner, Arc::clone(error));
         known
@@ -110,12 +120,20 @@ pub fn contexts<'c>(config: &'c Config) -> (Option<Arc<Contexts>>, Vec<TenantErr
             certificates.default = Some(certified);
         }
     }
+    let warnings = match uses_tls(config) {
+        true => doubts(config, &loaded, certificates.default.as_deref()),
+        false => Vec::new(),
+    };
     let certificates = Arc::new(certificates);
     let mut contexts = match server_config(&certificates, Arc::new(NoClientAuth)) {
         Ok(config) => Contexts::shared(config),
         Err(error) => {
             errors.push((None, Arc::new(error)));
-            return (None, errors);
+            return Built {
+                contexts: None,
+                errors,
+                warnings,
+            };
         }
     };
     for tenant in &config.tenants {
@@ -134,7 +152,79 @@ pub fn contexts<'c>(config: &'c Config) -> (Option<Arc<Contexts>>, Vec<TenantErr
             Err(error) => errors.push((Some(tenant), Arc::new(error))),
         }
     }
-    ((!loaded.is_empty()).then(|| Arc::new(contexts)), errors)
+    Built {
+        contexts: (!loaded.is_empty()).then(|| Arc::new(contexts)),
+        errors,
+        warnings,
+    }
+}
+
+fn uses_tls(config: &Config) -> bool {
+    let mut listeners = config.listeners.iter();
+    listeners.any(|listener| listener.tls != ListenerTls::Off)
+}
+
+/// By the paths of certificate and key: who named them first, and what is in them.
+type Loaded<'c> = HashMap<
+    (PathBuf, PathBuf),
+    (
+        Option<&'c Tenant>,
+        Result<Arc<CertifiedKey>, Vec<Arc<TlsError>>>,
+    ),
+>;
+
+/// What is to be said of certificates that could be loaded. `default`: the one for names
+/// without one.
+fn doubts<'c>(
+    config: &'c Config,
+    loaded: &Loaded<'c>,
+    default: Option<&CertifiedKey>,
+) -> Vec<(Option<&'c Tenant>, String)> {
+    let first = |certified: &CertifiedKey| certified.cert.first().cloned();
+    let now = SystemTime::now();
+    let mut warnings = Vec::new();
+    let said = loaded.iter().filter_map(|((path, _), (owner, certified))| {
+        let certificate = first(certified.as_ref().ok()?)?;
+        let what = doubts::of_dates(&certificate, now)?;
+        Some((*owner, format!("certificate {} {what}", path.display())))
+    });
+    warnings.extend(said);
+    // A table has no order.
+    warnings.sort_by_key(|(owner, what)| (owner.map(|owner| owner.place), what.clone()));
+    for tenant in &config.tenants {
+        let names = &tenant.server_names;
+        let Some(pem) = &tenant.certificate else {
+            warnings.extend(without_certificate(names, default).map(|what| (Some(tenant), what)));
+            continue;
+        };
+        let known = loaded.get(&(pem.certificate.clone(), pem.key.clone()));
+        let certified = known.and_then(|(_, certified)| certified.as_ref().ok());
+        let certificate = certified.and_then(|certified| first(certified));
+        let Some(missing) = certificate.and_then(|it| doubts::of_names(&it, names)) else {
+            continue;
+        };
+        let what = format!(
+            "certificate {} is not for {missing}: clients that ask for it as `server-names` say refuse it; get one with these names",
+            pem.certificate.display()
+        );
+        warnings.push((Some(tenant), what));
+    }
+    warnings
+}
+
+/// What is to be said of a tenant's server names where the server's certificate is all
+/// there is for them.
+fn without_certificate(names: &[String], default: Option<&CertifiedKey>) -> Option<String> {
+    let Some(default) = default else {
+        let names = doubts::listed(names.iter())?;
+        return Some(format!(
+            "there is no certificate for {names}: TLS clients that ask for it are refused; give the tenant or the server one"
+        ));
+    };
+    let missing = doubts::of_names(default.cert.first()?, names)?;
+    Some(format!(
+        "no certificate is for {missing}: clients that ask for it refuse the server's; give the tenant one with these names"
+    ))
 }
 
 /// How to shake hands for a tenant with authorities of its own. A client may show
@@ -303,9 +393,9 @@ mod tests {
             tenant("wild", "['*.acme.example']"),
         );
         let config = Config::parse(&text, Path::new("test.toml"), folder).expect("in order");
-        let (contexts, errors) = contexts(&config);
-        assert!(errors.is_empty(), "{errors:?}");
-        let contexts = contexts.expect("TLS");
+        let built = contexts(&config);
+        assert!(built.errors.is_empty(), "{:?}", built.errors);
+        let contexts = built.contexts.expect("TLS");
         let server = Arc::clone(&contexts.find(Some(name)).config);
         let mut server = rustls::ServerConnection::new(server).expect("a server");
         let mut roots = rustls::RootCertStore::empty();
@@ -333,6 +423,63 @@ mod tests {
             client.process_new_packets().ok()?;
         }
         Some(client.peer_certificates()?[0].to_vec())
+    }
+
+    #[test]
+    fn names_without_a_fitting_certificate_are_told_with_their_tenant() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let make = |name: &str, of: &str| {
+            let made = rcgen::generate_simple_self_signed([of.to_owned()]).expect("a certificate");
+            let at = |end: &str| folder.path().join(format!("{name}.{end}"));
+            fs::write(at("pem"), made.cert.pem()).expect("a new file");
+            fs::write(at("key"), made.signing_key.serialize_pem()).expect("a new file");
+        };
+        make("server", "pop.server.example");
+        make("own", "pop.own.example");
+        let said = |server: &str, tls: &str| {
+            let text = format!(
+                "[server]\n{server}\n[listener.l]\naddress = '127.0.0.1:0'\ntls = '{tls}'\n\
+                 [plugin.p]\ncomponent = 'builtin:p'\n\
+                 [tenant.own]\nserver-names = ['pop.own.example', 'pop.new.example']\n\
+                 certificate = 'own.pem'\nkey = 'own.key'\nauthenticators = ['p']\nstore = 'p'\n\
+                 [tenant.servers]\nserver-names = ['pop.server.example', '*.server.example']\n\
+                 authenticators = ['p']\nstore = 'p'\n"
+            );
+            let config =
+                Config::parse(&text, Path::new("test.toml"), folder.path()).expect("in order");
+            let built = contexts(&config);
+            assert!(built.errors.is_empty(), "{:?}", built.errors);
+            let said = built.warnings.into_iter().map(|(tenant, what)| {
+                let what = what.replace(&format!("{}/", folder.path().display()), "");
+                (tenant.map_or("", |tenant| &tenant.name).to_owned(), what)
+            });
+            said.collect::<Vec<_>>()
+        };
+        let server = "certificate = 'server.pem'\nkey = 'server.key'";
+        let begins = |said: &(String, String), tenant: &str, what: &str| {
+            assert!(said.0 == tenant && said.1.starts_with(what), "{said:?}");
+        };
+        let told = said(server, "implicit");
+        assert_eq!(told.len(), 2, "{told:?}");
+        begins(
+            &told[0],
+            "own",
+            "certificate own.pem is not for pop.new.example: ",
+        );
+        begins(
+            &told[1],
+            "servers",
+            "no certificate is for *.server.example: ",
+        );
+        let told = said("", "starttls");
+        assert_eq!(told.len(), 2, "{told:?}");
+        begins(
+            &told[1],
+            "servers",
+            "there is no certificate for pop.server.example, *.server.example: ",
+        );
+        // Nobody sees a certificate.
+        assert_eq!(said(server, "off"), []);
     }
 
     #[test]
