@@ -4,6 +4,7 @@
 
 mod admin;
 mod bad_input;
+mod checks;
 mod commands;
 mod configurations;
 mod crash;

@@ -162,6 +162,27 @@ impl Bound {
         }
     }
 
+    /// Whether [`Bound::all`] could bind every listener now. Nobody is kept from an
+    /// address meanwhile: nothing listens.
+    ///
+    /// # Errors
+    /// Every listener that could not have its address.
+    pub fn try_all(listeners: &[Listener]) -> Result<(), BindErrors> {
+        let tried = listeners.iter().filter_map(|listener| {
+            let error = bound(listener, listeners).err()?;
+            Some(BindError {
+                listener: listener.name.clone(),
+                address: listener.address,
+                error,
+            })
+        });
+        let errors: Vec<BindError> = tried.collect();
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(BindErrors(errors)),
+        }
+    }
+
     fn new(listener: &Listener, socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Bound {
@@ -185,6 +206,13 @@ impl Bound {
 }
 
 fn bind(listener: &Listener, all: &[Listener]) -> io::Result<std::net::TcpListener> {
+    let socket = bound(listener, all)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A socket with the listener's address; nobody can connect to it yet.
+fn bound(listener: &Listener, all: &[Listener]) -> io::Result<Socket> {
     let wanted = listener.address;
     let socket = Socket::new(
         Domain::for_address(wanted),
@@ -200,8 +228,7 @@ fn bind(listener: &Listener, all: &[Listener]) -> io::Result<std::net::TcpListen
     // Connections of the server before us may still be closing.
     socket.set_reuse_address(true)?;
     socket.bind(&wanted.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// The side that clients see: what all listeners share, across generations.
