@@ -4,6 +4,7 @@
 
 mod admin;
 mod bad_input;
+mod bad_users;
 mod checks;
 mod commands;
 mod configurations;

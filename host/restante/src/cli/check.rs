@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use restante::generations::Generations;
 use restante::server::StartError;
 use restante_config::{Config, Log, Plugin};
@@ -48,15 +48,18 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
         warning(words);
     }
     let executor = executor()?;
+    let admin = admin_address(&config);
     let built = executor.block_on(async {
-        admin_address(&config)?;
-        Generations::check(&config, compiler(&config.server)?)
-            .await
-            .map_err(|error| match error {
-                StartError::Refused(problems) => refused(file, &problems),
-                error => error.into(),
-            })
+        let built = Generations::check(&config, compiler(&config.server)?).await;
+        built.map_err(|error| match error {
+            StartError::Refused(problems) => refused(file, &problems),
+            error => error.into(),
+        })
     });
+    let built = match (built, admin) {
+        (Err(built), Err(admin)) => Err(anyhow!("{built:#}\n{admin:#}")),
+        (built, admin) => built.and(admin),
+    };
     if let Some(lines) = lines {
         for line in lines.take() {
             eprintln!("log: {line}");
