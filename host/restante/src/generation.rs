@@ -474,6 +474,7 @@ impl Builder<'_> {
             admissions,
             shadows,
             plaintext_login: tenant.plaintext_login,
+            tls_minimum: tenant.tls_minimum,
             policy: Policy::new(tenant),
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,

@@ -37,7 +37,7 @@ use crate::tenant::Serving;
 use crate::user_names::KnownNames;
 use crate::view::Verdicts;
 use crate::waiting::WaitingRoom;
-use restante_config::{Listener, ListenerTls, ServerLimits};
+use restante_config::{Listener, ListenerTls, ServerLimits, TlsVersion};
 use restante_roles::address::Client;
 use restante_roles::address::canonical;
 use restante_roles::metrics::Metrics;
@@ -71,6 +71,7 @@ pub type CurrentServing = Arc<dyn Fn() -> Arc<Serving> + Send + Sync>;
 pub struct Bound {
     name: Arc<str>,
     tls: ListenerTls,
+    tls_minimum: TlsVersion,
     proxies: Arc<[IpNet]>,
     address: SocketAddr,
     socket: std::net::TcpListener,
@@ -188,6 +189,7 @@ impl Bound {
         Ok(Bound {
             name: listener.name.as_str().into(),
             tls: listener.tls,
+            tls_minimum: listener.tls_minimum,
             proxies: listener.proxy_protocol_from.as_slice().into(),
             address: socket.local_addr()?,
             socket,
@@ -297,6 +299,7 @@ impl Front {
                 front: Arc::clone(&self),
                 name: bound.name,
                 tls: bound.tls,
+                tls_minimum: bound.tls_minimum,
                 proxies: bound.proxies,
                 shutdown: shutdown.clone(),
                 sessions: JoinSet::new(),
@@ -360,6 +363,7 @@ struct Accepting {
     front: Arc<Front>,
     name: Arc<str>,
     tls: ListenerTls,
+    tls_minimum: TlsVersion,
     proxies: Arc<[IpNet]>,
     shutdown: Signal,
     sessions: JoinSet<()>,
@@ -435,6 +439,7 @@ impl Accepting {
             proxy: None,
             server_name: None,
             tls: self.tls,
+            tls_minimum: self.tls_minimum,
         }
     }
 

@@ -18,20 +18,24 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    ClientHello, NoClientAuth, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
+    ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert,
+    ServerSessionMemoryCache, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use zeroize::Zeroizing;
 
 pub use files::{FileProblem, TlsError};
 
 use crate::names::ServerNames;
-use restante_config::{Config, ListenerTls, Pem, Tenant};
+use restante_config::{Config, ListenerTls, Pem, Tenant, TlsVersion};
 
 /// The protocol's name in ALPN (RFC 7301, IANA). A client that offers others
 /// only is refused: it took us for another server (ALPACA).
 pub const ALPN: &[u8] = b"pop3";
+
+/// What TLS 1.3 is called in logs, and towards plugins.
+pub const TLS_1_3: &str = "TLSv1.3";
 
 /// TLS 1.2 sessions that are remembered for clients without tickets.
 const REMEMBERED_SESSIONS: usize = 1024;
@@ -49,11 +53,29 @@ pub struct Contexts {
 
 /// How to shake hands with clients that ask for a certain name.
 pub struct Context {
-    /// Certificates, versions, ALPN, tickets.
-    pub config: Arc<ServerConfig>,
+    configs: Configs,
+    /// The oldest version of TLS that its tenants want.
+    minimum: TlsVersion,
     /// The tenant whose authorities client certificates are verified against;
     /// None: clients are not asked for one.
     pub asks_for: Option<String>,
+}
+
+/// Certificates, versions, ALPN, tickets, by the oldest version that is spoken.
+#[derive(Clone)]
+struct Configs {
+    from_1_2: Arc<ServerConfig>,
+    from_1_3: Arc<ServerConfig>,
+}
+
+impl Context {
+    /// What to shake hands with on a listener that speaks no older version than `minimum`.
+    pub fn config(&self, minimum: TlsVersion) -> &Arc<ServerConfig> {
+        match self.minimum.max(minimum) {
+            TlsVersion::V1_2 => &self.configs.from_1_2,
+            TlsVersion::V1_3 => &self.configs.from_1_3,
+        }
+    }
 }
 
 impl Contexts {
@@ -64,11 +86,24 @@ impl Contexts {
             .unwrap_or(&self.default)
     }
 
-    fn shared(config: Arc<ServerConfig>) -> Self {
-        let asks_for = None;
+    fn shared(configs: Configs) -> Self {
         Contexts {
             by_name: ServerNames::default(),
-            default: Arc::new(Context { config, asks_for }),
+            default: Arc::new(Context {
+                configs,
+                minimum: TlsVersion::V1_2,
+                asks_for: None,
+            }),
+        }
+    }
+
+    /// Puts a context in the place of the one for all.
+    fn set(&mut self, tenant: &Tenant, context: &Arc<Context>) {
+        for name in &tenant.server_names {
+            self.by_name.insert(name, Arc::clone(context));
+        }
+        if tenant.default {
+            self.default = Arc::clone(context);
         }
     }
 }
@@ -125,8 +160,8 @@ pub fn contexts(config: &Config) -> Built<'_> {
         false => Vec::new(),
     };
     let certificates = Arc::new(certificates);
-    let mut contexts = match server_config(&certificates, Arc::new(NoClientAuth)) {
-        Ok(config) => Contexts::shared(config),
+    let shared = match server_configs(&certificates, &(Arc::new(NoClientAuth) as _)) {
+        Ok(configs) => configs,
         Err(error) => {
             errors.push((None, Arc::new(error)));
             return Built {
@@ -136,19 +171,22 @@ pub fn contexts(config: &Config) -> Built<'_> {
             };
         }
     };
+    let mut contexts = Contexts::shared(shared.clone());
+    let strict = Arc::new(Context {
+        configs: shared,
+        minimum: TlsVersion::V1_3,
+        asks_for: None,
+    });
     for tenant in &config.tenants {
+        // Also where its authorities cannot be used.
+        if tenant.tls_minimum == strict.minimum {
+            contexts.set(tenant, &strict);
+        }
         let Some(path) = &tenant.client_authorities else {
             continue;
         };
-        match asking(&tenant.name, path, &certificates) {
-            Ok(context) => {
-                for name in &tenant.server_names {
-                    contexts.by_name.insert(name, Arc::clone(&context));
-                }
-                if tenant.default {
-                    contexts.default = context;
-                }
-            }
+        match asking(tenant, path, &certificates) {
+            Ok(context) => contexts.set(tenant, &context),
             Err(error) => errors.push((Some(tenant), Arc::new(error))),
         }
     }
@@ -230,19 +268,21 @@ fn without_certificate(names: &[String], default: Option<&CertifiedKey>) -> Opti
 /// How to shake hands for a tenant with authorities of its own. A client may show
 /// no certificate, but none that they do not stand behind.
 fn asking(
-    tenant: &str,
+    tenant: &Tenant,
     authorities: &Path,
     certificates: &Arc<Certificates>,
 ) -> Result<Arc<Context>, TlsError> {
     let roots: Arc<RootCertStore> = Arc::new(files::authorities(authorities)?);
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| TlsError::Crypto(error.to_string()))?;
+    let verifier: Arc<dyn ClientCertVerifier> =
+        WebPkiClientVerifier::builder_with_provider(roots, provider)
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| TlsError::Crypto(error.to_string()))?;
     Ok(Arc::new(Context {
-        config: server_config(certificates, verifier)?,
-        asks_for: Some(tenant.to_owned()),
+        configs: server_configs(certificates, &verifier)?,
+        minimum: tenant.tls_minimum,
+        asks_for: Some(tenant.name.clone()),
     }))
 }
 
@@ -309,22 +349,34 @@ pub fn self_signed() -> Result<SelfSigned, TlsError> {
         default: Some(Arc::new(CertifiedKey::new(chain, signing))),
         ..Certificates::default()
     });
-    let config = server_config(&certificates, Arc::new(NoClientAuth))?;
+    let configs = server_configs(&certificates, &(Arc::new(NoClientAuth) as _))?;
     Ok(SelfSigned {
-        contexts: Arc::new(Contexts::shared(config)),
+        contexts: Arc::new(Contexts::shared(configs)),
         certificate_pem: certificate.pem(),
         key_pem: Zeroizing::new(signing_key.serialize_pem()),
     })
 }
 
+fn server_configs(
+    certificates: &Arc<Certificates>,
+    verifier: &Arc<dyn ClientCertVerifier>,
+) -> Result<Configs, TlsError> {
+    let of = |versions| server_config(certificates, verifier, versions);
+    Ok(Configs {
+        from_1_2: of(&[&version::TLS13, &version::TLS12])?,
+        from_1_3: of(&[&version::TLS13])?,
+    })
+}
+
 fn server_config(
     certificates: &Arc<Certificates>,
-    verifier: Arc<dyn ClientCertVerifier>,
+    verifier: &Arc<dyn ClientCertVerifier>,
+    versions: &[&'static SupportedProtocolVersion],
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let crypto = |error: rustls::Error| TlsError::Crypto(error.to_string());
-    let resolver = Arc::clone(certificates);
+    let (resolver, verifier) = (Arc::clone(certificates), Arc::clone(verifier));
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(crypto)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(resolver);
@@ -332,7 +384,11 @@ fn server_config(
     // The strongest that both have, not the client's favourite.
     config.ignore_client_order = true;
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(crypto)?;
-    config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
+    // To TLS 1.3 sessions are tickets.
+    config.session_storage = match versions.contains(&&version::TLS12) {
+        true => ServerSessionMemoryCache::new(REMEMBERED_SESSIONS),
+        false => Arc::new(NoServerSessionStorage {}),
+    };
     // A POP3 client comes back one connection at a time.
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
@@ -356,15 +412,21 @@ mod tests {
         fs::write(&pem.key, made.key_pem.as_bytes()).expect("a new file");
         assert!(files::load(&pem).is_ok());
         let context = made.contexts.find(Some("localhost"));
-        assert_eq!(context.config.alpn_protocols, [ALPN]);
-        assert!(context.config.ignore_client_order);
+        for minimum in [TlsVersion::V1_2, TlsVersion::V1_3] {
+            let config = context.config(minimum);
+            assert_eq!(config.alpn_protocols, [ALPN]);
+            assert!(config.ignore_client_order);
+        }
         assert_eq!(context.asks_for, None);
     }
 
     #[test]
     fn tickets_are_kept_with_the_client_under_keys_that_change() {
         let [one, other] = [(); 2].map(|()| self_signed().expect("a certificate can be made"));
-        let ticketer = |made: &SelfSigned| made.contexts.find(None).config.ticketer.clone();
+        let ticketer = |made: &SelfSigned| {
+            let config = made.contexts.find(None).config(TlsVersion::V1_2);
+            config.ticketer.clone()
+        };
         let (one, other) = (ticketer(&one), ticketer(&other));
         assert!(one.enabled());
         // RFC 8446 section 4.6.1: seven days at most; a key makes tickets for half
@@ -374,6 +436,48 @@ mod tests {
         assert_eq!(one.decrypt(&ticket).as_deref(), Some(&b"a session"[..]));
         assert_eq!(other.decrypt(&ticket), None);
         assert_ne!(one.encrypt(b"a session"), Some(ticket));
+    }
+
+    /// Shakes hands, on a listener with this minimum, with a client that speaks these versions
+    /// and asks for `name`. None: the server refuses.
+    fn shake_hands(
+        contexts: &Contexts,
+        minimum: TlsVersion,
+        versions: &[&'static SupportedProtocolVersion],
+        roots: &RootCertStore,
+        name: &'static str,
+    ) -> Option<rustls::ClientConnection> {
+        let server = Arc::clone(contexts.find(Some(name)).config(minimum));
+        let mut server = rustls::ServerConnection::new(server).expect("a server");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("versions")
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let name = name.try_into().expect("a name");
+        let mut client = rustls::ClientConnection::new(Arc::new(client), name).expect("a client");
+        while client.is_handshaking() {
+            let mut octets = Vec::new();
+            client.write_tls(&mut octets).expect("memory");
+            server.read_tls(&mut octets.as_slice()).expect("memory");
+            server.process_new_packets().ok()?;
+            octets.clear();
+            server.write_tls(&mut octets).expect("memory");
+            client.read_tls(&mut octets.as_slice()).expect("memory");
+            client.process_new_packets().ok()?;
+        }
+        Some(client)
+    }
+
+    fn roots(files: &[std::path::PathBuf]) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        for file in files {
+            for certificate in files::load_chain(file).expect("a chain") {
+                roots.add(certificate).expect("a root");
+            }
+        }
+        roots
     }
 
     /// The certificate that a client is shown who asks for `name`, from a
@@ -396,33 +500,58 @@ mod tests {
         let built = contexts(&config);
         assert!(built.errors.is_empty(), "{:?}", built.errors);
         let contexts = built.contexts.expect("TLS");
-        let server = Arc::clone(&contexts.find(Some(name)).config);
-        let mut server = rustls::ServerConnection::new(server).expect("a server");
-        let mut roots = rustls::RootCertStore::empty();
-        for file in ["exact.pem", "wild.pem", "server.pem"] {
-            for certificate in files::load_chain(&folder.join(file)).expect("a chain") {
-                roots.add(certificate).expect("a root");
-            }
-        }
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let client = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = name.try_into().expect("a name");
-        let mut client = rustls::ClientConnection::new(Arc::new(client), name).expect("a client");
-        while client.is_handshaking() {
-            let mut octets = Vec::new();
-            client.write_tls(&mut octets).expect("memory");
-            server.read_tls(&mut octets.as_slice()).expect("memory");
-            server.process_new_packets().ok()?;
-            octets.clear();
-            server.write_tls(&mut octets).expect("memory");
-            client.read_tls(&mut octets.as_slice()).expect("memory");
-            client.process_new_packets().ok()?;
-        }
+        let roots = roots(&["exact.pem", "wild.pem", "server.pem"].map(|name| folder.join(name)));
+        let versions = rustls::DEFAULT_VERSIONS;
+        let client = shake_hands(&contexts, TlsVersion::V1_2, versions, &roots, name)?;
         Some(client.peer_certificates()?[0].to_vec())
+    }
+
+    /// Of the listener's and the tenant's oldest version the newer one counts.
+    #[test]
+    fn no_older_version_is_spoken_than_listener_and_tenant_want() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let names = ["new.example", "old.example", "asks.example"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("server.pem"), made.cert.pem()).expect("a new file");
+        fs::write(at("server.key"), made.signing_key.serialize_pem()).expect("a new file");
+        let text = "[server]\ncertificate = 'server.pem'\nkey = 'server.key'\n\
+             [listener.l]\naddress = '127.0.0.1:0'\ntls = 'implicit'\n\
+             [plugin.p]\ncomponent = 'builtin:p'\n\
+             [tenant.new]\nserver-names = ['new.example']\ntls-minimum = '1.3'\n\
+             authenticators = ['p']\nstore = 'p'\n\
+             [tenant.old]\nserver-names = ['old.example']\nauthenticators = ['p']\nstore = 'p'\n\
+             [tenant.asks]\nserver-names = ['asks.example']\ntls-minimum = '1.3'\n\
+             client-authorities = 'server.pem'\nauthenticators = ['p']\nstore = 'p'\n";
+        let config = Config::parse(text, Path::new("test.toml"), folder.path()).expect("in order");
+        let built = contexts(&config);
+        assert!(built.errors.is_empty(), "{:?}", built.errors);
+        let contexts = built.contexts.expect("TLS");
+        assert_eq!(
+            contexts.find(Some("asks.example")).asks_for.as_deref(),
+            Some("asks")
+        );
+        let roots = roots(&[at("server.pem")]);
+        for (minimum, name, old_ones_too) in [
+            (TlsVersion::V1_2, "old.example", true),
+            (TlsVersion::V1_3, "old.example", false),
+            (TlsVersion::V1_2, "new.example", false),
+            (TlsVersion::V1_3, "new.example", false),
+            (TlsVersion::V1_2, "asks.example", false),
+        ] {
+            let spoken = |versions: &[&'static SupportedProtocolVersion]| {
+                shake_hands(&contexts, minimum, versions, &roots, name)?.protocol_version()
+            };
+            let newest = Some(rustls::ProtocolVersion::TLSv1_3);
+            assert_eq!(
+                spoken(rustls::DEFAULT_VERSIONS),
+                newest,
+                "{minimum:?} {name}"
+            );
+            assert_eq!(spoken(&[&version::TLS13]), newest, "{minimum:?} {name}");
+            let old = old_ones_too.then_some(rustls::ProtocolVersion::TLSv1_2);
+            assert_eq!(spoken(&[&version::TLS12]), old, "{minimum:?} {name}");
+        }
     }
 
     #[test]

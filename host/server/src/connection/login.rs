@@ -194,6 +194,12 @@ where
         Ok(())
     }
 
+    /// Whether there is no TLS, or a version of it that the tenant takes.
+    fn has_tls_for(&self, tenant: &Tenant) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_none_or(|tls| tenant.allows_tls(&tls.version))
+    }
+
     async fn look_up(
         &mut self,
         tenant: &Arc<Tenant>,
@@ -203,6 +209,9 @@ where
     ) -> Result<Result<ScramKeys, Refused>, End> {
         if let Err(refused) = Refused::unless_within_rate(tenant) {
             return Ok(Err(refused));
+        }
+        if !self.has_tls_for(tenant) {
+            return Ok(Err(Refused::old_tls()));
         }
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));
@@ -291,6 +300,9 @@ where
     ) -> Result<Answer, End> {
         if let Err(refused) = Refused::unless_within_rate(tenant) {
             return Ok(Err(refused));
+        }
+        if !self.has_tls_for(tenant) {
+            return Ok(Err(Refused::old_tls()));
         }
         if let Err(refusal) = self.admit(tenant).await? {
             return Ok(Err(Refused::not_admitted(refusal)));

@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::End;
 use crate::tls::{self, Contexts};
+use restante_config::TlsVersion;
 use restante_roles::backend::{ClientCertificate, Tls};
 
 /// Octets that are taken from a client at a time, before they are all dealt with.
@@ -169,10 +170,11 @@ where
         octets
     }
 
-    /// Shakes hands, as the server.
+    /// Shakes hands, as the server, with no version of TLS that is older than `minimum`.
     pub(super) async fn start_tls(
         &mut self,
         contexts: &Contexts,
+        minimum: TlsVersion,
         time: Duration,
     ) -> Result<(Tls, Option<ChannelBinding>), End> {
         let Socket::Clear(stream) = mem::replace(&mut self.socket, Socket::Gone) else {
@@ -181,7 +183,9 @@ where
         let accepting = Box::pin(async {
             let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
             let context = contexts.find(start.client_hello().server_name());
-            let stream = start.into_stream(Arc::clone(&context.config)).await?;
+            let stream = start
+                .into_stream(Arc::clone(context.config(minimum)))
+                .await?;
             Ok((stream, context))
         });
         let (stream, context) = timeout(time, accepting)
@@ -232,7 +236,7 @@ fn gone_or(error: io::Error) -> End {
 fn describe<S>(stream: &TlsStream<S>, context: &tls::Context) -> Tls {
     let (_, connection) = stream.get_ref();
     let version = match connection.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_3) => tls::TLS_1_3,
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "",
     };

@@ -24,6 +24,7 @@ pub(super) enum Why {
     Foreign(Foreign),
     NotAdmitted,
     InTheClear,
+    OldTls,
     TurnedOff,
     TooManySessions,
     TooManyOfThisUser,
@@ -92,6 +93,16 @@ impl Refused {
         }
     }
 
+    pub(super) fn old_tls() -> Self {
+        Refused {
+            refusal: Refusal::new(
+                Some(ResponseCode::Auth),
+                "this user needs a newer version of TLS",
+            ),
+            why: Why::OldTls,
+        }
+    }
+
     pub(super) fn too_many_sessions() -> Self {
         Refused {
             refusal: Refusal::new(
@@ -156,7 +167,9 @@ impl Why {
             Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
             Why::Foreign(_) => LoginResult::Foreign,
             Why::NotAdmitted => LoginResult::NotAdmitted,
-            Why::InTheClear | Why::TurnedOff | Why::ActingAs => LoginResult::NotAllowed,
+            Why::InTheClear | Why::OldTls | Why::TurnedOff | Why::ActingAs => {
+                LoginResult::NotAllowed
+            }
             Why::TooManySessions
             | Why::TooManyOfThisUser
             | Why::TooManyLogins
@@ -177,6 +190,7 @@ impl fmt::Display for Why {
             }
             Why::NotAdmitted => out.write_str("not admitted"),
             Why::InTheClear => out.write_str("plaintext login without TLS"),
+            Why::OldTls => out.write_str("a version of TLS below the tenant's `tls-minimum`"),
             Why::TurnedOff => out.write_str("the tenant has not turned this digest on"),
             Why::TooManySessions => out.write_str("the tenant has too many sessions"),
             Why::TooManyLogins => out.write_str("the tenant has too many logins"),
