@@ -27,6 +27,12 @@ pub struct Certificate {
 impl Certificate {
     /// Makes a new authority and a certificate, below `directory`.
     pub fn create(directory: &Path) -> Certificate {
+        let names = ["localhost", "127.0.0.1", "*.names.example"].map(str::to_owned);
+        Certificate::create_for(directory, &names, 180)
+    }
+
+    /// The same with a certificate for these names that ends in so many days, or has ended.
+    pub fn create_for(directory: &Path, names: &[String], days: i64) -> Certificate {
         fs::create_dir_all(directory).unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -37,13 +43,17 @@ impl Certificate {
             CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
 
         let key = KeyPair::generate().unwrap();
-        let names = ["localhost", "127.0.0.1", "*.names.example"];
-        let mut leaf = CertificateParams::new(names.map(str::to_owned)).unwrap();
+        let mut leaf = CertificateParams::new(names.to_vec()).unwrap();
         leaf.distinguished_name
             .push(DnType::CommonName, "localhost");
         // For scanners and for clients that find a thousand years too long.
-        leaf.not_before = (SystemTime::now() - DAY).into();
-        leaf.not_after = (SystemTime::now() + 180 * DAY).into();
+        let away = DAY * u32::try_from(days.unsigned_abs()).unwrap();
+        let (begin, end) = match days < 0 {
+            true => (SystemTime::now() - away - DAY, SystemTime::now() - away),
+            false => (SystemTime::now() - DAY, SystemTime::now() + away),
+        };
+        leaf.not_before = begin.into();
+        leaf.not_after = end.into();
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let leaf = leaf.signed_by(&key, &authority).unwrap();

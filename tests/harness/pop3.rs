@@ -1,8 +1,10 @@
 //! A POP3 client that hides nothing: it sends what it is told to, and takes
 //! the answers apart by the letter of RFC 1939 section 3.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+
+use rustls::SupportedProtocolVersion;
 
 use crate::tls::Stream;
 use crate::{Certificate, PATIENCE};
@@ -49,14 +51,28 @@ impl Pop3 {
     }
 
     /// STLS, accepted, and then everything under TLS.
-    pub fn stls(mut self, certificate: &Certificate) -> Pop3 {
+    pub fn stls(self, certificate: &Certificate) -> Pop3 {
+        self.try_stls(rustls::DEFAULT_VERSIONS, "localhost", certificate)
+            .unwrap()
+    }
+
+    /// The same with these versions of TLS only, and this server name.
+    ///
+    /// # Errors
+    /// The server does not agree.
+    pub fn try_stls(
+        mut self,
+        versions: &[&'static SupportedProtocolVersion],
+        name: &str,
+        certificate: &Certificate,
+    ) -> io::Result<Pop3> {
         self.accepted("STLS");
         assert!(
             self.buffer[self.start..].is_empty(),
             "octets in the clear behind the answer to STLS"
         );
-        self.stream = self.stream.under_tls("localhost", certificate);
-        self
+        self.stream = self.stream.try_tls_of(versions, name, certificate)?;
+        Ok(self)
     }
 
     /// Connects, and leaves the greeting to be taken.

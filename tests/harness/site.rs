@@ -19,6 +19,8 @@ pub struct Listener {
     pub tls: &'static str,
     /// Address and port; port 0 lets the system choose.
     pub address: String,
+    /// Its other lines.
+    pub lines: String,
 }
 
 /// A `[plugin.NAME]`.
@@ -129,6 +131,7 @@ impl Site {
                     name: name.to_owned(),
                     tls,
                     address: "127.0.0.1:0".to_owned(),
+                    lines: String::new(),
                 })
                 .to_vec(),
             plugins: vec![users, mail],
@@ -206,10 +209,16 @@ impl Site {
             self.server,
             self.limits
         );
-        for Listener { name, tls, address } in &self.listeners {
+        for Listener {
+            name,
+            tls,
+            address,
+            lines,
+        } in &self.listeners
+        {
             write!(
                 text,
-                "\n[listener.{name}]\naddress = {address:?}\ntls = {tls:?}\n"
+                "\n[listener.{name}]\naddress = {address:?}\ntls = {tls:?}\n{lines}"
             )
             .unwrap();
         }

@@ -36,6 +36,19 @@ impl Stream {
         name: &str,
         certificate: &Certificate,
     ) -> Stream {
+        self.try_tls_of(versions, name, certificate).unwrap()
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// The server does not agree.
+    pub fn try_tls_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        name: &str,
+        certificate: &Certificate,
+    ) -> io::Result<Stream> {
         let authority = fs::read(&certificate.authority).unwrap();
         let mut roots = RootCertStore::empty();
         roots
@@ -52,9 +65,9 @@ impl Stream {
         let socket = self.socket().try_clone().unwrap();
         let mut stream = StreamOwned::new(connection, socket);
         while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).unwrap();
+            stream.conn.complete_io(&mut stream.sock)?;
         }
-        Stream::Tls(Box::new(stream))
+        Ok(Stream::Tls(Box::new(stream)))
     }
 
     /// The version of TLS that was agreed on.

@@ -69,6 +69,27 @@ fn make_what_is_named(folder: &Path, made: &Certificate) {
     }
 }
 
+/// The `server-names` of the configurations in `folder` and below, which a certificate
+/// has to be for.
+fn server_names(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names.extend(server_names(&path));
+        } else if is_toml(&path) {
+            let configuration: Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+            let tenants = configuration.get("tenant").and_then(Value::as_table);
+            for tenant in tenants.iter().flat_map(|tenants| tenants.values()) {
+                let of_tenant = tenant.get("server-names").and_then(Value::as_array);
+                let of_tenant = of_tenant.into_iter().flatten();
+                names.extend(of_tenant.map(|name| name.as_str().unwrap().to_owned()));
+            }
+        }
+    }
+    names
+}
+
 fn make_files(section: &Table, folder: &Path, made: &Certificate) {
     for (key, value) in section {
         let from = match &**key {
@@ -120,7 +141,12 @@ fn each_example_is_in_order() {
         let root = tempfile::tempdir().unwrap();
         let etc = root.path().join("etc");
         install(&folder, &etc, root.path());
-        make_what_is_named(&etc, &Certificate::create(&root.path().join("made")));
+        let mut names = server_names(&etc);
+        names.push("localhost".to_owned());
+        let made = Certificate::create_for(&root.path().join("made"), &names, 180);
+        make_what_is_named(&etc, &made);
+        // What a service manager makes.
+        fs::create_dir_all(root.path().join("run/restante")).unwrap();
         let finished = run_to_end(
             Command::new(binary())
                 .args(["check", "--config"])
@@ -130,8 +156,10 @@ fn each_example_is_in_order() {
         let shown = format!("{}: {finished:#?}", folder.display());
         assert_eq!(finished.code, Some(0), "{shown}");
         // No warning beside it, but of what this machine lacks.
-        let about_machine =
-            |line: &&str| line.starts_with("warning: the limit on file descriptors");
+        let about_machine = |line: &&str| {
+            line.starts_with("warning: the limit on file descriptors")
+                || line.starts_with("warning: listener `")
+        };
         let lines = finished.stderr.lines().filter(|line| !about_machine(line));
         assert_eq!(lines.count(), 1, "{shown}");
         assert!(finished.stderr.contains(": in order ("), "{shown}");

@@ -4,6 +4,8 @@
 
 mod admin;
 mod bad_input;
+mod bad_users;
+mod checks;
 mod commands;
 mod configurations;
 mod crash;

@@ -536,6 +536,13 @@ pub const LISTENER: Table = Table {
             help: r#"`"implicit"`: TLS from the first octet (port 995). `"starttls"`: in the clear until the client issues STLS (port 110). `"off"`: never TLS. The first two need a certificate, the server's or a tenant's."#,
         },
         Key {
+            name: "tls-minimum",
+            kind: Kind::Other,
+            default: Default::Value(r#""1.2""#),
+            restart: true,
+            help: r#"The oldest version of TLS: `"1.2"`, or `"1.3"`. A tenant may want a newer one. See [versions of TLS](#versions-of-tls)."#,
+        },
+        Key {
             name: "proxy-protocol-from",
             kind: Kind::Other,
             default: Default::Value("[]"),
@@ -828,6 +835,13 @@ pub const TENANT: Table = Table {
             default: Default::Value(r#""loopback""#),
             restart: false,
             help: r#"Whether clients may send a password without TLS: `"loopback"` (127.0.0.0/8 and ::1), `"always"`, `"never"`."#,
+        },
+        Key {
+            name: "tls-minimum",
+            kind: Kind::Other,
+            default: Default::Value(r#""1.2""#),
+            restart: false,
+            help: r#"The oldest version of TLS that its users may log in with: `"1.2"`, or `"1.3"`; of this and the listener's the newer one counts. See [versions of TLS](#versions-of-tls)."#,
         },
         Key {
             name: "expire",

@@ -177,6 +177,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Whether and how TLS begins.
     pub tls: ListenerTls,
+    /// The oldest version of TLS that is spoken on it.
+    pub tls_minimum: TlsVersion,
     /// Where connections come from that begin with a PROXY header, and no others
     /// do.
     pub proxy_protocol_from: Vec<IpNet>,
@@ -192,6 +194,15 @@ pub enum ListenerTls {
     StartTls,
     /// At once (RFC 8314 section 3.1).
     Implicit,
+}
+
+/// A version of TLS that this server speaks, the older one first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
 }
 
 /// `[plugin.NAME]`: a component with a name, settings and grants.
@@ -392,6 +403,9 @@ pub struct Tenant {
     pub shadows: ShadowNames,
     /// Where a password may come in the clear.
     pub plaintext_login: PlaintextLogin,
+    /// The oldest version of TLS that its users may log in with, where a listener's is
+    /// not newer.
+    pub tls_minimum: TlsVersion,
     /// How long messages stay at least (EXPIRE, RFC 2449 section 6.7). None:
     /// nothing is said and nothing expires.
     pub expire: Option<Retention>,

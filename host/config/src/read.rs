@@ -23,8 +23,8 @@ use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{At, Found, Located, Report, Section, Value};
 use super::{
-    Config, Identity, Log, LogFormat, OAuth, Owner, Pem, Server, ServerLimits, UserNames, Utf8,
-    keys, units,
+    Config, Identity, Log, LogFormat, OAuth, Owner, Pem, Server, ServerLimits, TlsVersion,
+    UserNames, Utf8, keys, units,
 };
 
 /// Octets of `oauth-scope` and of `oauth-configuration`: both fit the challenge
@@ -535,5 +535,30 @@ pub(super) fn is_domain(name: &str) -> bool {
 pub(super) fn set<T>(slot: &mut T, read: Option<T>) {
     if let Some(read) = read {
         *slot = read;
+    }
+}
+
+/// The oldest version of TLS. Of those that this server does not speak it says what helps
+/// clients that have no newer one.
+pub(super) fn tls_version(value: &Value<'_, '_>) -> Option<TlsVersion> {
+    const WANTED: &str = "\"1.2\" or \"1.3\", in quotes";
+    let text = value.string(WANTED)?.value;
+    let number = text
+        .trim_start_matches("TLS")
+        .trim_start_matches(['v', ' ']);
+    match (text.as_str(), number) {
+        ("1.2", _) => Some(TlsVersion::V1_2),
+        ("1.3", _) => Some(TlsVersion::V1_3),
+        (_, "1" | "1.0" | "1.1") => value.bad(
+            format_args!(
+                "is {}: RFC 8996 forbids versions before TLS 1.2, and this server does not speak them",
+                quoted(&text)
+            ),
+            "write \"1.2\"; for clients without it, put a TLS proxy that speaks older versions (HAProxy, stunnel) in front of a listener with tls = \"off\" and `proxy-protocol-from`",
+        ),
+        _ => value.bad(
+            format_args!("is {}", quoted(&text)),
+            format!("write {WANTED}"),
+        ),
     }
 }

@@ -6,9 +6,9 @@ use ipnet::IpNet;
 
 use super::check::Claims;
 use super::problem::quoted;
-use super::read::address;
+use super::read::{address, tls_version};
 use super::section::{Located, Section, Value};
-use super::{Listener, ListenerTls, keys};
+use super::{Listener, ListenerTls, TlsVersion, keys};
 
 /// What networks look like.
 const NETWORKS: &str = "[\"10.0.0.0/8\", \"::1\"]";
@@ -45,6 +45,16 @@ pub(super) fn listener(
             }
             Some(tls)
         });
+    let tls_minimum = section.take("tls-minimum").and_then(|value| {
+        if let Some(ListenerTls::Off) = tls {
+            value.report().warning(
+                value.at,
+                format!("{} is never used: tls = \"off\"", value.name),
+                "remove it, or let the listener speak TLS",
+            );
+        }
+        tls_version(&value)
+    });
     let proxy_protocol_from = section
         .take("proxy-protocol-from")
         .map(|value| networks(&value))
@@ -55,6 +65,7 @@ pub(super) fn listener(
         name: name.value.clone(),
         address: address?.value,
         tls: tls?,
+        tls_minimum: tls_minimum.unwrap_or(TlsVersion::V1_2),
         proxy_protocol_from,
     })
 }

@@ -9,11 +9,12 @@ use restante_pop3::Retention;
 use super::check::{Claims, TenantClaims};
 use super::disk::Wanted;
 use super::problem::quoted;
-use super::read::{is_domain, pem};
+use super::read::{is_domain, pem, tls_version};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    FilterFailure, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits, keys, units,
+    FilterFailure, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits, TlsVersion,
+    keys, units,
 };
 
 pub(super) fn tenant(
@@ -81,6 +82,9 @@ pub(super) fn tenant(
     let plaintext_login = section
         .take("plaintext-login")
         .and_then(|value| value.choice(&plaintext));
+    let tls_minimum = section
+        .take("tls-minimum")
+        .and_then(|value| tls_version(&value));
     let expire = section.take("expire").and_then(|value| retention(&value));
     let login_delay = section.given_duration("login-delay");
     let apop = section.boolean("apop");
@@ -126,6 +130,7 @@ pub(super) fn tenant(
             filters: values(filters.shadows),
         },
         plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
+        tls_minimum: tls_minimum.unwrap_or(TlsVersion::V1_2),
         expire,
         login_delay: login_delay.unwrap_or(Duration::ZERO),
         policy_by_user,

@@ -67,6 +67,7 @@ fn the_least_takes_every_default() {
             name: "l".into(),
             address: "127.0.0.1:1110".parse().unwrap(),
             tls: ListenerTls::Off,
+            tls_minimum: TlsVersion::V1_2,
             proxy_protocol_from: vec![],
         }]
     );
@@ -104,6 +105,7 @@ fn the_least_takes_every_default() {
             shadows: ShadowNames::default(),
             admissions: vec![],
             plaintext_login: PlaintextLogin::Loopback,
+            tls_minimum: TlsVersion::V1_2,
             expire: None,
             login_delay: Duration::ZERO,
             policy_by_user: false,
@@ -787,5 +789,26 @@ fn whose_signatures_count() {
             "restante.toml:2:19: `minisign.pub` in `signature-keys` of [server] is no minisign public key\n  \
           write the second line of the minisign.pub, 56 characters that begin with RW"
         ]
+    );
+}
+
+#[test]
+fn the_oldest_version_of_tls_is_a_listeners_and_a_tenants_own() {
+    let listener =
+        "[listener.l]\naddress = '127.0.0.1:1110'\ntls = 'starttls'\ntls-minimum = '1.3'\n";
+    let server = "[server]\ncertificate = '/c.pem'\nkey = '/c.key'\n";
+    let tenant = [TENANT, "tls-minimum = '1.3'\n"].concat();
+    let config = good(&[server, listener, PLUGIN, &tenant].concat());
+    assert_eq!(config.listeners[0].tls_minimum, TlsVersion::V1_3);
+    assert_eq!(config.tenants[0].tls_minimum, TlsVersion::V1_3);
+    assert_eq!(config.warnings, []);
+    assert!(TlsVersion::V1_2 < TlsVersion::V1_3);
+    // Where there is no TLS there is no version of it.
+    let config = good(&[server, &listener.replace("starttls", "off"), PLUGIN, TENANT].concat());
+    assert_eq!(config.warnings.len(), 1);
+    assert!(
+        config.warnings[0]
+            .what
+            .ends_with("is never used: tls = \"off\"")
     );
 }

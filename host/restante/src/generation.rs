@@ -474,6 +474,7 @@ impl Builder<'_> {
             admissions,
             shadows,
             plaintext_login: tenant.plaintext_login,
+            tls_minimum: tenant.tls_minimum,
             policy: Policy::new(tenant),
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
@@ -523,7 +524,21 @@ impl Builder<'_> {
 
     fn tls(&mut self) -> Option<Arc<tls::Contexts>> {
         // Thousands of files, perhaps.
-        let (contexts, errors) = in_place(|| tls::contexts(self.config));
+        let tls::Built {
+            contexts,
+            errors,
+            warnings,
+        } = in_place(|| tls::contexts(self.config));
+        for (tenant, what) in warnings {
+            match tenant {
+                Some(tenant) => {
+                    let file = self.config.files[tenant.place.file].display();
+                    let (line, name) = (tenant.place.line, &tenant.name);
+                    warn!("{file}:{line}: [tenant.{name}] {what}");
+                }
+                None => warn!("{}: [server] {what}", self.config.files[0].display()),
+            }
+        }
         let absent: BTreeSet<&PathBuf> = self.config.absent.iter().map(|one| &one.path).collect();
         for (tenant, error) in errors {
             // What is not there was said already.

@@ -64,11 +64,34 @@ impl Generations {
         recorder: Option<Arc<Recorder>>,
         told: Arc<dyn Manager>,
     ) -> Result<Arc<Self>, StartError> {
+        let state_dir = StateDir::open(&config.server.state_dir);
+        Self::build(config, &state_dir, compiler, broken, recorder, told).await
+    }
+
+    /// Compiles and checks all that the configuration names, as [`Generations::first`] does,
+    /// and leaves the state directory as it is.
+    ///
+    /// # Errors
+    /// Everything that is in the way of serving it.
+    pub async fn check(config: &Config, compiler: Compiler) -> Result<(), StartError> {
+        let state_dir = StateDir::look(&config.server.state_dir);
+        let (broken, told) = (Broken::Refused, Arc::new(()));
+        let built = Self::build(config, &state_dir, compiler, broken, None, told).await;
+        built.map(drop)
+    }
+
+    async fn build(
+        config: &Config,
+        state_dir: &StateDir,
+        compiler: Compiler,
+        broken: Broken,
+        recorder: Option<Arc<Recorder>>,
+        told: Arc<dyn Manager>,
+    ) -> Result<Arc<Self>, StartError> {
         let watched = Watched::of(config, None);
         let limits = &config.server.limits;
-        let state_dir = StateDir::open(&config.server.state_dir);
-        let runtime = Runtime::new(limits.instances, &state_dir, compiler, Metrics::new())?;
-        let decoy_secret = decoy::secret(&state_dir).map_err(StartError::Randomness)?;
+        let runtime = Runtime::new(limits.instances, state_dir, compiler, Metrics::new())?;
+        let decoy_secret = decoy::secret(state_dir).map_err(StartError::Randomness)?;
         let (mut serving, plugins) =
             generation::build(config, &runtime, decoy_secret, None, broken).await?;
         serving.recorder.clone_from(&recorder);

@@ -39,6 +39,15 @@ const OTHERS: u32 = 0o077;
 /// Only who owns a file in such a directory may remove or rename it.
 const STICKY: u32 = 0o1000;
 
+/// What is done with a state directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Things are kept in it.
+    Keep,
+    /// It is looked at: nothing in it or above it is made, written or removed.
+    Look,
+}
+
 /// The server's state directory, open; or none, where it was not safe.
 pub struct StateDir {
     folder: Option<Folder>,
@@ -63,10 +72,33 @@ impl StateDir {
         }
     }
 
+    /// Opens it for a look: what is kept in it is used, and nothing is made, written or
+    /// removed. That it is not there is no fault, since a server would make it. What would keep
+    /// a server of this user from using it is a line in the log.
+    pub fn look(path: &Path) -> Self {
+        let folder = Folder::look(path);
+        if let Err(error) = &folder
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            error!(
+                directory = ?path, %error,
+                "the state directory cannot be used by this user: no secret would be kept, and every start would compile the components again"
+            );
+        }
+        Self {
+            folder: folder.ok(),
+        }
+    }
+
     /// A directory in it, made where it is not there. None: nothing is kept.
     pub fn folder(&self, name: &str) -> Option<Folder> {
         let parent = self.folder.as_ref()?;
         let folder = parent.folder(name);
+        if let (Access::Look, Err(error)) = (parent.access, &folder)
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            return None;
+        }
         if let Ok(folder) = &folder {
             folder.remove_drafts();
         }
@@ -98,6 +130,9 @@ impl StateDir {
             Err(error) => warn!(?file, %error, "made anew"),
         }
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
+        if folder.access == Access::Look {
+            return Ok(secret);
+        }
         if let Err(error) = folder.write(name, &[&secret]) {
             warn!(?file, %error, "cannot be kept: {lost}");
         }
@@ -113,7 +148,7 @@ impl StateDir {
 /// A directory that was made cannot be given away.
 pub fn make_for(path: &Path, user: Uid, group: Gid) -> io::Result<()> {
     let mut made = Vec::new();
-    if let Err(error) = walk(path, &mut made) {
+    if let Err(error) = walk(path, Access::Keep, &mut made) {
         debug!(directory = ?path, %error, "root does not make it");
     }
     // By their descriptors: these are the ones that were made, whatever their names lead to.
@@ -128,17 +163,30 @@ pub struct Folder {
     descriptor: OwnedFd,
     /// For messages alone.
     path: PathBuf,
+    access: Access,
 }
 
 impl Folder {
     /// Opens the directory, and makes what is not there.
     pub(crate) fn open(path: &Path) -> io::Result<Folder> {
         let path = std::path::absolute(path)?;
-        Folder::of(walk(&path, &mut Vec::new())?, path)
+        let descriptor = walk(&path, Access::Keep, &mut Vec::new())?;
+        Folder::of(descriptor, path, Access::Keep)
+    }
+
+    /// Opens the directory for a look, if this user could also write to it.
+    fn look(path: &Path) -> io::Result<Folder> {
+        let path = std::path::absolute(path)?;
+        let descriptor = walk(&path, Access::Look, &mut Vec::new())?;
+        let folder = Folder::of(descriptor, path, Access::Look)?;
+        let writes = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        // Other than access(2), by the effective user.
+        rustix::fs::accessat(&folder.descriptor, ".", writes, AtFlags::EACCESS)?;
+        Ok(folder)
     }
 
     /// Of a descriptor that is good for a path alone.
-    fn of(descriptor: OwnedFd, path: PathBuf) -> io::Result<Folder> {
+    fn of(descriptor: OwnedFd, path: PathBuf, access: Access) -> io::Result<Folder> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = rustix::fs::openat(descriptor, ".", flags, Mode::empty())?;
         let about = rustix::fs::fstat(&descriptor)?;
@@ -146,18 +194,30 @@ impl Folder {
         if about.st_mode & OTHERS_WRITE != 0 {
             return Err(writable(&about, &path));
         }
-        Ok(Folder { descriptor, path })
+        Ok(Folder {
+            descriptor,
+            path,
+            access,
+        })
     }
 
     /// A directory in this one, made where it is not there.
     fn folder(&self, name: &str) -> io::Result<Folder> {
-        match rustix::fs::mkdirat(&self.descriptor, name, PRIVATE_DIRECTORY) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
+        if self.access == Access::Keep {
+            match rustix::fs::mkdirat(&self.descriptor, name, PRIVATE_DIRECTORY) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())?;
-        Folder::of(opened, self.path.join(name))
+        Folder::of(opened, self.path.join(name), self.access)
+    }
+
+    /// Whether anything is written to it. If not it is open for a look, and
+    /// [`Folder::write`] and [`Folder::remove`] do nothing.
+    pub fn is_written(&self) -> bool {
+        self.access == Access::Keep
     }
 
     /// Where a file is, for messages.
@@ -227,6 +287,9 @@ impl Folder {
     /// Writes a file, readable for this user alone, so that a crash leaves all of it or
     /// nothing of it. What had its name, be it a link, is gone.
     pub fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        if !self.is_written() {
+            return Ok(());
+        }
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let draft = format!(".{name}.{:0DRAFT_DIGITS$x}", u64::from_le_bytes(random));
@@ -266,6 +329,9 @@ impl Folder {
 
     /// Removes a file. What cannot be removed does no harm.
     pub fn remove(&self, name: &str) {
+        if !self.is_written() {
+            return;
+        }
         let _ = rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty());
     }
 
@@ -289,9 +355,9 @@ impl Folder {
 }
 
 /// Opens a directory step by step, links too, and looks at each step: whoever may change
-/// one of them decides what is found at the end. What is not there is made, and is `made`.
-/// The descriptor is good for a path alone.
-fn walk(path: &Path, made: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
+/// one of them decides what is found at the end. What is not there is made, and is `made`;
+/// for a look it is an error. The descriptor is good for a path alone.
+fn walk(path: &Path, access: Access, made: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = || rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty());
     let names = |path: &Path| path.iter().map(OsStr::to_owned).collect::<Vec<OsString>>();
@@ -306,7 +372,7 @@ fn walk(path: &Path, made: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
         so_far.push(&name);
         let mut is_new = false;
         let opened = match rustix::fs::openat(&here, &name, flags, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => {
+            Err(rustix::io::Errno::NOENT) if access == Access::Keep => {
                 match rustix::fs::mkdirat(&here, &name, PRIVATE_DIRECTORY) {
                     Ok(()) => is_new = true,
                     Err(rustix::io::Errno::EXIST) => {}
@@ -392,6 +458,68 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+
+    /// Everything in a folder and when it was changed, whatever is looked at.
+    fn seen(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let about = fs::symlink_metadata(&path).unwrap();
+            found.push((path.clone(), about.modified().unwrap()));
+            if about.is_dir() {
+                found.extend(seen(&path));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_look_leaves_everything_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let none = root.path().join("none/state");
+        let state = StateDir::look(&none);
+        assert!(state.folder("code").is_none());
+        assert_ne!(state.secret("secret", "lost").unwrap(), [0; SECRET_OCTETS]);
+        assert_eq!(seen(root.path()), []);
+
+        let there = root.path().join("state");
+        let kept = StateDir::open(&there);
+        let secret = kept.secret("secret", "lost").unwrap();
+        let folder = kept.folder("code").unwrap();
+        folder.write("file", &[b"code"]).unwrap();
+        let draft = folder.create(".file.0123456789abcdef").unwrap();
+        let long_ago = SystemTime::now() - DRAFT_AGE - Duration::from_secs(60);
+        draft.set_modified(long_ago).unwrap();
+        let before = seen(root.path());
+        let looked = StateDir::look(&there);
+        assert_eq!(looked.secret("secret", "lost").unwrap(), secret);
+        looked.secret("other", "lost").unwrap();
+        let folder = looked.folder("code").unwrap();
+        assert_eq!(folder.read("file", 10).unwrap(), b"code");
+        folder.write("more", &[b"code"]).unwrap();
+        folder.remove("file");
+        assert!(looked.folder("another").is_none());
+        assert!(!folder.is_written());
+        assert_eq!(seen(root.path()), before);
+    }
+
+    #[test]
+    fn a_look_finds_what_would_keep_a_server_from_using_it() {
+        let root = tempfile::tempdir().unwrap();
+        let state = root.path().join("state");
+        fs::create_dir(&state).unwrap();
+        chmod(&state, 0o700);
+        assert!(Folder::look(&state).is_ok());
+        chmod(&state, 0o777);
+        assert!(Folder::look(&state).is_err());
+        // No mode stops root.
+        if !rustix::process::geteuid().is_root() {
+            chmod(&state, 0o500);
+            let error = Folder::look(&state).err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        }
+    }
 
     fn chmod(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();

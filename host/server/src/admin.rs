@@ -126,6 +126,20 @@ impl Bound {
         Ok(Bound { socket, token })
     }
 
+    /// Whether [`Bound::new`] could read the token and take the address now, as far as a
+    /// look can tell. Nothing is made, removed or listened on.
+    ///
+    /// # Errors
+    /// As [`Bound::new`].
+    pub fn look(admin: &config::Admin) -> Result<(), BindError> {
+        admin.token_file.as_deref().map(Token::read).transpose()?;
+        let looked = match &admin.address {
+            AdminAddress::Tcp(address) => bound(*address).map(drop),
+            AdminAddress::Unix(path) => look_at_socket(path),
+        };
+        looked.map_err(|error| BindError::Socket(admin.address.clone(), error))
+    }
+
     /// Answers for as long as it is polled.
     pub async fn serve(self, admin: Arc<Admin>) {
         info!(address = %self.socket, "the admin address answers");
@@ -268,10 +282,16 @@ async fn connection(
     }
 }
 
-fn tcp(address: SocketAddr) -> io::Result<BoundSocket> {
+/// A socket with this address; nobody can connect to it yet.
+fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn tcp(address: SocketAddr) -> io::Result<BoundSocket> {
+    let socket = bound(address)?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from_std(socket.into())?;
@@ -294,18 +314,36 @@ fn unix(path: &Path) -> io::Result<BoundSocket> {
     Ok(BoundSocket::Unix(UnixListener::from_std(listener)?, file))
 }
 
-/// Removes a socket that nobody listens on any more, and nothing else.
-fn make_room(path: &Path) -> io::Result<()> {
-    let there = match fs::symlink_metadata(path) {
-        Ok(there) => there,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+/// Whether a socket could be made here: this user may, and nothing but a socket has the
+/// name.
+fn look_at_socket(path: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD};
+    is_socket(path)?;
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     };
-    if !there.file_type().is_socket() {
-        return Err(io::Error::new(
+    let may = Access::WRITE_OK | Access::EXEC_OK;
+    Ok(rustix::fs::accessat(CWD, folder, may, AtFlags::EACCESS)?)
+}
+
+/// Whether a socket has this name. False: nothing has it.
+fn is_socket(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "there is a file that is no socket",
-        ));
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a socket that nobody listens on any more, and nothing else.
+fn make_room(path: &Path) -> io::Result<()> {
+    if !is_socket(path)? {
+        return Ok(());
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),

@@ -41,7 +41,7 @@ use crate::tenant::{Serving, Tenant};
 use crate::user_names::{KnownNames, Passwords};
 use crate::view::Verdicts;
 use crate::waiting::{Place, WaitingRoom};
-use restante_config::ListenerTls;
+use restante_config::{ListenerTls, TlsVersion};
 use restante_roles::acting::Denied;
 use restante_roles::address::Client;
 use restante_roles::backend::{Account, Connection, Tls};
@@ -69,6 +69,8 @@ pub struct Peer {
     pub server_name: Option<String>,
     /// How the listener does TLS.
     pub tls: ListenerTls,
+    /// The oldest version of it that the listener speaks.
+    pub tls_minimum: TlsVersion,
 }
 
 /// What a connection shares with others.
@@ -329,7 +331,8 @@ where
     async fn handshake(&mut self) -> Result<(), End> {
         let contexts = self.serving.tls.clone().ok_or(End::NoCertificate)?;
         let time = self.serving.settings.handshake_timeout;
-        let (tls, binding) = self.wire.start_tls(&contexts, time).await?;
+        let minimum = self.peer.tls_minimum;
+        let (tls, binding) = self.wire.start_tls(&contexts, minimum, time).await?;
         debug!(version = tls.version, cipher = tls.cipher, "TLS is up");
         self.live.tls_started(&tls.version);
         self.tls = Some(tls);

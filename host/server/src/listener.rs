@@ -37,7 +37,7 @@ use crate::tenant::Serving;
 use crate::user_names::KnownNames;
 use crate::view::Verdicts;
 use crate::waiting::WaitingRoom;
-use restante_config::{Listener, ListenerTls, ServerLimits};
+use restante_config::{Listener, ListenerTls, ServerLimits, TlsVersion};
 use restante_roles::address::Client;
 use restante_roles::address::canonical;
 use restante_roles::metrics::Metrics;
@@ -71,6 +71,7 @@ pub type CurrentServing = Arc<dyn Fn() -> Arc<Serving> + Send + Sync>;
 pub struct Bound {
     name: Arc<str>,
     tls: ListenerTls,
+    tls_minimum: TlsVersion,
     proxies: Arc<[IpNet]>,
     address: SocketAddr,
     socket: std::net::TcpListener,
@@ -162,11 +163,33 @@ impl Bound {
         }
     }
 
+    /// Whether [`Bound::all`] could bind every listener now. Nobody is kept from an
+    /// address meanwhile: nothing listens.
+    ///
+    /// # Errors
+    /// Every listener that could not have its address.
+    pub fn try_all(listeners: &[Listener]) -> Result<(), BindErrors> {
+        let tried = listeners.iter().filter_map(|listener| {
+            let error = bound(listener, listeners).err()?;
+            Some(BindError {
+                listener: listener.name.clone(),
+                address: listener.address,
+                error,
+            })
+        });
+        let errors: Vec<BindError> = tried.collect();
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(BindErrors(errors)),
+        }
+    }
+
     fn new(listener: &Listener, socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Bound {
             name: listener.name.as_str().into(),
             tls: listener.tls,
+            tls_minimum: listener.tls_minimum,
             proxies: listener.proxy_protocol_from.as_slice().into(),
             address: socket.local_addr()?,
             socket,
@@ -185,6 +208,13 @@ impl Bound {
 }
 
 fn bind(listener: &Listener, all: &[Listener]) -> io::Result<std::net::TcpListener> {
+    let socket = bound(listener, all)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A socket with the listener's address; nobody can connect to it yet.
+fn bound(listener: &Listener, all: &[Listener]) -> io::Result<Socket> {
     let wanted = listener.address;
     let socket = Socket::new(
         Domain::for_address(wanted),
@@ -200,8 +230,7 @@ fn bind(listener: &Listener, all: &[Listener]) -> io::Result<std::net::TcpListen
     // Connections of the server before us may still be closing.
     socket.set_reuse_address(true)?;
     socket.bind(&wanted.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// The side that clients see: what all listeners share, across generations.
@@ -270,6 +299,7 @@ impl Front {
                 front: Arc::clone(&self),
                 name: bound.name,
                 tls: bound.tls,
+                tls_minimum: bound.tls_minimum,
                 proxies: bound.proxies,
                 shutdown: shutdown.clone(),
                 sessions: JoinSet::new(),
@@ -333,6 +363,7 @@ struct Accepting {
     front: Arc<Front>,
     name: Arc<str>,
     tls: ListenerTls,
+    tls_minimum: TlsVersion,
     proxies: Arc<[IpNet]>,
     shutdown: Signal,
     sessions: JoinSet<()>,
@@ -408,6 +439,7 @@ impl Accepting {
             proxy: None,
             server_name: None,
             tls: self.tls,
+            tls_minimum: self.tls_minimum,
         }
     }
 

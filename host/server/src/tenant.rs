@@ -16,11 +16,12 @@ use crate::outage::Outage;
 use crate::penalty::Growth;
 use crate::policy::{self, LastLogins, Policy};
 use crate::shutdown::Ending;
-use crate::tls::Contexts;
+use crate::tls::{self, Contexts};
 use crate::view::ViewPolicy;
 use restante_config as config;
-use restante_config::UserNames;
-use restante_config::{FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
+use restante_config::{
+    FilterFailure, PlaintextLogin, Problem, TenantLimits, TlsVersion, UserNames, Utf8,
+};
 use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use restante_roles::fingerprint::Fingerprint;
@@ -138,6 +139,8 @@ pub struct Tenant {
     pub shadows: Shadows,
     /// Where a password may travel in the clear.
     pub plaintext_login: PlaintextLogin,
+    /// The oldest version of TLS that a login may come through.
+    pub tls_minimum: TlsVersion,
     /// EXPIRE and LOGIN-DELAY.
     pub policy: Policy,
     /// APOP is offered, if an authenticator judges digests.
@@ -187,6 +190,7 @@ impl Tenant {
             filter_failure: FilterFailure::Refuse,
             shadows: Shadows::new(name),
             plaintext_login: PlaintextLogin::Loopback,
+            tls_minimum: TlsVersion::V1_2,
             policy: Policy::NONE,
             apop: false,
             cram_md5: false,
@@ -203,6 +207,7 @@ impl Tenant {
     pub fn out(tenant: &config::Tenant, problems: Vec<Problem>) -> Self {
         Tenant {
             plaintext_login: tenant.plaintext_login,
+            tls_minimum: tenant.tls_minimum,
             policy: Policy::new(tenant),
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
@@ -219,6 +224,16 @@ impl Tenant {
             PlaintextLogin::Always => true,
             PlaintextLogin::Never => false,
             PlaintextLogin::Loopback => client.is_loopback(),
+        }
+    }
+
+    /// May its users log in through this version of TLS? A handshake knows a tenant by the
+    /// server name that the client asks for; who asks for none, or for another's, has shaken
+    /// hands as others do.
+    pub fn allows_tls(&self, version: &str) -> bool {
+        match self.tls_minimum {
+            TlsVersion::V1_2 => true,
+            TlsVersion::V1_3 => version == tls::TLS_1_3,
         }
     }
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_config::{Listener, ListenerTls, ServerLimits, UserNames, Utf8};
+use restante_config::{Listener, ListenerTls, ServerLimits, TlsVersion, UserNames, Utf8};
 use restante_roles::metrics::{GenerationMark, Metrics};
 use restante_server::listener::{Bound, Front};
 use restante_server::penalty::Growth;
@@ -64,6 +64,7 @@ async fn who_comes_when_descriptors_are_gone_is_told_and_the_next_is_served() {
         name: "l".into(),
         address: ([127, 0, 0, 1], 0).into(),
         tls: ListenerTls::Off,
+        tls_minimum: TlsVersion::V1_2,
         proxy_protocol_from: Vec::new(),
     };
     let bound = Bound::all(&[listener], HashMap::new()).unwrap();

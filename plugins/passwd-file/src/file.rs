@@ -8,7 +8,16 @@ use restante_guest::types::Account;
 use restante_guest::users::Case;
 
 use crate::Verify;
-use crate::hash::Field;
+use crate::hash::{Field, Problem};
+
+/// How lines are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rules {
+    /// How names of users are compared.
+    pub(crate) case: Case,
+    /// Whether those hashes are taken that migrations bring.
+    pub(crate) legacy_hashes: bool,
+}
 
 /// Octets of the longest line that is read, its end included. A longer one is
 /// broken.
@@ -18,12 +27,16 @@ pub(crate) const LINE_OCTETS: usize = 8 * 1024;
 /// in: the file has no others.
 const STAND_IN_LINES: usize = 64;
 
+/// Hashes of which one stands in: the first that can be verified. More than a few bad lines at
+/// the file's beginning, and the first password in the clear does.
+const STAND_INS: usize = 16;
+
 /// A line that is about a user.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     Entry(Entry),
-    /// What is wrong with it, without a word of the line itself.
-    Broken(&'static str),
+    /// What is wrong with it, without a word of the line itself but for a scheme's name.
+    Broken(Problem),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -53,8 +66,9 @@ impl Entry {
 pub(crate) struct Search {
     /// The user's line and its number, from 1.
     pub(crate) found: Option<(usize, Line)>,
-    /// The first of the file of what was wanted.
-    pub(crate) stand_in: Option<String>,
+    /// The first of the file of what was wanted, one to be taken where the one before it
+    /// cannot be used.
+    pub(crate) stand_ins: Vec<String>,
 }
 
 /// What stands in for a user's own, so that nobody is answered sooner.
@@ -70,11 +84,18 @@ impl Search {
     /// Verifies the secret against the hash that stands in, for the time that it
     /// takes.
     pub(crate) fn waste_time(&self, secret: &str, verify: &mut Verify<'_>) {
-        if let Some(hash) = &self.stand_in
-            && let Err(problem) = verify(hash, secret)
-        {
-            log::warn!("the file's first hash cannot be verified: {problem}");
+        let mut hashes = self.stand_ins.iter();
+        let took_time = hashes.any(|hash| verify(hash, secret).is_ok());
+        if !took_time && !self.stand_ins.is_empty() {
+            log::warn!(
+                "none of the file's first hashes can be verified: how long a login takes says whether there is such a user"
+            );
         }
+    }
+
+    /// What stands in for a password in the clear.
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.stand_ins.first().map(String::as_str)
     }
 }
 
@@ -82,9 +103,10 @@ impl Search {
 pub(crate) fn search(
     file: impl BufRead,
     user: &str,
-    case: Case,
+    rules: Rules,
     stand_in: StandIn,
 ) -> io::Result<Search> {
+    let case = rules.case;
     let user = case.canonical(user);
     let mut found = None;
     let mut stand_in = Casting::new(stand_in);
@@ -94,7 +116,7 @@ pub(crate) fn search(
         if !wanted && !asked {
             return;
         }
-        let Some(line) = parse(line, case) else {
+        let Some(line) = parse(line, rules) else {
             return;
         };
         if let Line::Entry(entry) = &line
@@ -108,15 +130,16 @@ pub(crate) fn search(
     })?;
     Ok(Search {
         found,
-        stand_in: stand_in.hash,
+        stand_ins: stand_in.finish(),
     })
 }
 
 /// Looks for what stands in.
 struct Casting {
     wanted: StandIn,
-    hash: Option<String>,
-    in_the_clear: bool,
+    hashes: Vec<String>,
+    /// The first field with a password in the clear, or that password.
+    in_the_clear: Option<String>,
     offers: usize,
 }
 
@@ -124,8 +147,8 @@ impl Casting {
     fn new(wanted: StandIn) -> Self {
         Casting {
             wanted,
-            hash: None,
-            in_the_clear: false,
+            hashes: Vec::new(),
+            in_the_clear: None,
             offers: 0,
         }
     }
@@ -134,26 +157,35 @@ impl Casting {
     fn asks_for(&self, line: &[u8]) -> bool {
         match self.wanted {
             StandIn::Hash => {
-                self.hash.is_none() || (self.in_the_clear && self.offers < STAND_IN_LINES)
+                let any = !self.hashes.is_empty() || self.in_the_clear.is_some();
+                !any || (self.offers < STAND_IN_LINES && self.hashes.len() < STAND_INS)
             }
-            StandIn::Clear => self.hash.is_none() && may_be_in_the_clear(line),
+            StandIn::Clear => self.in_the_clear.is_none() && may_be_in_the_clear(line),
         }
     }
 
     fn offer(&mut self, entry: &Entry) {
         self.offers += 1;
-        let clear = entry.hash.clear();
         if entry.hash.is_locked() {
             return;
         }
-        match self.wanted {
-            StandIn::Clear => self.hash = self.hash.take().or(clear.map(str::to_owned)),
-            StandIn::Hash if self.hash.is_none() || clear.is_none() => {
-                self.hash = Some(entry.hash.for_passwords().to_owned());
-                self.in_the_clear = clear.is_some();
+        let hash = entry.hash.for_passwords();
+        match (entry.hash.clear(), self.wanted) {
+            (Some(password), StandIn::Clear) => {
+                self.in_the_clear.get_or_insert_with(|| password.to_owned());
             }
-            StandIn::Hash => {}
+            (Some(_), StandIn::Hash) => {
+                self.in_the_clear.get_or_insert_with(|| hash.to_owned());
+            }
+            (None, StandIn::Hash) => self.hashes.push(hash.to_owned()),
+            (None, StandIn::Clear) => {}
         }
+    }
+
+    /// What takes time comes before what does not.
+    fn finish(mut self) -> Vec<String> {
+        self.hashes.extend(self.in_the_clear);
+        self.hashes
     }
 }
 
@@ -225,28 +257,26 @@ fn without_end(line: &[u8]) -> &[u8] {
 }
 
 /// What a line says; none: nothing, it is blank or a comment.
-pub(crate) fn parse(line: &[u8], case: Case) -> Option<Line> {
+pub(crate) fn parse(line: &[u8], rules: Rules) -> Option<Line> {
     let first = line.iter().find(|octet| !octet.is_ascii_whitespace())?;
     if *first == b'#' {
         return None;
     }
-    Some(entry(line, case).map_or_else(Line::Broken, Line::Entry))
+    Some(entry(line, rules).map_or_else(Line::Broken, Line::Entry))
 }
 
-fn entry(line: &[u8], case: Case) -> Result<Entry, &'static str> {
+fn entry(line: &[u8], rules: Rules) -> Result<Entry, Problem> {
     if line.len() >= LINE_OCTETS - 1 {
-        return Err("the line is too long");
+        return Err("the line is too long".into());
     }
     let line = str::from_utf8(line).map_err(|_| "the line is not UTF-8")?;
     let mut parts = line.splitn(4, ':');
-    let user = case.canonical(parts.next().unwrap_or_default());
+    let user = rules.case.canonical(parts.next().unwrap_or_default());
     if user.is_empty() {
-        return Err("the user is missing");
+        return Err("the user is missing".into());
     }
-    let hash = parts
-        .next()
-        .ok_or("there is no \":\" behind the user")
-        .and_then(Field::parse)?;
+    let hash = parts.next().ok_or("there is no \":\" behind the user")?;
+    let hash = Field::parse(hash, rules.legacy_hashes)?;
     let maildrop = match parts.next() {
         None | Some("") => user.clone(),
         Some(maildrop) => maildrop.to_owned(),
@@ -271,11 +301,20 @@ fn entry(line: &[u8], case: Case) -> Result<Entry, &'static str> {
 mod tests {
     use super::*;
 
+    const EXACT: Rules = Rules {
+        case: Case::Exact,
+        legacy_hashes: false,
+    };
+    const FOLD: Rules = Rules {
+        case: Case::Fold,
+        legacy_hashes: false,
+    };
+
     /// Whoever has a line with such a name has it alone.
     #[test]
     fn no_other_letter_opens_a_users_line() {
         let found = |file: &str, user: &str| {
-            let found = search(file.as_bytes(), user, Case::Fold, StandIn::Hash);
+            let found = search(file.as_bytes(), user, FOLD, StandIn::Hash);
             found.unwrap().found.map(|(number, _)| number)
         };
         for user in ["\u{212a}ate", "k\u{e5}te", "kat\u{ff45}"] {
@@ -289,8 +328,8 @@ mod tests {
         assert_eq!(found("Kate:{PLAIN}x\n", "KATE"), Some(1));
     }
 
-    fn broken(line: &[u8]) -> &'static str {
-        match parse(line, Case::Exact) {
+    fn broken(line: &[u8]) -> Problem {
+        match parse(line, EXACT) {
             Some(Line::Broken(problem)) => problem,
             other => panic!("{other:?}"),
         }
@@ -299,7 +338,7 @@ mod tests {
     #[test]
     fn blank_lines_and_comments_say_nothing() {
         for line in [&b""[..], b" \t", b"# x:y", b"  # x:y"] {
-            assert_eq!(parse(line, Case::Exact), None);
+            assert_eq!(parse(line, EXACT), None);
         }
     }
 
@@ -320,11 +359,14 @@ mod tests {
         file.extend_from_slice(b"b:hash\n\nc:hash");
         let mut lines = Vec::new();
         each_line(&file[..], |number, line| {
-            lines.push((number, line.len(), parse(line, Case::Exact)));
+            lines.push((number, line.len(), parse(line, EXACT)));
         })
         .unwrap();
         assert_eq!(lines.len(), 4);
-        assert_eq!(lines[0].2, Some(Line::Broken("the line is too long")));
+        assert_eq!(
+            lines[0].2,
+            Some(Line::Broken("the line is too long".into()))
+        );
         assert_eq!((lines[1].0, lines[1].1), (2, 6));
         assert!(matches!(&lines[3], (4, 6, Some(Line::Entry(entry))) if entry.user == "c"));
     }
@@ -337,14 +379,17 @@ mod tests {
             let mut lines = Vec::new();
             let reader = io::BufReader::with_capacity(capacity, file.as_bytes());
             each_line(reader, |number, line| {
-                lines.push((number, parse(line, Case::Exact)))
+                lines.push((number, parse(line, EXACT)))
             })
             .unwrap();
             lines
         };
         let whole = lines(file.len());
         assert_eq!(whole.len(), 8);
-        assert_eq!(whole[3].1, Some(Line::Broken("the line is too long")));
+        assert_eq!(
+            whole[3].1,
+            Some(Line::Broken("the line is too long".into()))
+        );
         for capacity in (1..200).chain(LINE_OCTETS - 9..LINE_OCTETS + 30) {
             assert_eq!(lines(capacity), whole, "{capacity}");
         }
@@ -360,7 +405,7 @@ mod tests {
             let file = format!("u:{}{end}", "h".repeat(octets - 2));
             let mut good = 0;
             each_line(file.as_bytes(), |_, line| {
-                good += usize::from(matches!(parse(line, Case::Exact), Some(Line::Entry(_))));
+                good += usize::from(matches!(parse(line, EXACT), Some(Line::Entry(_))));
             })
             .unwrap();
             assert_eq!(good, 1, "{end:?}");
@@ -370,9 +415,8 @@ mod tests {
     #[test]
     fn the_stand_in_is_the_first_that_serves() {
         let stand_in = |wanted, file: &str| {
-            search(file.as_bytes(), "nobody", Case::Exact, wanted)
-                .unwrap()
-                .stand_in
+            let search = search(file.as_bytes(), "nobody", EXACT, wanted).unwrap();
+            search.stand_ins.into_iter().next()
         };
         for (file, hash, clear) in [
             ("", None, None),
@@ -389,5 +433,24 @@ mod tests {
             assert_eq!(stand_in(StandIn::Hash, file).as_deref(), hash, "{file}");
             assert_eq!(stand_in(StandIn::Clear, file).as_deref(), clear, "{file}");
         }
+    }
+
+    /// Bad lines at the beginning are not what unknown users are told apart by.
+    #[test]
+    fn a_stand_in_that_cannot_be_verified_makes_way_for_the_next() {
+        let file = "a:{MD9}x\nb:$6$broken\nc:{PLAIN}c\nd:$6$good\ne:$6$late\n";
+        let search = search(file.as_bytes(), "nobody", EXACT, StandIn::Hash).unwrap();
+        let mut asked = Vec::new();
+        search.waste_time("secret", &mut |hash, _| {
+            asked.push(hash.to_owned());
+            hash.ends_with("good")
+                .then_some(false)
+                .ok_or("no".to_owned())
+        });
+        assert_eq!(asked, ["{MD9}x", "$6$broken", "$6$good"]);
+        // However many there are, a bounded number is kept.
+        let many = "u:{MD9}x\n".repeat(1000);
+        let search = super::search(many.as_bytes(), "nobody", EXACT, StandIn::Hash).unwrap();
+        assert_eq!(search.stand_ins.len(), STAND_INS);
     }
 }

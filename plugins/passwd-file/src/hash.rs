@@ -1,9 +1,16 @@
 //! The second field of a line: what stands for a user's password.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use restante_guest::passwords::ScramKeys;
 use restante_guest::scram::Hash;
+
+use crate::legacy;
+
+/// What is wrong with a line, without a word of it but for a scheme's name.
+pub(crate) type Problem = Cow<'static, str>;
 
 /// Parts one hash of a password from the next.
 const SEPARATOR: char = '|';
@@ -17,32 +24,52 @@ const IN_THE_CLEAR: [&str; 3] = ["PLAIN", "CLEAR", "CLEARTEXT"];
 pub(crate) struct Field(String);
 
 impl Field {
-    /// What is wrong with a field is said without a word of it.
-    pub(crate) fn parse(field: &str) -> Result<Field, &'static str> {
+    /// `legacy_hashes`: whether those are taken that migrations bring.
+    pub(crate) fn parse(field: &str, legacy_hashes: bool) -> Result<Field, Problem> {
         if field.is_empty() {
-            return Err("the hash is missing");
+            return Err("the hash is missing".into());
         }
         let field = Field(field.to_owned());
         match field.clear() {
             // A line cut short must not become a maildrop without a password.
-            Some("") => return Err("the password is missing"),
+            Some("") => return Err("the password is missing".into()),
             None if !field.is_locked() => {}
             _ => return Ok(field),
         }
         for part in field.parts() {
             if part.is_empty() {
-                return Err("there is no hash before or behind a \"|\"");
+                return Err("there is no hash before or behind a \"|\"".into());
             }
             if in_the_clear(part).is_some() {
-                return Err("a password in the clear stands alone, without other hashes");
+                return Err("a password in the clear stands alone, without other hashes".into());
             }
             for hash in [Hash::Sha1, Hash::Sha256] {
                 if let Some(keys) = rest(part, scheme(hash)) {
                     keys_of(keys, hash).ok_or("the SCRAM keys are malformed")?;
                 }
             }
+            match legacy::parse(part) {
+                None => {}
+                Some(Err(legacy::Malformed { scheme })) => {
+                    return Err(format!("the {{{scheme}}} hash is malformed").into());
+                }
+                Some(Ok(legacy)) if !legacy_hashes => {
+                    let words = format!(
+                        "{{{}}} is a legacy hash: set `legacy-hashes = true` to have it checked, or make a new one (restante hash-password)",
+                        legacy.scheme
+                    );
+                    return Err(words.into());
+                }
+                Some(Ok(_)) => {}
+            }
         }
         Ok(field)
+    }
+
+    /// The scheme of what passwords are checked against, if that is a legacy hash.
+    pub(crate) fn legacy_scheme(&self) -> Option<&'static str> {
+        let parsed = legacy::parse(self.for_passwords())?;
+        parsed.ok().map(|legacy| legacy.scheme)
     }
 
     /// Whether no password opens it, by custom.
@@ -75,6 +102,29 @@ impl Field {
         self.parts()
             .find_map(|part| keys_of(rest(part, scheme(hash))?, hash))
     }
+}
+
+/// How a hash begins: "{SCHEME}", "$id$", or both.
+pub(crate) fn kind(hash: &str) -> Option<&str> {
+    let scheme = match hash.strip_prefix('{') {
+        Some(rest) => rest.find('}')? + 2,
+        None => 0,
+    };
+    let id = match hash[scheme..].strip_prefix('$') {
+        Some(rest) => rest.find('$').map_or(0, |end| end + 2),
+        None => 0,
+    };
+    (scheme + id > 0).then(|| &hash[..scheme + id])
+}
+
+/// How a hash begins, as far as that cannot be a password that somebody put there: a
+/// scheme's name in upper case.
+pub(crate) fn shown_scheme(hash: &str) -> Option<&str> {
+    const MAX_NAME: usize = 20;
+    let (name, _) = hash.strip_prefix('{')?.split_once('}')?;
+    let fits = |octet: u8| octet.is_ascii_uppercase() || octet.is_ascii_digit() || octet == b'-';
+    let is_name = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits);
+    is_name.then(|| &hash[..name.len() + 2])
 }
 
 fn scheme(hash: Hash) -> &'static str {
@@ -126,7 +176,7 @@ mod tests {
     const SHA256: &str = "{scram-sha-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
     fn parts(field: &str) -> Vec<String> {
-        let field = Field::parse(field).unwrap();
+        let field = Field::parse(field, false).unwrap();
         field.parts().map(str::to_owned).collect()
     }
 
@@ -135,7 +185,7 @@ mod tests {
         assert_eq!(parts("$6$a$b"), ["$6$a$b"]);
         let both = format!("$2y$05$x|{SHA256}|{SHA1}");
         assert_eq!(parts(&both), ["$2y$05$x", SHA256, SHA1]);
-        let field = Field::parse(&both).unwrap();
+        let field = Field::parse(&both, false).unwrap();
         assert_eq!(field.for_passwords(), "$2y$05$x");
         let keys = field.scram(Hash::Sha1).unwrap();
         assert_eq!((keys.iterations, keys.salt.len()), (4096, 12));
@@ -148,14 +198,14 @@ mod tests {
     fn a_password_in_the_clear_is_all_of_its_field() {
         for scheme in ["PLAIN", "plain", "CLEAR", "CLEARTEXT"] {
             let text = format!("{{{scheme}}}a|{{PLAIN}}b|");
-            let field = Field::parse(&text).unwrap();
+            let field = Field::parse(&text, false).unwrap();
             assert_eq!(field.clear(), Some("a|{PLAIN}b|"));
             assert_eq!(parts(&text), [text.as_str()]);
             assert_eq!(field.scram(Hash::Sha1), None);
         }
-        let locked = Field::parse("!{PLAIN}a").unwrap();
+        let locked = Field::parse("!{PLAIN}a", false).unwrap();
         assert!(locked.is_locked() && locked.clear().is_none());
-        let locked = Field::parse(&format!("*|{SHA1}")).unwrap();
+        let locked = Field::parse(&format!("*|{SHA1}"), false).unwrap();
         assert!(locked.is_locked() && locked.scram(Hash::Sha1).is_none());
     }
 
@@ -180,7 +230,51 @@ mod tests {
             (&format!("{SHA1},"), malformed),
             (SHA1.trim_end_matches('='), malformed),
         ] {
-            assert_eq!(Field::parse(field), Err(problem), "{field}");
+            assert_eq!(Field::parse(field, true), Err(problem.into()), "{field}");
         }
+    }
+
+    #[test]
+    fn legacy_hashes_are_taken_where_the_setting_says_so() {
+        let ssha = "{SSHA}EbQOLLWa/6dnepMLxsSobDeavKmF9QrU";
+        let field = Field::parse(ssha, true).unwrap();
+        assert_eq!(field.legacy_scheme(), Some("SSHA"));
+        let beside = format!("$6$x|{ssha}");
+        assert_eq!(Field::parse(&beside, true).unwrap().legacy_scheme(), None);
+        for field in [ssha, &beside] {
+            let told = Field::parse(field, false).unwrap_err();
+            assert!(
+                told.starts_with("{SSHA} is a legacy hash: set `legacy-hashes = true`"),
+                "{told}"
+            );
+        }
+        // What cannot be checked is not a matter of the setting.
+        for legacy_hashes in [true, false] {
+            assert_eq!(
+                Field::parse("{ssha.hex}EbQO", legacy_hashes),
+                Err("the {SSHA} hash is malformed".into())
+            );
+        }
+        let locked = Field::parse("!{SSHA}EbQO", false).unwrap();
+        assert!(locked.is_locked());
+    }
+
+    #[test]
+    fn a_kind_is_how_a_hash_begins() {
+        assert_eq!(kind("{SHA512-CRYPT}$6$salt$x"), Some("{SHA512-CRYPT}$6$"));
+        assert_eq!(kind("$argon2id$v=19$x"), Some("$argon2id$"));
+        assert_eq!(kind("{PLAIN}$"), Some("{PLAIN}"));
+        assert_eq!(kind("é"), None);
+        assert_eq!(kind("$x"), None);
+    }
+
+    #[test]
+    fn no_scheme_is_shown_that_may_be_a_password() {
+        assert_eq!(shown_scheme("{DES-CRYPT}x"), Some("{DES-CRYPT}"));
+        assert_eq!(shown_scheme("{MD9}"), Some("{MD9}"));
+        for hash in ["{hunter2}", "{}x", "$hunter2$x", "{A B}x", "x", "{UNCLOSED"] {
+            assert_eq!(shown_scheme(hash), None, "{hash}");
+        }
+        assert_eq!(shown_scheme(&format!("{{{}}}", "X".repeat(21))), None);
     }
 }

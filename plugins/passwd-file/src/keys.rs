@@ -5,7 +5,7 @@ use restante_guest::prelude::*;
 use restante_guest::scram::{Hash, Keys};
 
 use crate::file::{Entry, Search};
-use crate::{Settings, usable};
+use crate::{Settings, locked, usable};
 
 /// Makes keys for a user of a password in the clear.
 pub(crate) type Derive<'a> = dyn FnMut(&str, &str, Hash) -> Result<ScramKeys, String> + 'a;
@@ -32,14 +32,11 @@ pub(crate) fn look_up(
         Err(_) => None,
     };
     let made = own
-        .or(search.stand_in.as_deref())
+        .or(search.password())
         .map(|secret| derive(&wanted.user, secret, wanted.hash));
     let (number, entry) = usable?;
     let keys = match (entry.hash.clear(), made) {
-        (Some(_), Some(made)) => made.map_err(|problem| {
-            log::error!("{}: line {number}: {problem}", settings.file);
-            Failure::permanent("the account is not set up properly")
-        })?,
+        (Some(_), Some(made)) => made.map_err(|problem| locked(settings, number, &problem))?,
         _ => entry.hash.scram(wanted.hash).ok_or_else(|| {
             // Whoever was added since the file was looked over for what to offer.
             log::warn!(
@@ -53,7 +50,7 @@ pub(crate) fn look_up(
 }
 
 fn with_account(keys: ScramKeys, settings: &Settings, entry: Entry, wanted: &Wanted) -> Keys {
-    let may = entry.may_act_as(wanted.acting_as.as_deref(), settings.case);
+    let may = entry.may_act_as(wanted.acting_as.as_deref(), settings.rules.case);
     Keys {
         salt: keys.salt,
         iterations: keys.iterations,
@@ -88,7 +85,7 @@ mod tests {
             acting_as: acting_as.map(str::to_owned),
             hash,
         };
-        let search = search(file.as_bytes(), user, settings.case, StandIn::Clear).unwrap();
+        let search = search(file.as_bytes(), user, settings.rules, StandIn::Clear).unwrap();
         let mut made = Vec::new();
         let keys = look_up(&settings, search, &wanted, &mut |user, secret, hash| {
             made.push(format!("{user}={secret}"));
@@ -155,7 +152,7 @@ mod tests {
             assert_eq!(made, format!("{user}=builder"));
         }
         let (keys, made) = ask(&file(), "exact", "broken", None, Hash::Sha1);
-        assert!(matches!(keys, Err(Denial::Failed(Failure::Permanent(_)))));
+        assert!(matches!(keys, Err(Denial::Rejected)), "{keys:?}");
         assert_eq!(made, "broken=builder");
         // Where nobody's keys are made, none are.
         for user in ["alice", "nobody"] {
@@ -181,10 +178,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_cannot_be_made_are_the_operators_business() {
+    fn keys_that_cannot_be_made_lock_their_user_alone() {
         let settings = Settings::parse(vec![("file".into(), "/users/passwd".into())]).unwrap();
         for (user, known) in [("Bob", true), ("nobody", false)] {
-            let found = search(file().as_bytes(), user, settings.case, StandIn::Clear).unwrap();
+            let found = search(file().as_bytes(), user, settings.rules, StandIn::Clear).unwrap();
             let wanted = Wanted {
                 user: user.into(),
                 acting_as: None,
@@ -192,7 +189,7 @@ mod tests {
             };
             let keys = look_up(&settings, found, &wanted, &mut |_, _, _| Err("no".into()));
             match keys {
-                Err(Denial::Failed(Failure::Permanent(_))) => assert!(known),
+                Err(Denial::Rejected) => assert!(known),
                 Err(Denial::Unknown) => assert!(!known),
                 other => panic!("{other:?}"),
             }

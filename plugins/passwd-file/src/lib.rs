@@ -14,7 +14,11 @@
 //! Settings:
 //! - `file`: its path inside a granted directory;
 //! - `case`: `exact` (the default), or `fold` to compare and to report user
-//!   names in lower case ([`Case`]).
+//!   names in lower case ([`restante_guest::users::Case`]);
+//! - `legacy-hashes`: `true` to check the hashes that migrations bring ([`legacy`]) too.
+//!
+//! A line that cannot be used locks its user: a login fails as with a wrong password, and as
+//! late. The log says why, at each start and reload, and at each such login.
 //!
 //! The file is read anew for each login, from its first line to its last:
 //! nothing is kept, a change counts at once, and how long it takes says nothing
@@ -33,6 +37,7 @@ mod digest;
 mod file;
 mod hash;
 mod keys;
+mod legacy;
 mod offer;
 
 use std::io::{self, ErrorKind};
@@ -42,10 +47,9 @@ use restante_guest::accepts::{Accepts, Kinds};
 use restante_guest::files::Reader;
 use restante_guest::prelude::*;
 use restante_guest::scram::{Hash, Keys, Scram};
-use restante_guest::users::Case;
 
 use crate::digest::Response;
-use crate::file::{Entry, Line, Search, StandIn};
+use crate::file::{Entry, Line, Rules, Search, StandIn};
 use crate::keys::Wanted;
 
 struct PasswdFile;
@@ -60,6 +64,7 @@ restante_guest::export! {
 restante_guest::describe_settings! {
     "file": "where the users are, inside a granted directory",
     "case": "\"fold\" compares and reports user names in lower case; \"exact\" if it is not set",
+    "legacy-hashes": "true checks hashes of other servers that are fast to guess; false if it is not set",
 }
 
 /// Times that the file is read again because it changed meanwhile.
@@ -76,7 +81,7 @@ impl Authenticator for PasswdFile {
             } => {
                 let search = settings.search(&user, StandIn::Hash)?;
                 let attempt = Attempt { acting_as, secret };
-                decide(&settings, search, &attempt, &mut passwords::verify)
+                decide(&settings, search, &attempt, &mut verify)
             }
             Credentials::Digest {
                 user,
@@ -101,7 +106,7 @@ impl Accepts for PasswdFile {
     fn accepts() -> Kinds {
         let kinds = Settings::parse(settings::all()).map(|settings| {
             let path = settings.path();
-            from_one_file(|| offer::kinds(Reader::open(&path)?, settings.case))
+            from_one_file(|| offer::kinds(Reader::open(&path)?, settings.rules, &mut verify))
         });
         // What is wrong with the settings or the file, `validate` says.
         match kinds {
@@ -133,21 +138,34 @@ impl Validate for PasswdFile {
     fn validate() -> Result<(), Vec<String>> {
         let settings = Settings::parse(settings::all())?;
         let path = settings.path();
-        let problems = match Reader::open(&path) {
-            Ok(file) => check::file(file, settings.case, &mut passwords::verify),
-            Err(error) => vec![format!("file: {} cannot be read: {error}", settings.file)],
-        };
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(problems)
+        let looked = from_one_file(|| {
+            let file = Reader::open(&path)?;
+            check::file(file, settings.rules, &mut verify)
+        });
+        let lines = looked
+            .map_err(|error| vec![format!("file: {} cannot be read: {error}", settings.file)])?;
+        for line in lines {
+            log::warn!("{}: {line}", settings.file);
+        }
+        Ok(())
+    }
+}
+
+/// Checks a password against a hash: here what is computed at once, by the host what takes its
+/// time. Whether legacy hashes are taken at all is settled when a line is read.
+fn verify(hash: &str, secret: &str) -> Result<bool, String> {
+    match legacy::parse(hash) {
+        None => passwords::verify(hash, secret),
+        Some(Ok(legacy)) => Ok(legacy.verify(secret)),
+        Some(Err(legacy::Malformed { scheme })) => {
+            Err(format!("the {{{scheme}}} hash is malformed"))
         }
     }
 }
 
 struct Settings {
     file: String,
-    case: Case,
+    rules: Rules,
 }
 
 impl Settings {
@@ -162,20 +180,26 @@ impl Settings {
     fn parse(all: Vec<(String, String)>) -> Result<Settings, Vec<String>> {
         let mut problems = Vec::new();
         let mut file = None;
-        let mut case = Case::default();
+        let mut rules = Rules::default();
         for (key, value) in all {
             match (key.as_str(), value.as_str()) {
                 ("file", "") => {}
                 ("file", _) => file = Some(value),
                 ("case", _) => match value.parse() {
-                    Ok(said) => case = said,
+                    Ok(said) => rules.case = said,
                     Err(problem) => problems.push(format!("case: {problem}")),
                 },
-                _ => problems.push(format!("{key}: unknown setting; there are file and case")),
+                ("legacy-hashes", _) => match value.parse() {
+                    Ok(said) => rules.legacy_hashes = said,
+                    Err(_) => problems.push("legacy-hashes: must be true or false".to_owned()),
+                },
+                _ => problems.push(format!(
+                    "{key}: unknown setting; there are file, case and legacy-hashes"
+                )),
             }
         }
         match file {
-            Some(file) if problems.is_empty() => Ok(Settings { file, case }),
+            Some(file) if problems.is_empty() => Ok(Settings { file, rules }),
             Some(_) => Err(problems),
             None => {
                 problems.push("file: must name the file, inside a granted directory".to_owned());
@@ -191,7 +215,7 @@ impl Settings {
 
     fn search(&self, user: &str, stand_in: StandIn) -> Result<Search, Failure> {
         let path = self.path();
-        let search = || file::search(Reader::open(&path)?, user, self.case, stand_in);
+        let search = || file::search(Reader::open(&path)?, user, self.rules, stand_in);
         from_one_file(search).map_err(|error| {
             log::error!("{} cannot be read: {error}", self.file);
             Failure::temporary("the user list cannot be read")
@@ -233,11 +257,20 @@ fn decide(
         }
     };
     let hash = entry.hash.for_passwords();
-    let verified = verify(hash, attempt.secret.expose()).map_err(|problem| {
-        log::error!("{}: line {number}: {problem}", settings.file);
-        Failure::permanent("the account is not set up properly")
-    })?;
-    if verified && entry.may_act_as(attempt.acting_as.as_deref(), settings.case) {
+    let verified = match verify(hash, attempt.secret.expose()) {
+        Ok(verified) => verified,
+        Err(problem) => {
+            search.waste_time(attempt.secret.expose(), verify);
+            return Err(locked(settings, number, &check::named(hash, problem)));
+        }
+    };
+    if verified && entry.may_act_as(attempt.acting_as.as_deref(), settings.rules.case) {
+        if let Some(scheme) = entry.hash.legacy_scheme() {
+            log::info!(
+                "{}: line {number}: a login with a legacy hash, {{{scheme}}}",
+                settings.file
+            );
+        }
         Ok(entry.into_account())
     } else {
         Err(Denial::Rejected)
@@ -255,7 +288,7 @@ fn decide_by_digest(
         Err(_) => None,
     };
     // Without a password there is one to compare with, and it is never right.
-    let stand_in = search.stand_in.as_deref().unwrap_or_default();
+    let stand_in = search.password().unwrap_or_default();
     let right = response.is_made_with(password.unwrap_or(stand_in)) & password.is_some();
     let (_, entry) = usable?;
     if right {
@@ -271,11 +304,18 @@ fn usable(settings: &Settings, found: Option<(usize, Line)>) -> Result<(usize, E
         None => Err(Denial::Unknown),
         Some((_, Line::Entry(entry))) if entry.hash.is_locked() => Err(Denial::Rejected),
         Some((number, Line::Entry(entry))) => Ok((number, entry)),
-        Some((number, Line::Broken(problem))) => {
-            log::error!("{}: line {number}: {problem}", settings.file);
-            Err(Failure::permanent("the account is not set up properly").into())
-        }
+        Some((number, Line::Broken(problem))) => Err(locked(settings, number, &problem)),
     }
+}
+
+/// What a user is told whose line cannot be used: nothing that a wrong password would not be
+/// answered with.
+fn locked(settings: &Settings, number: usize, problem: &str) -> Denial {
+    log::warn!(
+        "{}: line {number} cannot be used, and its user is locked: {problem}",
+        settings.file
+    );
+    Denial::Rejected
 }
 
 #[cfg(test)]
@@ -300,7 +340,7 @@ mod tests {
             ("case".into(), case.into()),
         ])
         .unwrap();
-        let search = file::search(FILE.as_bytes(), user, settings.case, StandIn::Hash).unwrap();
+        let search = file::search(FILE.as_bytes(), user, settings.rules, StandIn::Hash).unwrap();
         let attempt = Attempt {
             acting_as: acting_as.map(str::to_owned),
             secret: Secret::new("sesame"),
@@ -368,10 +408,7 @@ mod tests {
         assert!(matches!(dora, Err(Denial::Rejected)), "{dora:?}");
         assert_eq!(asked, "$hash-of-alice");
         let (erik, asked) = login("exact", "erik", None);
-        assert!(
-            matches!(erik, Err(Denial::Failed(Failure::Permanent(_)))),
-            "{erik:?}"
-        );
+        assert!(matches!(erik, Err(Denial::Rejected)), "{erik:?}");
         assert_eq!(asked, "$hash-of-alice");
     }
 
@@ -394,23 +431,76 @@ mod tests {
         assert!(login("fold", "Alice", None).0.is_ok());
     }
 
+    /// It takes as long as a wrong password does, by the hash of another.
     #[test]
-    fn a_hash_that_the_host_cannot_check_lets_nobody_in() {
+    fn a_hash_that_the_host_cannot_check_locks_its_user() {
         let settings = Settings::parse(vec![("file".into(), "/users/passwd".into())]).unwrap();
         let attempt = Attempt {
             acting_as: None,
             secret: Secret::new("sesame"),
         };
+        let file = "alice:{MD9}x\nbob:$6$x\n";
         for user in ["alice", "nobody"] {
-            let search = file::search(FILE.as_bytes(), user, settings.case, StandIn::Hash).unwrap();
-            let answer = decide(&settings, search, &attempt, &mut |_, _| {
-                Err("unknown".into())
+            let search =
+                file::search(file.as_bytes(), user, settings.rules, StandIn::Hash).unwrap();
+            let mut computed = 0;
+            let answer = decide(&settings, search, &attempt, &mut |hash, _| {
+                if hash.starts_with("{MD9}") {
+                    return Err("not supported".into());
+                }
+                computed += 1;
+                Ok(false)
             });
             match user {
-                "alice" => assert!(matches!(answer, Err(Denial::Failed(_))), "{answer:?}"),
+                "alice" => assert!(matches!(answer, Err(Denial::Rejected)), "{answer:?}"),
                 _ => assert!(matches!(answer, Err(Denial::Unknown)), "{answer:?}"),
             }
+            assert_eq!(computed, 1, "{user}");
         }
+        let log = restante_guest::testing::take_log();
+        assert!(
+            log.iter().any(|line| format!("{line:?}")
+                .contains("line 1 cannot be used, and its user is locked: {MD9}: not supported")),
+            "{log:?}"
+        );
+    }
+
+    #[test]
+    fn legacy_hashes_open_maildrops_where_the_setting_says_so() {
+        // `openssl passwd -1` of "pencil".
+        let path = std::env::temp_dir().join(format!("passwd-file-legacy-{}", std::process::id()));
+        std::fs::write(
+            &path,
+            "old:$1$5RPVAd$r5e/USfSwsah24DMCHXUw0\nbob:{PLAIN}builder\nbad:{SSHA}x\n",
+        )
+        .unwrap();
+        let log_in = |user: &str, secret: &str| {
+            PasswdFile::authenticate(
+                connection(),
+                Credentials::Password {
+                    user: user.into(),
+                    acting_as: None,
+                    secret: Secret::new(secret),
+                },
+            )
+        };
+        let file = path.to_str().unwrap();
+        for (legacy_hashes, opens) in [("true", true), ("false", false)] {
+            restante_guest::testing::set_settings([
+                ("file", file),
+                ("legacy-hashes", legacy_hashes),
+            ]);
+            // Neither keeps the file from being used.
+            assert_eq!(PasswdFile::validate(), Ok(()));
+            assert_eq!(log_in("old", "pencil").is_ok(), opens);
+            assert!(matches!(log_in("old", "Pencil"), Err(Denial::Rejected)));
+            assert!(matches!(log_in("bad", "x"), Err(Denial::Rejected)));
+            assert!(log_in("bob", "builder").is_ok());
+        }
+        restante_guest::testing::set_settings([("file", file), ("legacy-hashes", "yes")]);
+        let problems = PasswdFile::validate().unwrap_err();
+        assert_eq!(problems, ["legacy-hashes: must be true or false"]);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
@@ -422,7 +512,7 @@ mod tests {
         let settings = Settings::parse(vec![("file".into(), "/users/passwd".into())]).unwrap();
         let decide = |user: &str, digest: &str| {
             let search =
-                file::search(FILE.as_bytes(), user, settings.case, StandIn::Clear).unwrap();
+                file::search(FILE.as_bytes(), user, settings.rules, StandIn::Clear).unwrap();
             let response = Response {
                 algorithm: DigestAlgorithm::Md5,
                 challenge: "<1896.697170952@dbc.mtview.ca.us>".into(),
@@ -443,7 +533,7 @@ mod tests {
         let of_nothing = "6d7379174f7df9fb329480e5c47c1f1a";
         for digest in [right, of_nothing] {
             let broken = decide("broken", digest);
-            assert!(matches!(broken, Err(Denial::Failed(_))), "{broken:?}");
+            assert!(matches!(broken, Err(Denial::Rejected)), "{broken:?}");
         }
     }
 

@@ -1,46 +1,101 @@
 //! What clients may be offered, by what the file keeps.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 use restante_guest::accepts::Kinds;
 use restante_guest::scram::Hash;
-use restante_guest::users::Case;
 
-use crate::file::{Line, each_line, parse};
+use crate::Verify;
+use crate::file::{Line, Rules, each_line, parse};
+use crate::hash::kind;
+
+/// Kinds of hashes that are told apart.
+const MAX_KINDS: usize = 32;
 
 /// The kinds of credentials that can be judged. Clients like SCRAM better than a
-/// password, so one user without keys is enough to keep it from all.
-pub(crate) fn kinds(file: impl BufRead, case: Case) -> io::Result<Kinds> {
-    let scram = [
-        (Hash::Sha1, Kinds::SCRAM_SHA1),
-        (Hash::Sha256, Kinds::SCRAM_SHA256),
-    ];
-    let mut users = false;
+/// password, so one user without keys is enough to keep it from all; but not one whose line
+/// nobody can log in with.
+pub(crate) fn kinds(
+    file: impl BufRead,
+    rules: Rules,
+    verify: &mut Verify<'_>,
+) -> io::Result<Kinds> {
     let mut kinds = Kinds::PASSWORD;
-    let mut keys_for_all = [true; 2];
+    let mut mechanisms = [
+        Mechanism::new(Hash::Sha1, Kinds::SCRAM_SHA1),
+        Mechanism::new(Hash::Sha256, Kinds::SCRAM_SHA256),
+    ];
     each_line(file, |_, line| {
-        // A broken line keeps the file from being used at all.
-        let Some(Line::Entry(entry)) = parse(line, case) else {
+        // The user of a broken line is locked.
+        let Some(Line::Entry(entry)) = parse(line, rules) else {
             return;
         };
         if entry.hash.is_locked() {
             return;
         }
-        users = true;
-        if entry.hash.clear().is_some() {
+        let clear = entry.hash.clear().is_some();
+        if clear {
             kinds = kinds | Kinds::DIGEST;
-            return;
         }
-        for (has_keys, (hash, _)) in keys_for_all.iter_mut().zip(scram) {
-            *has_keys &= entry.hash.scram(hash).is_some();
+        for mechanism in &mut mechanisms {
+            if clear || entry.hash.scram(mechanism.hash).is_some() {
+                mechanism.with_keys = true;
+            } else {
+                mechanism.without(entry.hash.for_passwords());
+            }
         }
     })?;
-    for (has_keys, (_, kind)) in keys_for_all.into_iter().zip(scram) {
-        if users && has_keys {
-            kinds = kinds | kind;
+    for mechanism in mechanisms {
+        if mechanism.locks_nobody_out(verify) {
+            kinds = kinds | mechanism.kind;
         }
     }
     Ok(kinds)
+}
+
+struct Mechanism {
+    hash: Hash,
+    kind: Kinds,
+    /// Whether any user could log in by it.
+    with_keys: bool,
+    /// A hash of each kind that users without keys have instead.
+    instead: BTreeMap<String, String>,
+    /// Whether somebody without keys can log in otherwise, for all that is known here.
+    locks_out: bool,
+}
+
+impl Mechanism {
+    fn new(hash: Hash, kind: Kinds) -> Self {
+        Mechanism {
+            hash,
+            kind,
+            with_keys: false,
+            instead: BTreeMap::new(),
+            locks_out: false,
+        }
+    }
+
+    fn without(&mut self, hash: &str) {
+        // Without a known beginning it is no hash.
+        let Some(kind) = kind(hash) else {
+            return;
+        };
+        if self.instead.contains_key(kind) {
+            return;
+        }
+        if self.instead.len() == MAX_KINDS {
+            self.locks_out = true;
+        } else {
+            self.instead.insert(kind.to_owned(), hash.to_owned());
+        }
+    }
+
+    /// Asks for as little as possible: to verify takes its time.
+    fn locks_nobody_out(&self, verify: &mut Verify<'_>) -> bool {
+        let can_log_in = |hash: &String| verify(hash, "a secret for trial").is_ok();
+        self.with_keys && !self.locks_out && !self.instead.values().any(can_log_in)
+    }
 }
 
 #[cfg(test)]
@@ -73,8 +128,22 @@ mod tests {
                 let hash = hash.replace("BOTH", &format!("$6$x|{SHA256}|{SHA1}"));
                 file += &format!("user-{user}:{hash}\n");
             }
-            let kinds = kinds(file.as_bytes(), Case::Exact).unwrap();
+            let kinds = kinds(file.as_bytes(), Rules::default(), &mut |_, _| Ok(false)).unwrap();
             assert_eq!(kinds, Kinds::PASSWORD | beside_passwords, "{lines:?}");
         }
+    }
+
+    /// One bad line costs one user.
+    #[test]
+    fn a_line_that_nobody_can_log_in_with_takes_scram_from_nobody() {
+        let mut tried = Vec::new();
+        let file =
+            format!("a:{SHA256}\nb:{{MD9}}x\nc:no-hash\nd:{{SHA}}x\ne\nf:{{PLAIN}}\ng:{{MD9}}y\n");
+        let kinds = kinds(file.as_bytes(), Rules::default(), &mut |hash, _| {
+            tried.push(hash.to_owned());
+            Err("not supported".into())
+        });
+        assert_eq!(kinds.unwrap(), Kinds::PASSWORD | Kinds::SCRAM_SHA256);
+        assert_eq!(tried, ["{MD9}x"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use restante_tests::{PATIENCE, Stream};
+use restante_tests::{PATIENCE, Pop3, Stream, Tenant};
 
 use crate::requirements::{PASSWORD, Way, site};
 
@@ -67,6 +67,61 @@ fn old_versions_of_tls_are_refused() {
         let stream = socket.under_tls_of(&[version], "localhost", &site.certificate);
         assert_eq!(stream.version(), Some(version.version));
     }
+    server.stop();
+}
+
+/// Of the listener's and the tenant's oldest version the newer one counts.
+#[test]
+fn no_version_of_tls_is_spoken_that_listener_or_tenant_finds_too_old() {
+    let mut site = site();
+    site.listeners[2].lines = "tls-minimum = \"1.3\"\n".to_owned();
+    let roles = site.tenants[0].lines.clone();
+    site.tenants[0].lines += "default = true\n";
+    site.tenants.push(Tenant {
+        name: "new".to_owned(),
+        lines: format!(
+            "domains = [\"new.example\"]\nserver-names = [\"new.names.example\"]\ntls-minimum = \"1.3\"\n{roles}"
+        ),
+    });
+    site.user("eve@new.example", PASSWORD);
+    site.maildir("eve@new.example");
+    let server = site.start();
+    let over_stls = |version, name: &str| {
+        let client = Pop3::connect(server.address("stls"));
+        client.try_stls(&[version], name, &site.certificate)
+    };
+    let implicit = |version, name: &str| {
+        let socket = TcpStream::connect(server.address("pop3s")).unwrap();
+        Stream::Clear(socket).try_tls_of(&[version], name, &site.certificate)
+    };
+    let (old, new) = (&rustls::version::TLS12, &rustls::version::TLS13);
+    for (listener, version, name, spoken) in [
+        ("pop3s", old, "localhost", false),
+        ("pop3s", new, "localhost", true),
+        ("stls", old, "localhost", true),
+        ("stls", new, "localhost", true),
+        ("stls", old, "new.names.example", false),
+        ("stls", new, "new.names.example", true),
+    ] {
+        let spoken_here = match listener {
+            "stls" => over_stls(version, name).is_ok(),
+            _ => implicit(version, name).is_ok(),
+        };
+        assert_eq!(spoken_here, spoken, "{listener} {version:?} {name}");
+    }
+    // Who asks for another name has shaken hands as others do, and does not log in.
+    let login = |version, user: &str| {
+        let mut client = over_stls(version, "localhost").unwrap();
+        client.authenticate(user, PASSWORD)
+    };
+    let refused = login(old, "eve@new.example");
+    assert!(
+        !refused.ok && refused.text.contains("newer version of TLS"),
+        "{refused:?}"
+    );
+    server.logged(&["login failed", "below the tenant's `tls-minimum`"]);
+    assert!(login(new, "eve@new.example").ok);
+    assert!(login(old, "ada").ok);
     server.stop();
 }
 

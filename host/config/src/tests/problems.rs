@@ -20,6 +20,27 @@ fn each_problem_has_its_place_and_its_mend() {
             ],
         ),
         (
+            "[listener.l]\naddress = '[::]:110'\ntls = 'off'\ntls-minimum = '1.1'\n",
+            &[PLUGIN, TENANT],
+            &[
+                "4:15: `tls-minimum` in [listener.l] is `1.1`: RFC 8996 forbids versions before TLS 1.2, and this server does not speak them\n  write \"1.2\"; for clients without it, put a TLS proxy that speaks older versions (HAProxy, stunnel) in front of a listener with tls = \"off\" and `proxy-protocol-from`",
+            ],
+        ),
+        (
+            "[listener.l]\naddress = '[::]:110'\ntls = 'off'\ntls-minimum = 'TLSv1'\n",
+            &[PLUGIN, TENANT],
+            &[
+                "4:15: `tls-minimum` in [listener.l] is `TLSv1`: RFC 8996 forbids versions before TLS 1.2, and this server does not speak them\n  write \"1.2\"; for clients without it, put a TLS proxy that speaks older versions (HAProxy, stunnel) in front of a listener with tls = \"off\" and `proxy-protocol-from`",
+            ],
+        ),
+        (
+            "[listener.l]\naddress = '[::]:110'\ntls = 'off'\ntls-minimum = 'TLSv1.3'\n",
+            &[PLUGIN, TENANT],
+            &[
+                "4:15: `tls-minimum` in [listener.l] is `TLSv1.3`\n  write \"1.2\" or \"1.3\", in quotes",
+            ],
+        ),
+        (
             "[tenants.x]\n",
             &[LISTENER, PLUGIN, TENANT],
             &["1:2: unknown key `tenants` in the file\n  did you mean `tenant`?"],

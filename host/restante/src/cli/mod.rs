@@ -1,6 +1,7 @@
 //! Commands, arguments, exit codes. 0: done. 1: refused, with every reason on
 //! stderr. 2: the arguments are not those of a command.
 
+mod check;
 mod compiler;
 mod config;
 mod control;
@@ -8,6 +9,7 @@ mod demo;
 mod descriptors;
 mod hash_password;
 mod plugin;
+mod port_holder;
 mod serve;
 mod service;
 mod table;
@@ -39,7 +41,8 @@ enum Command {
         #[command(flatten)]
         record: serve::Record,
     },
-    /// Check a configuration and report every problem; exit status 1 if there is any
+    /// Check a configuration, with the rights that the server will have, and report every problem;
+    /// exit status 1 if there is any. Nothing is written
     Check {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -126,7 +129,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve { config, record } => serve::serve(&config, record),
-        Command::Check { config, deep } => serve::check(&config, deep),
+        Command::Check { config, deep } => check::check(&config, deep),
         Command::Config { keys: _, json } => config::keys(json),
         Command::Demo {
             listen,

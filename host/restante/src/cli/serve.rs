@@ -1,12 +1,10 @@
-//! `serve` and `check`: a configuration put to work, or looked over.
+//! `serve`: a configuration put to work.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use restante::generation::Broken;
-use restante::generations::Generations;
 use restante::log::{self, LogQueue};
 use restante::server::{Prepared, Server, Serving, StartError};
 use restante_config::{Config, Log, LogFormat, Problems};
@@ -21,8 +19,6 @@ use tracing::{info, warn};
 use super::compiler::compiler;
 use super::descriptors;
 use super::service;
-
-use super::plugin;
 
 /// Whether sessions are recorded, and which.
 #[derive(clap::Args)]
@@ -122,64 +118,13 @@ pub(super) async fn prepare(server: Server, file: &Path) -> anyhow::Result<Prepa
 }
 
 /// Whom the configuration wants the server to become.
-fn becoming(config: &Config) -> anyhow::Result<Option<service::Becoming>> {
+pub(super) fn becoming(config: &Config) -> anyhow::Result<Option<service::Becoming>> {
     let identity = config.server.identity.as_ref();
     identity.map(service::Becoming::look_up).transpose()
 }
 
-/// `restante check`.
-pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
-    let config = load(file)?;
-    let lines = match deep {
-        true => Some(plugin::Lines::begin()?),
-        false => {
-            log(&Log {
-                filter: "warn".into(),
-                ..Log::default()
-            })?;
-            None
-        }
-    };
-    for warning in &config.warnings {
-        eprintln!("warning: {warning}");
-    }
-    if let Some(shortage) = descriptors::shortage(&config) {
-        eprintln!("warning: {shortage}");
-    }
-    becoming(&config)?;
-    let executor = executor()?;
-    let built = executor.block_on(build(&config, file));
-    if let Some(lines) = lines {
-        for line in lines.take() {
-            eprintln!("log: {line}");
-        }
-        drop(built?);
-        let kept = executor.block_on(plugin::deep(&config, lines))?;
-        ensure!(kept, "{}: a plugin breaks a rule", file.display());
-    } else {
-        drop(built?);
-    }
-    eprintln!(
-        "{}: in order ({} tenants, {} plugins, {} listeners)",
-        file.display(),
-        config.tenants.len(),
-        config.plugins.len(),
-        config.listeners.len()
-    );
-    Ok(())
-}
-
-/// The generation that `serve` would begin with.
-async fn build(config: &Config, file: &Path) -> anyhow::Result<Arc<Generations>> {
-    let compiler = compiler(&config.server)?;
-    let built = Generations::first(config, compiler, Broken::Refused, None, Arc::new(())).await;
-    built.map_err(|error| match error {
-        StartError::Refused(problems) => refused(file, &problems),
-        error => error.into(),
-    })
-}
-
-fn load(file: &Path) -> anyhow::Result<Config> {
+/// Reads a configuration; everything that is wrong with it is said.
+pub(super) fn load(file: &Path) -> anyhow::Result<Config> {
     Config::load(file).map_err(|problems| refused(file, &problems))
 }
 

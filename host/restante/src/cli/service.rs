@@ -67,10 +67,34 @@ impl Becoming {
         })
     }
 
-    /// Becomes this user for good, which only root can. The state directory is made
-    /// for it, if there is none. Threads that there are already would stay root's:
-    /// this is for the time before them.
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this process is this user, or could become it.
+    pub(super) fn is_possible(&self) -> bool {
+        geteuid() == self.user || geteuid().is_root()
+    }
+
+    /// Makes the state directory for this user where there is none, and becomes the user.
     pub(super) fn become_it(&self, state_dir: &Path) -> anyhow::Result<()> {
+        let Becoming { name, user, .. } = self;
+        let from_root = geteuid().is_root() && geteuid() != *user;
+        if from_root {
+            state_dir::make_for(state_dir, *user, self.group)
+                .with_context(|| format!("{} cannot be given to {name:?}", state_dir.display()))?;
+        }
+        self.become_it_alone()?;
+        if from_root {
+            info!(user = name, "no longer root");
+        }
+        Ok(())
+    }
+
+    /// Becomes this user for good, which only root can. Threads that there are already
+    /// would stay root's: this is for the time before them.
+    pub(super) fn become_it_alone(&self) -> anyhow::Result<()> {
         let Becoming { name, user, .. } = self;
         if geteuid() == *user {
             return Ok(());
@@ -79,8 +103,6 @@ impl Becoming {
             geteuid().is_root(),
             "[server] user: only root can become {name:?}: start the server as root or as {name:?}"
         );
-        state_dir::make_for(state_dir, *user, self.group)
-            .with_context(|| format!("{} cannot be given to {name:?}", state_dir.display()))?;
         set_thread_groups(&self.groups)
             .and_then(|()| set_thread_res_gid(self.group, self.group, self.group))
             .and_then(|()| set_thread_res_uid(*user, *user, *user))
@@ -89,7 +111,6 @@ impl Becoming {
             geteuid() == *user && set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).is_err(),
             "the server became {name:?} and could become root again"
         );
-        info!(user = name, "no longer root");
         Ok(())
     }
 }

@@ -329,7 +329,7 @@ fn is_key(before: &str, word: &str, behind: &str) -> bool {
 /// "{SCHEME}" or "$id$" at the beginning of a text, where it is a known one: what
 /// begins otherwise may be a password.
 fn scheme(text: &str) -> Option<&str> {
-    const SCHEMES: [&str; 24] = [
+    const SCHEMES: [&str; 27] = [
         "PLAIN",
         "CLEAR",
         "CLEARTEXT",
@@ -352,6 +352,9 @@ fn scheme(text: &str) -> Option<&str> {
         "SCRYPT",
         "PBKDF2",
         "PLAIN-MD5",
+        "LDAP-MD5",
+        "CRAM-MD5",
+        "SHA1",
         "SCRAM-SHA-1",
         "SCRAM-SHA-256",
     ];

@@ -145,6 +145,12 @@ where
         Ok(())
     }
 
+    /// Whether there is no TLS, or a version of it that the tenant takes.
+    fn has_tls_for(&self, tenant: &Tenant) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_none_or(|tls| tenant.allows_tls(&tls.version))
+    }
+
     async fn look_up(
         &mut self,
         tenant: &Arc<Tenant>,
@@ -153,6 +159,9 @@ where
         hash: ScramHash,
     ) -> Result<ScramKeys, LoginError> {
         Refused::unless_within_rate(tenant)?;
+        if !self.has_tls_for(tenant) {
+            return Err(Refused::old_tls().into());
+        }
         self.admit(tenant).await?;
         let connection = self.connection(tenant);
         let serving = Arc::clone(&self.serving);
@@ -236,6 +245,9 @@ where
         credentials: &Arc<Credentials>,
     ) -> Result<(Open, Account), LoginError> {
         Refused::unless_within_rate(tenant)?;
+        if !self.has_tls_for(tenant) {
+            return Err(Refused::old_tls().into());
+        }
         self.admit(tenant).await?;
         match &**credentials {
             Credentials::Password { .. }

@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::end::End;
 use crate::tls::{self, Contexts};
+use restante_config::TlsVersion;
 use restante_roles::backend::{ClientCertificate, Tls};
 
 /// Bytes that are taken from a client at a time, before they are all dealt with.
@@ -203,11 +204,12 @@ where
         bytes
     }
 
-    /// Shakes hands, as the server. A second time ends the connection: a session asks
-    /// for it in the clear only.
+    /// Shakes hands, as the server, with no version of TLS that is older than `minimum`.
+    /// A second time ends the connection: a session asks for it in the clear only.
     pub(super) async fn start_tls(
         &mut self,
         contexts: &Contexts,
+        minimum: TlsVersion,
         time: Duration,
     ) -> Result<(Tls, Option<ChannelBinding>), End> {
         let Socket::Clear(stream) = mem::replace(&mut self.socket, Socket::Gone) else {
@@ -217,7 +219,9 @@ where
         let accepting = Box::pin(async {
             let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
             let context = contexts.find(start.client_hello().server_name());
-            let stream = start.into_stream(Arc::clone(&context.config)).await?;
+            let stream = start
+                .into_stream(Arc::clone(context.config(minimum)))
+                .await?;
             Ok((stream, context))
         });
         let (stream, context) = timeout(time, accepting)
@@ -268,7 +272,7 @@ fn gone_or(error: io::Error) -> End {
 fn describe<S>(stream: &TlsStream<S>, context: &tls::Context) -> Tls {
     let (_, connection) = stream.get_ref();
     let version = match connection.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_3) => tls::TLS_1_3,
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "",
     };

@@ -398,3 +398,18 @@ fn locks_are_by_tenant_unless_it_shares() {
     assert_ne!(key("a", true), key("a", false));
     assert_eq!(key("a", true), key("b", true));
 }
+
+#[test]
+fn a_tenant_takes_no_older_version_of_tls_than_it_wants() {
+    let memory = Arc::new(Memory::new());
+    let allows = |tls_minimum, version: &str| {
+        let tenant = Tenant {
+            tls_minimum,
+            ..Tenant::new("t", Vec::new(), Arc::clone(&memory) as Arc<dyn Store>)
+        };
+        tenant.allows_tls(version)
+    };
+    assert!(allows(TlsVersion::V1_2, "TLSv1.2") && allows(TlsVersion::V1_2, "TLSv1.3"));
+    assert!(allows(TlsVersion::V1_3, "TLSv1.3"));
+    assert!(!allows(TlsVersion::V1_3, "TLSv1.2") && !allows(TlsVersion::V1_3, ""));
+}

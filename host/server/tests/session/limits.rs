@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use restante_config::{Listener, ListenerTls};
+use restante_config::{Listener, ListenerTls, TlsVersion};
 use restante_roles::backend::{Content, ContentReader, Failure};
 use restante_roles::content::CHUNK_OCTETS;
 use restante_server::connection::MAX_INPUT_BYTES;
@@ -222,6 +222,7 @@ async fn a_port_in_use_is_an_error_before_anything_starts() {
         name: name.into(),
         address,
         tls: ListenerTls::Off,
+        tls_minimum: TlsVersion::V1_2,
         proxy_protocol_from: Vec::new(),
     };
     let free = ([127, 0, 0, 1], 0).into();

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use restante_config::{Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits, Utf8};
+use restante_config::{
+    Listener, ListenerTls, PlaintextLogin, ServerLimits, TenantLimits, TlsVersion, Utf8,
+};
 use restante_roles::address;
 use restante_roles::backend::{
     Account, Authenticator, Connection, Content, Entries, Failure, Filter, FoundMaildrop, Maildrop,
@@ -270,6 +272,7 @@ impl World {
             name: "l".into(),
             address: ([127, 0, 0, 1], 0).into(),
             tls,
+            tls_minimum: TlsVersion::V1_2,
             proxy_protocol_from: proxies.iter().map(|one| one.parse().unwrap()).collect(),
         };
         let bound = Bound::all(&[listener], HashMap::new()).unwrap();
@@ -297,6 +300,7 @@ fn peer(tls: ListenerTls) -> Peer {
         proxy: None,
         server_name: None,
         tls,
+        tls_minimum: TlsVersion::V1_2,
     }
 }
 

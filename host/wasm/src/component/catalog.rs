@@ -397,7 +397,9 @@ impl Kept {
         match unsafe { Component::deserialize(engine, &machine_code) } {
             Ok(component) => {
                 // Best effort: at worst it is compiled again in a month.
-                let _ = file.set_modified(SystemTime::now());
+                if self.folder.is_written() {
+                    let _ = file.set_modified(SystemTime::now());
+                }
                 Some(component)
             }
             Err(error) => {

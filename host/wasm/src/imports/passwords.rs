@@ -95,6 +95,10 @@ impl State {
             let _charge = Charge::begin(move |time| meter.hashed(time));
             compute()
         });
-        Ok(computed.await?.map_err(|error| error.to_string()))
+        match computed.await? {
+            // That says nothing of the hash: it is no answer to what the plugin asks.
+            Err(HashError::OutOfMemory) => Err(turns::Busy.into()),
+            computed => Ok(computed.map_err(|error| error.to_string())),
+        }
     }
 }

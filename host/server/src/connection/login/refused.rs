@@ -33,6 +33,7 @@ pub(in crate::connection) enum Why {
     Foreign(Foreign),
     NotAdmitted,
     InTheClear,
+    OldTls,
     TurnedOff,
     TooManySessions,
     TooManyOfThisUser,
@@ -98,6 +99,16 @@ impl Refused {
                 "no plaintext login without TLS for this user",
             ),
             why: Why::InTheClear,
+        }
+    }
+
+    pub(super) fn old_tls() -> Self {
+        Refused {
+            refusal: Refusal::new(
+                Some(ResponseCode::Auth),
+                "this user needs a newer version of TLS",
+            ),
+            why: Why::OldTls,
         }
     }
 
@@ -177,7 +188,9 @@ impl Why {
             Why::NoTenant | Why::Unknown | Why::Rejected => LoginResult::Rejected,
             Why::Foreign(_) => LoginResult::Foreign,
             Why::NotAdmitted => LoginResult::NotAdmitted,
-            Why::InTheClear | Why::TurnedOff | Why::ActingAs => LoginResult::NotAllowed,
+            Why::InTheClear | Why::OldTls | Why::TurnedOff | Why::ActingAs => {
+                LoginResult::NotAllowed
+            }
             Why::TooManySessions
             | Why::TooManyOfThisUser
             | Why::TooManyLogins
@@ -198,6 +211,7 @@ impl fmt::Display for Why {
             }
             Why::NotAdmitted => out.write_str("not admitted"),
             Why::InTheClear => out.write_str("plaintext login without TLS"),
+            Why::OldTls => out.write_str("a version of TLS below the tenant's `tls-minimum`"),
             Why::TurnedOff => out.write_str("the tenant has not turned this digest on"),
             Why::TooManySessions => out.write_str("the tenant has too many sessions"),
             Why::TooManyLogins => out.write_str("the tenant has too many logins"),
