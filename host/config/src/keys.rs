@@ -858,6 +858,13 @@ pub const TENANT: Table = Table {
             help: "Whether its maildrops may be the same as those of other tenants with this key: `maildrop` is then not refused for these tenants, and their sessions respect each other's locks. A tenant still cannot serve a domain that another claims. A person who controls an authenticator or store of one of these tenants can read the others' mail.",
         },
         Key {
+            name: "when-in-use",
+            kind: Kind::Other,
+            default: Default::Value(r#""refuse""#),
+            restart: false,
+            help: r#"What happens if a user logs in whose maildrop an older session of the same user has open: `"refuse"` refuses the login with `[IN-USE]`; `"take-over"` ends the older session, and nothing is deleted. See [a maildrop in use](operations.md#a-maildrop-in-use)."#,
+        },
+        Key {
             name: "apop",
             kind: Kind::Boolean,
             default: Default::Value("false"),

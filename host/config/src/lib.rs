@@ -408,8 +408,21 @@ pub struct Tenant {
     /// `shares-maildrops-with-other-tenants`: whether its maildrops may be those of
     /// other tenants that have this too.
     pub shares_maildrops: bool,
+    /// What becomes of a session whose user logs in once more.
+    pub when_in_use: WhenInUse,
     /// `[tenant.NAME.limits]`
     pub limits: TenantLimits,
+}
+
+/// What becomes of a session that has the maildrop when its user logs in once more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenInUse {
+    /// It goes on, and the login is refused, unless the session is ending or its client
+    /// is gone.
+    #[default]
+    Refuse,
+    /// It is ended, and nothing is removed.
+    TakeOver,
 }
 
 /// Where a password may come over a connection without TLS (RFC 8314 section 3).

@@ -13,7 +13,8 @@ use super::read::{is_domain, pem};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    FilterFailure, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits, keys, units,
+    FilterFailure, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits, WhenInUse, keys,
+    units,
 };
 
 pub(super) fn tenant(
@@ -87,6 +88,13 @@ pub(super) fn tenant(
     let cram_md5 = section.boolean("cram-md5");
     let policy_by_user = section.boolean("policy-by-user");
     let shares_maildrops = section.boolean("shares-maildrops-with-other-tenants");
+    let in_use = [
+        ("refuse", WhenInUse::Refuse),
+        ("take-over", WhenInUse::TakeOver),
+    ];
+    let when_in_use = section
+        .take("when-in-use")
+        .and_then(|value| value.choice(&in_use));
     let signing = signing(&mut section);
     let limits = tenant_limits(section.section("limits").with(&keys::TENANT_LIMITS));
 
@@ -132,6 +140,7 @@ pub(super) fn tenant(
         apop,
         cram_md5,
         shares_maildrops,
+        when_in_use: when_in_use.unwrap_or_default(),
         limits,
     })
 }

@@ -110,6 +110,7 @@ fn the_least_takes_every_default() {
             apop: false,
             cram_md5: false,
             shares_maildrops: false,
+            when_in_use: WhenInUse::Refuse,
             limits: TenantLimits::default(),
         }]
     );

@@ -22,6 +22,7 @@ pub mod proxy;
 pub mod secret_file;
 pub mod sessions;
 pub mod shutdown;
+pub mod socket;
 pub mod tenant;
 pub mod tls;
 pub mod user_names;

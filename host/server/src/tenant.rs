@@ -18,8 +18,9 @@ use crate::policy::{self, LastLogins, Policy};
 use crate::shutdown::Ending;
 use crate::tls::Contexts;
 use restante_config as config;
-use restante_config::UserNames;
-use restante_config::{FilterFailure, PlaintextLogin, Problem, TenantLimits, Utf8};
+use restante_config::{
+    FilterFailure, PlaintextLogin, Problem, TenantLimits, UserNames, Utf8, WhenInUse,
+};
 use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use restante_roles::fingerprint::Fingerprint;
@@ -147,6 +148,8 @@ pub struct Tenant {
     pub limits: TenantLimits,
     /// Its maildrops may be those of other tenants that say so too.
     pub shares_maildrops: bool,
+    /// What becomes of a session whose user logs in once more.
+    pub when_in_use: WhenInUse,
     /// How many sessions it has. Hand the old generation's count to the new one,
     /// or a reload doubles what a tenant may use.
     pub sessions: SessionCount,
@@ -181,6 +184,7 @@ impl Tenant {
             cram_md5: false,
             limits: TenantLimits::default(),
             shares_maildrops: false,
+            when_in_use: WhenInUse::default(),
             sessions: SessionCount::default(),
             last_logins: LastLogins::default(),
             ledger: Ledger::new(name),

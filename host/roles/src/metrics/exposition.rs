@@ -208,7 +208,12 @@ impl Snapshot {
                     .encode_gauge(&value(totals))?;
             }
         }
-        let counters: [TenantMetric<u64>; 4] = [
+        let counters: [TenantMetric<u64>; 5] = [
+            (
+                "sessions_taken_over",
+                "Sessions that a later login of their user ended",
+                |t| t.sessions_taken_over,
+            ),
             ("retrieved_messages", "Messages sent to RETR", |t| {
                 t.retrieved_messages
             }),

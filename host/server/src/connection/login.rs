@@ -1,6 +1,7 @@
 //! From a password to an open maildrop: tenant, authenticators, lock, store,
 //! view. Whatever fails on the way refuses the login; nothing lets it through.
 
+mod in_use;
 mod refused;
 
 use std::collections::HashSet;
@@ -20,9 +21,10 @@ use super::end::End;
 use super::open::Open;
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, Proving};
-use crate::lock::Locks;
+use crate::lock::{Holder, Locks};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
+use crate::sessions::LiveSession;
 use crate::tenant::{SessionPermit, Tenant, Tenants};
 use crate::user_names::{Name, ShownName};
 use crate::view::{Octets, Verdicts, View};
@@ -273,6 +275,7 @@ where
     fn desk(&self) -> Desk {
         let as_surrogates = self.serving.settings.utf8 == Utf8::Surrogate && !self.session.utf8();
         Desk {
+            live: Arc::clone(&self.live),
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
             octets: match as_surrogates {
@@ -392,6 +395,7 @@ where
 
 /// What a maildrop is opened with beside its tenant.
 struct Desk {
+    live: Arc<LiveSession>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
     octets: Octets,
@@ -410,14 +414,20 @@ async fn open(
     if let Some(wait) = tenant.last_logins.wait(&account.user) {
         return Err(Failure::LoginDelay(whole_seconds(wait)).into());
     }
+    let found = tenant.store.find(connection, &account).await?;
+    let holder = Arc::new(Holder {
+        session: Arc::clone(&at.live),
+        tenant: Arc::clone(tenant.ledger.tenant()),
+        user: account.user.clone(),
+    });
+    let key = tenant.lock_key(found.lock_key());
+    let lock = in_use::lock(&at.locks, &key, &holder, tenant)
+        .await
+        .ok_or_else(Refused::in_use)?;
+    // After the lock: the session that had it until now counts no more.
     let users = tenant
         .user_permit(&account.user)
         .ok_or_else(Refused::too_many_of_this_user)?;
-    let found = tenant.store.find(connection, &account).await?;
-    let lock = at
-        .locks
-        .try_lock(&tenant.lock_key(found.lock_key()))
-        .ok_or_else(Refused::in_use)?;
     let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
     let view = View::new(
@@ -435,9 +445,9 @@ async fn open(
         tenant: Arc::clone(tenant),
         policy,
         retrieved: HashSet::new(),
-        _lock: lock,
         _permits: (permit, users),
         _entry: tenant.ledger.session(),
+        _lock: lock,
     };
     Ok((open, account))
 }

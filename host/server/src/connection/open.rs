@@ -12,7 +12,8 @@ use crate::view::{OpenMaildrop, View};
 use restante_roles::metrics::{Ledger, SessionEntry};
 
 /// A session's hold on its maildrop. The order of the fields is the order in
-/// which they are let go of: the maildrop, then its lock.
+/// which they are let go of: the maildrop, what is counted, then the lock, which the
+/// user's next session may be waiting for.
 pub(super) struct Open {
     pub(super) maildrop: OpenMaildrop,
     pub(super) view: View,
@@ -20,9 +21,9 @@ pub(super) struct Open {
     pub(super) policy: OfUser,
     /// Visible positions, where the policy asks for them.
     pub(super) retrieved: HashSet<usize>,
-    pub(super) _lock: Guard,
     pub(super) _permits: (SessionPermit, UserPermit),
     pub(super) _entry: SessionEntry,
+    pub(super) _lock: Guard,
 }
 
 impl Open {

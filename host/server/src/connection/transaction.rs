@@ -52,7 +52,7 @@ where
         let end = tokio::select! {
             biased;
             () = shutdown.over() => End::Shutdown,
-            () = live.kicked() => End::Kicked,
+            by = live.ended() => End::EndedBy(by),
             () = cut_off(&serving.ending, &live) => End::Drained,
             end = self.transaction(open) => end.map_or_else(|end| end, End::Session),
         };
