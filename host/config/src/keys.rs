@@ -837,6 +837,20 @@ pub const TENANT: Table = Table {
             help: r#"How long messages are kept at least: `"never"`, or days such as `"30d"`. It is announced as EXPIRE (RFC 2449 section 6.7) and enforced: at QUIT the host also removes those messages of the session's listing that are older, by the store's time of delivery; with `"0d"` those that the session retrieved. Without the key nothing expires."#,
         },
         Key {
+            name: "expire-max-share",
+            kind: Kind::Other,
+            default: Default::Value(r#""90%""#),
+            restart: false,
+            help: r#"Largest share of the messages of a maildrop that `expire` removes at one QUIT, `"1%"` to `"100%"`. If more would go, none goes, and the log warns. With `expire = "0d"` it has no effect. See [messages that expire](operations.md#messages-that-expire)."#,
+        },
+        Key {
+            name: "expire-max-clock-jump",
+            kind: Kind::Duration(MINUTE, 3650 * DAY, ""),
+            default: Default::Value(r#""1h""#),
+            restart: false,
+            help: "How far the system's clock may have been set forward since the server started. If it was set further, `expire` removes nothing, and the log warns.",
+        },
+        Key {
             name: "login-delay",
             kind: Kind::Duration(SECOND, DAY, ""),
             default: Default::None,

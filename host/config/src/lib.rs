@@ -395,6 +395,11 @@ pub struct Tenant {
     /// How long messages stay at least (EXPIRE, RFC 2449 section 6.7). None:
     /// nothing is said and nothing expires.
     pub expire: Option<Retention>,
+    /// How much of a maildrop may expire at once, in percent of its messages.
+    pub expire_max_share: u8,
+    /// How far the clock may have been set forward since the start for anything to
+    /// expire.
+    pub expire_max_clock_jump: Duration,
     /// How soon a user may log in again (LOGIN-DELAY, RFC 2449 section 6.5); zero:
     /// at once, and nothing is said.
     pub login_delay: Duration,

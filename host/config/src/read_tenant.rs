@@ -17,6 +17,9 @@ use super::{
     units,
 };
 
+/// How much of a maildrop expires at once, in percent, where nobody says it.
+const EXPIRE_MAX_SHARE: u8 = 90;
+
 pub(super) fn tenant(
     name: &Located<String>,
     mut section: Section<'_, '_>,
@@ -83,6 +86,10 @@ pub(super) fn tenant(
         .take("plaintext-login")
         .and_then(|value| value.choice(&plaintext));
     let expire = section.take("expire").and_then(|value| retention(&value));
+    let expire_max_share = section
+        .take("expire-max-share")
+        .and_then(|value| share(&value));
+    let expire_max_clock_jump = section.duration("expire-max-clock-jump");
     let login_delay = section.given_duration("login-delay");
     let apop = section.boolean("apop");
     let cram_md5 = section.boolean("cram-md5");
@@ -135,6 +142,8 @@ pub(super) fn tenant(
         },
         plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
         expire,
+        expire_max_share: expire_max_share.unwrap_or(EXPIRE_MAX_SHARE),
+        expire_max_clock_jump,
         login_delay: login_delay.unwrap_or(Duration::ZERO),
         policy_by_user,
         apop,
@@ -160,6 +169,17 @@ fn retention(value: &Value<'_, '_>) -> Option<Retention> {
         value.bad(
             format_args!("is {}", quoted(&text.value)),
             "write \"never\", or whole days such as \"30d\" (\"0d\": no message that was retrieved stays)",
+        )
+    })
+}
+
+/// A share of something: "90%".
+fn share(value: &Value<'_, '_>) -> Option<u8> {
+    let text = value.string("a share such as \"90%\"")?;
+    units::percent(&text.value).or_else(|| {
+        value.bad(
+            format_args!("is {}", quoted(&text.value)),
+            "write a whole number of percent, \"1%\" to \"100%\"",
         )
     })
 }

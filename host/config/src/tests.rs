@@ -105,6 +105,8 @@ fn the_least_takes_every_default() {
             admissions: vec![],
             plaintext_login: PlaintextLogin::Loopback,
             expire: None,
+            expire_max_share: 90,
+            expire_max_clock_jump: Duration::from_secs(3600),
             login_delay: Duration::ZERO,
             policy_by_user: false,
             apop: false,

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod admin;
+pub mod clock;
 pub mod connection;
 pub mod decoy;
 pub mod descriptors;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
+use crate::clock::Clock;
 use crate::names::ServerNames;
 use crate::outage::Outage;
 use crate::penalty::Growth;
@@ -73,6 +74,8 @@ pub struct SessionSettings {
     pub hostname: Arc<str>,
     /// Which names of failed logins stand in the log.
     pub user_names: UserNames,
+    /// What the time was when the server started.
+    pub clock: Clock,
 }
 
 impl SessionSettings {
@@ -114,6 +117,7 @@ impl SessionSettings {
             },
             hostname: server.hostname.as_str().into(),
             user_names: server.log.user_names,
+            clock: Clock::at_start(),
         }
     }
 }
