@@ -732,6 +732,13 @@ pub const TENANT: Table = Table {
             help: "The part after the last `@` of its users, without regard to case. No two tenants may have the same domain, and a tenant with `domains` serves no users of other domains.",
         },
         Key {
+            name: "default-domain",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "Domain of users who log in without one: `alice` is `alice@` and this domain, for its plugins too. If the tenant has `domains`, one of them. See [names of users](#names-of-users).",
+        },
+        Key {
             name: "server-names",
             kind: Kind::Other,
             default: Default::Value("[]"),

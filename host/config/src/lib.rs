@@ -361,6 +361,8 @@ pub struct Tenant {
     /// What stands behind the last "@" of its users, in lower case; no two
     /// tenants share one.
     pub domains: Vec<String>,
+    /// The domain of a user's name that has none, in lower case.
+    pub default_domain: Option<String>,
     /// Names that clients ask for (SNI), in lower case, exact or
     /// "*.example.org"; no two tenants share one.
     pub server_names: Vec<String>,

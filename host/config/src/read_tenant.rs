@@ -29,6 +29,9 @@ pub(super) fn tenant(
     let domains = section.take("domains").map_or_else(Vec::new, |value| {
         names(&value, is_domain, "\"example.org\"")
     });
+    let default_domain = section
+        .take("default-domain")
+        .and_then(|value| default_domain(&value, &domains));
     let server_names = section.take("server-names").map_or_else(Vec::new, |value| {
         let fits = |name: &str| is_domain(name.strip_prefix("*.").unwrap_or(name));
         names(&value, fits, "\"pop.example.org\" or \"*.example.org\"")
@@ -113,6 +116,7 @@ pub(super) fn tenant(
     claims.tenants.push(TenantClaims {
         name: name.clone(),
         domains: domains.clone(),
+        default_domain: default_domain.clone(),
         server_names: server_names.clone(),
         default: default.clone(),
     });
@@ -123,6 +127,7 @@ pub(super) fn tenant(
         place,
         name: name.value.clone(),
         domains: values(domains),
+        default_domain: default_domain.map(|domain| domain.value),
         server_names: values(server_names),
         default: default.is_some_and(|default| default.value),
         certificate,
@@ -152,6 +157,26 @@ pub(super) fn tenant(
         when_in_use: when_in_use.unwrap_or_default(),
         limits,
     })
+}
+
+/// `default-domain`: one of the tenant's own, where it has some.
+fn default_domain(value: &Value<'_, '_>, domains: &[Located<String>]) -> Option<Located<String>> {
+    let mut domain = value.string("a domain, in quotes")?;
+    domain.value.make_ascii_lowercase();
+    if !is_domain(&domain.value) {
+        return value.bad(
+            format_args!("is {}, which is no domain name", quoted(&domain.value)),
+            "write \"example.org\", as it stands in the DNS",
+        );
+    }
+    let own = domains.iter().any(|own| own.value == domain.value);
+    if !domains.is_empty() && !own {
+        return value.bad(
+            format_args!("is {}, which is not in `domains`", quoted(&domain.value)),
+            "write one of `domains`, or add it there",
+        );
+    }
+    Some(domain)
 }
 
 fn client_authorities(section: &mut Section<'_, '_>) -> Option<PathBuf> {

@@ -90,6 +90,7 @@ fn the_least_takes_every_default() {
             place: config.tenants[0].place,
             name: "t".into(),
             domains: vec![],
+            default_domain: None,
             server_names: vec![],
             default: true,
             certificate: None,

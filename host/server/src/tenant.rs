@@ -152,6 +152,8 @@ pub struct Tenant {
     pub limits: TenantLimits,
     /// Its maildrops may be those of other tenants that say so too.
     pub shares_maildrops: bool,
+    /// The domain of a user's name that has none, in lower case.
+    pub default_domain: Option<String>,
     /// What becomes of a session whose user logs in once more.
     pub when_in_use: WhenInUse,
     /// How many sessions it has. Hand the old generation's count to the new one,
@@ -188,6 +190,7 @@ impl Tenant {
             cram_md5: false,
             limits: TenantLimits::default(),
             shares_maildrops: false,
+            default_domain: None,
             when_in_use: WhenInUse::default(),
             sessions: SessionCount::default(),
             last_logins: LastLogins::default(),
@@ -207,6 +210,20 @@ impl Tenant {
             shares_maildrops: tenant.shares_maildrops,
             out: problems,
             ..Tenant::new(&tenant.name, vec![Arc::new(Outage)], Arc::new(Outage))
+        }
+    }
+
+    /// A name that a client gave, as the tenant's plugins are told it: with a domain if
+    /// the tenant has one for those without, in lower case and without the DNS's final
+    /// dot. What is before the "@" is for the plugins to compare.
+    pub fn name_for_plugins(&self, given: &str) -> String {
+        match (given.rsplit_once('@'), &self.default_domain) {
+            (Some((local, domain)), _) => {
+                let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+                format!("{local}@{domain}")
+            }
+            (None, Some(domain)) => format!("{given}@{domain}"),
+            (None, None) => given.to_owned(),
         }
     }
 

@@ -57,23 +57,29 @@ where
     pub(super) async fn log_in(&mut self, login: Login) -> Result<Option<Open>, End> {
         let started = Instant::now();
         let credentials = match login {
-            Login::Credentials(credentials) => Arc::new(credentials),
+            Login::Credentials(credentials) => credentials,
             Login::Proved { user, .. } => return self.log_in_proved(&user, started).await,
         };
         if let Credentials::Password { secret, .. } | Credentials::Bearer { token: secret, .. } =
-            &*credentials
+            &credentials
         {
             self.passwords.add(&self.known_names, secret.expose());
         }
-        let server_name = match &*credentials {
+        let server_name = match &credentials {
             // What RFC 7628 section 3.1 has the host's name for: whose token it is.
             Credentials::Bearer { host, .. } => self.server_name().or(host.as_deref()),
             _ => self.server_name(),
         };
         let server_name = server_name.map(str::to_owned);
-        let user = credentials.user().unwrap_or_default();
+        // As the client gave it, which is what the log shows.
+        let given = credentials.user().unwrap_or_default().to_owned();
+        let user = given.as_str();
         let serving = Arc::clone(&self.serving);
         let tenant = serving.tenants.choose(server_name.as_deref(), user);
+        let credentials = Arc::new(match tenant {
+            Some(tenant) => credentials.renamed(|name| tenant.name_for_plugins(name)),
+            None => credentials,
+        });
         let answer = match tenant {
             Some(tenant) => match own(&serving.tenants, tenant, credentials.names()) {
                 Ok(()) => self.ask(tenant, &credentials).await,
@@ -107,10 +113,17 @@ where
         self.proving = None;
         let serving = Arc::clone(&self.serving);
         let tenant = serving.tenants.choose(self.server_name(), user);
+        let given = user;
+        let told = |name: &str| match tenant {
+            Some(tenant) => tenant.name_for_plugins(name),
+            None => name.to_owned(),
+        };
+        let (user, acting_as) = (told(given), acting_as.map(told));
+        let (user, acting_as) = (user.as_str(), acting_as.as_deref());
         if let Some(decoy) = &serving.settings.protocol.decoy {
             // As the tenant's plugins have it, for keys that are made of passwords.
             let name = tenant.map(|tenant| tenant.name.as_str());
-            self.session.decoy(decoy.of(name));
+            self.session.decoy(decoy.of(name), user.to_owned());
         }
         let found = match tenant {
             Some(tenant) => match own(
@@ -128,7 +141,7 @@ where
             Err(LoginError::End(end)) => return Err(end),
             Err(LoginError::Refused(refused)) => {
                 // Those without keys go on with a decoy, and are told at the end.
-                let name = self.shown_name(user);
+                let name = self.shown_name(given);
                 let why = name.hide_in(refused.why.to_string());
                 debug!(user = %name, why, "no SCRAM keys");
                 Err(refused.refusal)

@@ -150,6 +150,7 @@ impl Plan {
             apop: self.apop,
             cram_md5: self.cram_md5,
             limits: self.tenant_limits,
+            default_domain: config.tenants[0].default_domain.clone(),
             when_in_use: config.tenants[0].when_in_use,
             ..Tenant::new("t", authenticators.clone(), Arc::new(self.doctored.clone()))
         };
