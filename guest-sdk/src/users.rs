@@ -6,6 +6,9 @@
 //! registers such a name would have another user's. A name with letters beyond ASCII
 //! is another name in another case.
 //!
+//! What follows the last "@" is a domain, and domains are the same in either case (RFC
+//! 4343), whatever is said of the rest.
+//!
 //! The host has prepared what a client calls itself (SASLprep, RFC 4013): composed
 //! and decomposed letters are the same already. Names from elsewhere, of a file or a
 //! directory, are best kept in that form (NFKC).
@@ -24,10 +27,11 @@ use std::str::FromStr;
 /// // KELVIN SIGN, whose lower case is a k.
 /// assert!(!case.is_same("\u{212a}ate", "kate"));
 /// assert!(!Case::Exact.is_same("Kate", "kate"));
+/// assert!(Case::Exact.is_same("Kate@example.org", "Kate@Example.ORG"));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Case {
-    /// Octet for octet.
+    /// Octet for octet, but for the domain.
     #[default]
     Exact,
     /// Upper and lower case of ASCII's letters are the same.
@@ -39,7 +43,10 @@ impl Case {
     /// names of one user.
     pub fn canonical(self, name: &str) -> String {
         match self {
-            Case::Exact => name.to_owned(),
+            Case::Exact => match parts(name) {
+                Some((local, domain)) => format!("{local}@{}", domain.to_ascii_lowercase()),
+                None => name.to_owned(),
+            },
             Case::Fold => name.to_ascii_lowercase(),
         }
     }
@@ -47,10 +54,20 @@ impl Case {
     /// Whether both are names of one user.
     pub fn is_same(self, one: &str, other: &str) -> bool {
         match self {
-            Case::Exact => one == other,
+            Case::Exact => match (parts(one), parts(other)) {
+                (Some((one, domain)), Some((other, its))) => {
+                    one == other && domain.eq_ignore_ascii_case(its)
+                }
+                _ => one == other,
+            },
             Case::Fold => one.eq_ignore_ascii_case(other),
         }
     }
+}
+
+/// A name's local part and its domain, if it has one.
+fn parts(name: &str) -> Option<(&str, &str)> {
+    name.rsplit_once('@')
 }
 
 /// Neither "exact" nor "fold". The words go behind the setting's name.
@@ -126,6 +143,25 @@ mod tests {
                 assert_ne!(case.canonical(name), case.canonical(other));
             }
         }
+    }
+
+    #[test]
+    fn a_domain_is_the_same_in_any_case_and_a_local_part_is_not() {
+        let exact = Case::Exact;
+        for (one, other, same) in [
+            ("kate@example.org", "kate@EXAMPLE.org", true),
+            ("Kate@example.org", "kate@example.org", false),
+            ("kate@a@Example.org", "kate@a@example.org", true),
+            ("kate@A@example.org", "kate@a@example.org", false),
+            ("kate@", "kate@", true),
+            ("kate", "KATE", false),
+            ("kate@\u{212a}.example", "kate@k.example", false),
+        ] {
+            assert_eq!(exact.is_same(one, other), same, "{one} {other}");
+            let canonical = exact.canonical(one) == exact.canonical(other);
+            assert_eq!(canonical, same, "{one} {other}");
+        }
+        assert_eq!(exact.canonical("Kate@Example.ORG"), "Kate@example.org");
     }
 
     #[test]

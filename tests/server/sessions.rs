@@ -70,6 +70,29 @@ fn second_session_on_a_maildrop_is_told_that_it_is_in_use() {
 }
 
 #[test]
+fn user_takes_a_maildrop_over_where_the_tenant_lets_it() {
+    let (mut site, maildir) = site_with(2);
+    site.tenants[0]
+        .lines
+        .push_str("when-in-use = \"take-over\"\n");
+    let server = site.start();
+    let before = maildir.files();
+    let mut older = ada(&server);
+    for _ in 0..200 {
+        older.accepted("DELE 1");
+        let newer = ada(&server);
+        older.closed();
+        older = newer;
+    }
+    assert_eq!(older.stat().0, 2);
+    assert_eq!(maildir.files(), before);
+    older.quit();
+    let log = server.stop();
+    assert!(log.contains("an older session had the maildrop and was ended"));
+    assert!(log.contains("a later login of this user took the maildrop over"));
+}
+
+#[test]
 fn lock_dies_with_a_dropped_session() {
     let (site, _maildir) = site_with(1);
     let server = site.start();

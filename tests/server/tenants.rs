@@ -411,3 +411,23 @@ fn thousands_of_tenants_share_their_components() {
     );
     server.stop();
 }
+
+#[test]
+fn domain_of_a_user_counts_in_any_case_and_need_not_be_typed() {
+    let mut site = site();
+    site.tenants[0]
+        .lines
+        .push_str("default-domain = \"well.example\"\ndefault = true\n");
+    let server = site.start();
+    for name in ["ada@well.example", "ada@WELL.Example", "ada"] {
+        let mut client = Pop3::login(server.pop3(), name, "x");
+        assert_eq!(client.stat().0, 1, "{name}");
+        client.quit();
+    }
+    for name in ["Ada@well.example", "ada@other.example"] {
+        let mut client = Pop3::connect(server.pop3());
+        let status = client.authenticate(name, "x");
+        assert!(status.text.starts_with("[AUTH]"), "{name}: {status:?}");
+    }
+    server.stop();
+}

@@ -33,6 +33,7 @@ pub(super) struct Claims {
 pub(super) struct TenantClaims {
     pub(super) name: Located<String>,
     pub(super) domains: Vec<Located<String>>,
+    pub(super) default_domain: Option<Located<String>>,
     pub(super) server_names: Vec<Located<String>>,
     pub(super) default: Option<Located<bool>>,
 }
@@ -56,10 +57,33 @@ pub(super) fn across(report: &Report<'_>, claims: &Claims, config: &mut Config) 
     tenants(report, claims, config);
     names_claimed_once(report, claims, "domain", |tenant| &tenant.domains);
     names_claimed_once(report, claims, "server name", |tenant| &tenant.server_names);
+    default_domains(report, claims);
     maildrops::apart(report, claims, config);
     shared_maildrops(report, claims, config);
     client_authorities(report, claims, config);
     signatures(report, claims, config);
+}
+
+/// Nobody logs in by a default domain that another tenant claims.
+fn default_domains(report: &Report<'_>, claims: &Claims) {
+    let mut owners = HashMap::new();
+    for tenant in &claims.tenants {
+        let domains = tenant.domains.iter();
+        owners.extend(domains.map(|domain| (domain.value.as_str(), tenant)));
+    }
+    for tenant in &claims.tenants {
+        if let Some(domain) = &tenant.default_domain
+            && let Some(owner) = owners.get(domain.value.as_str())
+            && owner.name.at != tenant.name.at
+        {
+            let what = format!(
+                "`default-domain` of {} is a domain of {}",
+                tenant.title(),
+                owner.title()
+            );
+            report.problem(domain.at, what, "write a domain of its own");
+        }
+    }
 }
 
 /// Client certificates are asked for by server name: without one nobody ever is.

@@ -739,6 +739,13 @@ pub const TENANT: Table = Table {
             help: "The part after the last `@` of its users, without regard to case. No two tenants may have the same domain, and a tenant with `domains` serves no users of other domains.",
         },
         Key {
+            name: "default-domain",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "Domain of users who log in without one: `alice` is `alice@` and this domain, for its plugins too. If the tenant has `domains`, one of them. See [names of users](#names-of-users).",
+        },
+        Key {
             name: "server-names",
             kind: Kind::Other,
             default: Default::Value("[]"),
@@ -851,6 +858,20 @@ pub const TENANT: Table = Table {
             help: r#"How long messages are kept at least: `"never"`, or days such as `"30d"`. It is announced as EXPIRE (RFC 2449 section 6.7) and enforced: at QUIT the host also removes those messages of the session's listing that are older, by the store's time of delivery; with `"0d"` those that the session retrieved. Without the key nothing expires."#,
         },
         Key {
+            name: "expire-max-share",
+            kind: Kind::Other,
+            default: Default::Value(r#""90%""#),
+            restart: false,
+            help: r#"Largest share of the messages of a maildrop that `expire` removes at one QUIT, `"1%"` to `"100%"`. If more would go, none goes, and the log warns. With `expire = "0d"` it has no effect. See [messages that expire](operations.md#messages-that-expire)."#,
+        },
+        Key {
+            name: "expire-max-clock-jump",
+            kind: Kind::Duration(MINUTE, 3650 * DAY, ""),
+            default: Default::Value(r#""1h""#),
+            restart: false,
+            help: "How far the system's clock may have been set forward since the server started. If it was set further, `expire` removes nothing, and the log warns.",
+        },
+        Key {
             name: "login-delay",
             kind: Kind::Duration(SECOND, DAY, ""),
             default: Default::None,
@@ -870,6 +891,13 @@ pub const TENANT: Table = Table {
             default: Default::Value("false"),
             restart: false,
             help: "Whether its maildrops may be the same as those of other tenants with this key: `maildrop` is then not refused for these tenants, and their sessions respect each other's locks. A tenant still cannot serve a domain that another claims. A person who controls an authenticator or store of one of these tenants can read the others' mail.",
+        },
+        Key {
+            name: "when-in-use",
+            kind: Kind::Other,
+            default: Default::Value(r#""refuse""#),
+            restart: false,
+            help: r#"What happens if a user logs in whose maildrop an older session of the same user has open: `"refuse"` refuses the login with `[IN-USE]`; `"take-over"` ends the older session, and nothing is deleted. See [a maildrop in use](operations.md#a-maildrop-in-use)."#,
         },
         Key {
             name: "apop",

@@ -372,6 +372,8 @@ pub struct Tenant {
     /// What stands behind the last "@" of its users, in lower case; no two
     /// tenants share one.
     pub domains: Vec<String>,
+    /// The domain of a user's name that has none, in lower case.
+    pub default_domain: Option<String>,
     /// Names that clients ask for (SNI), in lower case, exact or
     /// "*.example.org"; no two tenants share one.
     pub server_names: Vec<String>,
@@ -409,6 +411,11 @@ pub struct Tenant {
     /// How long messages stay at least (EXPIRE, RFC 2449 section 6.7). None:
     /// nothing is said and nothing expires.
     pub expire: Option<Retention>,
+    /// How much of a maildrop may expire at once, in percent of its messages.
+    pub expire_max_share: u8,
+    /// How far the clock may have been set forward since the start for anything to
+    /// expire.
+    pub expire_max_clock_jump: Duration,
     /// How soon a user may log in again (LOGIN-DELAY, RFC 2449 section 6.5); zero:
     /// at once, and nothing is said.
     pub login_delay: Duration,
@@ -422,8 +429,21 @@ pub struct Tenant {
     /// `shares-maildrops-with-other-tenants`: whether its maildrops may be those of
     /// other tenants that have this too.
     pub shares_maildrops: bool,
+    /// What becomes of a session whose user logs in once more.
+    pub when_in_use: WhenInUse,
     /// `[tenant.NAME.limits]`
     pub limits: TenantLimits,
+}
+
+/// What becomes of a session that has the maildrop when its user logs in once more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenInUse {
+    /// It goes on, and the login is refused, unless the session is ending or its client
+    /// is gone.
+    #[default]
+    Refuse,
+    /// It is ended, and nothing is removed.
+    TakeOver,
 }
 
 /// Where a password may come over a connection without TLS (RFC 8314 section 3).

@@ -14,8 +14,11 @@ use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
     FilterFailure, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits, TlsVersion,
-    keys, units,
+    WhenInUse, keys, units,
 };
+
+/// How much of a maildrop expires at once, in percent, where nobody says it.
+const EXPIRE_MAX_SHARE: u8 = 90;
 
 pub(super) fn tenant(
     name: &Located<String>,
@@ -26,6 +29,9 @@ pub(super) fn tenant(
     let domains = section.take("domains").map_or_else(Vec::new, |value| {
         names(&value, is_domain, "\"example.org\"")
     });
+    let default_domain = section
+        .take("default-domain")
+        .and_then(|value| default_domain(&value, &domains));
     let server_names = section.take("server-names").map_or_else(Vec::new, |value| {
         let fits = |name: &str| is_domain(name.strip_prefix("*.").unwrap_or(name));
         names(&value, fits, "\"pop.example.org\" or \"*.example.org\"")
@@ -86,11 +92,22 @@ pub(super) fn tenant(
         .take("tls-minimum")
         .and_then(|value| tls_version(&value));
     let expire = section.take("expire").and_then(|value| retention(&value));
+    let expire_max_share = section
+        .take("expire-max-share")
+        .and_then(|value| share(&value));
+    let expire_max_clock_jump = section.duration("expire-max-clock-jump");
     let login_delay = section.given_duration("login-delay");
     let apop = section.boolean("apop");
     let cram_md5 = section.boolean("cram-md5");
     let policy_by_user = section.boolean("policy-by-user");
     let shares_maildrops = section.boolean("shares-maildrops-with-other-tenants");
+    let in_use = [
+        ("refuse", WhenInUse::Refuse),
+        ("take-over", WhenInUse::TakeOver),
+    ];
+    let when_in_use = section
+        .take("when-in-use")
+        .and_then(|value| value.choice(&in_use));
     let signing = signing(&mut section);
     let limits = tenant_limits(section.section("limits").with(&keys::TENANT_LIMITS));
 
@@ -102,6 +119,7 @@ pub(super) fn tenant(
     claims.tenants.push(TenantClaims {
         name: name.clone(),
         domains: domains.clone(),
+        default_domain: default_domain.clone(),
         server_names: server_names.clone(),
         default: default.clone(),
     });
@@ -112,6 +130,7 @@ pub(super) fn tenant(
         place,
         name: name.value.clone(),
         domains: values(domains),
+        default_domain: default_domain.map(|domain| domain.value),
         server_names: values(server_names),
         default: default.is_some_and(|default| default.value),
         certificate,
@@ -132,13 +151,36 @@ pub(super) fn tenant(
         plaintext_login: plaintext_login.unwrap_or(PlaintextLogin::Loopback),
         tls_minimum: tls_minimum.unwrap_or(TlsVersion::V1_2),
         expire,
+        expire_max_share: expire_max_share.unwrap_or(EXPIRE_MAX_SHARE),
+        expire_max_clock_jump,
         login_delay: login_delay.unwrap_or(Duration::ZERO),
         policy_by_user,
         apop,
         cram_md5,
         shares_maildrops,
+        when_in_use: when_in_use.unwrap_or_default(),
         limits,
     })
+}
+
+/// `default-domain`: one of the tenant's own, where it has some.
+fn default_domain(value: &Value<'_, '_>, domains: &[Located<String>]) -> Option<Located<String>> {
+    let mut domain = value.string("a domain, in quotes")?;
+    domain.value.make_ascii_lowercase();
+    if !is_domain(&domain.value) {
+        return value.bad(
+            format_args!("is {}, which is no domain name", quoted(&domain.value)),
+            "write \"example.org\", as it stands in the DNS",
+        );
+    }
+    let own = domains.iter().any(|own| own.value == domain.value);
+    if !domains.is_empty() && !own {
+        return value.bad(
+            format_args!("is {}, which is not in `domains`", quoted(&domain.value)),
+            "write one of `domains`, or add it there",
+        );
+    }
+    Some(domain)
 }
 
 fn client_authorities(section: &mut Section<'_, '_>) -> Option<PathBuf> {
@@ -156,6 +198,17 @@ fn retention(value: &Value<'_, '_>) -> Option<Retention> {
         value.bad(
             format_args!("is {}", quoted(&text.value)),
             "write \"never\", or whole days such as \"30d\" (\"0d\": no message that was retrieved stays)",
+        )
+    })
+}
+
+/// A share of something: "90%".
+fn share(value: &Value<'_, '_>) -> Option<u8> {
+    let text = value.string("a share such as \"90%\"")?;
+    units::percent(&text.value).or_else(|| {
+        value.bad(
+            format_args!("is {}", quoted(&text.value)),
+            "write a whole number of percent, \"1%\" to \"100%\"",
         )
     })
 }

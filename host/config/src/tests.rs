@@ -91,6 +91,7 @@ fn the_least_takes_every_default() {
             place: config.tenants[0].place,
             name: "t".into(),
             domains: vec![],
+            default_domain: None,
             server_names: vec![],
             default: true,
             certificate: None,
@@ -107,11 +108,14 @@ fn the_least_takes_every_default() {
             plaintext_login: PlaintextLogin::Loopback,
             tls_minimum: TlsVersion::V1_2,
             expire: None,
+            expire_max_share: 90,
+            expire_max_clock_jump: Duration::from_secs(3600),
             login_delay: Duration::ZERO,
             policy_by_user: false,
             apop: false,
             cram_md5: false,
             shares_maildrops: false,
+            when_in_use: WhenInUse::Refuse,
             limits: TenantLimits::default(),
         }]
     );

@@ -72,6 +72,14 @@ pub(super) fn retention(text: &str) -> Option<Retention> {
     digits.then(|| days.parse().ok().map(Retention::Days))?
 }
 
+/// Whole percents, of at least one and at most a hundred: "90%".
+pub(super) fn percent(text: &str) -> Option<u8> {
+    let number = text.strip_suffix('%')?;
+    let digits = !number.is_empty() && number.bytes().all(|octet| octet.is_ascii_digit());
+    let percent: u8 = digits.then(|| number.parse().ok())??;
+    (1..=100).contains(&percent).then_some(percent)
+}
+
 /// What is said of a bare number where a duration is wanted.
 pub(super) fn duration_without_unit(number: &str) -> BadUnit {
     BadUnit {

@@ -76,6 +76,23 @@ impl Credentials {
         self.user().into_iter().chain(other)
     }
 
+    /// The same with each name as `rename` has it.
+    #[must_use]
+    pub fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
+        let (user, other) = match &mut self {
+            Credentials::Password {
+                user, acting_as, ..
+            } => (Some(user), acting_as.as_mut()),
+            Credentials::Digest { user, .. } => (Some(user), None),
+            Credentials::Bearer { user, .. } => (user.as_mut(), None),
+            Credentials::Certificate { acting_as } => (None, acting_as.as_mut()),
+        };
+        for name in [user, other].into_iter().flatten() {
+            *name = rename(name);
+        }
+        self
+    }
+
     /// The same for nobody but their owner, and whom the client wants to act as; None
     /// where it asks for nobody.
     pub fn without_acting_as(&self) -> Option<(Credentials, &str)> {

@@ -102,9 +102,9 @@ impl Session<Authorization> {
     }
 
     /// Which decoy [`Session::scram_keys`] goes by from now on, in place of the
-    /// settings' own.
-    pub fn decoy(&mut self, decoy: Decoy) {
-        self.phase.decoy(decoy);
+    /// settings' own, and as whose: under the name that the user would be looked up by.
+    pub fn decoy(&mut self, decoy: Decoy, user: String) {
+        self.phase.decoy(decoy, user);
     }
 
     /// Answers [`AuthorizationAction::ScramKeys`](crate::AuthorizationAction::ScramKeys). A refusal with

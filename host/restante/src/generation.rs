@@ -480,6 +480,8 @@ impl Builder<'_> {
             cram_md5: tenant.cram_md5,
             limits: tenant.limits.clone(),
             shares_maildrops: tenant.shares_maildrops,
+            default_domain: tenant.default_domain.clone(),
+            when_in_use: tenant.when_in_use,
             ..Tenant::new(&tenant.name, authenticators, store?)
         })
     }

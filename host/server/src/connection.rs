@@ -37,6 +37,7 @@ use crate::lock::Locks;
 use crate::penalty::Penalties;
 use crate::sessions::{LiveSession, Sessions};
 use crate::shutdown::Signal;
+use crate::socket::SocketWatch;
 use crate::tenant::{Serving, Tenant};
 use crate::user_names::{KnownNames, Passwords};
 use crate::view::Verdicts;
@@ -95,6 +96,8 @@ pub struct Shared {
     pub shutdown: Signal,
     /// Its place among those that are not logged in, given back at login.
     pub place: Place,
+    /// The client's end of the connection, if it is a socket.
+    pub socket: Option<SocketWatch>,
 }
 
 /// Serves one connection until it ends. Dropping the future is safe at any
@@ -114,6 +117,9 @@ where
         .sessions
         .begin(&id, &peer.listener, peer.client, generation);
     let live = Arc::clone(listed.session());
+    if let Some(socket) = &shared.socket {
+        live.has_socket(socket.clone());
+    }
     let (driver, place) = Driver::new(stream, id, peer, live, shared);
     let serving = async {
         let accepted = Instant::now();
@@ -218,7 +224,7 @@ where
         let login = tokio::select! {
             biased;
             () = shutdown.draining() => Err(End::Shutdown),
-            () = live.kicked() => Err(End::Kicked),
+            by = live.ended() => Err(End::EndedBy(by)),
             () = place.displaced() => Err(End::Displaced),
             login = timeout_at(deadline, self.authorization()) => {
                 login.unwrap_or(Err(End::LoginTimeout))
@@ -229,7 +235,7 @@ where
             Ok(open) => Ok((Box::new(self.into_transaction(&open)), open)),
             Err(end) => {
                 match end {
-                    End::Kicked => info!(why = %end, "closed before login"),
+                    End::EndedBy(_) => info!(why = %end, "closed before login"),
                     _ => debug!(why = %end, "closed before login"),
                 }
                 self.wire.close(&end).await;

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod admin;
+pub mod clock;
 pub mod connection;
 pub mod decoy;
 pub mod descriptors;
@@ -22,6 +23,7 @@ pub mod proxy;
 pub mod secret_file;
 pub mod sessions;
 pub mod shutdown;
+pub mod socket;
 pub mod tenant;
 pub mod tls;
 pub mod user_names;

@@ -33,6 +33,7 @@ use crate::lock::Locks;
 use crate::penalty::Penalties;
 use crate::sessions::Sessions;
 use crate::shutdown::Signal;
+use crate::socket::{ClientSocket, SocketWatch};
 use crate::tenant::Serving;
 use crate::user_names::KnownNames;
 use crate::view::Verdicts;
@@ -342,7 +343,7 @@ impl Front {
 
     /// What a session shares with others, its place among those without a login
     /// included.
-    fn shared(&self, shutdown: Signal) -> Shared {
+    fn shared(&self, shutdown: Signal, socket: SocketWatch) -> Shared {
         Shared {
             serving: (self.serving)(),
             locks: self.locks.clone(),
@@ -354,6 +355,7 @@ impl Front {
             nobody: Arc::clone(self.metrics.nobody()),
             shutdown,
             place: self.waiting.enter(),
+            socket: Some(socket),
         }
     }
 }
@@ -521,8 +523,13 @@ impl Arrival {
 
     /// Holds the permit and the pass until the connection is gone.
     async fn serve(self, pass: Pass) {
-        let shared = self.front.shared(self.shutdown);
-        serve(self.stream, self.peer, shared).await;
+        let socket = ClientSocket::new(self.stream);
+        let shared = self.front.shared(self.shutdown, socket.watch());
+        let patience = shared.serving.settings.write_timeout;
+        if let Err(error) = socket.set_patience(patience) {
+            debug!(client = %self.peer.client, %error, "keepalive");
+        }
+        serve(socket, self.peer, shared).await;
         drop((pass, self.permit));
     }
 }

@@ -4,13 +4,56 @@
 //! there is no stale lock to clean up. What a key stands for is the store's
 //! business ([`restante_roles::backend::FoundMaildrop::lock_key`]).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::sessions::LiveSession;
 
 /// The maildrops that are held, by key. Clones share one set.
 #[derive(Debug, Clone, Default)]
 pub struct Locks {
-    held: Arc<Mutex<HashSet<Arc<str>>>>,
+    held: Arc<Mutex<HashMap<Arc<str>, Held>>>,
+}
+
+/// Who has a maildrop, or wants it.
+#[derive(Debug)]
+pub struct Holder {
+    /// Its connection.
+    pub session: Arc<LiveSession>,
+    /// The tenant of its user.
+    pub tenant: Arc<str>,
+    /// The user's canonical name.
+    pub user: String,
+}
+
+impl Holder {
+    /// Whether both are sessions of one user.
+    pub fn is_same_user(&self, other: &Holder) -> bool {
+        self.tenant == other.tenant && self.user == other.user
+    }
+}
+
+/// A lock that somebody else has.
+#[derive(Debug, Clone)]
+pub struct Held {
+    holder: Arc<Holder>,
+    /// Its sender is dropped with the lock.
+    released: watch::Receiver<()>,
+}
+
+impl Held {
+    /// Who has it.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Returns once this holder has it no more.
+    pub async fn released(&mut self) {
+        while self.released.changed().await.is_ok() {}
+    }
 }
 
 impl Locks {
@@ -19,14 +62,27 @@ impl Locks {
         Self::default()
     }
 
-    /// Takes the lock under `key`, or says that somebody else has it: None.
-    pub fn try_lock(&self, key: &str) -> Option<Guard> {
+    /// Takes the lock under `key`.
+    ///
+    /// # Errors
+    /// When somebody has it.
+    pub fn try_lock(&self, key: &str, holder: &Arc<Holder>) -> Result<Guard, Held> {
         let key: Arc<str> = key.into();
-        self.change(|held| held.insert(Arc::clone(&key)))
-            .then(|| Guard {
-                locks: self.clone(),
-                key,
-            })
+        self.change(|held| match held.entry(Arc::clone(&key)) {
+            Entry::Occupied(held) => Err(held.get().clone()),
+            Entry::Vacant(free) => {
+                let (holds, released) = watch::channel(());
+                free.insert(Held {
+                    holder: Arc::clone(holder),
+                    released,
+                });
+                Ok(Guard {
+                    locks: self.clone(),
+                    key,
+                    _holds: holds,
+                })
+            }
+        })
     }
 
     /// How many maildrops are held.
@@ -34,9 +90,9 @@ impl Locks {
         self.change(|held| held.len())
     }
 
-    /// A panic elsewhere cannot leave the set half changed: inserting and
+    /// A panic elsewhere cannot leave the map half changed: inserting and
     /// removing are all that happens under the mutex. So poison means nothing.
-    fn change<T>(&self, change: impl FnOnce(&mut HashSet<Arc<str>>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut HashMap<Arc<str>, Held>) -> T) -> T {
         change(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -47,6 +103,8 @@ impl Locks {
 pub struct Guard {
     locks: Locks,
     key: Arc<str>,
+    /// Dropped after the lock was given back: those who wait for it find it free.
+    _holds: watch::Sender<()>,
 }
 
 impl Drop for Guard {
@@ -57,17 +115,35 @@ impl Drop for Guard {
 
 #[cfg(test)]
 mod tests {
-    use super::Locks;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use restante_roles::address::Client;
+
+    use super::*;
+    use crate::sessions::Sessions;
+
+    fn holder(user: &str) -> Arc<Holder> {
+        let client = Client::at(([192, 0, 2, 1], 4000).into());
+        let listed = Sessions::new().begin(user, &"pop3".into(), client, 1);
+        Arc::new(Holder {
+            session: Arc::clone(listed.session()),
+            tenant: "t".into(),
+            user: user.into(),
+        })
+    }
 
     #[test]
     fn one_holder_for_each_key() {
-        let locks = Locks::new();
-        let first = locks.try_lock("a").expect("nobody holds it");
-        assert!(locks.try_lock("a").is_none());
-        let other = locks.try_lock("b").expect("another maildrop");
+        let (locks, ada) = (Locks::new(), holder("ada"));
+        let first = locks.try_lock("a", &ada).expect("nobody holds it");
+        let held = locks.try_lock("a", &holder("bob")).expect_err("ada has it");
+        assert_eq!(held.holder().user, "ada");
+        let other = locks.try_lock("b", &ada).expect("another maildrop");
         assert_eq!(locks.held(), 2);
         drop(first);
-        assert!(locks.try_lock("a").is_some());
+        assert!(locks.try_lock("a", &ada).is_ok());
         drop(other);
         assert_eq!(locks.held(), 0);
     }
@@ -76,11 +152,25 @@ mod tests {
     fn a_panic_of_the_holder_releases() {
         let locks = Locks::new();
         let theirs = locks.clone();
-        let holder = std::thread::spawn(move || {
-            let _held = theirs.try_lock("a").expect("nobody holds it");
-            panic!("the session dies");
+        let ended = std::thread::spawn(move || {
+            let _held = theirs
+                .try_lock("a", &holder("ada"))
+                .expect("nobody holds it");
+            panic!("the session ends");
         });
-        assert!(holder.join().is_err());
-        assert!(locks.try_lock("a").is_some());
+        assert!(ended.join().is_err());
+        assert!(locks.try_lock("a", &holder("bob")).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_holder_finds_the_lock_free() {
+        let (locks, bob) = (Locks::new(), holder("bob"));
+        let guard = locks.try_lock("a", &holder("ada")).expect("it is free");
+        let mut held = locks.try_lock("a", &bob).expect_err("ada has it");
+        let minute = Duration::from_secs(60);
+        assert!(timeout(minute, held.released()).await.is_err());
+        drop(guard);
+        assert!(timeout(minute, held.released()).await.is_ok());
+        assert!(locks.try_lock("a", &bob).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Knows neither the session nor how anybody is authenticated.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,8 +27,37 @@ const MAX_USERS: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct Policy {
     expire: Option<Retention>,
+    max_share: u8,
+    max_clock_jump: Duration,
     login_delay: Duration,
     by_user: bool,
+}
+
+/// Why what seems to have expired is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoubtfulExpiry {
+    /// The clock was set forward by this since the start.
+    Clock(Duration),
+    /// More would go at once than this many percent of the maildrop.
+    Share(u8),
+}
+
+impl fmt::Display for DoubtfulExpiry {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DoubtfulExpiry::Clock(jump) => write!(
+                out,
+                "the clock was set forward by {} s since the server started, more than \
+                 `expire-max-clock-jump`; if the clock is right now, restart the server",
+                jump.as_secs()
+            ),
+            DoubtfulExpiry::Share(most) => write!(
+                out,
+                "it is more than {most} % of the maildrop, `expire-max-share`; if it is right, \
+                 raise the share"
+            ),
+        }
+    }
 }
 
 /// What holds for one user.
@@ -43,6 +73,8 @@ impl Policy {
     /// No policy: nothing expires, everybody may come at any time.
     pub const NONE: Policy = Policy {
         expire: None,
+        max_share: 100,
+        max_clock_jump: Duration::MAX,
         login_delay: Duration::ZERO,
         by_user: false,
     };
@@ -51,9 +83,26 @@ impl Policy {
     pub fn new(tenant: &config::Tenant) -> Self {
         Policy {
             expire: tenant.expire,
+            max_share: tenant.expire_max_share,
+            max_clock_jump: tenant.expire_max_clock_jump,
             login_delay: tenant.login_delay,
             by_user: tenant.policy_by_user,
         }
+    }
+
+    /// Why nothing expires, though so many of so many messages are old enough: the
+    /// clock that says so was set forward by that much, or it would be nearly all.
+    pub fn doubts(
+        &self,
+        expired: usize,
+        messages: usize,
+        set_forward: Duration,
+    ) -> Option<DoubtfulExpiry> {
+        if set_forward > self.max_clock_jump {
+            return Some(DoubtfulExpiry::Clock(set_forward));
+        }
+        let most = messages.saturating_mul(self.max_share.into()) / 100;
+        (expired > most).then_some(DoubtfulExpiry::Share(self.max_share))
     }
 
     /// What holds for this account. Its attributes can make the tenant's policy
@@ -222,6 +271,7 @@ mod tests {
             expire: Some(Retention::Days(30)),
             login_delay: Duration::from_secs(60),
             by_user: true,
+            ..Policy::NONE
         };
         let of = |attributes: &[(&str, &str)]| {
             let user = policy.of(&account(attributes));
@@ -264,6 +314,36 @@ mod tests {
         let none = user(Some(Retention::Days(0)));
         assert!(none.expires(now, true));
         assert!(!none.expires(old, false), "never seen by the client");
+    }
+
+    #[test]
+    fn what_expires_is_doubted_beyond_the_share_or_the_jump_of_the_clock() {
+        let hour = Duration::from_secs(3600);
+        let policy = |max_share| Policy {
+            max_share,
+            max_clock_jump: hour,
+            ..Policy::NONE
+        };
+        let none = Duration::ZERO;
+        for (share, expired, messages, doubted) in [
+            (90, 9, 10, false),
+            (90, 10, 10, true),
+            (90, 1, 1, true),
+            (100, 1, 1, false),
+            (50, 2, 3, true),
+            (50, 1, 3, false),
+            (1, 1, 99, true),
+            (1, 1, 100, false),
+            (50, 0, 0, false),
+        ] {
+            let doubts = policy(share).doubts(expired, messages, none);
+            let expected = doubted.then_some(DoubtfulExpiry::Share(share));
+            assert_eq!(doubts, expected, "{share} % {expired} {messages}");
+        }
+        assert_eq!(policy(100).doubts(1, 10, hour), None);
+        let more = hour + Duration::from_secs(1);
+        let clock = Some(DoubtfulExpiry::Clock(more));
+        assert_eq!(policy(100).doubts(1, 10, more), clock);
     }
 
     #[tokio::test(start_paused = true)]

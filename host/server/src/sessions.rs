@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 
 use restante_roles::address::Client;
 
+use crate::socket::SocketWatch;
+
 /// What a session is at (RFC 1939 section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,7 +42,23 @@ pub struct LiveSession {
     login: OnceLock<Login>,
     state: AtomicU8,
     octets: AtomicU64,
+    /// Its client's end, where it has a socket.
+    socket: OnceLock<SocketWatch>,
     end: Notify,
+    /// The first that wanted its end.
+    ended_by: OnceLock<EndedBy>,
+}
+
+/// Who ends a session from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndedBy {
+    /// An operator.
+    Operator,
+    /// A later login of the same user, in the session of this id, which wants the
+    /// maildrop.
+    TakeOver(String),
+    /// A later login found its client gone.
+    ClientGone,
 }
 
 #[derive(Debug)]
@@ -134,7 +152,9 @@ impl Sessions {
             login: OnceLock::new(),
             state: AtomicU8::new(State::Authorization as u8),
             octets: AtomicU64::new(0),
+            socket: OnceLock::new(),
             end: Notify::new(),
+            ended_by: OnceLock::new(),
         });
         self.lock().insert(id.to_owned(), Arc::clone(&session));
         Listed {
@@ -167,7 +187,7 @@ impl Sessions {
             .iter()
             .filter(|session| which.fits(session) && session.state() != State::Update)
             .map(|session| {
-                session.end.notify_one();
+                session.end(EndedBy::Operator);
                 session.id.clone()
             })
             .collect();
@@ -203,6 +223,37 @@ impl Drop for Listed {
 }
 
 impl LiveSession {
+    /// As in each of its log lines.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What it is spoken over.
+    pub fn has_socket(&self, socket: SocketWatch) {
+        let _ = self.socket.set(socket);
+    }
+
+    /// Its client's end of the connection.
+    pub fn socket(&self) -> Option<&SocketWatch> {
+        self.socket.get()
+    }
+
+    /// Where the client speaks from.
+    pub fn client(&self) -> Client {
+        self.client
+    }
+
+    /// Who has ended it from outside. Nobody does in UPDATE.
+    pub fn ended_by(&self) -> Option<&EndedBy> {
+        self.ended_by.get().filter(|_| !self.is_updating())
+    }
+
+    /// Ends it, unless it is in UPDATE. Nothing is removed.
+    pub fn end(&self, by: EndedBy) {
+        let _ = self.ended_by.set(by);
+        self.end.notify_one();
+    }
+
     /// TLS is up, in this version.
     pub fn tls_started(&self, version: &str) {
         let _ = self.tls.set(version.to_owned());
@@ -236,11 +287,12 @@ impl LiveSession {
 
     /// Returns once somebody wants it to end. In UPDATE nobody can: mail that the
     /// client was told to be gone is gone.
-    pub async fn kicked(&self) {
+    pub async fn ended(&self) -> EndedBy {
         loop {
             self.end.notified().await;
             if self.state() != State::Update {
-                return;
+                let by = self.ended_by.get().cloned();
+                return by.unwrap_or(EndedBy::Operator);
             }
         }
     }
@@ -339,13 +391,13 @@ mod tests {
         let one = begin(&sessions, "1", Some(("t", "ada")));
         let which = Which::Session("1".into());
         let hour = Duration::from_secs(3600);
-        assert!(timeout(hour, one.session().kicked()).await.is_err());
+        assert!(timeout(hour, one.session().ended()).await.is_err());
         assert_eq!(sessions.kick(&which), ["1"]);
-        assert!(timeout(hour, one.session().kicked()).await.is_ok());
+        assert!(timeout(hour, one.session().ended()).await.is_ok());
         // Told a moment before QUIT came in.
         sessions.kick(&which);
         one.session().updates();
-        assert!(timeout(hour, one.session().kicked()).await.is_err());
+        assert!(timeout(hour, one.session().ended()).await.is_err());
         assert!(sessions.kick(&which).is_empty());
     }
 }

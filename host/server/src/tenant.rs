@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use restante_pop3::{Decoy, DigestAlgorithm, Discovery, Language, Mechanism, Mechanisms};
 
+use crate::clock::Clock;
 use crate::names::ServerNames;
 use crate::outage::Outage;
 use crate::penalty::Growth;
@@ -20,7 +21,7 @@ use crate::tls::{self, Contexts};
 use crate::view::ViewPolicy;
 use restante_config as config;
 use restante_config::{
-    FilterFailure, PlaintextLogin, Problem, TenantLimits, TlsVersion, UserNames, Utf8,
+    FilterFailure, PlaintextLogin, Problem, TenantLimits, TlsVersion, UserNames, Utf8, WhenInUse,
 };
 use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
@@ -74,6 +75,8 @@ pub struct SessionSettings {
     pub hostname: Arc<str>,
     /// Which names of failed logins stand in the log.
     pub user_names: UserNames,
+    /// What the time was when the server started.
+    pub clock: Clock,
 }
 
 impl SessionSettings {
@@ -115,6 +118,7 @@ impl SessionSettings {
             },
             hostname: server.hostname.as_str().into(),
             user_names: server.log.user_names,
+            clock: Clock::at_start(),
         }
     }
 }
@@ -151,6 +155,10 @@ pub struct Tenant {
     pub limits: TenantLimits,
     /// Its maildrops may be those of other tenants that say so too.
     pub shares_maildrops: bool,
+    /// The domain of a user's name that has none, in lower case.
+    pub default_domain: Option<String>,
+    /// What becomes of a session whose user logs in once more.
+    pub when_in_use: WhenInUse,
     /// How many sessions it has. Hand the old generation's count to the new one,
     /// or a reload doubles what a tenant may use.
     pub sessions: SessionCount,
@@ -196,6 +204,8 @@ impl Tenant {
             cram_md5: false,
             limits: TenantLimits::default(),
             shares_maildrops: false,
+            default_domain: None,
+            when_in_use: WhenInUse::default(),
             sessions: SessionCount::default(),
             last_logins: LastLogins::default(),
             ledger: Ledger::new(name),
@@ -215,6 +225,20 @@ impl Tenant {
             shares_maildrops: tenant.shares_maildrops,
             out: problems,
             ..Tenant::new(&tenant.name, vec![Arc::new(Outage)], Arc::new(Outage))
+        }
+    }
+
+    /// A name that a client gave, as the tenant's plugins are told it: with a domain if
+    /// the tenant has one for those without, in lower case and without the DNS's final
+    /// dot. What is before the "@" is for the plugins to compare.
+    pub fn name_for_plugins(&self, given: &str) -> String {
+        match (given.rsplit_once('@'), &self.default_domain) {
+            (Some((local, domain)), _) => {
+                let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+                format!("{local}@{domain}")
+            }
+            (None, Some(domain)) => format!("{given}@{domain}"),
+            (None, None) => given.to_owned(),
         }
     }
 

@@ -144,15 +144,33 @@ impl ShownName {
     pub fn hide_in(&self, text: String) -> String {
         match self {
             ShownName::Digest(_, name) if name.expose().len() >= MIN_SEARCHED_OCTETS => {
+                // Plugins are told its domain in another case, and without a final dot.
+                let name = name.expose().trim_end_matches('.');
                 // As it stands in texts that were quoted, too.
-                let quoted = format!("{:?}", name.expose());
+                let quoted = format!("{name:?}");
                 let inside = &quoted[1..quoted.len() - 1];
-                let text = text.replace(name.expose(), "<redacted>");
-                text.replace(inside, "<redacted>")
+                redact(&redact(&text, name), inside)
             }
             _ => text,
         }
     }
+}
+
+/// The text without the name, in any case.
+fn redact(text: &str, name: &str) -> String {
+    let mut rest = text;
+    let mut redacted = String::with_capacity(text.len());
+    while let Some(next) = rest.chars().next() {
+        let there = rest.get(..name.len());
+        if !name.is_empty() && there.is_some_and(|there| there.eq_ignore_ascii_case(name)) {
+            redacted.push_str("<redacted>");
+            rest = &rest[name.len()..];
+        } else {
+            redacted.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    redacted
 }
 
 impl fmt::Display for ShownName {
@@ -288,6 +306,9 @@ mod tests {
         let name = names.shown("hunt\"er2", setting, false, &passwords);
         let hidden = name.hide_in("hunt\"er2 is unknown: \"hunt\\\"er2\"".to_owned());
         assert_eq!(hidden, "<redacted> is unknown: \"<redacted>\"");
+        let domain = names.shown("hunter@TWO.", setting, false, &passwords);
+        let hidden = domain.hide_in("é hunter@two is unknown".to_owned());
+        assert_eq!(hidden, "é <redacted> is unknown");
         let short = names.shown("in", setting, false, &passwords);
         assert_eq!(short.hide_in("maildrop in use".into()), "maildrop in use");
     }

@@ -37,6 +37,7 @@ fn settings() -> SessionSettings {
         },
         hostname: "test.example".into(),
         user_names: UserNames::default(),
+        clock: restante_server::clock::Clock::at_start(),
     }
 }
 

@@ -201,16 +201,18 @@ fn is_about(line: &[u8], user: &str, case: Case) -> bool {
     if user.is_empty() || user.contains(':') {
         return false;
     }
-    match case {
-        Case::Exact => line
-            .strip_prefix(user.as_bytes())
-            .is_some_and(|rest| rest.is_empty() || rest[0] == b':'),
-        Case::Fold => line
-            .split(|&octet| octet == b':')
-            .next()
-            .and_then(|name| str::from_utf8(name).ok())
-            .is_some_and(|name| case.is_same(name, user)),
+    // Most lines are about others, which their first octet shows.
+    let first = user.as_bytes()[0];
+    if !line
+        .first()
+        .is_some_and(|octet| octet.eq_ignore_ascii_case(&first))
+    {
+        return false;
     }
+    line.split(|&octet| octet == b':')
+        .next()
+        .and_then(|name| str::from_utf8(name).ok())
+        .is_some_and(|name| case.is_same(name, user))
 }
 
 /// Hands over each line with its number, from 1, without its end. One that is
@@ -326,6 +328,22 @@ mod tests {
             );
         }
         assert_eq!(found("Kate:{PLAIN}x\n", "KATE"), Some(1));
+    }
+
+    /// The local part as the file has it, the domain in any case.
+    #[test]
+    fn a_domain_is_found_in_any_case() {
+        let found = |user: &str| {
+            let file = b"kate@Example.ORG:{PLAIN}x\nkate:{PLAIN}y\n";
+            let found = search(file.as_slice(), user, EXACT, StandIn::Hash);
+            found.unwrap().found.map(|(number, _)| number)
+        };
+        assert_eq!(found("kate@example.org"), Some(1));
+        assert_eq!(found("kate@EXAMPLE.org"), Some(1));
+        assert_eq!(found("kate"), Some(2));
+        for user in ["Kate@example.org", "KATE", "kate@example.or", "kate@"] {
+            assert_eq!(found(user), None, "{user}");
+        }
     }
 
     fn broken(line: &[u8]) -> Problem {

@@ -128,6 +128,18 @@ fn each_problem_has_its_place_and_its_mend() {
                 "7:1: unknown key `connections-per-netwrk` in [server.limits]\n  did you mean `connections-per-network`?",
             ],
         ),
+        (
+            "[tenant.u]\nauthenticators = ['p']\nstore = 'p'\ndomains = ['u.example']\ndefault-domain = 'v.example'\nexpire-max-share = '0%'\nwhen-in-use = 'kick'\n[tenant.v]\nauthenticators = ['p']\nstore = 'p'\ndefault-domain = 'U.example'\nserver-names = ['v.example']\n[tenant.w]\nauthenticators = ['p']\nstore = 'p'\nserver-names = ['w.example']\ndefault-domain = 'a b'\nexpire-max-share = 90\n",
+            &[LISTENER, PLUGIN],
+            &[
+                "5:18: `default-domain` in [tenant.u] is `v.example`, which is not in `domains`\n  write one of `domains`, or add it there",
+                "6:20: `expire-max-share` in [tenant.u] is `0%`\n  write a whole number of percent, \"1%\" to \"100%\"",
+                "7:15: `when-in-use` in [tenant.u] is `kick`\n  write one of `refuse`, `take-over`",
+                "11:18: `default-domain` of [tenant.v] is a domain of [tenant.u]\n  write a domain of its own",
+                "17:18: `default-domain` in [tenant.w] is `a b`, which is no domain name\n  write \"example.org\", as it stands in the DNS",
+                "18:20: `expire-max-share` in [tenant.w] is an integer\n  write a share such as \"90%\"",
+            ],
+        ),
         // What had another name before.
         (
             "[server.limits]\nline = '8KiB'\nunauthenticated = 9\nlongest-failure-delay = '9s'\n[tenant.u]\nauthenticators = ['p']\nstore = 'p'\ndomains = ['u.example']\n[tenant.u.limits]\nlogins-a-minute = 1\nguest-cpu-a-minute = '1s'\nhost-call-octets-a-minute = '1MiB'\n",

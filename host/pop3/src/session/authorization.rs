@@ -22,7 +22,7 @@ use crate::wording::Phrase;
 pub struct Authorization {
     stage: Stage,
     /// In place of the settings' own.
-    decoy: Option<Decoy>,
+    decoy: Option<(Decoy, String)>,
     /// The greeting showed the timestamp.
     pub(super) apop_announced: bool,
     /// The USER right before an AUTH, which an AUTH that fails leaves as it was.
@@ -120,8 +120,8 @@ impl Authorization {
         }
     }
 
-    pub(super) fn decoy(&mut self, decoy: Decoy) {
-        self.decoy = Some(decoy);
+    pub(super) fn decoy(&mut self, decoy: Decoy, user: String) {
+        self.decoy = Some((decoy, user));
     }
 
     /// The login that was asked for succeeds.
@@ -143,11 +143,15 @@ impl Authorization {
             Stage::FetchingKeys(first) => first,
             stage => stage.unasked("scram_keys()"),
         };
-        let decoy = self.decoy.as_ref().or(context.settings.decoy.as_ref());
+        let own = self.decoy.take();
+        let decoy = match &own {
+            Some((decoy, user)) => Some((decoy, user.as_str())),
+            None => (context.settings.decoy.as_ref()).map(|decoy| (decoy, first.user())),
+        };
         let keys = match (keys, decoy) {
             (Ok(keys), _) => keys,
-            (Err(refusal), Some(decoy)) if refusal.code() == Some(ResponseCode::Auth) => {
-                decoy.keys(first.hash(), first.user())
+            (Err(refusal), Some((decoy, user))) if refusal.code() == Some(ResponseCode::Auth) => {
+                decoy.keys(first.hash(), user)
             }
             (Err(refusal), _) => {
                 self.stage = self.login_refused(&refusal, context, out);

@@ -209,7 +209,17 @@ impl Snapshot {
                     .encode_gauge(&value(totals))?;
             }
         }
-        let counters: [TenantMetric<u64>; 4] = [
+        let counters: [TenantMetric<u64>; 6] = [
+            (
+                "expired_messages_kept",
+                "Messages that had expired and were kept, for that was doubtful",
+                |t| t.expired_messages_kept,
+            ),
+            (
+                "sessions_taken_over",
+                "Sessions that a later login of their user ended",
+                |t| t.sessions_taken_over,
+            ),
             ("retrieved_messages", "Messages sent to RETR", |t| {
                 t.retrieved_messages
             }),

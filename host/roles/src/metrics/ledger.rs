@@ -72,6 +72,8 @@ pub struct Ledger {
     retrieved_messages: AtomicU64,
     retrieved_octets: AtomicU64,
     removed_messages: AtomicU64,
+    expired_kept: AtomicU64,
+    taken_over: AtomicU64,
     guest_cpu_nanoseconds: AtomicU64,
     instances: AtomicU64,
     memory: AtomicU64,
@@ -97,6 +99,10 @@ pub struct Totals {
     pub retrieved_octets: u64,
     /// Messages that were removed in UPDATE.
     pub removed_messages: u64,
+    /// Messages that had expired and were kept, each time that this was so.
+    pub expired_messages_kept: u64,
+    /// Sessions that a later login of the same user ended, for the maildrop.
+    pub sessions_taken_over: u64,
     /// CPU time of its plugins' calls, in nanoseconds: their own code, what the host did
     /// for it at once, and the host's work for them on other threads.
     pub guest_cpu_nanoseconds: u64,
@@ -140,6 +146,8 @@ impl Ledger {
             retrieved_messages: AtomicU64::default(),
             retrieved_octets: AtomicU64::default(),
             removed_messages: AtomicU64::default(),
+            expired_kept: AtomicU64::default(),
+            taken_over: AtomicU64::default(),
             guest_cpu_nanoseconds: AtomicU64::default(),
             instances: AtomicU64::default(),
             memory: AtomicU64::default(),
@@ -182,6 +190,16 @@ impl Ledger {
     /// Messages were removed.
     pub fn removed(&self, messages: u64) {
         add(&self.removed_messages, messages);
+    }
+
+    /// Messages had expired by the clock, and were kept, for that was doubtful.
+    pub fn expired_kept(&self, messages: u64) {
+        add(&self.expired_kept, messages);
+    }
+
+    /// A login ended an older session of its user, for the maildrop.
+    pub fn took_over(&self) {
+        add(&self.taken_over, 1);
     }
 
     fn carried(&self, octets: usize) {
@@ -231,6 +249,8 @@ impl Ledger {
             retrieved_messages: get(&self.retrieved_messages),
             retrieved_octets: get(&self.retrieved_octets),
             removed_messages: get(&self.removed_messages),
+            expired_messages_kept: get(&self.expired_kept),
+            sessions_taken_over: get(&self.taken_over),
             guest_cpu_nanoseconds: get(&self.guest_cpu_nanoseconds),
             instances: get(&self.instances),
             memory_octets: get(&self.memory),
@@ -256,6 +276,8 @@ impl Totals {
             retrieved_messages: self.retrieved_messages + other.retrieved_messages,
             retrieved_octets: self.retrieved_octets + other.retrieved_octets,
             removed_messages: self.removed_messages + other.removed_messages,
+            expired_messages_kept: self.expired_messages_kept + other.expired_messages_kept,
+            sessions_taken_over: self.sessions_taken_over + other.sessions_taken_over,
             guest_cpu_nanoseconds: self.guest_cpu_nanoseconds + other.guest_cpu_nanoseconds,
             instances: self.instances + other.instances,
             memory_octets: self.memory_octets + other.memory_octets,

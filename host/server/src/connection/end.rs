@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 
 use restante_pop3::Close;
+
+use crate::sessions::EndedBy;
 use restante_roles::content::ContentError;
 
 /// Why a connection ended.
@@ -32,8 +34,8 @@ pub enum End {
     Displaced,
     /// The server ends.
     Shutdown,
-    /// An operator ended it.
-    Kicked,
+    /// Somebody else ended it.
+    EndedBy(EndedBy),
     /// Its generation had to go.
     Drained,
     /// A message broke off after "+OK".
@@ -76,7 +78,16 @@ impl fmt::Display for End {
             End::NoCertificate => out.write_str("no certificate"),
             End::Displaced => out.write_str("made room for newer connections"),
             End::Shutdown => out.write_str("server shutdown"),
-            End::Kicked => out.write_str("ended by an operator"),
+            End::EndedBy(EndedBy::Operator) => out.write_str("ended by an operator"),
+            End::EndedBy(EndedBy::TakeOver(session)) => {
+                write!(
+                    out,
+                    "a later login of this user took the maildrop over: session {session}"
+                )
+            }
+            End::EndedBy(EndedBy::ClientGone) => {
+                out.write_str("the client is gone, and a later login wants the maildrop")
+            }
             End::Drained => out.write_str("its configuration was replaced too long ago"),
             End::BrokenOff(why) => write!(out, "message broke off: {why}"),
         }

@@ -1,6 +1,7 @@
 //! From a password to an open maildrop: tenant, authenticators, lock, store,
 //! view. Whatever fails on the way refuses the login; nothing lets it through.
 
+mod in_use;
 mod refused;
 
 use std::collections::HashSet;
@@ -20,9 +21,10 @@ use super::end::End;
 use super::open::Open;
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, Proving};
-use crate::lock::Locks;
+use crate::lock::{Holder, Locks};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
+use crate::sessions::LiveSession;
 use crate::tenant::{SessionPermit, Tenant, Tenants};
 use crate::user_names::{Name, ShownName};
 use crate::view::{Octets, Verdicts, View};
@@ -55,23 +57,29 @@ where
     pub(super) async fn log_in(&mut self, login: Login) -> Result<Option<Open>, End> {
         let started = Instant::now();
         let credentials = match login {
-            Login::Credentials(credentials) => Arc::new(credentials),
+            Login::Credentials(credentials) => credentials,
             Login::Proved { user, .. } => return self.log_in_proved(&user, started).await,
         };
         if let Credentials::Password { secret, .. } | Credentials::Bearer { token: secret, .. } =
-            &*credentials
+            &credentials
         {
             self.passwords.add(&self.known_names, secret.expose());
         }
-        let server_name = match &*credentials {
+        let server_name = match &credentials {
             // What RFC 7628 section 3.1 has the host's name for: whose token it is.
             Credentials::Bearer { host, .. } => self.server_name().or(host.as_deref()),
             _ => self.server_name(),
         };
         let server_name = server_name.map(str::to_owned);
-        let user = credentials.user().unwrap_or_default();
+        // As the client gave it, which is what the log shows.
+        let given = credentials.user().unwrap_or_default().to_owned();
+        let user = given.as_str();
         let serving = Arc::clone(&self.serving);
         let tenant = serving.tenants.choose(server_name.as_deref(), user);
+        let credentials = Arc::new(match tenant {
+            Some(tenant) => credentials.renamed(|name| tenant.name_for_plugins(name)),
+            None => credentials,
+        });
         let answer = match tenant {
             Some(tenant) => match own(&serving.tenants, tenant, credentials.names()) {
                 Ok(()) => self.ask(tenant, &credentials).await,
@@ -105,10 +113,17 @@ where
         self.proving = None;
         let serving = Arc::clone(&self.serving);
         let tenant = serving.tenants.choose(self.server_name(), user);
+        let given = user;
+        let told = |name: &str| match tenant {
+            Some(tenant) => tenant.name_for_plugins(name),
+            None => name.to_owned(),
+        };
+        let (user, acting_as) = (told(given), acting_as.map(told));
+        let (user, acting_as) = (user.as_str(), acting_as.as_deref());
         if let Some(decoy) = &serving.settings.protocol.decoy {
             // As the tenant's plugins have it, for keys that are made of passwords.
             let name = tenant.map(|tenant| tenant.name.as_str());
-            self.session.decoy(decoy.of(name));
+            self.session.decoy(decoy.of(name), user.to_owned());
         }
         let found = match tenant {
             Some(tenant) => match own(
@@ -126,7 +141,7 @@ where
             Err(LoginError::End(end)) => return Err(end),
             Err(LoginError::Refused(refused)) => {
                 // Those without keys go on with a decoy, and are told at the end.
-                let name = self.shown_name(user);
+                let name = self.shown_name(given);
                 let why = name.hide_in(refused.why.to_string());
                 debug!(user = %name, why, "no SCRAM keys");
                 Err(refused.refusal)
@@ -285,6 +300,7 @@ where
     fn desk(&self) -> Desk {
         let as_surrogates = self.serving.settings.utf8 == Utf8::Surrogate && !self.session.utf8();
         Desk {
+            live: Arc::clone(&self.live),
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
             octets: match as_surrogates {
@@ -404,6 +420,7 @@ where
 
 /// What a maildrop is opened with beside its tenant.
 struct Desk {
+    live: Arc<LiveSession>,
     locks: Locks,
     verdicts: Arc<Verdicts>,
     octets: Octets,
@@ -422,14 +439,20 @@ async fn open(
     if let Some(wait) = tenant.last_logins.wait(&account.user) {
         return Err(Failure::LoginDelay(whole_seconds(wait)).into());
     }
+    let found = tenant.store.find(connection, &account).await?;
+    let holder = Arc::new(Holder {
+        session: Arc::clone(&at.live),
+        tenant: Arc::clone(tenant.ledger.tenant()),
+        user: account.user.clone(),
+    });
+    let key = tenant.lock_key(found.lock_key());
+    let lock = in_use::lock(&at.locks, &key, &holder, tenant)
+        .await
+        .ok_or_else(Refused::in_use)?;
+    // After the lock: the session that had it until now counts no more.
     let users = tenant
         .user_permit(&account.user)
         .ok_or_else(Refused::too_many_of_this_user)?;
-    let found = tenant.store.find(connection, &account).await?;
-    let lock = at
-        .locks
-        .try_lock(&tenant.lock_key(found.lock_key()))
-        .ok_or_else(Refused::in_use)?;
     let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
     let view = View::new(
@@ -447,9 +470,9 @@ async fn open(
         tenant: Arc::clone(tenant),
         policy,
         retrieved: HashSet::new(),
-        _lock: lock,
         _permits: (permit, users),
         _entry: tenant.ledger.session(),
+        _lock: lock,
     };
     Ok((open, account))
 }

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use restante_pop3::{MessageNumber, Retention};
+use tracing::warn;
 
 use crate::lock::Guard;
 use crate::policy::OfUser;
@@ -12,7 +14,8 @@ use crate::view::{OpenMaildrop, View};
 use restante_roles::metrics::{Ledger, SessionEntry};
 
 /// A session's hold on its maildrop. The order of the fields is the order in
-/// which they are let go of: the maildrop, then its lock.
+/// which they are let go of: the maildrop, what is counted, then the lock, which the
+/// user's next session may be waiting for.
 pub(super) struct Open {
     pub(super) maildrop: OpenMaildrop,
     pub(super) view: View,
@@ -20,9 +23,9 @@ pub(super) struct Open {
     pub(super) policy: OfUser,
     /// Visible positions, where the policy asks for them.
     pub(super) retrieved: HashSet<usize>,
-    pub(super) _lock: Guard,
     pub(super) _permits: (SessionPermit, UserPermit),
     pub(super) _entry: SessionEntry,
+    pub(super) _lock: Guard,
 }
 
 impl Open {
@@ -39,8 +42,9 @@ impl Open {
     }
 
     /// Adds what the tenant's policy lets go of to the visible positions that the
-    /// client wants removed, and says how many these are.
-    pub(super) fn add_expired(&self, remove: &mut Vec<usize>) -> usize {
+    /// client wants removed, and says how many these are. `set_forward`: by how much the
+    /// clock was, since the server started.
+    pub(super) fn add_expired(&self, remove: &mut Vec<usize>, set_forward: Duration) -> usize {
         let marked = remove.len();
         if matches!(self.policy.expire, None | Some(Retention::Never)) {
             return 0;
@@ -52,6 +56,18 @@ impl Open {
             remove.binary_search(position).is_err() && self.policy.expires(received, retrieved)
         });
         let expired: Vec<usize> = expired.collect();
+        // What was retrieved expires by no clock, and most users retrieve everything.
+        if !expired.is_empty()
+            && self.policy.expire != Some(Retention::Days(0))
+            && let Some(why) = (self.tenant.policy).doubts(expired.len(), messages, set_forward)
+        {
+            warn!(
+                tenant = self.tenant.name, expired = expired.len(), messages, %why,
+                "expired messages are not removed"
+            );
+            self.ledger().expired_kept(expired.len() as u64);
+            return 0;
+        }
         remove.extend(expired);
         remove.sort_unstable();
         remove.len() - marked

@@ -13,6 +13,7 @@ use super::open::Open;
 use super::refusal::refusal_for;
 use super::rest::REST_AFTER;
 use super::wire::Wire;
+use crate::clock::Clock;
 use crate::sessions::LiveSession;
 use crate::shutdown::{Ending, Signal};
 use crate::tenant::Serving;
@@ -52,7 +53,7 @@ where
         let end = tokio::select! {
             biased;
             () = shutdown.over() => End::Shutdown,
-            () = live.kicked() => End::Kicked,
+            by = live.ended() => End::EndedBy(by),
             () = cut_off(&serving.ending, &live) => End::Drained,
             end = self.transaction(open) => end.map_or_else(|end| end, End::Session),
         };
@@ -128,7 +129,8 @@ where
     async fn update(&mut self, open: Box<Open>, remove: &[MessageNumber]) -> Result<Close, End> {
         self.live.updates();
         let mut positions: Vec<usize> = remove.iter().map(|message| message.position()).collect();
-        let expired = open.add_expired(&mut positions);
+        let set_forward = Clock::now().set_forward_since(self.serving.settings.clock);
+        let expired = open.add_expired(&mut positions, set_forward);
         for position in &mut positions {
             *position = open.view.store_position(*position);
         }

@@ -70,6 +70,39 @@ fn server_name_then_domain_then_default() {
 }
 
 #[test]
+fn plugins_are_told_a_domain_in_lower_case_and_the_default_one() {
+    let tenant = |default: Option<&str>| {
+        let memory = Arc::new(Memory::new());
+        let authenticators = vec![Arc::clone(&memory) as Arc<dyn Authenticator>];
+        Tenant {
+            default_domain: default.map(str::to_owned),
+            ..Tenant::new("t", authenticators, memory)
+        }
+    };
+    for (given, told, with_default) in [
+        ("Alice", "Alice", "Alice@acme.example"),
+        (
+            "Alice@ACME.Example",
+            "Alice@acme.example",
+            "Alice@acme.example",
+        ),
+        ("a@Acme.example.", "a@acme.example", "a@acme.example"),
+        ("a@B@C.example", "a@B@c.example", "a@B@c.example"),
+        ("a@", "a@", "a@"),
+        // Not a letter of ASCII, and another domain.
+        (
+            "a@\u{212a}.example",
+            "a@\u{212a}.example",
+            "a@\u{212a}.example",
+        ),
+    ] {
+        assert_eq!(tenant(None).name_for_plugins(given), told);
+        let named = tenant(Some("acme.example")).name_for_plugins(given);
+        assert_eq!(named, with_default);
+    }
+}
+
+#[test]
 fn without_a_default_a_stranger_has_no_tenant() {
     let mut tenants = Tenants::new();
     let domains = ["acme.example".to_owned()];

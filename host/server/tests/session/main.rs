@@ -11,6 +11,7 @@ mod client;
 mod crowds;
 mod dialogues;
 mod ends;
+mod in_use;
 mod limits;
 mod logs;
 mod penalties;

@@ -104,6 +104,25 @@ async fn a_filter_that_fails_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn a_user_has_the_domain_in_any_case_and_the_default_one() {
+    let mut plan = Plan::new();
+    plan.tenant_lines = "default-domain = \"acme.example\"\n";
+    plan.memory.add_user("Ann@acme.example", "secret", "a");
+    let world = plan.begin();
+    let (mut client, _session) = world.pipe(ListenerTls::Off);
+    client.greeting().await;
+    // The local part is for the authenticator to compare.
+    client.ok("USER ann@acme.example").await;
+    client.err("PASS secret", "[AUTH]").await;
+    for name in ["Ann", "Ann@acme.example", "Ann@ACME.Example."] {
+        let (mut client, _session) = world.pipe(ListenerTls::Off);
+        client.greeting().await;
+        client.log_in(name, "secret").await;
+        client.ok("QUIT").await;
+    }
+}
+
+#[tokio::test]
 async fn no_password_in_the_clear_where_the_tenant_says_so() {
     for policy in [PlaintextLogin::Never, PlaintextLogin::Loopback] {
         let mut plan = Plan::new();

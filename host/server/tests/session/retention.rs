@@ -1,6 +1,7 @@
 //! EXPIRE and LOGIN-DELAY (RFC 2449 sections 6.5 and 6.7), announced and carried
 //! out.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::world::{Plan, World};
@@ -63,6 +64,35 @@ async fn with_expire_0_what_was_retrieved_goes() {
     client.lines("TOP 1 0").await;
     client.ok("QUIT").await;
     assert_eq!(world.left(), ["unknown", "old"]);
+}
+
+#[tokio::test]
+async fn what_would_empty_a_maildrop_does_not_expire() {
+    let lines = "expire = \"30d\"\nexpire-max-share = \"30%\"\n";
+    let world = world(lines);
+    let (mut client, _session) = world.logged_in().await;
+    client.ok("DELE 3").await;
+    client.ok("QUIT").await;
+    // What the client marked goes all the same.
+    assert_eq!(world.left(), ["unknown", "old"]);
+    let tenant = world.serving.tenants.named("t").unwrap();
+    assert_eq!(tenant.ledger.totals().expired_messages_kept, 1);
+    assert_eq!(tenant.ledger.totals().removed_messages, 1);
+}
+
+#[tokio::test]
+async fn where_the_clock_was_set_forward_nothing_expires() {
+    for (jump, left) in [
+        (Duration::from_secs(59 * 60), vec!["unknown", "new"]),
+        (Duration::from_secs(40 * DAY), vec!["unknown", "old", "new"]),
+    ] {
+        let mut world = world("expire = \"30d\"");
+        let serving = Arc::get_mut(&mut world.serving).unwrap();
+        serving.settings.clock.told -= jump;
+        let (mut client, _session) = world.logged_in().await;
+        client.ok("QUIT").await;
+        assert_eq!(world.left(), left);
+    }
 }
 
 #[tokio::test]

@@ -152,6 +152,8 @@ impl Plan {
             apop: self.apop,
             cram_md5: self.cram_md5,
             limits: self.tenant_limits,
+            default_domain: config.tenants[0].default_domain.clone(),
+            when_in_use: config.tenants[0].when_in_use,
             ..Tenant::new("t", authenticators.clone(), Arc::new(self.doctored.clone()))
         };
         let mut tenants = Tenants::new();
@@ -246,6 +248,7 @@ impl World {
             nobody: Arc::clone(&self.nobody),
             shutdown: self.signal.clone(),
             place: self.room.enter(),
+            socket: None,
         };
         tokio::spawn(serve(stream, peer, shared))
     }
@@ -312,6 +315,8 @@ pub(crate) struct Doctored {
     memory: Arc<Memory>,
     contents: Arc<Mutex<HashMap<usize, Remedy>>>,
     pub(crate) removal: Arc<Mutex<Option<Failure>>>,
+    /// How long a removal takes.
+    pub(crate) removal_time: Arc<Mutex<Duration>>,
     /// How many messages were asked for.
     pub(crate) asked: Arc<AtomicUsize>,
 }
@@ -322,6 +327,7 @@ impl Doctored {
             memory: Arc::clone(memory),
             contents: Arc::default(),
             removal: Arc::default(),
+            removal_time: Arc::default(),
             asked: Arc::default(),
         }
     }
@@ -395,6 +401,8 @@ impl Maildrop for DoctoredMaildrop {
     }
 
     async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure> {
+        let time = *self.store.removal_time.lock().unwrap();
+        tokio::time::sleep(time).await;
         let failure = self.store.removal.lock().unwrap().clone();
         match failure {
             Some(failure) => Err(failure),

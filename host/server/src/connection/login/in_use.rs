@@ -1,0 +1,80 @@
+//! A maildrop that another session has: who may wait for it, and who gets it.
+//!
+//! After a lost connection the older session is often its user's own, which
+//! nobody uses any more. Whatever happens to it here, nothing is removed: only QUIT
+//! removes, and a session that has said it is left to finish.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::lock::{Guard, Held, Holder, Locks};
+use crate::sessions::EndedBy;
+use crate::socket::FarEnd;
+use crate::tenant::Tenant;
+use crate::user_names::Name;
+use restante_config::WhenInUse;
+
+/// For a session that is ending to give its maildrop back.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// The lock under `key`, for a session of this tenant; None: another one keeps it.
+pub(super) async fn lock(
+    locks: &Locks,
+    key: &str,
+    holder: &Arc<Holder>,
+    tenant: &Tenant,
+) -> Option<Guard> {
+    let mut held = match locks.try_lock(key, holder) {
+        Ok(guard) => return Some(guard),
+        Err(held) => held,
+    };
+    let older = held.holder().session.clone();
+    let may_take_over =
+        tenant.when_in_use == WhenInUse::TakeOver && held.holder().is_same_user(holder);
+    let far_end = older.socket().map(|socket| socket.far_end());
+    let free = if older.is_updating() {
+        released(&mut held).await
+    } else if far_end == Some(FarEnd::Gone) {
+        older.end(EndedBy::ClientGone);
+        released(&mut held).await
+    } else if far_end == Some(FarEnd::Finished) && released(&mut held).await {
+        // It sends nothing more, and was through with what it had sent.
+        true
+    } else if may_take_over {
+        older.end(EndedBy::TakeOver(holder.session.id().to_owned()));
+        released(&mut held).await
+    } else {
+        // The client tries again soon: until then it may be known who is still there.
+        if let Some(socket) = older.socket() {
+            socket.probe();
+        }
+        false
+    };
+    if !free {
+        return None;
+    }
+    // Of several that waited, one gets it.
+    let guard = locks.try_lock(key, holder).ok()?;
+    if let Some(by) = older.ended_by() {
+        let why = match by {
+            EndedBy::ClientGone => "its client is gone",
+            EndedBy::TakeOver(_) => "when-in-use",
+            EndedBy::Operator => "an operator ended it",
+        };
+        info!(
+            user = ?Name(&holder.user), older = older.id(), client = %older.client(), why,
+            "an older session had the maildrop and was ended"
+        );
+        if matches!(by, EndedBy::TakeOver(_)) {
+            tenant.ledger.took_over();
+        }
+    }
+    Some(guard)
+}
+
+async fn released(held: &mut Held) -> bool {
+    timeout(WAIT, held.released()).await.is_ok()
+}
