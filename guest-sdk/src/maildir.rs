@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The *unique part* is what stays for ever: flags change, and tools add the sizes
-//! later.
+//! later. On file systems that allow no ":" in names (SMB, FAT), programs write the
+//! flags behind ";2," or "!2,".
 //!
 //! ```
 //! use restante_guest::maildir;
@@ -97,16 +98,29 @@ pub fn unique_part(name: &str) -> Cow<'_, str> {
     Cow::Owned(part)
 }
 
-/// The flags behind `:2,`: `"RS"` of one that was read and answered. Empty: none, or
-/// the name has no such part.
+/// The flags behind `:2,` (or `;2,`, `!2,`): `"RS"` of one that was read and answered.
+/// Empty: none, or the name has no such part.
 pub fn flags(name: &str) -> &str {
-    name.find(":2,").map_or("", |at| &name[at + 3..])
+    match info(name) {
+        Some(at) if name[at + 1..].starts_with('2') => &name[at + 3..],
+        _ => "",
+    }
 }
 
-/// The name without flags; ":1," is the draft of the same idea.
+/// The name without flags.
 fn base(name: &str) -> &str {
-    let end = name.find(":2,").or_else(|| name.find(":1,"));
-    end.map_or(name, |end| &name[..end])
+    info(name).map_or(name, |end| &name[..end])
+}
+
+/// Where the part with the flags begins. ":1," is the draft of the same idea; ";" and
+/// "!" stand for ":" where the file system allows none, so they count only without it.
+fn info(name: &str) -> Option<usize> {
+    let marks = [":2,", ":1,", ";2,", "!2,"];
+    // The usual name without flags is settled in one look.
+    if !name.contains([':', ';', '!']) {
+        return None;
+    }
+    marks.into_iter().find_map(|mark| name.find(mark))
 }
 
 fn is_size(field: &str) -> bool {
@@ -176,6 +190,10 @@ mod tests {
             ("1.a.host,S=3:2,", ""),
             ("1.a.host:1,x", ""),
             ("1.a.host", ""),
+            ("1.a.host,S=3;2,RS", "RS"),
+            ("1.a.host!2,S", "S"),
+            ("1.a!b.host:2,S", "S"),
+            ("1.a;2,x:2,S", "S"),
         ] {
             assert_eq!(flags(name), expected, "{name}");
         }
@@ -188,6 +206,10 @@ mod tests {
             ("1.a.b,S=,W=x", "1.a.b,S=,W=x"),
             ("S=5,S=6", "S=5"),
             (":2,S", ""),
+            ("1.a.b,S=3;2,RS", "1.a.b"),
+            ("1.a.b,S=3!2,", "1.a.b"),
+            ("1.a;b!c", "1.a;b!c"),
+            ("1.a;2,x:2,S", "1.a;2,x"),
         ] {
             assert_eq!(unique_part(name), expected, "{name}");
         }

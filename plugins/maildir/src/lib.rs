@@ -4,7 +4,8 @@
 //! - Messages are the regular files of `cur` and `new`, oldest first; folders
 //!   (`.Name`), `tmp`, and names that begin with a dot are passed over.
 //! - The unique-id is the file's name without sizes and flags, so it outlives
-//!   a move from `new` to `cur` and every change of flags.
+//!   a move from `new` to `cur` and every change of flags. Of several files with one
+//!   such name each is a message (duplicates.rs).
 //! - Octets are measured once for each file and remembered in an index file. Of
 //!   a large file they come from `,S=` and `,W=` in its name where those can be
 //!   true.
@@ -25,6 +26,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod census;
+mod duplicates;
 mod index;
 mod maildir;
 mod memo;

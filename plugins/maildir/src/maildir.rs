@@ -1,8 +1,10 @@
 //! The maildrop itself: lists, finds and removes messages below one directory.
 //!
 //! A message's *name*, which the host hands back, is `SIZE/PATH`, with further
-//! files of the same message behind `//`: enough to find it again, wherever
-//! another program moved it, without any memory of the listing.
+//! names of the same file behind `//`: enough to find it again, wherever another program
+//! moved it, without any memory of the listing. Where other files have the same base
+//! name it is `SIZE=IDENTITY/PATH`, and the path is not trusted: another one of them may
+//! have taken its place.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,7 +14,8 @@ use std::time::SystemTime;
 use restante_guest::files::Kind;
 use restante_guest::prelude::*;
 
-use crate::census::{self, Census, Files, Found, Look, Message, Place, Stamp, join};
+use crate::census::{self, Census, Files, Found, Located, Look, Message, Place, Stamp};
+use crate::duplicates;
 use crate::index::{self, Entry, Index};
 use crate::memo::{Known, Memo};
 use crate::name;
@@ -47,25 +50,44 @@ pub(crate) struct Maildir<F> {
 /// A message's name, taken apart.
 struct Name<'a> {
     size: u64,
+    /// The file's number in its directory; none: its base name is no other's.
+    identity: Option<u64>,
     paths: &'a str,
 }
 
 impl<'a> Name<'a> {
     fn parse(name: &'a str) -> Result<Name<'a>, Failure> {
-        name.split_once('/')
-            .and_then(|(size, paths)| Some((size.parse().ok()?, paths)))
-            .map(|(size, paths)| Name { size, paths })
-            .ok_or_else(|| Failure::permanent("there is no such message"))
+        let parse = || {
+            let (numbers, paths) = name.split_once('/')?;
+            let (size, identity) = match numbers.split_once('=') {
+                Some((size, identity)) => (size, Some(identity.parse().ok()?)),
+                None => (numbers, None),
+            };
+            let size = size.parse().ok()?;
+            Some(Name {
+                size,
+                identity,
+                paths,
+            })
+        };
+        parse().ok_or_else(|| Failure::permanent("there is no such message"))
     }
 
     fn paths(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.paths.split(AND)
     }
 
+    /// The unique-id that its base name tells.
     fn unique_id(&self) -> String {
         let first = self.paths().next().unwrap_or_default();
         let name = first.split_once('/').map_or("", |(_, name)| name);
         name::unique_id(name).into_owned()
+    }
+
+    /// Whether a file of its base name is it, as far as the directory tells.
+    fn may_be(&self, file: &Located) -> bool {
+        self.identity
+            .is_none_or(|identity| identity == file.identity)
     }
 }
 
@@ -116,9 +138,12 @@ impl<F: Files> Maildir<F> {
         let mut retries = RETRIES;
         loop {
             let look = Look::take(&self.root, &self.files, index.times()).map_err(unreadable)?;
-            let mut messages = look.files(&index);
-            join(&mut messages);
-            let weighed = scales.weigh_all(&mut messages);
+            let mut messages = look.files(&self.root, &index);
+            let settled = duplicates::settle(&self.root, &mut messages);
+            let weighed = match scales.weigh_all(&mut messages) {
+                Weighed::All if settled.some_gone => Weighed::SomeGone,
+                weighed => weighed,
+            };
             match weighed {
                 // Gone is deleted, or moved: then it has to be looked for.
                 Weighed::SomeGone if retries > 0 => {
@@ -134,9 +159,11 @@ impl<F: Files> Maildir<F> {
                 }
             }
             let memo = Memo::of(&look, &messages);
-            let is_whole = weighed == Weighed::All && memo.is_some();
+            // The index has one name of a file.
+            let has_links = messages.iter().any(|message| !message.links.is_empty());
+            let is_whole = weighed == Weighed::All && !has_links;
             let is_known = is_whole && scales.is_all_known();
-            scales.close(&look, &messages, is_whole);
+            scales.close(&look, &messages, is_whole, settled.has_new_ids);
             let mut listing = oldest_first(messages);
             if let Some(memo) = memo.filter(|_| is_known) {
                 listing.set_memo(memo.render());
@@ -168,7 +195,12 @@ impl<F: Files> Maildir<F> {
         if messages.len() > CAME || unsaved > UNSAVED + memo.messages / CHANGED_PART {
             return Ok(None);
         }
-        join(&mut messages);
+        if messages
+            .windows(2)
+            .any(|pair| pair[0].first.unique_id == pair[1].first.unique_id)
+        {
+            return Ok(None);
+        }
         let mut scales = Scales::for_few(&self.root, &self.files);
         if scales.weigh_all(&mut messages) != Weighed::All || !scales.is_all_known() {
             return Ok(None);
@@ -196,10 +228,11 @@ impl<F: Files> Maildir<F> {
     /// without a look. If the host asks for the same message once more, it was
     /// not there.
     pub(crate) fn content(&mut self, name: &str) -> Result<String, Failure> {
-        if self.asked.as_deref() == Some(name) {
+        let parsed = Name::parse(name)?;
+        if self.asked.as_deref() == Some(name) || parsed.identity.is_some() {
             return self.locate(name);
         }
-        let path = Name::parse(name)?.paths().next().unwrap_or_default();
+        let path = parsed.paths().next().unwrap_or_default();
         self.asked = Some(name.to_owned());
         Ok(path.to_owned())
     }
@@ -208,28 +241,28 @@ impl<F: Files> Maildir<F> {
     pub(crate) fn locate(&mut self, name: &str) -> Result<String, Failure> {
         let name = Name::parse(name)?;
         let mut changed = false;
-        for path in name.paths() {
+        let listed = name.paths().filter(|_| name.identity.is_none());
+        for path in listed {
             if let Ok(Some(about)) = files::stat(self.root.join(path))
                 && about.kind == Kind::File
             {
                 if about.size == name.size {
-                    self.doubt(&name.unique_id(), Some(about.modified));
+                    self.doubt(&name, Some(about.modified));
                     return Ok(path.to_owned());
                 }
                 changed = true;
             }
         }
-        let unique_id = name.unique_id();
         let root = self.root.clone();
-        let is_it = |path: &str| {
-            let status = files::stat(root.join(path));
-            matches!(status, Ok(Some(status)) if status.size == name.size)
+        let is_it = |file: &&Located| {
+            let status = files::stat(root.join(&file.path));
+            name.may_be(file) && matches!(status, Ok(Some(status)) if status.size == name.size)
         };
-        let found = self.census()?.files_of(&unique_id).find(|path| is_it(path));
+        let found = self.census()?.files_of(&name.unique_id()).find(is_it);
         if let Some(found) = found {
-            return Ok(found.to_owned());
+            return Ok(found.path.clone());
         }
-        self.doubt(&unique_id, None);
+        self.doubt(&name, None);
         Err(Failure::temporary(if changed {
             "the message was changed by another program"
         } else {
@@ -240,12 +273,18 @@ impl<F: Files> Maildir<F> {
     /// A message is not as it was listed, or somebody thinks so. If the index says
     /// otherwise it is wrong: the next listing is to look at every directory, and at
     /// this message. `modified`: when its file was; none: it is not there.
-    fn doubt(&mut self, unique_id: &str, modified: Option<u64>) {
+    fn doubt(&mut self, name: &Name<'_>, modified: Option<u64>) {
         if std::mem::replace(&mut self.has_doubted, true) {
             return;
         }
         let index = Index::load(&self.root);
-        let is_it = |entry: &Entry<'_>| entry.unique_id == unique_id;
+        let unique_id = name.unique_id();
+        let is_it = |entry: &Entry<'_>| match name.identity {
+            None => entry.unique_id == unique_id,
+            Some(identity) => {
+                entry.record.identity == identity && name::unique_id(entry.name) == unique_id
+            }
+        };
         let Some(entry) = index.entries().find(is_it) else {
             return;
         };
@@ -280,8 +319,8 @@ impl<F: Files> Maildir<F> {
                 continue;
             };
             let paths: Vec<&str> = name.paths().collect();
-            if !removal.unlink_all(&paths) {
-                lost.push((name.unique_id(), name.size));
+            if name.identity.is_some() || !removal.unlink_all(&paths) {
+                lost.push(name);
             }
         }
         for _ in 0..=RETRIES {
@@ -296,19 +335,40 @@ impl<F: Files> Maildir<F> {
                 }
             };
             // What is not found any more was removed by somebody else.
-            lost.retain(|(unique_id, size)| {
-                let is_it = |path: &&str| {
-                    let status = files::stat(self.root.join(path));
-                    !matches!(status, Ok(Some(status)) if status.size != *size)
-                };
-                let paths: Vec<&str> = census.files_of(unique_id).filter(is_it).collect();
-                !paths.is_empty() && !removal.unlink_all(&paths)
+            lost.retain(|name| match self.paths_of(name, &census) {
+                Ok(paths) => !paths.is_empty() && !removal.unlink_all(&paths),
+                Err(error) => {
+                    removal.fail(error);
+                    false
+                }
             });
         }
         if !lost.is_empty() {
             removal.fail(io::Error::other("a message keeps moving"));
         }
         removal.finish()
+    }
+
+    /// Where a message's file is, by all its names. An error: it cannot be told from
+    /// another file that has the same base name now.
+    fn paths_of<'a>(&self, name: &Name<'_>, census: &'a Census) -> io::Result<Vec<&'a str>> {
+        let mut paths = Vec::new();
+        let mut first = None;
+        for file in census.files_of(&name.unique_id()) {
+            let found = files::stat(self.root.join(&file.path)).map_err(io::Error::other)?;
+            let Some(status) = found.filter(|status| status.size == name.size) else {
+                continue;
+            };
+            if !name.may_be(file) {
+                continue;
+            }
+            if *first.get_or_insert(status) != status {
+                let text = format!("{:?} and {:?} have the same base name", paths[0], file.path);
+                return Err(io::Error::other(text));
+            }
+            paths.push(file.path.as_str());
+        }
+        Ok(paths)
     }
 }
 
@@ -358,16 +418,21 @@ fn oldest_first(mut messages: Vec<Message<'_>>) -> Listing {
         octets(|found| found.unique_id.len() + 1),
         octets(|found| found.name.len() + "123456/cur/ ".len()),
     );
-    for Message { first, copies } in &messages {
+    for message in &messages {
+        let first = &message.first;
         let Some(record) = first.record else {
             continue;
         };
-        let mut digits = [0; 20];
-        let size = decimal(record.size, &mut digits);
-        let path = [size, "/", first.place.directory(), "/", first.name];
-        let copies = copies.iter();
-        let copies = copies.flat_map(|copy| [AND, copy.place.directory(), "/", copy.name]);
-        let name = path.into_iter().chain(copies);
+        let (mut size, mut identity) = ([0; 20], [0; 20]);
+        let size = decimal(record.size, &mut size);
+        let identity = match first.shares_name {
+            true => ["=", decimal(first.identity, &mut identity)],
+            false => ["", ""],
+        };
+        let links = message.links.iter();
+        let links = links.flat_map(|link| [AND, link.place.directory(), "/", link.name]);
+        let path = ["/", first.place.directory(), "/", first.name];
+        let name = [size].into_iter().chain(identity).chain(path).chain(links);
         let (seconds, _) = first.delivered();
         listing.push_parts(&first.unique_id, record.octets, seconds, name);
         listing.surrogate(record.surrogate);
