@@ -7,6 +7,7 @@
 
 use std::fmt::Write;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
@@ -23,6 +24,7 @@ use super::breaker::{Caller, Pass};
 use super::catalog::chain;
 use super::facts::Witness;
 use super::files::Ahead;
+use super::filesystem::WriteFailures;
 use super::grants::Root;
 use super::http::Http;
 use super::output::{Output, Voice};
@@ -260,6 +262,14 @@ impl Instance {
         Failure::internal()
     }
 
+    /// It is asked for this user, and has this directory as the maildrop: its log lines
+    /// say so.
+    pub(super) fn speak_of(&mut self, user: &str, maildrop: Option<PathBuf>) {
+        if let Some(live) = &self.live {
+            live.store.data().voice().speak_of(user, maildrop);
+        }
+    }
+
     /// Where its calls are to be told, if they are.
     pub(super) fn tape(&self) -> Option<&Arc<Tape>> {
         self.tape.as_ref()
@@ -401,6 +411,7 @@ impl Whose {
                 border,
                 witness: Witness::default(),
                 ahead: Ahead::default(),
+                write_failures: WriteFailures::default(),
                 work,
             },
         );

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::facts::Witness;
 use super::files::Ahead;
+use super::filesystem::WriteFailures;
 use super::grants::{Granted, Root};
 use super::http::Http;
 use super::output::Voice;
@@ -51,6 +52,7 @@ pub(crate) struct State {
     pub(super) border: Border,
     pub(super) witness: Witness,
     pub(super) ahead: Ahead,
+    pub(super) write_failures: WriteFailures,
     pub(super) work: CallWork,
 }
 

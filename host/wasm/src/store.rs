@@ -216,6 +216,9 @@ impl PluginMaildrop {
         let caller = Caller::account(&self.account);
         let mut instance =
             Instance::new(&self.plugin, &self.connection, root, Some(caller)).await?;
+        let directory = self.directory.as_ref();
+        let directory = directory.map(|(directory, _)| directory.path.whole());
+        instance.speak_of(&self.account.user, directory);
         let functions = self.functions.clone();
         let account = Arc::new(convert::account(&self.account));
         let of = account.clone();
@@ -265,6 +268,23 @@ impl PluginMaildrop {
         })?;
         *self.shared.root() = Some(found.clone());
         Ok(Some(found))
+    }
+
+    /// A message's file cannot be opened: the operator is told why.
+    fn unopened(&self, path: &str, error: &io::Error) {
+        let directory = self.directory.as_ref();
+        let maildrop = directory.map(|(directory, _)| directory.path.whole());
+        let maildrop = maildrop.as_ref().map(tracing::field::debug);
+        let (plugin, tenant) = (&*self.plugin.name, &*self.key.tenant);
+        let user = &self.account.user;
+        let text = "a message's file cannot be opened";
+        // There is nothing to mend about what another program has removed or cut.
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
+                info!(plugin, tenant, ?user, maildrop, ?path, %error, "{text}");
+            }
+            _ => error!(plugin, tenant, ?user, maildrop, ?path, %error, "{text}"),
+        }
     }
 
     /// Where the host works for this session.
@@ -570,10 +590,7 @@ impl Maildrop for PluginMaildrop {
             };
             match self.open_file(named).await? {
                 Ok(range) => return Ok(Content::File(range)),
-                Err(error) if last => info!(
-                    plugin = %self.plugin.name, tenant = self.key.tenant, ?path, %error,
-                    "a message's file cannot be opened"
-                ),
+                Err(error) if last => self.unopened(&path, &error),
                 Err(_) => {}
             }
         }

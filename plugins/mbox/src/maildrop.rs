@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use restante_guest::files::Status;
+use restante_guest::files::{Status, reason};
 use restante_guest::mbox::{Unquoting, Variant};
 use restante_guest::prelude::*;
 use restante_guest::store::{FileRange, Reader};
@@ -145,8 +145,12 @@ impl Mbox {
             return Ok(());
         }
         let mut lock = self.lock()?.map_err(|error| {
-            log::error!("no message can be removed without a lock beside the mbox: {error}");
-            Failure::permanent("no message can be removed")
+            log::error!(
+                "no message can be removed without a lock beside {}: {}",
+                self.path.display(),
+                reason(&error)
+            );
+            files::failure(&error, "no message can be removed")
         })?;
         let wanted: HashSet<&str> = names.iter().map(|name| &*name.unique_id).collect();
         for _ in 0..TURNS {
@@ -167,14 +171,12 @@ impl Mbox {
                 .collect();
             let removal = Removal::new(self.directory, &self.path, &mut lock);
             removal.cut(&cuts, index.end).map_err(|error| {
-                log::error!("messages cannot be removed: {error}");
-                let text = "some messages could not be removed";
-                match error.kind() {
-                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                        Failure::permanent(text)
-                    }
-                    _ => Failure::temporary(text),
-                }
+                log::error!(
+                    "messages cannot be removed from {}: {}",
+                    self.path.display(),
+                    reason(&error)
+                );
+                files::failure(&error, "some messages could not be removed")
             })?;
             self.remember(index, &runs);
             return Ok(());
@@ -237,7 +239,11 @@ impl Mbox {
                 match self.lock()? {
                     Ok(lock) => own = Some(lock),
                     // Read it all the same: nobody writes half a message for long.
-                    Err(error) => log::info!("going on without a lock beside the mbox: {error}"),
+                    Err(error) => log::info!(
+                        "going on without a lock beside {}: {}",
+                        self.path.display(),
+                        reason(&error)
+                    ),
                 }
                 own.as_mut()
             }
@@ -245,8 +251,12 @@ impl Mbox {
         if let Some(lock) = lock {
             let settled = Removal::new(self.directory, &self.path, lock).settle();
             settled.map_err(|error| {
-                log::error!("a removal that was broken off cannot be ended: {error}");
-                Failure::temporary("the maildrop cannot be read now")
+                log::error!(
+                    "a removal that was broken off cannot be ended in {}: {}",
+                    self.path.display(),
+                    reason(&error)
+                );
+                files::failure(&error, "the maildrop cannot be read now")
             })?;
         } else if removal::is_under_way(&self.path) {
             log::error!("a removal was broken off, and without a lock it cannot be ended");
@@ -322,7 +332,7 @@ impl Mbox {
                 Failure::permanent("the maildrop cannot be read")
             }
             Unread::Error(error) => {
-                log::error!("{path} cannot be read: {error}");
+                log::error!("{path} cannot be read: {}", reason(&error));
                 Failure::temporary("the maildrop cannot be read")
             }
         }

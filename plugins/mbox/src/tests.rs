@@ -360,3 +360,19 @@ fn settings_that_are_none_have_words() {
     testing::set_settings([("file", "inbox"), ("stale-lock", "2m")]);
     assert_eq!(Mail::validate(), Ok(()));
 }
+
+/// A full disk is told in words, and with the file that has no room on it.
+#[test]
+fn why_a_file_cannot_be_written_is_in_the_log() {
+    let mail = Box::new(mbox(&[1, 2]));
+    let next = mail.0.path().join(".mbox.restante-index.new");
+    std::os::unix::fs::symlink("/dev/full", next).unwrap();
+    testing::take_log();
+    assert_eq!(mail.messages(), [1, 2].map(content));
+    let log = testing::take_log();
+    let said = log.iter().any(|line| {
+        line.text.contains(".mbox.restante-index cannot be written")
+            && line.text.ends_with("no space left on the file system")
+    });
+    assert!(said, "{log:?}");
+}
