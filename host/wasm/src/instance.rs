@@ -23,7 +23,7 @@ use super::Plugin;
 use super::breaker::{Caller, Pass};
 use super::catalog::chain;
 use super::facts::Witness;
-use super::files::Ahead;
+use super::files::{Ahead, AllLeftOut};
 use super::filesystem::WriteFailures;
 use super::grants::Root;
 use super::http::Http;
@@ -411,6 +411,7 @@ impl Whose {
                 border,
                 witness: Witness::default(),
                 ahead: Ahead::default(),
+                left_out: AllLeftOut::default(),
                 write_failures: WriteFailures::default(),
                 work,
             },

@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::facts::Facts;
+use super::files::AllLeftOut;
 use restante_roles::backend::{Account, Entries};
 use restante_roles::tenant_cache::TenantCache;
 
@@ -169,6 +170,8 @@ pub(super) struct Told {
     pub(super) facts: Option<Facts>,
     /// None: the store cannot tell changes.
     pub(super) memo: Option<Arc<str>>,
+    /// What the scans behind it left out.
+    pub(super) left_out: AllLeftOut,
     pub(super) listed: Arc<Listed>,
 }
 
@@ -216,6 +219,7 @@ fn weight(key: &Key, told: &Told) -> usize {
     let path = key.path.as_ref().map_or(0, |path| path.as_os_str().len());
     // Its octets and the end of its unique-id.
     let listing = &entries.listing;
+    let left_out = told.left_out.bytes();
     let columns = listing.len() * (size_of::<u64>() + size_of::<u32>());
     let ids: usize = (0..listing.len())
         .map(|at| listing.unique_id(at).len())
@@ -226,7 +230,7 @@ fn weight(key: &Key, told: &Told) -> usize {
         false => entries.surrogates.len() * size_of::<u64>(),
     };
     let received = entries.received.len() * size_of::<u64>();
-    let told = columns + ids + surrogates + received + names + stamp + memo + facts;
+    let told = columns + ids + surrogates + received + names + stamp + memo + facts + left_out;
     told + size_of::<(Key, Told, Entries)>() + path + key.tenant.len()
 }
 
@@ -280,6 +284,7 @@ mod tests {
             stamp: None,
             facts: None,
             memo: None,
+            left_out: AllLeftOut::default(),
             listed: Arc::new(listed),
         }
     }

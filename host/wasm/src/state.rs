@@ -10,7 +10,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::facts::Witness;
-use super::files::Ahead;
+use super::files::{Ahead, AllLeftOut};
 use super::filesystem::WriteFailures;
 use super::grants::{Granted, Root};
 use super::http::Http;
@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(super) border: Border,
     pub(super) witness: Witness,
     pub(super) ahead: Ahead,
+    /// What scans of its maildrop left out.
+    pub(super) left_out: AllLeftOut,
     pub(super) write_failures: WriteFailures,
     pub(super) work: CallWork,
 }

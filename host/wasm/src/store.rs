@@ -19,6 +19,7 @@ use super::bindings::exports::restante::plugin::store as wit;
 use super::bindings::restante::plugin::types;
 use super::breaker::Caller;
 use super::facts::{Facts, Grounds};
+use super::files::AllLeftOut;
 use super::grants::{Named, Root};
 use super::instance::Instance;
 use super::listings::{AccountKey, Key, Listed, Told};
@@ -425,6 +426,7 @@ impl PluginMaildrop {
             stamp: None,
             facts: None,
             memo,
+            left_out: AllLeftOut::default(),
             listed,
         }))
     }
@@ -433,14 +435,17 @@ impl PluginMaildrop {
     async fn told(&mut self) -> Result<Told, Failure> {
         let (stamp, facts) = self.stamp().await?;
         let remembered = self.plugin.runtime.listings.recall(&self.key);
+        let mut left_out = AllLeftOut::default();
         if let Some(told) = remembered {
             if stamp.is_some() && told.stamp == stamp {
                 return Ok(Told { facts, ..told });
             }
+            left_out = told.left_out.clone();
             if let Some(told) = self.ask_changes(&told).await? {
                 return Ok(Told {
                     stamp,
                     facts,
+                    left_out: self.with_left_out(left_out).await?,
                     ..told
                 });
             }
@@ -450,8 +455,43 @@ impl PluginMaildrop {
             stamp,
             facts,
             memo,
+            left_out: self.with_left_out(left_out).await?,
             listed: Arc::new(listed),
         })
+    }
+
+    /// What is left out of the maildrop: as it was known before, and in the directories
+    /// that the session's instance has scanned.
+    async fn with_left_out(&self, known: AllLeftOut) -> Result<AllLeftOut, Failure> {
+        let mut awake = self.awake().await?;
+        Ok(match awake.instance.state() {
+            Some(state) => known.with(&state.left_out),
+            None => known,
+        })
+    }
+
+    /// Tells the operator what the user does not see.
+    fn tell_left_out(&self, left_out: &AllLeftOut) {
+        let Some(left_out) = left_out.summary() else {
+            return;
+        };
+        let directory = self.directory.as_ref();
+        let maildrop = directory.map(|(directory, _)| directory.path.whole());
+        let maildrop = maildrop.as_ref().map(tracing::field::debug);
+        let (plugin, tenant) = (&*self.plugin.name, &*self.key.tenant);
+        let user = &self.account.user;
+        let (odd_names, links) = (left_out.odd_names, left_out.links);
+        warn!(
+            plugin,
+            tenant,
+            ?user,
+            maildrop,
+            odd_names,
+            links,
+            example = left_out.example,
+            "files of a maildrop are not shown: rename those whose names are not UTF-8, and put \
+             files in the place of symbolic links"
+        );
     }
 
     fn names(&self, positions: &[usize]) -> Result<Vec<String>, Failure> {
@@ -545,10 +585,12 @@ impl PluginMaildrop {
 impl Maildrop for PluginMaildrop {
     async fn listing(&mut self) -> Result<Arc<Entries>, Failure> {
         if let Some(known) = self.known.take() {
+            self.tell_left_out(&known.left_out);
             self.listed = Some(known.listed.clone());
             return Ok(known.listed.entries.clone());
         }
         let told = self.told().await?;
+        self.tell_left_out(&told.left_out);
         self.listed = Some(told.listed.clone());
         let entries = told.listed.entries.clone();
         if told.stamp.is_some() || told.memo.is_some() {

@@ -7,7 +7,7 @@ use wasmtime_wasi::WasiCtx;
 
 use super::*;
 use crate::facts::Witness;
-use crate::files::Ahead;
+use crate::files::{Ahead, AllLeftOut};
 use crate::http::Http;
 use crate::output::Voice;
 use crate::sockets::Sockets;
@@ -37,6 +37,7 @@ fn state(ledger: &Arc<Ledger>) -> State {
         border: Border::Live,
         witness: Witness::default(),
         ahead: Ahead::default(),
+        left_out: AllLeftOut::default(),
         write_failures: WriteFailures::default(),
         work,
     }
