@@ -5,7 +5,7 @@
 //! that is missing, broken, or of another version is as good as none.
 //!
 //! ```text
-//! "restante mbox index 1\n"
+//! "restante mbox index 2\n"
 //! the mbox when it was read: identity, size, modified: u64; variant: u8
 //! how far it was read: u64
 //! messages, as they stand in the file: start, content, body, content's end, octets,
@@ -23,7 +23,7 @@ use restante_guest::mbox::{Message, Variant};
 
 use crate::id::Digest;
 
-const MAGIC: &[u8] = b"restante mbox index 1\n";
+const MAGIC: &[u8] = b"restante mbox index 2\n";
 /// What of the file comes before the first message.
 const HEADER: usize = MAGIC.len() + 4 * 8 + 1;
 /// What is told of a message.

@@ -71,8 +71,19 @@ impl Mbox {
         let mut positions: Vec<usize> = (0..index.entries.len())
             .filter(|position| !index.entries[*position].is_internal)
             .collect();
-        // Mail that was moved here from elsewhere has old From_ lines.
-        positions.sort_by_key(|position| index.entries[*position].received);
+        // Mail that was moved here from elsewhere has old From_ lines. What has no date stays
+        // after what it follows in the file.
+        let dates: Vec<u64> = (index.entries.iter())
+            .scan(0, |last, entry| {
+                *last = if entry.received == 0 {
+                    *last
+                } else {
+                    entry.received
+                };
+                Some(*last)
+            })
+            .collect();
+        positions.sort_by_key(|position| dates[*position]);
         let mut listing = Listing::with_capacity(positions.len());
         // To grow would take twice the memory for a moment.
         listing.reserve_text(positions.len() * ID_OCTETS, positions.len() * NAME_OCTETS);
