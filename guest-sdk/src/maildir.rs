@@ -34,15 +34,9 @@ pub struct Sizes {
 impl Sizes {
     /// `,S=` and `,W=`; none unless both are there.
     pub fn of(name: &str) -> Option<Sizes> {
-        let field = |key: &str| {
-            base(name)
-                .split(',')
-                .skip(1)
-                .find_map(|field| digits(field.strip_prefix(key)?))
-        };
         Some(Sizes {
-            on_disk: field("S=")?,
-            with_crlf: field("W=")?,
+            on_disk: field(name, "S=")?,
+            with_crlf: field(name, "W=")?,
         })
     }
 
@@ -58,6 +52,13 @@ impl Sizes {
         let most = size.checked_mul(2)?.checked_add(2)?;
         (self.on_disk == size && (size..=most).contains(&self.with_crlf)).then_some(self.with_crlf)
     }
+}
+
+/// `,S=`: octets of the message as it was delivered, which count for its owner's quota
+/// (Maildir++). The file has others if a mail program compressed it since. `None`: the
+/// name does not say.
+pub fn delivered_octets(name: &str) -> Option<u64> {
+    field(name, "S=")
 }
 
 /// Seconds since the Unix epoch and microseconds of the delivery: what messages are
@@ -107,6 +108,11 @@ pub fn flags(name: &str) -> &str {
     }
 }
 
+/// Whether the name has a part for flags, if only an empty one.
+pub fn has_flags(name: &str) -> bool {
+    info(name).is_some_and(|at| name[at + 1..].starts_with('2'))
+}
+
 /// The name without flags.
 fn base(name: &str) -> &str {
     info(name).map_or(name, |end| &name[..end])
@@ -121,6 +127,11 @@ fn info(name: &str) -> Option<usize> {
         return None;
     }
     marks.into_iter().find_map(|mark| name.find(mark))
+}
+
+fn field(name: &str, key: &str) -> Option<u64> {
+    let mut fields = base(name).split(',').skip(1);
+    fields.find_map(|field| digits(field.strip_prefix(key)?))
 }
 
 fn is_size(field: &str) -> bool {
@@ -180,6 +191,8 @@ mod tests {
         assert_eq!(octets("1.a,W=12", 10), None);
         assert_eq!(octets("1.a,S=10", 10), None);
         assert_eq!(octets("1.a:2,S=10,W=12", 10), None);
+        assert_eq!(delivered_octets("1.a,S=10:2,Z"), Some(10));
+        assert_eq!(delivered_octets("1.a:2,S=10"), None);
         assert_eq!(octets("1.a,S=18446744073709551615,W=1", u64::MAX), None);
     }
 
@@ -196,6 +209,21 @@ mod tests {
             ("1.a;2,x:2,S", "S"),
         ] {
             assert_eq!(flags(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_part_for_flags_may_be_empty() {
+        for name in [
+            "1.a.host:2,",
+            "1.a.host,S=3:2,RS",
+            "1.a.host;2,",
+            "1.a.host!2,S",
+        ] {
+            assert!(has_flags(name), "{name}");
+        }
+        for name in ["1.a.host", "1.a.host:1,x", "1.a;b!c"] {
+            assert!(!has_flags(name), "{name}");
         }
     }
 

@@ -204,7 +204,9 @@ fn scan(
                 names: String::new(),
                 identities: Vec::new(),
             },
-            _ => files.scan(place.directory())?,
+            _ => files
+                .scan(place.directory())
+                .map_err(|problem| format!("{}: {problem}", place.directory()))?,
         });
     }
     Ok(names)

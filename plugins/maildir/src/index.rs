@@ -22,7 +22,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use restante_guest::files::{Reader, Status};
+use restante_guest::files::{self, Reader, Status, reason};
 use restante_guest::log;
 
 use crate::census::{Place, Times};
@@ -113,7 +113,10 @@ impl Index {
                     log::info!("{FILE} is broken, or of another version: it is built anew");
                 }
                 Unusable::Unreadable(error) => {
-                    log::info!("{FILE} cannot be read: it is built anew: {error}");
+                    log::info!(
+                        "{FILE} cannot be read: it is built anew: {}",
+                        reason(&error)
+                    );
                 }
             }
             Index::default()
@@ -261,7 +264,8 @@ pub(crate) fn put(root: &Path, file: &[u8]) -> io::Result<()> {
         .create_new(true)
         .open(&next)
         .and_then(|mut output| {
-            output.write_all(file)?;
+            let written = output.write_all(file);
+            written.map_err(|error| files::cause(&output, error))?;
             output.sync_all()
         })
         .and_then(|()| fs::rename(&next, root.join(FILE)));

@@ -6,19 +6,23 @@
 //! name it is `SIZE=IDENTITY/PATH`, and the path is not trusted: another one of them may
 //! have taken its place.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use restante_guest::files::Kind;
+use restante_guest::files::{Kind, PACKING_OCTETS, packing, reason};
+use restante_guest::maildir;
 use restante_guest::prelude::*;
 
-use crate::census::{self, Census, Files, Found, Located, Look, Message, Place, Stamp};
+use crate::census::{self, Census, Files, Found, Located, Look, Message, Place, Stamp, Times};
 use crate::duplicates;
 use crate::index::{self, Entry, Index};
 use crate::memo::{Known, Memo};
 use crate::name;
+use crate::removal::Removal;
+use crate::seen;
 use crate::weigh::{CHANGED_PART, Scales, Weighed};
 
 /// Between the paths of a name; no path has it.
@@ -32,6 +36,8 @@ const CAME: usize = 64;
 /// Messages that may come one by one, beside one [`CHANGED_PART`] of the
 /// maildrop, before the index has to learn of them.
 const UNSAVED: usize = 16;
+/// Files that are no mail and are logged one by one.
+const LOGGED: usize = 5;
 
 /// A Maildir.
 pub(crate) struct Maildir<F> {
@@ -45,6 +51,16 @@ pub(crate) struct Maildir<F> {
     asked: Option<String>,
     /// The index was wrong, and has been told so.
     has_doubted: bool,
+    /// Whether a directory's time tells that nothing has changed in it.
+    trusts_times: bool,
+    /// Messages that were asked for and are no mail.
+    packed: usize,
+    /// Whether messages that are asked for are marked as seen.
+    marks_seen: bool,
+    /// Where those are that it has marked, by their names.
+    moved: BTreeMap<String, String>,
+    /// One could not be marked, and that has been told.
+    has_complained: bool,
 }
 
 /// A message's name, taken apart.
@@ -100,6 +116,31 @@ impl<F: Files> Maildir<F> {
             census: None,
             asked: None,
             has_doubted: false,
+            trusts_times: true,
+            packed: 0,
+            marks_seen: false,
+            moved: BTreeMap::new(),
+            has_complained: false,
+        }
+    }
+
+    /// Goes through the directories each time, whatever their times say.
+    pub(crate) fn without_times(mut self) -> Maildir<F> {
+        self.trusts_times = false;
+        self
+    }
+
+    /// Marks each message that is asked for as seen.
+    pub(crate) fn marking_seen(mut self) -> Maildir<F> {
+        self.marks_seen = true;
+        self
+    }
+
+    /// What of a directory's times may stand for what is in it.
+    fn known<'a>(&self, times: &'a [Option<Times>; 2]) -> &'a [Option<Times>; 2] {
+        match self.trusts_times {
+            true => times,
+            false => &[None; 2],
         }
     }
 
@@ -113,7 +154,8 @@ impl<F: Files> Maildir<F> {
                 continue;
             }
             if let Err(error) = fs::create_dir_all(path) {
-                log::warn!("{directory} cannot be created, going on without: {error}");
+                let reason = reason(&error);
+                log::warn!("{directory} cannot be created, going on without: {reason}");
                 return;
             }
         }
@@ -124,6 +166,9 @@ impl<F: Files> Maildir<F> {
     /// host to see, which knows what the stamp was made of: it need not ask again as
     /// long as they are as they were, if the time has no part in it.
     pub(crate) fn stamp(&self) -> Result<Option<String>, Failure> {
+        if !self.trusts_times {
+            return Ok(None);
+        }
         let times = Stamp::times_of(&self.root).map_err(unreadable)?;
         Ok(match &self.listed {
             None => Some(census::text(&times)),
@@ -137,7 +182,8 @@ impl<F: Files> Maildir<F> {
         let mut scales = Scales::new(&self.root, &self.files, &index);
         let mut retries = RETRIES;
         loop {
-            let look = Look::take(&self.root, &self.files, index.times()).map_err(unreadable)?;
+            let known = self.known(index.times());
+            let look = Look::take(&self.root, &self.files, known).map_err(unreadable)?;
             let mut messages = look.files(&self.root, &index);
             let settled = duplicates::settle(&self.root, &mut messages);
             let weighed = match scales.weigh_all(&mut messages) {
@@ -182,12 +228,13 @@ impl<F: Files> Maildir<F> {
         let now = Stamp::of(&self.root, SystemTime::now()).map_err(unreadable)?;
         let can_tell = |place: Place| {
             let at = place.at();
-            memo.names[at].is_some() || memo.times[at] == Some(now.times[at])
+            memo.names[at].is_some() || self.known(&memo.times)[at] == Some(now.times[at])
         };
         if !Place::ALL.into_iter().all(can_tell) {
             return Ok(None);
         }
-        let look = Look::take(&self.root, &self.files, &memo.times).map_err(unreadable)?;
+        let known = self.known(&memo.times);
+        let look = Look::take(&self.root, &self.files, known).map_err(unreadable)?;
         let Some((gone, mut messages)) = differences(&look, &mut memo) else {
             return Ok(None);
         };
@@ -225,24 +272,78 @@ impl<F: Files> Maildir<F> {
     ///
     /// It is nearly always where it was listed, and the host finds out by itself
     /// whether it is there and can be what was listed: the first answer is given
-    /// without a look. If the host asks for the same message once more, it was
+    /// without a look for it. If the host asks for the same message once more, it was
     /// not there.
     pub(crate) fn content(&mut self, name: &str) -> Result<String, Failure> {
         let parsed = Name::parse(name)?;
-        if self.asked.as_deref() == Some(name) || parsed.identity.is_some() {
-            return self.locate(name);
+        let path = if self.asked.as_deref() == Some(name) || parsed.identity.is_some() {
+            self.locate(name)?
+        } else {
+            self.asked = Some(name.to_owned());
+            let moved = self.moved.get(name).map(String::as_str);
+            let path = moved.or_else(|| parsed.paths().next());
+            path.unwrap_or_default().to_owned()
+        };
+        self.expect_mail(&path, parsed.size)?;
+        Ok(match self.marks_seen && parsed.paths().count() == 1 {
+            true => self.mark_seen(name, path),
+            false => path,
+        })
+    }
+
+    /// Marks a message as seen, and says where it is then. It is served all the same if
+    /// that cannot be done.
+    fn mark_seen(&mut self, name: &str, path: String) -> String {
+        match seen::mark(&self.root, &path) {
+            Ok(Some(seen)) => {
+                self.moved.insert(name.to_owned(), seen.clone());
+                seen
+            }
+            Ok(None) => path,
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_complained, true) {
+                    let reason = reason(&error);
+                    log::warn!("{path:?} cannot be marked as seen, and perhaps others: {reason}");
+                }
+                path
+            }
         }
-        let path = parsed.paths().next().unwrap_or_default();
-        self.asked = Some(name.to_owned());
-        Ok(path.to_owned())
+    }
+
+    /// Refuses a file that some mail program has compressed or encrypted. A file that
+    /// has the size which its name tells is as it was delivered, and is not looked at.
+    fn expect_mail(&mut self, path: &str, size: u64) -> Result<(), Failure> {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_as_delivered = maildir::delivered_octets(name) == Some(size);
+        if is_as_delivered && !maildir::flags(name).contains('Z') {
+            return Ok(());
+        }
+        // What cannot be read the host finds out.
+        let Ok(Some(beginning)) = files::read(self.root.join(path), 0, PACKING_OCTETS) else {
+            return Ok(());
+        };
+        let Some(format) = packing(&beginning.octets) else {
+            return Ok(());
+        };
+        self.packed += 1;
+        if self.packed <= LOGGED {
+            log::warn!(
+                "{path:?} is no mail but {format}, and is refused: this server does not unpack \
+                 it. Unpack it, and have mail stored as it is"
+            );
+        }
+        Err(Failure::temporary(format!(
+            "the message is stored in a form that this server cannot read ({format})"
+        )))
     }
 
     /// The path of a message's file, as it is now.
     pub(crate) fn locate(&mut self, name: &str) -> Result<String, Failure> {
+        let moved = self.moved.get(name).cloned();
         let name = Name::parse(name)?;
         let mut changed = false;
-        let listed = name.paths().filter(|_| name.identity.is_none());
-        for path in listed {
+        let listed = moved.as_deref().into_iter().chain(name.paths());
+        for path in listed.filter(|_| name.identity.is_none()) {
             if let Ok(Some(about)) = files::stat(self.root.join(path))
                 && about.kind == Kind::File
             {
@@ -293,15 +394,16 @@ impl<F: Files> Maildir<F> {
         }
         let rest = index.entries().filter(|entry| !is_it(entry));
         if let Err(error) = index::write(&self.root, &[None; 2], rest) {
-            log::warn!("{} cannot be written: {error}", index::FILE);
+            log::warn!("{} cannot be written: {}", index::FILE, reason(&error));
         }
     }
 
     /// The files as they are now; not looked for again while nothing changed.
     fn census(&mut self) -> Result<&Census, Failure> {
         let now = Stamp::of(&self.root, SystemTime::now()).map_err(unreadable)?;
-        let is_current =
-            |census: &Census| census.stamp.is_same(&now) && census.stamp.trusted().is_some();
+        let is_current = |census: &Census| {
+            self.trusts_times && census.stamp.is_same(&now) && census.stamp.trusted().is_some()
+        };
         let census = match self.census.take() {
             Some(census) if is_current(&census) => census,
             _ => Census::take(&self.root, &self.files).map_err(unreadable)?,
@@ -314,12 +416,16 @@ impl<F: Files> Maildir<F> {
         let mut removal = Removal::new(&self.root);
         let mut lost = Vec::new();
         for name in names {
+            let moved = self.moved.get(name);
             let Ok(name) = Name::parse(name) else {
-                removal.fail(io::ErrorKind::InvalidInput.into());
+                removal.fail(name, io::ErrorKind::InvalidInput.into());
                 continue;
             };
-            let paths: Vec<&str> = name.paths().collect();
-            if name.identity.is_some() || !removal.unlink_all(&paths) {
+            let paths: Vec<&str> = match moved {
+                Some(path) => vec![path],
+                None => name.paths().collect(),
+            };
+            if name.identity.is_some() || !removal.unlink_all(&paths, name.size) {
                 lost.push(name);
             }
         }
@@ -330,21 +436,21 @@ impl<F: Files> Maildir<F> {
             let census = match Census::take(&self.root, &self.files) {
                 Ok(census) => census,
                 Err(problem) => {
-                    removal.fail(io::Error::other(problem));
+                    removal.fail(".", io::Error::other(problem));
                     break;
                 }
             };
             // What is not found any more was removed by somebody else.
             lost.retain(|name| match self.paths_of(name, &census) {
-                Ok(paths) => !paths.is_empty() && !removal.unlink_all(&paths),
+                Ok(paths) => !paths.is_empty() && !removal.unlink_all(&paths, name.size),
                 Err(error) => {
-                    removal.fail(error);
+                    removal.fail(name.paths, error);
                     false
                 }
             });
         }
-        if !lost.is_empty() {
-            removal.fail(io::Error::other("a message keeps moving"));
+        if let Some(name) = lost.first() {
+            removal.fail(name.paths, io::Error::other("the message keeps moving"));
         }
         removal.finish()
     }
@@ -452,80 +558,6 @@ fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
         if rest == 0 {
             return str::from_utf8(&digits[start..]).expect("digits are ASCII");
         }
-    }
-}
-
-/// The removal of messages, and what went wrong with it.
-struct Removal<'a> {
-    root: &'a PathBuf,
-    touched: [(&'static str, bool); 2],
-    failed: usize,
-    first: Option<io::Error>,
-}
-
-impl<'a> Removal<'a> {
-    fn new(root: &'a PathBuf) -> Removal<'a> {
-        Removal {
-            root,
-            touched: [("cur", false), ("new", false)],
-            failed: 0,
-            first: None,
-        }
-    }
-
-    /// Unlinks every file of a message. False: one was not there.
-    fn unlink_all(&mut self, paths: &[&str]) -> bool {
-        let mut all = true;
-        for path in paths {
-            match fs::remove_file(self.root.join(path)) {
-                Ok(()) => self.touch(path),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // Perhaps removed by a session that could not make it last.
-                    self.touch(path);
-                    all = false;
-                }
-                Err(error) => self.fail(error),
-            }
-        }
-        all
-    }
-
-    fn touch(&mut self, path: &str) {
-        for (directory, touched) in &mut self.touched {
-            *touched |= path.split('/').next() == Some(*directory);
-        }
-    }
-
-    fn fail(&mut self, error: io::Error) {
-        self.failed += 1;
-        self.first.get_or_insert(error);
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        for (directory, touched) in self.touched {
-            if !touched {
-                continue;
-            }
-            let synced = File::open(self.root.join(directory)).and_then(|file| file.sync_all());
-            match synced {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => self.fail(error),
-                _ => {}
-            }
-        }
-        let Some(error) = self.first else {
-            return Ok(());
-        };
-        log::error!(
-            "{} files could not be removed, the first: {error}",
-            self.failed
-        );
-        let text = "some messages could not be removed";
-        Err(match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Failure::permanent(text)
-            }
-            _ => Failure::temporary(text),
-        })
     }
 }
 

@@ -1,6 +1,9 @@
 //! The maildrop on real directories, with other programs at work in them.
 
 mod duplicates;
+mod packed;
+mod quota;
+mod seen;
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -375,6 +378,35 @@ fn a_directory_that_stood_still_is_not_gone_through() {
     assert!(mail.scanned().is_empty());
     mail.replace_cur();
     assert_eq!(mail.rows(), [row("9.a.h", 3, 9)]);
+}
+
+/// As `rsync -t` and some file servers have it: a delivery, and the old time.
+#[test]
+fn a_directory_whose_time_is_not_trusted_is_gone_through_each_time() {
+    let mail = Mailbox::maildir();
+    mail.write("cur/1.a.h", "a\n");
+    mail.age(5);
+    let trusting = mail.listing();
+    let cur = mail.path().join("cur");
+    let time = fs::metadata(&cur).unwrap().modified().unwrap();
+    mail.write("cur/2.a.h", "b\n");
+    let cur = fs::File::open(cur).unwrap();
+    cur.set_modified(time).unwrap();
+    assert_eq!(mail.rows().len(), 1);
+    let mut wary = mail.open().without_times();
+    // A host is to ask each time.
+    assert_eq!(wary.stamp().unwrap(), None);
+    assert_eq!(wary.listing().unwrap().len(), 2);
+    assert_eq!(wary.stamp().unwrap(), None);
+    let changes = mail
+        .open()
+        .without_times()
+        .changes(trusting.memo().unwrap());
+    assert_eq!(changes.unwrap().unwrap().came().len(), 1);
+    // The index spares the measuring all the same.
+    mail.watched.measured.set(0);
+    assert_eq!(mail.open().without_times().listing().unwrap().len(), 2);
+    assert_eq!(mail.watched.measured.get(), 0);
 }
 
 #[test]
@@ -799,7 +831,11 @@ fn the_roles_work_together() {
     testing::set_settings([("create", "true")]);
     assert_eq!(
         Settings::parse(&settings::all()),
-        Ok(Settings { create: true })
+        Ok(Settings {
+            create: true,
+            trust_times: true,
+            seen: false
+        })
     );
     fs::remove_dir(mail.path().join("tmp")).unwrap();
     Mail::open(Account::new("mrose")).unwrap();

@@ -317,8 +317,9 @@ impl<'a, F: Files> Scales<'a, F> {
         if let Err(error) = index::put(self.root, file) {
             self.cannot_write = true;
             log::warn!(
-                "{} cannot be written, going on without: {error}",
-                index::FILE
+                "{} cannot be written, going on without: {}",
+                index::FILE,
+                files::reason(&error)
             );
         }
     }
