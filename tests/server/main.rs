@@ -8,6 +8,7 @@ mod commands;
 mod configurations;
 mod crash;
 mod links;
+mod maildirs;
 mod octets;
 mod reload;
 mod requirements;
