@@ -8,10 +8,15 @@
 //! [`stat()`], [`read`] and [`Reader`] are asked for the host has at once, if
 //! the operating system has it in memory. That counts at every login.
 
+mod packing;
+mod trouble;
+
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 pub use crate::bindings::host::restante::plugin::files::{Chunk, Kind, Names, Status, Weight};
+pub use packing::{PACKING_OCTETS, packing};
+pub use trouble::{cause, failure, reason};
 
 use crate::types::Secret;
 

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The *unique part* is what stays for ever: flags change, and tools add the sizes
-//! later.
+//! later. On file systems that allow no ":" in names (SMB, FAT), programs write the
+//! flags behind ";2," or "!2,".
 //!
 //! ```
 //! use restante_guest::maildir;
@@ -33,15 +34,9 @@ pub struct Sizes {
 impl Sizes {
     /// `,S=` and `,W=`; none unless both are there.
     pub fn of(name: &str) -> Option<Sizes> {
-        let field = |key: &str| {
-            base(name)
-                .split(',')
-                .skip(1)
-                .find_map(|field| digits(field.strip_prefix(key)?))
-        };
         Some(Sizes {
-            on_disk: field("S=")?,
-            with_crlf: field("W=")?,
+            on_disk: field(name, "S=")?,
+            with_crlf: field(name, "W=")?,
         })
     }
 
@@ -57,6 +52,13 @@ impl Sizes {
         let most = size.checked_mul(2)?.checked_add(2)?;
         (self.on_disk == size && (size..=most).contains(&self.with_crlf)).then_some(self.with_crlf)
     }
+}
+
+/// `,S=`: octets of the message as it was delivered, which count for its owner's quota
+/// (Maildir++). The file has others if a mail program compressed it since. `None`: the
+/// name does not say.
+pub fn delivered_octets(name: &str) -> Option<u64> {
+    field(name, "S=")
 }
 
 /// Seconds since the Unix epoch and microseconds of the delivery: what messages are
@@ -97,16 +99,39 @@ pub fn unique_part(name: &str) -> Cow<'_, str> {
     Cow::Owned(part)
 }
 
-/// The flags behind `:2,`: `"RS"` of one that was read and answered. Empty: none, or
-/// the name has no such part.
+/// The flags behind `:2,` (or `;2,`, `!2,`): `"RS"` of one that was read and answered.
+/// Empty: none, or the name has no such part.
 pub fn flags(name: &str) -> &str {
-    name.find(":2,").map_or("", |at| &name[at + 3..])
+    match info(name) {
+        Some(at) if name[at + 1..].starts_with('2') => &name[at + 3..],
+        _ => "",
+    }
 }
 
-/// The name without flags; ":1," is the draft of the same idea.
+/// Whether the name has a part for flags, if only an empty one.
+pub fn has_flags(name: &str) -> bool {
+    info(name).is_some_and(|at| name[at + 1..].starts_with('2'))
+}
+
+/// The name without flags.
 fn base(name: &str) -> &str {
-    let end = name.find(":2,").or_else(|| name.find(":1,"));
-    end.map_or(name, |end| &name[..end])
+    info(name).map_or(name, |end| &name[..end])
+}
+
+/// Where the part with the flags begins. ":1," is the draft of the same idea; ";" and
+/// "!" stand for ":" where the file system allows none, so they count only without it.
+fn info(name: &str) -> Option<usize> {
+    let marks = [":2,", ":1,", ";2,", "!2,"];
+    // The usual name without flags is settled in one look.
+    if !name.contains([':', ';', '!']) {
+        return None;
+    }
+    marks.into_iter().find_map(|mark| name.find(mark))
+}
+
+fn field(name: &str, key: &str) -> Option<u64> {
+    let mut fields = base(name).split(',').skip(1);
+    fields.find_map(|field| digits(field.strip_prefix(key)?))
 }
 
 fn is_size(field: &str) -> bool {
@@ -166,6 +191,8 @@ mod tests {
         assert_eq!(octets("1.a,W=12", 10), None);
         assert_eq!(octets("1.a,S=10", 10), None);
         assert_eq!(octets("1.a:2,S=10,W=12", 10), None);
+        assert_eq!(delivered_octets("1.a,S=10:2,Z"), Some(10));
+        assert_eq!(delivered_octets("1.a:2,S=10"), None);
         assert_eq!(octets("1.a,S=18446744073709551615,W=1", u64::MAX), None);
     }
 
@@ -176,8 +203,27 @@ mod tests {
             ("1.a.host,S=3:2,", ""),
             ("1.a.host:1,x", ""),
             ("1.a.host", ""),
+            ("1.a.host,S=3;2,RS", "RS"),
+            ("1.a.host!2,S", "S"),
+            ("1.a!b.host:2,S", "S"),
+            ("1.a;2,x:2,S", "S"),
         ] {
             assert_eq!(flags(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_part_for_flags_may_be_empty() {
+        for name in [
+            "1.a.host:2,",
+            "1.a.host,S=3:2,RS",
+            "1.a.host;2,",
+            "1.a.host!2,S",
+        ] {
+            assert!(has_flags(name), "{name}");
+        }
+        for name in ["1.a.host", "1.a.host:1,x", "1.a;b!c"] {
+            assert!(!has_flags(name), "{name}");
         }
     }
 
@@ -188,6 +234,10 @@ mod tests {
             ("1.a.b,S=,W=x", "1.a.b,S=,W=x"),
             ("S=5,S=6", "S=5"),
             (":2,S", ""),
+            ("1.a.b,S=3;2,RS", "1.a.b"),
+            ("1.a.b,S=3!2,", "1.a.b"),
+            ("1.a;b!c", "1.a;b!c"),
+            ("1.a;2,x:2,S", "1.a;2,x"),
         ] {
             assert_eq!(unique_part(name), expected, "{name}");
         }

@@ -25,9 +25,9 @@
 //! assert_eq!(found[1].received, 1);
 //! ```
 //!
-//! A From_ line is one with a date, wherever it stands: some programs forget the
-//! blank line before it. The blank line that separates two messages belongs to
-//! neither.
+//! A From_ line is one with a date (see [`is_from_line`]). Some programs forget the blank
+//! line before it: without one, it is a From_ line if it holds nothing but a sender and a
+//! date. The blank line that separates two messages belongs to neither.
 
 use std::io;
 use std::path::Path;
@@ -42,6 +42,7 @@ mod quoting;
 pub use from_line::{is_from_line, received};
 pub use quoting::Unquoting;
 
+use from_line::FromLine;
 use lines::{LINE_OCTETS, Line, Lines};
 
 /// Octets of a header section that [`Message::header`] has at most.
@@ -216,7 +217,7 @@ impl<S: Source> Messages<S> {
     /// The first From_ line; none: there is nothing but blank lines.
     fn first(&mut self) -> io::Result<Option<Begin>> {
         while let Some(line) = self.lines.next()? {
-            if let Some(begin) = Begin::of(&line, self.lines.head(&line)) {
+            if let Some(begin) = Begin::of(&line, self.lines.head(&line), Before::Nothing) {
                 return Ok(Some(begin));
             }
             if !line.is_blank() {
@@ -240,7 +241,8 @@ impl<S: Source> Messages<S> {
         let mut claimed = None;
         while let Some(line) = self.lines.next()? {
             let is_inside = claimed.is_some_and(|end| line.start < end);
-            if !is_inside && let Some(next) = Begin::of(&line, self.lines.head(&line)) {
+            let before = draft.before(claimed.is_some());
+            if !is_inside && let Some(next) = Begin::of(&line, self.lines.head(&line), before) {
                 self.next = Some(next);
                 break;
             }
@@ -301,14 +303,25 @@ impl<S: Source> Iterator for Messages<S> {
     }
 }
 
+/// What stands before a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// A blank line, the beginning of the file, or where a message ends by its own word.
+    Nothing,
+    Text,
+}
+
 impl Begin {
-    fn of(line: &Line, head: &[u8]) -> Option<Begin> {
+    fn of(line: &Line, head: &[u8], before: Before) -> Option<Begin> {
         // The usual line is settled by its first octet.
         if head.first() != Some(&b'F') || !head.starts_with(from_line::FROM) {
             return None;
         }
         let end = head.trim_ascii_end().len();
-        let received = received(head)?;
+        let FromLine { received, is_whole } = FromLine::parse(head)?;
+        if before == Before::Text && !is_whole {
+            return None;
+        }
         Some(Begin {
             start: line.start,
             content: line.end(),
@@ -382,6 +395,14 @@ impl Draft {
         self.message.body_octets += octets;
         self.message.content_end = end;
         self.blank = None;
+    }
+
+    /// What stands before the next line. `is_claimed`: the message's end is known.
+    fn before(&self, is_claimed: bool) -> Before {
+        match is_claimed || self.blank.is_some() {
+            true => Before::Nothing,
+            false => Before::Text,
+        }
     }
 
     /// Whether the header section ended with this line. Said once.

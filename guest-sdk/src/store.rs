@@ -43,7 +43,10 @@
 //!     fn remove(&mut self, names: &[String]) -> Result<(), Failure> {
 //!         let removed = names.iter().try_for_each(|name| fs::remove_file(files::root().join(name)));
 //!         let lasting = removed.and_then(|()| fs::File::open(files::root())?.sync_all());
-//!         lasting.map_err(|_| Failure::temporary("some messages could not be removed"))
+//!         lasting.map_err(|error| {
+//!             log::error!("messages cannot be removed: {}", files::reason(&error));
+//!             files::failure(&error, "some messages could not be removed")
+//!         })
 //!     }
 //! }
 //!

@@ -15,6 +15,7 @@ mod certificate;
 mod idp;
 mod mail;
 mod maildir;
+mod mount;
 mod pop3;
 mod server;
 mod site;
@@ -25,6 +26,7 @@ pub use certificate::{Certificate, private_key};
 pub use idp::{Answer, Asked, Idp};
 pub use mail::{corpus, long_line, own_messages, repository, ten_megabytes};
 pub use maildir::Maildir;
+pub use mount::SmallFileSystem;
 pub use pop3::{Pop3, Status};
 pub use server::{
     Finished, Process, Server, binary, plugin_in_another_language, run_to_end, test_guest,

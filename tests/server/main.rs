@@ -10,6 +10,7 @@ mod commands;
 mod configurations;
 mod crash;
 mod links;
+mod maildirs;
 mod octets;
 mod reload;
 mod requirements;

@@ -110,6 +110,27 @@ fn lines_that_only_look_like_it_stay_inside() {
 }
 
 #[test]
+fn without_a_blank_line_before_it_a_from_line_has_nothing_else_in_it() {
+    let text = "From a Tue Nov 14 22:13:20 2023 on it went well\n";
+    for (before, line, expected) in [
+        ("body\n", FROM, 2),
+        ("body\n", text, 1),
+        ("body\n", "From -\n", 1),
+        ("body\n\n", text, 2),
+        ("body\n\n", "From -\n", 2),
+        ("body\n", "From a Tue, 14 Nov 2023 22:13:20 +0000\n", 2),
+        ("body\n\n", "From a Tue, 14 Nov 2023 22:13:20 +0000\n", 2),
+    ] {
+        let file = format!("{FROM}A: 1\n\n{before}{line}B: 2\n");
+        let messages = found(file.as_bytes(), Variant::Mboxo);
+        assert_eq!(messages.len(), expected, "{file}");
+    }
+    // A header is no text of somebody's: after it, too.
+    let file = format!("{FROM}A: 1\n{text}\nbody\n");
+    assert_eq!(found(file.as_bytes(), Variant::Mboxo).len(), 1);
+}
+
+#[test]
 fn quoted_lines_of_a_body_weigh_one_less() {
     let file = format!("{FROM}>From a: header\n\n>From one\n>>From two\n> From\n\n");
     let plain = &found(file.as_bytes(), Variant::Mboxo)[0];

@@ -18,6 +18,7 @@ use restante_pop3::Decoy;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::{error, warn};
 
+use super::maildir_settings;
 use restante_config as config;
 use restante_config::{Config, Owner, Place, Problem, Problems};
 use restante_roles::acting;
@@ -317,7 +318,9 @@ impl Builder<'_> {
             let Some(loaded) = self.load(wanted, runtime, decoy, before).await else {
                 continue;
             };
-            for words in loaded.plugin.ungranted() {
+            let tenants = &self.config.tenants;
+            let unsuited = in_place(|| maildir_settings::unsuited(wanted, tenants));
+            for words in loaded.plugin.ungranted().into_iter().chain(unsuited) {
                 let place = wanted.place;
                 let (file, line) = (self.config.files[place.file].display(), place.line);
                 warn!("{file}:{line}: [plugin.{}] {words}", wanted.name);

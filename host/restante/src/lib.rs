@@ -6,6 +6,7 @@
 pub mod generation;
 pub mod generations;
 pub mod log;
+mod maildir_settings;
 mod reload;
 pub mod server;
 pub mod watch;

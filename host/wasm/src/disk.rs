@@ -4,6 +4,7 @@
 pub(crate) mod ahead;
 pub(crate) mod authorities;
 pub(crate) mod grants;
+pub(crate) mod left_out;
 pub(crate) mod look;
 pub(crate) mod maildrop_directory;
 pub(crate) mod opening;

@@ -6,6 +6,7 @@
 //! gone with it, since after a trap nothing in it can be relied on.
 
 pub(crate) mod breaker;
+pub(crate) mod errors;
 pub(crate) mod facts;
 pub(crate) mod http;
 pub(crate) mod lent;
@@ -16,6 +17,7 @@ pub(crate) mod usage;
 
 use std::fmt::Write;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
@@ -31,7 +33,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 use crate::component::chain;
 use crate::disk::ahead::Ahead;
 use crate::disk::grants::Root;
+use crate::disk::left_out::AllLeftOut;
 use crate::instance::breaker::{Caller, Pass};
+use crate::instance::errors::WriteFailures;
 use crate::instance::facts::Witness;
 use crate::instance::http::Http;
 use crate::instance::output::{Output, Voice};
@@ -288,6 +292,14 @@ impl Instance {
         Failure::internal()
     }
 
+    /// It is asked for this user, and has this directory as the maildrop: its log lines
+    /// say so.
+    pub(super) fn speak_of(&mut self, user: &str, maildrop: Option<PathBuf>) {
+        if let Some(live) = &self.live {
+            live.store.data().voice().speak_of(user, maildrop);
+        }
+    }
+
     /// Where its calls are to be told, if they are.
     pub(crate) fn tape(&self) -> Option<&Arc<Tape>> {
         self.tape.as_ref()
@@ -429,6 +441,8 @@ impl Whose {
                 border,
                 witness: Witness::default(),
                 ahead: Ahead::default(),
+                left_out: AllLeftOut::default(),
+                write_failures: WriteFailures::default(),
                 work,
             },
         );

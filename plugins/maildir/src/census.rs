@@ -2,12 +2,14 @@
 //! directories stood still meanwhile.
 
 use std::borrow::Cow;
+use std::iter;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use restante_guest::files;
 use restante_guest::files::{Names, Weight};
-use restante_guest::{files, log};
 
+use crate::duplicates;
 use crate::index::{Index, Record};
 use crate::name;
 
@@ -74,6 +76,10 @@ pub(crate) struct Found<'a> {
     pub(crate) place: Place,
     pub(crate) name: &'a str,
     pub(crate) identity: u64,
+    /// The unique-id is not the one that the name tells: another file has or had that.
+    pub(crate) has_own_id: bool,
+    /// Its base name is another message's too, or was.
+    pub(crate) shares_name: bool,
     /// What is remembered of the unique-id.
     pub(crate) record: Option<Record>,
     /// Whether that was of this very file, which needs no look then.
@@ -87,6 +93,8 @@ impl<'a> Found<'a> {
             place,
             name,
             identity,
+            has_own_id: false,
+            shares_name: false,
             record: None,
             is_known: false,
         }
@@ -144,7 +152,7 @@ impl Look {
     }
 
     /// All messages' files, with what an index knows of them.
-    pub(crate) fn files<'a>(&'a self, index: &'a Index) -> Vec<Message<'a>> {
+    pub(crate) fn files<'a>(&'a self, root: &Path, index: &'a Index) -> Vec<Message<'a>> {
         let scanned = self.names.iter().flatten();
         let scanned: usize = scanned.map(|names| names.identities.len()).sum();
         let trusts = self.names.iter().any(Option::is_none);
@@ -155,6 +163,7 @@ impl Look {
             let files = names.map(|(name, identity)| Found::new(place, name, identity));
             found.extend(files.map(Message::from));
         }
+        duplicates::recall(root, &mut found, index);
         found.sort_by(Message::order);
         recall(&mut found, index);
         if !trusts {
@@ -167,6 +176,8 @@ impl Look {
             place: entry.place,
             name: entry.name,
             identity: entry.record.identity,
+            has_own_id: entry.has_own_id(),
+            shares_name: false,
             record: Some(entry.record),
             is_known: true,
         });
@@ -193,7 +204,9 @@ fn scan(
                 names: String::new(),
                 identities: Vec::new(),
             },
-            _ => files.scan(place.directory())?,
+            _ => files
+                .scan(place.directory())
+                .map_err(|problem| format!("{}: {problem}", place.directory()))?,
         });
     }
     Ok(names)
@@ -221,51 +234,58 @@ fn recall(found: &mut [Message<'_>], index: &Index) {
 
 /// Where messages are, to find those again that were moved.
 pub(crate) struct Census {
-    /// Unique-id and path.
-    found: Vec<(String, String)>,
+    /// By the unique-ids that their names tell.
+    files: Vec<Located>,
     pub(crate) stamp: Stamp,
+}
+
+/// A file, where it is.
+pub(crate) struct Located {
+    unique_id: String,
+    pub(crate) path: String,
+    pub(crate) identity: u64,
 }
 
 impl Census {
     pub(crate) fn take(root: &Path, files: &impl Files) -> Result<Census, String> {
         let look = Look::take(root, files, &[None; 2])?;
         let nothing = Index::default();
-        let found = look.files(&nothing);
+        let found = look.files(root, &nothing);
         Ok(Census {
-            found: found
+            files: found
                 .into_iter()
-                .map(|Message { first, .. }| {
-                    let path = first.path();
-                    (first.unique_id.into_owned(), path)
+                .map(|Message { first, .. }| Located {
+                    path: first.path(),
+                    identity: first.identity,
+                    unique_id: first.unique_id.into_owned(),
                 })
                 .collect(),
             stamp: look.stamp,
         })
     }
 
-    /// The paths of one message's files.
-    pub(crate) fn files_of(&self, unique_id: &str) -> impl Iterator<Item = &str> {
+    /// The files of one base name, by the unique-id that it tells.
+    pub(crate) fn files_of(&self, unique_id: &str) -> impl Iterator<Item = &Located> {
         let start = self
-            .found
-            .partition_point(|(id, _)| id.as_str() < unique_id);
-        self.found[start..]
+            .files
+            .partition_point(|file| file.unique_id.as_str() < unique_id);
+        self.files[start..]
             .iter()
-            .take_while(move |(id, _)| id == unique_id)
-            .map(|(_, path)| path.as_str())
+            .take_while(move |file| file.unique_id == unique_id)
     }
 }
 
-/// A message, and further files of it that a crash of some program left.
+/// A message, and further names of its file that a crash of some program left.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) first: Found<'a>,
-    pub(crate) copies: Vec<Found<'a>>,
+    pub(crate) links: Vec<Found<'a>>,
 }
 
 impl<'a> From<Found<'a>> for Message<'a> {
     fn from(first: Found<'a>) -> Message<'a> {
-        let copies = Vec::new();
-        Message { first, copies }
+        let links = Vec::new();
+        Message { first, links }
     }
 }
 
@@ -273,31 +293,15 @@ impl Message<'_> {
     pub(crate) fn order(&self, other: &Message<'_>) -> std::cmp::Ordering {
         self.first.order(&other.first)
     }
-}
 
-/// Joins the second and further files of a message to the first. They are in
-/// order, one file each.
-pub(crate) fn join(messages: &mut Vec<Message<'_>>) {
-    let mut twice = 0;
-    messages.dedup_by(|next, message| {
-        if message.first.unique_id != next.first.unique_id {
-            return false;
-        }
-        twice += 1;
-        let nothing = Found::new(next.first.place, "", 0);
-        let copy = std::mem::replace(&mut next.first, nothing);
-        if twice == 1 {
-            log::warn!(
-                "{:?} and {:?} are one message by their names: the first is listed",
-                message.first.path(),
-                copy.path()
-            );
-        }
-        message.copies.push(copy);
-        true
-    });
-    if twice > 1 {
-        log::warn!("{twice} files in all repeat a message of the same name");
+    /// Whether its file has one name, and that name tells its unique-id.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.links.is_empty() && !self.first.shares_name
+    }
+
+    /// Where its file is, by all its names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Found<'_>> {
+        iter::once(&self.first).chain(&self.links)
     }
 }
 

@@ -22,10 +22,11 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use restante_guest::files::Reader;
+use restante_guest::files::{self, Reader, Status, reason};
 use restante_guest::log;
 
 use crate::census::{Place, Times};
+use crate::name;
 
 /// Its name in the maildrop. Programs that read Maildirs pass it over.
 pub(crate) const FILE: &str = ".restante-index";
@@ -56,6 +57,13 @@ pub(crate) struct Record {
     pub(crate) identity: u64,
 }
 
+impl Record {
+    /// Whether it was made for a file that still has this status, whatever it is called.
+    pub(crate) fn is_for(&self, status: &Status) -> bool {
+        (self.size, self.modified) == (status.size, status.modified)
+    }
+}
+
 /// A record and what it is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
@@ -65,6 +73,14 @@ pub(crate) struct Entry<'a> {
     pub(crate) record: Record,
 }
 
+impl Entry<'_> {
+    /// Whether the unique-id is one that the name does not tell (see duplicates.rs).
+    pub(crate) fn has_own_id(&self) -> bool {
+        // A unique-id that is no hash is the beginning of the name.
+        name::is_hashed(self.unique_id) && name::unique_id(self.name) != self.unique_id
+    }
+}
+
 /// Records as they stand in a file.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -72,6 +88,7 @@ pub(crate) struct Index {
     file: Vec<u8>,
     times: [Option<Times>; 2],
     records: usize,
+    has_own_ids: bool,
 }
 
 /// Why a file is as good as none.
@@ -96,7 +113,10 @@ impl Index {
                     log::info!("{FILE} is broken, or of another version: it is built anew");
                 }
                 Unusable::Unreadable(error) => {
-                    log::info!("{FILE} cannot be read: it is built anew: {error}");
+                    log::info!(
+                        "{FILE} cannot be read: it is built anew: {}",
+                        reason(&error)
+                    );
                 }
             }
             Index::default()
@@ -140,6 +160,7 @@ impl Index {
         }
         let mut rest = &content[HEADER..];
         let mut records = 0;
+        let mut has_own_ids = false;
         let mut last = "";
         while !rest.is_empty() {
             let (entry, behind) = split(rest)?;
@@ -147,13 +168,20 @@ impl Index {
                 return None;
             }
             records += 1;
+            has_own_ids = has_own_ids || entry.has_own_id();
             (last, rest) = (entry.unique_id, behind);
         }
         Some(Index {
             file,
             times,
             records,
+            has_own_ids,
         })
+    }
+
+    /// Whether any message has a unique-id that its name does not tell.
+    pub(crate) fn has_own_ids(&self) -> bool {
+        self.has_own_ids
     }
 
     /// How many records there are.
@@ -236,7 +264,8 @@ pub(crate) fn put(root: &Path, file: &[u8]) -> io::Result<()> {
         .create_new(true)
         .open(&next)
         .and_then(|mut output| {
-            output.write_all(file)?;
+            let written = output.write_all(file);
+            written.map_err(|error| files::cause(&output, error))?;
             output.sync_all()
         })
         .and_then(|()| fs::rename(&next, root.join(FILE)));

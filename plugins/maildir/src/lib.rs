@@ -4,7 +4,8 @@
 //! - Messages are the regular files of `cur` and `new`, oldest first; folders
 //!   (`.Name`), `tmp`, and names that begin with a dot are passed over.
 //! - The unique-id is the file's name without sizes and flags, so it outlives
-//!   a move from `new` to `cur` and every change of flags.
+//!   a move from `new` to `cur` and every change of flags. Of several files with one
+//!   such name each is a message (duplicates.rs).
 //! - Octets are measured once for each file and remembered in an index file. Of
 //!   a large file they come from `,S=` and `,W=` in its name where those can be
 //!   true.
@@ -18,17 +19,24 @@
 //! - What a login and a RETR of an unchanged Maildir need is asked of the host
 //!   through [`files`], never of WASI: that would cost a thread for each question.
 //!
-//! Setting: `create = true` makes `cur`, `new` and `tmp` where they are
+//! - A file that some program compressed is refused when it is asked for.
+//! - What is removed is taken off the quota in `maildirsize`, where there is one.
+//!
+//! Settings: `create = true` makes `cur`, `new` and `tmp` where they are
 //! missing. Without it a missing Maildir is an empty maildrop, and nothing is
-//! made.
+//! made. `trust-times = false` goes through the directories at each login. `seen =
+//! true` moves each message that is asked for to `cur`, with the flag S.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod census;
+mod duplicates;
 mod index;
 mod maildir;
 mod memo;
 mod name;
+mod removal;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod weigh;
@@ -44,6 +52,9 @@ restante_guest::export! { store: Mail, settings: Mail }
 
 restante_guest::describe_settings! {
     "create": "\"true\" makes cur, new and tmp where they are missing",
+    "trust-times": "\"false\" scans cur and new at each login, for file systems whose times of \
+                    change cannot be trusted; \"true\" if it is not set",
+    "seen": "\"true\" moves each message that is asked for from new to cur, with the flag S",
 }
 
 impl Maildrop for Mail {
@@ -52,7 +63,13 @@ impl Maildrop for Mail {
             log::error!("{}", problems.join("; "));
             Failure::permanent("the mail store is not set up")
         })?;
-        let maildir = Maildir::new(files::root().to_owned(), Granted);
+        let mut maildir = Maildir::new(files::root().to_owned(), Granted);
+        if !settings.trust_times {
+            maildir = maildir.without_times();
+        }
+        if settings.seen {
+            maildir = maildir.marking_seen();
+        }
         if settings.create {
             maildir.create();
         }
@@ -86,21 +103,36 @@ impl Validate for Mail {
     }
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Settings {
     create: bool,
+    trust_times: bool,
+    seen: bool,
 }
 
 impl Settings {
     fn parse(all: &[(String, String)]) -> Result<Settings, Vec<String>> {
-        let mut settings = Settings::default();
+        let mut settings = Settings {
+            create: false,
+            trust_times: true,
+            seen: false,
+        };
         let mut problems = Vec::new();
         for (key, value) in all {
-            match (key.as_str(), value.as_str()) {
-                ("create", "true") => settings.create = true,
-                ("create", "false") => settings.create = false,
-                ("create", _) => problems.push("create: must be true or false".to_owned()),
-                _ => problems.push(format!("{key}: unknown setting; there is create")),
+            let of = match key.as_str() {
+                "create" => &mut settings.create,
+                "trust-times" => &mut settings.trust_times,
+                "seen" => &mut settings.seen,
+                _ => {
+                    problems.push(format!(
+                        "{key}: unknown setting; there are create, trust-times and seen"
+                    ));
+                    continue;
+                }
+            };
+            match value.parse() {
+                Ok(value) => *of = value,
+                Err(_) => problems.push(format!("{key}: must be true or false")),
             }
         }
         if problems.is_empty() {

@@ -1,21 +1,28 @@
 //! The maildrop itself: lists, finds and removes messages below one directory.
 //!
 //! A message's *name*, which the host hands back, is `SIZE/PATH`, with further
-//! files of the same message behind `//`: enough to find it again, wherever
-//! another program moved it, without any memory of the listing.
+//! names of the same file behind `//`: enough to find it again, wherever another program
+//! moved it, without any memory of the listing. Where other files have the same base
+//! name it is `SIZE=IDENTITY/PATH`, and the path is not trusted: another one of them may
+//! have taken its place.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use restante_guest::files::Kind;
+use restante_guest::files::{Kind, PACKING_OCTETS, packing, reason};
+use restante_guest::maildir;
 use restante_guest::prelude::*;
 
-use crate::census::{self, Census, Files, Found, Look, Message, Place, Stamp, join};
+use crate::census::{self, Census, Files, Found, Located, Look, Message, Place, Stamp, Times};
+use crate::duplicates;
 use crate::index::{self, Entry, Index};
 use crate::memo::{Known, Memo};
 use crate::name;
+use crate::removal::Removal;
+use crate::seen;
 use crate::weigh::{CHANGED_PART, Scales, Weighed};
 
 /// Between the paths of a name; no path has it.
@@ -29,6 +36,8 @@ const CAME: usize = 64;
 /// Messages that may come one by one, beside one [`CHANGED_PART`] of the
 /// maildrop, before the index has to learn of them.
 const UNSAVED: usize = 16;
+/// Files that are no mail and are logged one by one.
+const LOGGED: usize = 5;
 
 /// A Maildir.
 pub(crate) struct Maildir<F> {
@@ -42,30 +51,59 @@ pub(crate) struct Maildir<F> {
     asked: Option<String>,
     /// The index was wrong, and has been told so.
     has_doubted: bool,
+    /// Whether a directory's time tells that nothing has changed in it.
+    trusts_times: bool,
+    /// Messages that were asked for and are no mail.
+    packed: usize,
+    /// Whether messages that are asked for are marked as seen.
+    marks_seen: bool,
+    /// Where those are that it has marked, by their names.
+    moved: BTreeMap<String, String>,
+    /// One could not be marked, and that has been told.
+    has_complained: bool,
 }
 
 /// A message's name, taken apart.
 struct Name<'a> {
     size: u64,
+    /// The file's number in its directory; none: its base name is no other's.
+    identity: Option<u64>,
     paths: &'a str,
 }
 
 impl<'a> Name<'a> {
     fn parse(name: &'a str) -> Result<Name<'a>, Failure> {
-        name.split_once('/')
-            .and_then(|(size, paths)| Some((size.parse().ok()?, paths)))
-            .map(|(size, paths)| Name { size, paths })
-            .ok_or_else(|| Failure::permanent("there is no such message"))
+        let parse = || {
+            let (numbers, paths) = name.split_once('/')?;
+            let (size, identity) = match numbers.split_once('=') {
+                Some((size, identity)) => (size, Some(identity.parse().ok()?)),
+                None => (numbers, None),
+            };
+            let size = size.parse().ok()?;
+            Some(Name {
+                size,
+                identity,
+                paths,
+            })
+        };
+        parse().ok_or_else(|| Failure::permanent("there is no such message"))
     }
 
     fn paths(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.paths.split(AND)
     }
 
+    /// The unique-id that its base name tells.
     fn unique_id(&self) -> String {
         let first = self.paths().next().unwrap_or_default();
         let name = first.split_once('/').map_or("", |(_, name)| name);
         name::unique_id(name).into_owned()
+    }
+
+    /// Whether a file of its base name is it, as far as the directory tells.
+    fn may_be(&self, file: &Located) -> bool {
+        self.identity
+            .is_none_or(|identity| identity == file.identity)
     }
 }
 
@@ -78,6 +116,31 @@ impl<F: Files> Maildir<F> {
             census: None,
             asked: None,
             has_doubted: false,
+            trusts_times: true,
+            packed: 0,
+            marks_seen: false,
+            moved: BTreeMap::new(),
+            has_complained: false,
+        }
+    }
+
+    /// Goes through the directories each time, whatever their times say.
+    pub(crate) fn without_times(mut self) -> Maildir<F> {
+        self.trusts_times = false;
+        self
+    }
+
+    /// Marks each message that is asked for as seen.
+    pub(crate) fn marking_seen(mut self) -> Maildir<F> {
+        self.marks_seen = true;
+        self
+    }
+
+    /// What of a directory's times may stand for what is in it.
+    fn known<'a>(&self, times: &'a [Option<Times>; 2]) -> &'a [Option<Times>; 2] {
+        match self.trusts_times {
+            true => times,
+            false => &[None; 2],
         }
     }
 
@@ -91,7 +154,8 @@ impl<F: Files> Maildir<F> {
                 continue;
             }
             if let Err(error) = fs::create_dir_all(path) {
-                log::warn!("{directory} cannot be created, going on without: {error}");
+                let reason = reason(&error);
+                log::warn!("{directory} cannot be created, going on without: {reason}");
                 return;
             }
         }
@@ -102,6 +166,9 @@ impl<F: Files> Maildir<F> {
     /// host to see, which knows what the stamp was made of: it need not ask again as
     /// long as they are as they were, if the time has no part in it.
     pub(crate) fn stamp(&self) -> Result<Option<String>, Failure> {
+        if !self.trusts_times {
+            return Ok(None);
+        }
         let times = Stamp::times_of(&self.root).map_err(unreadable)?;
         Ok(match &self.listed {
             None => Some(census::text(&times)),
@@ -115,10 +182,14 @@ impl<F: Files> Maildir<F> {
         let mut scales = Scales::new(&self.root, &self.files, &index);
         let mut retries = RETRIES;
         loop {
-            let look = Look::take(&self.root, &self.files, index.times()).map_err(unreadable)?;
-            let mut messages = look.files(&index);
-            join(&mut messages);
-            let weighed = scales.weigh_all(&mut messages);
+            let known = self.known(index.times());
+            let look = Look::take(&self.root, &self.files, known).map_err(unreadable)?;
+            let mut messages = look.files(&self.root, &index);
+            let settled = duplicates::settle(&self.root, &mut messages);
+            let weighed = match scales.weigh_all(&mut messages) {
+                Weighed::All if settled.some_gone => Weighed::SomeGone,
+                weighed => weighed,
+            };
             match weighed {
                 // Gone is deleted, or moved: then it has to be looked for.
                 Weighed::SomeGone if retries > 0 => {
@@ -134,9 +205,11 @@ impl<F: Files> Maildir<F> {
                 }
             }
             let memo = Memo::of(&look, &messages);
-            let is_whole = weighed == Weighed::All && memo.is_some();
+            // The index has one name of a file.
+            let has_links = messages.iter().any(|message| !message.links.is_empty());
+            let is_whole = weighed == Weighed::All && !has_links;
             let is_known = is_whole && scales.is_all_known();
-            scales.close(&look, &messages, is_whole);
+            scales.close(&look, &messages, is_whole, settled.has_new_ids);
             let mut listing = oldest_first(messages);
             if let Some(memo) = memo.filter(|_| is_known) {
                 listing.set_memo(memo.render());
@@ -155,12 +228,13 @@ impl<F: Files> Maildir<F> {
         let now = Stamp::of(&self.root, SystemTime::now()).map_err(unreadable)?;
         let can_tell = |place: Place| {
             let at = place.at();
-            memo.names[at].is_some() || memo.times[at] == Some(now.times[at])
+            memo.names[at].is_some() || self.known(&memo.times)[at] == Some(now.times[at])
         };
         if !Place::ALL.into_iter().all(can_tell) {
             return Ok(None);
         }
-        let look = Look::take(&self.root, &self.files, &memo.times).map_err(unreadable)?;
+        let known = self.known(&memo.times);
+        let look = Look::take(&self.root, &self.files, known).map_err(unreadable)?;
         let Some((gone, mut messages)) = differences(&look, &mut memo) else {
             return Ok(None);
         };
@@ -168,7 +242,12 @@ impl<F: Files> Maildir<F> {
         if messages.len() > CAME || unsaved > UNSAVED + memo.messages / CHANGED_PART {
             return Ok(None);
         }
-        join(&mut messages);
+        if messages
+            .windows(2)
+            .any(|pair| pair[0].first.unique_id == pair[1].first.unique_id)
+        {
+            return Ok(None);
+        }
         let mut scales = Scales::for_few(&self.root, &self.files);
         if scales.weigh_all(&mut messages) != Weighed::All || !scales.is_all_known() {
             return Ok(None);
@@ -193,43 +272,98 @@ impl<F: Files> Maildir<F> {
     ///
     /// It is nearly always where it was listed, and the host finds out by itself
     /// whether it is there and can be what was listed: the first answer is given
-    /// without a look. If the host asks for the same message once more, it was
+    /// without a look for it. If the host asks for the same message once more, it was
     /// not there.
     pub(crate) fn content(&mut self, name: &str) -> Result<String, Failure> {
-        if self.asked.as_deref() == Some(name) {
-            return self.locate(name);
+        let parsed = Name::parse(name)?;
+        let path = if self.asked.as_deref() == Some(name) || parsed.identity.is_some() {
+            self.locate(name)?
+        } else {
+            self.asked = Some(name.to_owned());
+            let moved = self.moved.get(name).map(String::as_str);
+            let path = moved.or_else(|| parsed.paths().next());
+            path.unwrap_or_default().to_owned()
+        };
+        self.expect_mail(&path, parsed.size)?;
+        Ok(match self.marks_seen && parsed.paths().count() == 1 {
+            true => self.mark_seen(name, path),
+            false => path,
+        })
+    }
+
+    /// Marks a message as seen, and says where it is then. It is served all the same if
+    /// that cannot be done.
+    fn mark_seen(&mut self, name: &str, path: String) -> String {
+        match seen::mark(&self.root, &path) {
+            Ok(Some(seen)) => {
+                self.moved.insert(name.to_owned(), seen.clone());
+                seen
+            }
+            Ok(None) => path,
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_complained, true) {
+                    let reason = reason(&error);
+                    log::warn!("{path:?} cannot be marked as seen, and perhaps others: {reason}");
+                }
+                path
+            }
         }
-        let path = Name::parse(name)?.paths().next().unwrap_or_default();
-        self.asked = Some(name.to_owned());
-        Ok(path.to_owned())
+    }
+
+    /// Refuses a file that some mail program has compressed or encrypted. A file that
+    /// has the size which its name tells is as it was delivered, and is not looked at.
+    fn expect_mail(&mut self, path: &str, size: u64) -> Result<(), Failure> {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_as_delivered = maildir::delivered_octets(name) == Some(size);
+        if is_as_delivered && !maildir::flags(name).contains('Z') {
+            return Ok(());
+        }
+        // What cannot be read the host finds out.
+        let Ok(Some(beginning)) = files::read(self.root.join(path), 0, PACKING_OCTETS) else {
+            return Ok(());
+        };
+        let Some(format) = packing(&beginning.octets) else {
+            return Ok(());
+        };
+        self.packed += 1;
+        if self.packed <= LOGGED {
+            log::warn!(
+                "{path:?} is no mail but {format}, and is refused: this server does not unpack \
+                 it. Unpack it, and have mail stored as it is"
+            );
+        }
+        Err(Failure::temporary(format!(
+            "the message is stored in a form that this server cannot read ({format})"
+        )))
     }
 
     /// The path of a message's file, as it is now.
     pub(crate) fn locate(&mut self, name: &str) -> Result<String, Failure> {
+        let moved = self.moved.get(name).cloned();
         let name = Name::parse(name)?;
         let mut changed = false;
-        for path in name.paths() {
+        let listed = moved.as_deref().into_iter().chain(name.paths());
+        for path in listed.filter(|_| name.identity.is_none()) {
             if let Ok(Some(about)) = files::stat(self.root.join(path))
                 && about.kind == Kind::File
             {
                 if about.size == name.size {
-                    self.doubt(&name.unique_id(), Some(about.modified));
+                    self.doubt(&name, Some(about.modified));
                     return Ok(path.to_owned());
                 }
                 changed = true;
             }
         }
-        let unique_id = name.unique_id();
         let root = self.root.clone();
-        let is_it = |path: &str| {
-            let status = files::stat(root.join(path));
-            matches!(status, Ok(Some(status)) if status.size == name.size)
+        let is_it = |file: &&Located| {
+            let status = files::stat(root.join(&file.path));
+            name.may_be(file) && matches!(status, Ok(Some(status)) if status.size == name.size)
         };
-        let found = self.census()?.files_of(&unique_id).find(|path| is_it(path));
+        let found = self.census()?.files_of(&name.unique_id()).find(is_it);
         if let Some(found) = found {
-            return Ok(found.to_owned());
+            return Ok(found.path.clone());
         }
-        self.doubt(&unique_id, None);
+        self.doubt(&name, None);
         Err(Failure::temporary(if changed {
             "the message was changed by another program"
         } else {
@@ -240,12 +374,18 @@ impl<F: Files> Maildir<F> {
     /// A message is not as it was listed, or somebody thinks so. If the index says
     /// otherwise it is wrong: the next listing is to look at every directory, and at
     /// this message. `modified`: when its file was; none: it is not there.
-    fn doubt(&mut self, unique_id: &str, modified: Option<u64>) {
+    fn doubt(&mut self, name: &Name<'_>, modified: Option<u64>) {
         if std::mem::replace(&mut self.has_doubted, true) {
             return;
         }
         let index = Index::load(&self.root);
-        let is_it = |entry: &Entry<'_>| entry.unique_id == unique_id;
+        let unique_id = name.unique_id();
+        let is_it = |entry: &Entry<'_>| match name.identity {
+            None => entry.unique_id == unique_id,
+            Some(identity) => {
+                entry.record.identity == identity && name::unique_id(entry.name) == unique_id
+            }
+        };
         let Some(entry) = index.entries().find(is_it) else {
             return;
         };
@@ -254,15 +394,16 @@ impl<F: Files> Maildir<F> {
         }
         let rest = index.entries().filter(|entry| !is_it(entry));
         if let Err(error) = index::write(&self.root, &[None; 2], rest) {
-            log::warn!("{} cannot be written: {error}", index::FILE);
+            log::warn!("{} cannot be written: {}", index::FILE, reason(&error));
         }
     }
 
     /// The files as they are now; not looked for again while nothing changed.
     fn census(&mut self) -> Result<&Census, Failure> {
         let now = Stamp::of(&self.root, SystemTime::now()).map_err(unreadable)?;
-        let is_current =
-            |census: &Census| census.stamp.is_same(&now) && census.stamp.trusted().is_some();
+        let is_current = |census: &Census| {
+            self.trusts_times && census.stamp.is_same(&now) && census.stamp.trusted().is_some()
+        };
         let census = match self.census.take() {
             Some(census) if is_current(&census) => census,
             _ => Census::take(&self.root, &self.files).map_err(unreadable)?,
@@ -275,13 +416,17 @@ impl<F: Files> Maildir<F> {
         let mut removal = Removal::new(&self.root);
         let mut lost = Vec::new();
         for name in names {
+            let moved = self.moved.get(name);
             let Ok(name) = Name::parse(name) else {
-                removal.fail(io::ErrorKind::InvalidInput.into());
+                removal.fail(name, io::ErrorKind::InvalidInput.into());
                 continue;
             };
-            let paths: Vec<&str> = name.paths().collect();
-            if !removal.unlink_all(&paths) {
-                lost.push((name.unique_id(), name.size));
+            let paths: Vec<&str> = match moved {
+                Some(path) => vec![path],
+                None => name.paths().collect(),
+            };
+            if name.identity.is_some() || !removal.unlink_all(&paths, name.size) {
+                lost.push(name);
             }
         }
         for _ in 0..=RETRIES {
@@ -291,24 +436,45 @@ impl<F: Files> Maildir<F> {
             let census = match Census::take(&self.root, &self.files) {
                 Ok(census) => census,
                 Err(problem) => {
-                    removal.fail(io::Error::other(problem));
+                    removal.fail(".", io::Error::other(problem));
                     break;
                 }
             };
             // What is not found any more was removed by somebody else.
-            lost.retain(|(unique_id, size)| {
-                let is_it = |path: &&str| {
-                    let status = files::stat(self.root.join(path));
-                    !matches!(status, Ok(Some(status)) if status.size != *size)
-                };
-                let paths: Vec<&str> = census.files_of(unique_id).filter(is_it).collect();
-                !paths.is_empty() && !removal.unlink_all(&paths)
+            lost.retain(|name| match self.paths_of(name, &census) {
+                Ok(paths) => !paths.is_empty() && !removal.unlink_all(&paths, name.size),
+                Err(error) => {
+                    removal.fail(name.paths, error);
+                    false
+                }
             });
         }
-        if !lost.is_empty() {
-            removal.fail(io::Error::other("a message keeps moving"));
+        if let Some(name) = lost.first() {
+            removal.fail(name.paths, io::Error::other("the message keeps moving"));
         }
         removal.finish()
+    }
+
+    /// Where a message's file is, by all its names. An error: it cannot be told from
+    /// another file that has the same base name now.
+    fn paths_of<'a>(&self, name: &Name<'_>, census: &'a Census) -> io::Result<Vec<&'a str>> {
+        let mut paths = Vec::new();
+        let mut first = None;
+        for file in census.files_of(&name.unique_id()) {
+            let found = files::stat(self.root.join(&file.path)).map_err(io::Error::other)?;
+            let Some(status) = found.filter(|status| status.size == name.size) else {
+                continue;
+            };
+            if !name.may_be(file) {
+                continue;
+            }
+            if *first.get_or_insert(status) != status {
+                let text = format!("{:?} and {:?} have the same base name", paths[0], file.path);
+                return Err(io::Error::other(text));
+            }
+            paths.push(file.path.as_str());
+        }
+        Ok(paths)
     }
 }
 
@@ -358,16 +524,21 @@ fn oldest_first(mut messages: Vec<Message<'_>>) -> Listing {
         octets(|found| found.unique_id.len() + 1),
         octets(|found| found.name.len() + "123456/cur/ ".len()),
     );
-    for Message { first, copies } in &messages {
+    for message in &messages {
+        let first = &message.first;
         let Some(record) = first.record else {
             continue;
         };
-        let mut digits = [0; 20];
-        let size = decimal(record.size, &mut digits);
-        let path = [size, "/", first.place.directory(), "/", first.name];
-        let copies = copies.iter();
-        let copies = copies.flat_map(|copy| [AND, copy.place.directory(), "/", copy.name]);
-        let name = path.into_iter().chain(copies);
+        let (mut size, mut identity) = ([0; 20], [0; 20]);
+        let size = decimal(record.size, &mut size);
+        let identity = match first.shares_name {
+            true => ["=", decimal(first.identity, &mut identity)],
+            false => ["", ""],
+        };
+        let links = message.links.iter();
+        let links = links.flat_map(|link| [AND, link.place.directory(), "/", link.name]);
+        let path = ["/", first.place.directory(), "/", first.name];
+        let name = [size].into_iter().chain(identity).chain(path).chain(links);
         let (seconds, _) = first.delivered();
         listing.push_parts(&first.unique_id, record.octets, seconds, name);
         listing.surrogate(record.surrogate);
@@ -387,80 +558,6 @@ fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
         if rest == 0 {
             return str::from_utf8(&digits[start..]).expect("digits are ASCII");
         }
-    }
-}
-
-/// The removal of messages, and what went wrong with it.
-struct Removal<'a> {
-    root: &'a PathBuf,
-    touched: [(&'static str, bool); 2],
-    failed: usize,
-    first: Option<io::Error>,
-}
-
-impl<'a> Removal<'a> {
-    fn new(root: &'a PathBuf) -> Removal<'a> {
-        Removal {
-            root,
-            touched: [("cur", false), ("new", false)],
-            failed: 0,
-            first: None,
-        }
-    }
-
-    /// Unlinks every file of a message. False: one was not there.
-    fn unlink_all(&mut self, paths: &[&str]) -> bool {
-        let mut all = true;
-        for path in paths {
-            match fs::remove_file(self.root.join(path)) {
-                Ok(()) => self.touch(path),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // Perhaps removed by a session that could not make it last.
-                    self.touch(path);
-                    all = false;
-                }
-                Err(error) => self.fail(error),
-            }
-        }
-        all
-    }
-
-    fn touch(&mut self, path: &str) {
-        for (directory, touched) in &mut self.touched {
-            *touched |= path.split('/').next() == Some(*directory);
-        }
-    }
-
-    fn fail(&mut self, error: io::Error) {
-        self.failed += 1;
-        self.first.get_or_insert(error);
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        for (directory, touched) in self.touched {
-            if !touched {
-                continue;
-            }
-            let synced = File::open(self.root.join(directory)).and_then(|file| file.sync_all());
-            match synced {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => self.fail(error),
-                _ => {}
-            }
-        }
-        let Some(error) = self.first else {
-            return Ok(());
-        };
-        log::error!(
-            "{} files could not be removed, the first: {error}",
-            self.failed
-        );
-        let text = "some messages could not be removed";
-        Err(match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Failure::permanent(text)
-            }
-            _ => Failure::temporary(text),
-        })
     }
 }
 

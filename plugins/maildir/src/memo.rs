@@ -27,7 +27,8 @@ pub(crate) struct Memo {
 }
 
 impl Memo {
-    /// None where changes could not be told: of messages with several files.
+    /// None where changes could not be told: of messages that it takes more than their
+    /// names to tell apart.
     pub(crate) fn of(look: &Look, messages: &[Message<'_>]) -> Option<Memo> {
         let memo = Memo {
             messages: messages.len(),
@@ -46,10 +47,11 @@ impl Memo {
             let names = self.names[place.at()].iter().flatten();
             names.map(|(name, _)| octets_of(name)).sum::<usize>()
         });
-        for Message { first, copies } in messages {
-            if !copies.is_empty() {
+        for message in messages {
+            if !message.is_plain() {
                 return None;
             }
+            let first = &message.first;
             let at = first.place.at();
             octets[at] += octets_of(first.name);
             if octets[at] > NAMES_OCTETS {

@@ -21,7 +21,27 @@ pub(crate) fn unique_id(name: &str) -> Cow<'_, str> {
     if is_unique_id(&stem) {
         return stem;
     }
-    let hash = Sha256::digest(stem.as_bytes());
+    Cow::Owned(hashed(Sha256::digest(stem.as_bytes()).into()))
+}
+
+/// The unique-id of a further file of the same unique part, from what no program changes
+/// of a message's file: its size and its time of modification in nanoseconds. `turn` tells
+/// those apart that have both in common, from 0. No unique part has a NUL, so it is no
+/// other file's [`unique_id`].
+pub(crate) fn further_unique_id(name: &str, size: u64, modified: u64, turn: u32) -> String {
+    let mut hash = Sha256::new();
+    hash.update(unique_part(name).as_bytes());
+    hash.update(format!("\0{size}/{modified}/{turn}"));
+    hashed(hash.finalize().into())
+}
+
+/// Whether a unique-id may be one that no name tells: of a further file, or of an
+/// earlier version.
+pub(crate) fn is_hashed(unique_id: &str) -> bool {
+    unique_id.starts_with(HASHED)
+}
+
+fn hashed(hash: [u8; 32]) -> String {
     let mut unique_id = String::with_capacity(HASHED.len() + 2 * HASH_OCTETS);
     unique_id.push_str(HASHED);
     for octet in &hash[..HASH_OCTETS] {
@@ -29,7 +49,7 @@ pub(crate) fn unique_id(name: &str) -> Cow<'_, str> {
             unique_id.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
         }
     }
-    Cow::Owned(unique_id)
+    unique_id
 }
 
 /// Changing this changes unique-ids: every client would fetch everything anew.
@@ -100,5 +120,19 @@ mod tests {
             "sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4"
         );
         assert_eq!(unique_id("1.a b:2,S"), unique_id("1.a b,S=1:2,"));
+    }
+
+    #[test]
+    fn unique_ids_of_further_files_never_change_between_versions() {
+        let further = |name, turn| further_unique_id(name, 7, 9, turn);
+        // SHA-256 of "1.a.h\0" and "7/9/0", by another program.
+        let first = "sha256-1043f5c4d1f810073719e694daa3d0114434d72b";
+        assert_eq!(further("1.a.h", 0), first);
+        assert_eq!(further("1.a.h,S=7:2,RS", 0), first);
+        assert_ne!(further("1.a.h", 1), first);
+        assert_ne!(further("2.a.h", 0), first);
+        assert_ne!(further_unique_id("1.a.h", 8, 9, 0), first);
+        assert_ne!(further_unique_id("1.a.h", 7, 8, 0), first);
+        assert!(is_hashed(first) && !is_hashed("1.a.h"));
     }
 }

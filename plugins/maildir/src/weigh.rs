@@ -115,12 +115,11 @@ impl<'a, F: Files> Scales<'a, F> {
         }
     }
 
-    /// Weighs each message, and takes out those that have no weight. Of further
-    /// files those of the same size are left.
+    /// Weighs each message, and takes out those that have no weight.
     pub(crate) fn weigh_all(&mut self, messages: &mut Vec<Message<'_>>) -> Weighed {
         let mut weighed = Weighed::All;
         messages.retain_mut(|message| {
-            if message.first.is_known && message.copies.is_empty() {
+            if message.first.is_known {
                 return true;
             }
             if weighed == Weighed::OutOfTime {
@@ -133,10 +132,6 @@ impl<'a, F: Files> Scales<'a, F> {
                         self.guessed
                             .insert(message.first.unique_id.as_ref().to_owned());
                     }
-                    message.copies.retain(|copy| {
-                        let status = files::stat(self.root.join(copy.path()));
-                        matches!(status, Ok(Some(status)) if status.size == record.size)
-                    });
                     return true;
                 }
                 Weight::Gone => weighed = Weighed::SomeGone,
@@ -167,7 +162,7 @@ impl<'a, F: Files> Scales<'a, F> {
                 Ok(Some(_)) => return self.explain(file, "not a regular file"),
                 Err(problem) => return self.explain(file, &problem),
             };
-            if let Some(record) = remembered.filter(|record| is_for(record, &status)) {
+            if let Some(record) = remembered.filter(|record| record.is_for(&status)) {
                 let identity = file.identity;
                 return self.remember(file, Record { identity, ..record });
             }
@@ -221,8 +216,15 @@ impl<'a, F: Files> Scales<'a, F> {
     }
 
     /// Writes the index for the messages that there are now, if that pays.
-    /// `is_whole`: they are all that was found.
-    pub(crate) fn close(mut self, look: &Look, messages: &[Message<'_>], is_whole: bool) {
+    /// `is_whole`: they are all that was found. `has_new_ids`: it is the index alone that
+    /// knows some unique-ids.
+    pub(crate) fn close(
+        mut self,
+        look: &Look,
+        messages: &[Message<'_>],
+        is_whole: bool,
+        has_new_ids: bool,
+    ) {
         if self.unreadable > LOGGED {
             log::error!("{} files in all cannot be read", self.unreadable);
         }
@@ -244,7 +246,7 @@ impl<'a, F: Files> Scales<'a, F> {
                 && look.stamp.at_rest(place) >= Some(AT_REST)
                 && trusted[place.at()] != index.times()[place.at()]
         });
-        if (changes > 0 && pays) || was_at_rest {
+        if (changes > 0 && pays) || was_at_rest || has_new_ids {
             let entries = messages.iter().filter_map(|message| {
                 let Found {
                     unique_id,
@@ -315,8 +317,9 @@ impl<'a, F: Files> Scales<'a, F> {
         if let Err(error) = index::put(self.root, file) {
             self.cannot_write = true;
             log::warn!(
-                "{} cannot be written, going on without: {error}",
-                index::FILE
+                "{} cannot be written, going on without: {}",
+                index::FILE,
+                files::reason(&error)
             );
         }
     }
@@ -325,8 +328,4 @@ impl<'a, F: Files> Scales<'a, F> {
 fn ends_in_lf(path: &Path, size: u64) -> bool {
     let last = size.checked_sub(1).map(|at| files::read(path, at, 1));
     matches!(last, Some(Ok(Some(last))) if last.octets == b"\n")
-}
-
-fn is_for(record: &Record, status: &Status) -> bool {
-    (record.size, record.modified) == (status.size, status.modified)
 }

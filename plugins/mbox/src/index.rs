@@ -5,7 +5,7 @@
 //! that is missing, broken, or of another version is as good as none.
 //!
 //! ```text
-//! "restante mbox index 1\n"
+//! "restante mbox index 2\n"
 //! the mbox when it was read: identity, size, modified: u64; variant: u8
 //! how far it was read: u64
 //! messages, as they stand in the file: start, content, body, content's end, octets,
@@ -17,13 +17,13 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
-use restante_guest::files::{Reader, Status};
+use restante_guest::files::{self, Reader, Status, reason};
 use restante_guest::log;
 use restante_guest::mbox::{Message, Variant};
 
 use crate::id::Digest;
 
-const MAGIC: &[u8] = b"restante mbox index 1\n";
+const MAGIC: &[u8] = b"restante mbox index 2\n";
 /// What of the file comes before the first message.
 const HEADER: usize = MAGIC.len() + 4 * 8 + 1;
 /// What is told of a message.
@@ -116,7 +116,7 @@ impl Index {
             Ok(index) => index,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                log::info!("{} cannot be read: {error}", path.display());
+                log::info!("{} cannot be read: {}", path.display(), reason(&error));
                 None
             }
         }
@@ -168,8 +168,9 @@ impl Index {
         let written = written.and_then(|()| fs::rename(next, path));
         if let Err(error) = written {
             log::warn!(
-                "{} cannot be written, going on without: {error}",
-                path.display()
+                "{} cannot be written, going on without: {}",
+                path.display(),
+                reason(&error)
             );
             let _ = fs::remove_file(next);
         }
@@ -179,6 +180,11 @@ impl Index {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).open(path)?;
         let mut out = BufWriter::with_capacity(256 * 1024, file);
+        let written = self.write_to(&mut out, variant);
+        written.map_err(|error| files::cause(out.get_ref(), error))
+    }
+
+    fn write_to(&self, out: &mut impl Write, variant: Variant) -> io::Result<()> {
         let mut checksum = crc32fast::Hasher::new();
         let mut put = |octets: &[u8]| {
             checksum.update(octets);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use restante_guest::files::{self, Status};
+use restante_guest::files::{self, Status, reason};
 use restante_guest::log;
 
 /// Between two looks at somebody else's lock.
@@ -73,7 +73,8 @@ impl Lock {
 
     fn make(path: &Path) -> io::Result<Lock> {
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(OURS)?;
+        // It is the lock without a word in it, too: on a full disk there is no room for one.
+        let _ = file.write_all(OURS);
         drop(file);
         let status = files::stat(path).map_err(io::Error::other)?;
         let status = status.ok_or(ErrorKind::NotFound)?;
@@ -98,7 +99,11 @@ impl Lock {
         }
         let file = OpenOptions::new().write(true).open(&self.path);
         if let Err(error) = file.and_then(|mut file| file.write_all(OURS)) {
-            log::warn!("{} cannot be refreshed: {error}", self.path.display());
+            log::warn!(
+                "{} cannot be refreshed: {}",
+                self.path.display(),
+                reason(&error)
+            );
         }
         self.refreshed = Instant::now();
     }
@@ -111,7 +116,11 @@ impl Drop for Lock {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path) {
-            log::error!("{} cannot be removed: {error}", self.path.display());
+            log::error!(
+                "{} cannot be removed: {}",
+                self.path.display(),
+                reason(&error)
+            );
         }
     }
 }
@@ -135,7 +144,7 @@ fn break_stale(path: &Path, stale: &Status) -> bool {
     if is_it {
         log::warn!("{} was left behind, and is removed", path.display());
     } else if let Err(error) = fs::hard_link(&aside, path) {
-        log::warn!("{} cannot be put back: {error}", path.display());
+        log::warn!("{} cannot be put back: {}", path.display(), reason(&error));
     }
     let _ = fs::remove_file(&aside);
     is_it

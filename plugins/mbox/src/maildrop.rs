@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use restante_guest::files::Status;
+use restante_guest::files::{Status, reason};
 use restante_guest::mbox::{Unquoting, Variant};
 use restante_guest::prelude::*;
 use restante_guest::store::{FileRange, Reader};
@@ -71,8 +71,19 @@ impl Mbox {
         let mut positions: Vec<usize> = (0..index.entries.len())
             .filter(|position| !index.entries[*position].is_internal)
             .collect();
-        // Mail that was moved here from elsewhere has old From_ lines.
-        positions.sort_by_key(|position| index.entries[*position].received);
+        // Mail that was moved here from elsewhere has old From_ lines. What has no date stays
+        // after what it follows in the file.
+        let dates: Vec<u64> = (index.entries.iter())
+            .scan(0, |last, entry| {
+                *last = if entry.received == 0 {
+                    *last
+                } else {
+                    entry.received
+                };
+                Some(*last)
+            })
+            .collect();
+        positions.sort_by_key(|position| dates[*position]);
         let mut listing = Listing::with_capacity(positions.len());
         // To grow would take twice the memory for a moment.
         listing.reserve_text(positions.len() * ID_OCTETS, positions.len() * NAME_OCTETS);
@@ -145,8 +156,12 @@ impl Mbox {
             return Ok(());
         }
         let mut lock = self.lock()?.map_err(|error| {
-            log::error!("no message can be removed without a lock beside the mbox: {error}");
-            Failure::permanent("no message can be removed")
+            log::error!(
+                "no message can be removed without a lock beside {}: {}",
+                self.path.display(),
+                reason(&error)
+            );
+            files::failure(&error, "no message can be removed")
         })?;
         let wanted: HashSet<&str> = names.iter().map(|name| &*name.unique_id).collect();
         for _ in 0..TURNS {
@@ -167,14 +182,12 @@ impl Mbox {
                 .collect();
             let removal = Removal::new(self.directory, &self.path, &mut lock);
             removal.cut(&cuts, index.end).map_err(|error| {
-                log::error!("messages cannot be removed: {error}");
-                let text = "some messages could not be removed";
-                match error.kind() {
-                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                        Failure::permanent(text)
-                    }
-                    _ => Failure::temporary(text),
-                }
+                log::error!(
+                    "messages cannot be removed from {}: {}",
+                    self.path.display(),
+                    reason(&error)
+                );
+                files::failure(&error, "some messages could not be removed")
             })?;
             self.remember(index, &runs);
             return Ok(());
@@ -237,7 +250,11 @@ impl Mbox {
                 match self.lock()? {
                     Ok(lock) => own = Some(lock),
                     // Read it all the same: nobody writes half a message for long.
-                    Err(error) => log::info!("going on without a lock beside the mbox: {error}"),
+                    Err(error) => log::info!(
+                        "going on without a lock beside {}: {}",
+                        self.path.display(),
+                        reason(&error)
+                    ),
                 }
                 own.as_mut()
             }
@@ -245,8 +262,12 @@ impl Mbox {
         if let Some(lock) = lock {
             let settled = Removal::new(self.directory, &self.path, lock).settle();
             settled.map_err(|error| {
-                log::error!("a removal that was broken off cannot be ended: {error}");
-                Failure::temporary("the maildrop cannot be read now")
+                log::error!(
+                    "a removal that was broken off cannot be ended in {}: {}",
+                    self.path.display(),
+                    reason(&error)
+                );
+                files::failure(&error, "the maildrop cannot be read now")
             })?;
         } else if removal::is_under_way(&self.path) {
             log::error!("a removal was broken off, and without a lock it cannot be ended");
@@ -322,7 +343,7 @@ impl Mbox {
                 Failure::permanent("the maildrop cannot be read")
             }
             Unread::Error(error) => {
-                log::error!("{path} cannot be read: {error}");
+                log::error!("{path} cannot be read: {}", reason(&error));
                 Failure::temporary("the maildrop cannot be read")
             }
         }

@@ -34,7 +34,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use restante_guest::log;
+use restante_guest::{files, log};
 use sha2::{Digest as _, Sha256};
 
 use crate::lock::Lock;
@@ -203,7 +203,8 @@ impl<'a> Removal<'a> {
         remove_if_there(&next)?;
         let made = OpenOptions::new().write(true).create_new(true).open(&next);
         let written = made.and_then(|mut out| {
-            out.write_all(&plan.render())?;
+            let written = out.write_all(&plan.render());
+            written.map_err(|error| files::cause(&out, error))?;
             tail(&mut out, self)?;
             out.sync_all()
         });
@@ -339,7 +340,8 @@ impl<'a> Removal<'a> {
             self.lock.refresh();
             let octets = piece(left);
             from.read_exact(&mut space[..octets])?;
-            to.write_all(&space[..octets])?;
+            let written = to.write_all(&space[..octets]);
+            written.map_err(|error| files::cause(to, error))?;
             left -= octets as u64;
         }
         Ok(())
@@ -348,7 +350,7 @@ impl<'a> Removal<'a> {
 
 /// Whether a removal was broken off, as far as a look tells.
 pub(crate) fn is_under_way(mbox: &Path) -> bool {
-    !matches!(restante_guest::files::stat(journal_of(mbox)), Ok(None))
+    !matches!(files::stat(journal_of(mbox)), Ok(None))
 }
 
 fn journal_of(mbox: &Path) -> PathBuf {

@@ -360,3 +360,38 @@ fn settings_that_are_none_have_words() {
     testing::set_settings([("file", "inbox"), ("stale-lock", "2m")]);
     assert_eq!(Mail::validate(), Ok(()));
 }
+
+/// A full disk is told in words, and with the file that has no room on it.
+#[test]
+fn why_a_file_cannot_be_written_is_in_the_log() {
+    let mail = Box::new(mbox(&[1, 2]));
+    let next = mail.0.path().join(".mbox.restante-index.new");
+    std::os::unix::fs::symlink("/dev/full", next).unwrap();
+    testing::take_log();
+    assert_eq!(mail.messages(), [1, 2].map(content));
+    let log = testing::take_log();
+    let said = log.iter().any(|line| {
+        line.text.contains(".mbox.restante-index cannot be written")
+            && line.text.ends_with("no space left on the file system")
+    });
+    assert!(said, "{log:?}");
+}
+
+/// A message without a date stays where it is, and comes and goes like the others.
+#[test]
+fn a_message_that_begins_with_from_and_a_dash_has_its_place() {
+    let dated = |date: &str, number: u32| format!("From a {date}\n{}\n", content(number));
+    let mail = Box::new(format!(
+        "{}From -\n{}\n{}",
+        dated("Tue, 14 Nov 2023 22:13:20 +0000", 1),
+        content(2),
+        dated("Tue Nov 14 22:13:21 2023", 3)
+    ));
+    assert_eq!(mail.messages(), [1, 2, 3].map(content));
+    let ids = mail.ids();
+    mail.open().quit(&[0]).unwrap();
+    assert_eq!(mail.messages(), [2, 3].map(content));
+    assert_eq!(mail.ids(), ids[1..]);
+    mail.open().quit(&[0, 1]).unwrap();
+    assert_eq!(mail.text(), "");
+}

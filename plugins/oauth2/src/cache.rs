@@ -70,7 +70,8 @@ impl<'a> Cache<'a> {
             return;
         }
         if let Err(error) = self.write(kept) {
-            log::warn!("keys cannot be kept in {}: {error}", self.path.display());
+            let reason = files::reason(&error);
+            log::warn!("keys cannot be kept in {}: {reason}", self.path.display());
         }
     }
 
@@ -86,7 +87,10 @@ impl<'a> Cache<'a> {
         let random = RandomState::new().build_hasher().finish();
         let new = self.path.with_extension(format!("{random:016x}.new"));
         let written = File::create_new(&new)
-            .and_then(|mut file| file.write_all(json.to_string().as_bytes()))
+            .and_then(|mut file| {
+                let written = file.write_all(json.to_string().as_bytes());
+                written.map_err(|error| files::cause(&file, error))
+            })
             .and_then(|()| fs::rename(&new, &self.path));
         if written.is_err() {
             // It is in nobody's way if this fails too.

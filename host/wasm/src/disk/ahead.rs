@@ -137,7 +137,7 @@ impl Batch {
         let known = self.directory.take();
         let known = known.filter(|known| known.path == directory);
         if known.is_none() {
-            let names = scan(place.dir(), directory, stop).ok()?.names;
+            let names = scan(place.dir(), directory, stop).ok()?.0.names;
             self.directory = Some(Arc::new(Directory {
                 path: directory.to_owned(),
                 names: Names::packed(names),

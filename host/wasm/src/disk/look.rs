@@ -21,6 +21,8 @@ use crate::disk::opening;
 use restante_roles::cached;
 use restante_roles::work::Stop;
 
+use crate::disk::left_out::LeftOut;
+
 /// Most entries that one scan hands over.
 const ENTRIES: usize = 1_000_000;
 /// Octets of a directory read at once.
@@ -102,8 +104,9 @@ fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
 }
 
-/// Regular files only, by name. "" is the maildrop itself, as it is for the others.
-pub(crate) fn scan(maildrop: &Dir, directory: &str, stop: &Stop) -> io::Result<Names> {
+/// Regular files only, by name, and what was left out. "" is the maildrop itself, as it is
+/// for the others.
+pub(crate) fn scan(maildrop: &Dir, directory: &str, stop: &Stop) -> io::Result<(Names, LeftOut)> {
     let directory = match directory {
         "" => ".",
         below => below,
@@ -119,13 +122,14 @@ struct Found {
     text: String,
     /// Where each one begins, how long it is, and its inode.
     files: Vec<(usize, usize, u64)>,
+    left_out: LeftOut,
 }
 
 impl Found {
-    /// Another file. A name that is not text cannot cross the border; no MTA
-    /// writes one.
+    /// Another file. A name that is not text cannot cross the border.
     fn push(&mut self, name: &[u8], inode: u64) -> io::Result<()> {
         let Ok(name) = str::from_utf8(name) else {
+            self.left_out.odd_name(name);
             return Ok(());
         };
         if self.files.len() == ENTRIES {
@@ -138,7 +142,7 @@ impl Found {
         Ok(())
     }
 
-    fn sorted(mut self) -> Names {
+    fn sorted(mut self) -> (Names, LeftOut) {
         let name = |&(start, length, _): &(usize, usize, u64)| &self.text[start..start + length];
         self.files.sort_unstable_by(|a, b| name(a).cmp(name(b)));
         let mut names = String::with_capacity(self.text.len() + self.files.len());
@@ -147,7 +151,7 @@ impl Found {
             names.push('\0');
         }
         let identities = self.files.iter().map(|(_, _, inode)| *inode).collect();
-        Names { names, identities }
+        (Names { names, identities }, self.left_out)
     }
 }
 
@@ -182,8 +186,10 @@ fn entries(maildrop: &Dir, directory: &str, found: &mut Found, stop: &Stop) -> i
             }
             kind => kind,
         };
-        if kind == FileType::RegularFile {
-            found.push(name.to_bytes(), entry.ino())?;
+        match kind {
+            FileType::RegularFile => found.push(name.to_bytes(), entry.ino())?,
+            FileType::Symlink => found.left_out.link(name.to_bytes()),
+            _ => {}
         }
     }
     Ok(())
@@ -201,6 +207,7 @@ fn entries(maildrop: &Dir, directory: &str, found: &mut Found, stop: &Stop) -> i
         }
         match entry.metadata() {
             Ok(about) if about.is_file() => found.push(name, about.ino())?,
+            Ok(about) if about.is_symlink() => found.left_out.link(name),
             Ok(_) => {}
             // What vanishes while it is looked at was never there.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

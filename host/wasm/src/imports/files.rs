@@ -73,11 +73,14 @@ impl Host for State {
 impl State {
     async fn scanned(&mut self, directory: String) -> Result<Names, String> {
         let maildrop = self.maildrop.clone().ok_or(NO_MAILDROP)?;
+        let of = directory.clone();
         let scanned = self
             .work
-            .run(move |stop| scan(maildrop.dir(), &directory, stop))
+            .run(move |stop| scan(maildrop.dir(), &of, stop))
             .await;
-        scanned.map_err(|error| error.to_string())
+        let (names, left_out) = scanned.map_err(|error| error.to_string())?;
+        self.left_out.scanned(&directory, left_out);
+        Ok(names)
     }
 
     async fn measured(&mut self, path: String) -> Result<Option<Weight>, String> {

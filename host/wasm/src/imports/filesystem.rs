@@ -3,21 +3,25 @@
 //! Whatever may wait for the disk does so in a place of the tenant's, and keeps it until
 //! it is really over, also if its instance is given up meanwhile. The operations
 //! themselves are wasmtime-wasi's: its descriptors here work on the thread that asks, and
-//! that is one of the tenant's. What opens, lists or streams is done here: see the files
-//! below.
+//! that is one of the tenant's. What opens, lists, streams or changes is done here: see
+//! the files below.
 
+mod changing;
 mod directory;
 mod open;
 mod streams;
 
 use std::fs::File;
 use std::future::Future;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use cap_std::fs::Dir;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::filesystem::{
-    Descriptor, Dir, FsPerms, OpenMode, WasiFilesystemCtx, WasiFilesystemCtxView,
+    self, Descriptor, FsPerms, OpenMode, WasiFilesystemCtx, WasiFilesystemCtxView,
     WasiFilesystemView,
 };
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -28,6 +32,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use self::streams::{FileReader, FileWriter, WritePosition};
+use crate::instance::errors::code;
 use crate::instance::state::State;
 
 /// How wasmtime-wasi is told that a descriptor's operations are done on the thread that
@@ -45,7 +50,12 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 /// A directory as guests have it.
 pub(crate) fn directory(directory: File, permissions: FsPerms, mode: OpenMode) -> Descriptor {
-    Descriptor::Dir(Dir::new(directory, permissions, mode, ON_ITS_THREAD))
+    Descriptor::Dir(filesystem::Dir::new(
+        directory,
+        permissions,
+        mode,
+        ON_ITS_THREAD,
+    ))
 }
 
 impl State {
@@ -102,7 +112,8 @@ impl State {
         position: WritePosition,
     ) -> FsResult<Resource<DynOutputStream>> {
         let file = self.writable(descriptor)?.clone();
-        let writer = FileWriter::new(file, position, self.limits.meter());
+        let failures = self.write_failures.clone();
+        let writer = FileWriter::new(file, position, self.limits.meter(), failures);
         let writer: DynOutputStream = Box::new(writer);
         Ok(self.table.push(writer)?)
     }
@@ -117,7 +128,8 @@ impl Host for State {
         &mut self,
         error: Resource<wasmtime::Error>,
     ) -> wasmtime::Result<Option<ErrorCode>> {
-        self.filesystem().filesystem_error_code(error)
+        let error = self.table.get(&error)?;
+        Ok(error.downcast_ref::<io::Error>().map(code))
     }
 }
 
@@ -136,9 +148,7 @@ impl HostDescriptor for State {
     }
 
     async fn sync_data(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
-        let sync =
-            async |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| wasi.sync_data(fd).await;
-        self.on_disk([&fd], sync).await
+        self.make_last(&fd, File::sync_data).await
     }
 
     /// The kernel knows them of an open file: nothing waits.
@@ -153,10 +163,7 @@ impl HostDescriptor for State {
     }
 
     async fn set_size(&mut self, fd: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
-        let set = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
-            wasi.set_size(fd, size).await
-        };
-        self.on_disk([&fd], set).await
+        self.in_file(&fd, move |file| file.set_len(size)).await
     }
 
     async fn set_times(
@@ -192,10 +199,8 @@ impl HostDescriptor for State {
         offset: Filesize,
     ) -> FsResult<Filesize> {
         self.limits.carried(octets.len());
-        let write = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
-            wasi.write(fd, octets, offset).await
-        };
-        self.on_disk([&fd], write).await
+        let write = move |file: &File| file.write_at(&octets, offset);
+        Ok(self.in_file(&fd, write).await? as Filesize)
     }
 
     /// What guests reach is in [`directory`]: wasmtime-wasi's stream has all entries at
@@ -208,8 +213,7 @@ impl HostDescriptor for State {
     }
 
     async fn sync(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
-        let sync = async |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| wasi.sync(fd).await;
-        self.on_disk([&fd], sync).await
+        self.make_last(&fd, File::sync_all).await
     }
 
     async fn create_directory_at(
@@ -217,10 +221,8 @@ impl HostDescriptor for State {
         fd: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        let create = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
-            wasi.create_directory_at(fd, path).await
-        };
-        self.on_disk([&fd], create).await
+        self.in_directory(&fd, move |dir| dir.create_dir(path))
+            .await
     }
 
     async fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorStat> {
@@ -266,10 +268,11 @@ impl HostDescriptor for State {
         other: Resource<Descriptor>,
         other_path: String,
     ) -> FsResult<()> {
-        let link = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd, other]: [_; 2]| {
-            wasi.link_at(fd, how, path, other, other_path).await
-        };
-        self.on_disk([&fd, &other], link).await
+        if how.contains(PathFlags::SYMLINK_FOLLOW) {
+            return Err(ErrorCode::Invalid.into());
+        }
+        let link = move |from: &Dir, to: &Dir| from.hard_link(path, to, other_path);
+        self.in_directories(&fd, &other, link).await
     }
 
     async fn open_at(
@@ -301,10 +304,8 @@ impl HostDescriptor for State {
         fd: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        let remove = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
-            wasi.remove_directory_at(fd, path).await
-        };
-        self.on_disk([&fd], remove).await
+        self.in_directory(&fd, move |dir| dir.remove_dir(path))
+            .await
     }
 
     async fn rename_at(
@@ -314,10 +315,8 @@ impl HostDescriptor for State {
         other: Resource<Descriptor>,
         other_path: String,
     ) -> FsResult<()> {
-        let rename = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd, other]: [_; 2]| {
-            wasi.rename_at(fd, path, other, other_path).await
-        };
-        self.on_disk([&fd, &other], rename).await
+        let rename = move |from: &Dir, to: &Dir| from.rename(path, to, other_path);
+        self.in_directories(&fd, &other, rename).await
     }
 
     async fn symlink_at(
@@ -333,10 +332,8 @@ impl HostDescriptor for State {
     }
 
     async fn unlink_file_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
-        let unlink = async move |wasi: &mut WasiFilesystemCtxView<'_>, [fd]: [_; 1]| {
-            wasi.unlink_file_at(fd, path).await
-        };
-        self.on_disk([&fd], unlink).await
+        self.in_directory(&fd, move |dir| dir.remove_file(path))
+            .await
     }
 
     fn read_via_stream(

@@ -3,6 +3,7 @@
 //! Nothing here blocks, and nothing grows: lines are cut, their number is
 //! bounded, and what is over the bound is dropped with one line that says so.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -24,6 +25,9 @@ const WRITE: usize = 64 << 10;
 pub(crate) struct Voice {
     plugin: Arc<str>,
     tenant: Arc<str>,
+    /// For whom the plugin is asked, and where that user's mail is, as far as that is known.
+    user: Option<String>,
+    maildrop: Option<PathBuf>,
     lines_left: u32,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -36,11 +40,20 @@ impl Voice {
         Self {
             plugin,
             tenant,
+            user: None,
+            maildrop: None,
             lines_left: lines,
             stdout: Vec::new(),
             stderr: Vec::new(),
             tail: Vec::new(),
         }
+    }
+
+    /// From here on its lines are about this user, whose mail is in this directory if the
+    /// plugin has it.
+    pub(super) fn speak_of(&mut self, user: &str, maildrop: Option<PathBuf>) {
+        self.user = Some(user.to_owned());
+        self.maildrop = maildrop;
     }
 
     /// One line through wasi:logging.
@@ -106,14 +119,16 @@ impl Voice {
             return;
         }
         let (context, text) = (cut(context, 64), cut(message, LINE));
-        // `?` escapes control characters: a guest cannot forge a line.
+        // Debug and `?` escape control characters: nobody can forge a line.
+        let user = self.user.as_deref().map(tracing::field::debug);
+        let maildrop = self.maildrop.as_deref().map(tracing::field::debug);
         match level {
-            Level::Trace => trace!(plugin, tenant, context, ?text, "guest says"),
-            Level::Debug => debug!(plugin, tenant, context, ?text, "guest says"),
-            Level::Info => info!(plugin, tenant, context, ?text, "guest says"),
-            Level::Warn => warn!(plugin, tenant, context, ?text, "guest says"),
+            Level::Trace => trace!(plugin, tenant, user, maildrop, context, ?text, "guest says"),
+            Level::Debug => debug!(plugin, tenant, user, maildrop, context, ?text, "guest says"),
+            Level::Info => info!(plugin, tenant, user, maildrop, context, ?text, "guest says"),
+            Level::Warn => warn!(plugin, tenant, user, maildrop, context, ?text, "guest says"),
             Level::Error | Level::Critical => {
-                error!(plugin, tenant, context, ?text, "guest says");
+                error!(plugin, tenant, user, maildrop, context, ?text, "guest says");
             }
         }
     }

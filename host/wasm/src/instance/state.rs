@@ -11,6 +11,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::disk::ahead::Ahead;
 use crate::disk::grants::{Granted, Root};
+use crate::disk::left_out::AllLeftOut;
+use crate::instance::errors::WriteFailures;
 use crate::instance::facts::Witness;
 use crate::instance::http::Http;
 use crate::instance::output::Voice;
@@ -51,6 +53,9 @@ pub(crate) struct State {
     pub(crate) border: Border,
     pub(crate) witness: Witness,
     pub(crate) ahead: Ahead,
+    /// What scans of its maildrop left out.
+    pub(crate) left_out: AllLeftOut,
+    pub(crate) write_failures: WriteFailures,
     pub(crate) work: CallWork,
 }
 

@@ -42,6 +42,7 @@ impl Filter for PluginFilter {
             Some(Caller::account(account)),
         )
         .await?;
+        instance.speak_of(&account.user, None);
         let functions = self.functions.clone();
         let functions = instance
             .call("filter", |store, guest| {

@@ -39,6 +39,7 @@ impl Selector for PluginSelector {
             Some(Caller::account(account)),
         )
         .await?;
+        instance.speak_of(&account.user, None);
         let functions = self.functions.clone();
         let asked = convert::connection(connection);
         let account = Arc::new(convert::account_without_secrets(account));

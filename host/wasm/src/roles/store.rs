@@ -23,6 +23,7 @@ use crate::bindings::restante::plugin::types;
 use crate::convert;
 use crate::disk::grants;
 use crate::disk::grants::{Named, Root};
+use crate::disk::left_out::AllLeftOut;
 use crate::disk::maildrop_directory::{Found, Identity, MaildropDirectory, MaildropError};
 use crate::instance::Instance;
 use crate::instance::breaker::Caller;
@@ -209,6 +210,9 @@ impl PluginMaildrop {
         let caller = Caller::account(&self.account);
         let mut instance =
             Instance::new(&self.plugin, &self.connection, root, Some(caller)).await?;
+        let directory = self.directory.as_ref();
+        let directory = directory.map(|(directory, _)| directory.path.whole());
+        instance.speak_of(&self.account.user, directory);
         let functions = self.functions.clone();
         let account = Arc::new(convert::account(&self.account));
         let of = account.clone();
@@ -258,6 +262,23 @@ impl PluginMaildrop {
         })?;
         *self.shared.root() = Some(found.clone());
         Ok(Some(found))
+    }
+
+    /// A message's file cannot be opened: the operator is told why.
+    fn unopened(&self, path: &str, error: &io::Error) {
+        let directory = self.directory.as_ref();
+        let maildrop = directory.map(|(directory, _)| directory.path.whole());
+        let maildrop = maildrop.as_ref().map(tracing::field::debug);
+        let (plugin, tenant) = (&*self.plugin.name, &*self.key.tenant);
+        let user = &self.account.user;
+        let text = "a message's file cannot be opened";
+        // There is nothing to mend about what another program has removed or cut.
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
+                info!(plugin, tenant, ?user, maildrop, ?path, %error, "{text}");
+            }
+            _ => error!(plugin, tenant, ?user, maildrop, ?path, %error, "{text}"),
+        }
     }
 
     /// Where the host works for this session.
@@ -397,6 +418,7 @@ impl PluginMaildrop {
             stamp: None,
             facts: None,
             memo,
+            left_out: AllLeftOut::default(),
             listed,
         }))
     }
@@ -405,14 +427,17 @@ impl PluginMaildrop {
     async fn told(&mut self) -> Result<Told, Failure> {
         let (stamp, facts) = self.stamp().await?;
         let remembered = self.plugin.runtime.listings.recall(&self.key);
+        let mut left_out = AllLeftOut::default();
         if let Some(told) = remembered {
             if stamp.is_some() && told.stamp == stamp {
                 return Ok(Told { facts, ..told });
             }
+            left_out = told.left_out.clone();
             if let Some(told) = self.ask_changes(&told).await? {
                 return Ok(Told {
                     stamp,
                     facts,
+                    left_out: self.with_left_out(left_out).await?,
                     ..told
                 });
             }
@@ -422,8 +447,43 @@ impl PluginMaildrop {
             stamp,
             facts,
             memo,
+            left_out: self.with_left_out(left_out).await?,
             listed: Arc::new(listed),
         })
+    }
+
+    /// What is left out of the maildrop: as it was known before, and in the directories
+    /// that the session's instance has scanned.
+    async fn with_left_out(&self, known: AllLeftOut) -> Result<AllLeftOut, Failure> {
+        let mut awake = self.awake().await?;
+        Ok(match awake.instance.state() {
+            Some(state) => known.with(&state.left_out),
+            None => known,
+        })
+    }
+
+    /// Tells the operator what the user does not see.
+    fn tell_left_out(&self, left_out: &AllLeftOut) {
+        let Some(left_out) = left_out.summary() else {
+            return;
+        };
+        let directory = self.directory.as_ref();
+        let maildrop = directory.map(|(directory, _)| directory.path.whole());
+        let maildrop = maildrop.as_ref().map(tracing::field::debug);
+        let (plugin, tenant) = (&*self.plugin.name, &*self.key.tenant);
+        let user = &self.account.user;
+        let (odd_names, links) = (left_out.odd_names, left_out.links);
+        warn!(
+            plugin,
+            tenant,
+            ?user,
+            maildrop,
+            odd_names,
+            links,
+            example = left_out.example,
+            "files of a maildrop are not shown: rename those whose names are not UTF-8, and put \
+             files in the place of symbolic links"
+        );
     }
 
     fn names(&self, positions: &[usize]) -> Result<Vec<String>, Failure> {
@@ -504,10 +564,12 @@ impl PluginMaildrop {
 impl Maildrop for PluginMaildrop {
     async fn listing(&mut self) -> Result<Arc<Entries>, Failure> {
         if let Some(known) = self.known.take() {
+            self.tell_left_out(&known.left_out);
             self.listed = Some(known.listed.clone());
             return Ok(known.listed.entries.clone());
         }
         let told = self.told().await?;
+        self.tell_left_out(&told.left_out);
         self.listed = Some(told.listed.clone());
         let entries = told.listed.entries.clone();
         if told.stamp.is_some() || told.memo.is_some() {
@@ -548,10 +610,7 @@ impl Maildrop for PluginMaildrop {
             };
             match self.open_file(named).await? {
                 Ok(range) => return Ok(Content::File(range)),
-                Err(error) if last => info!(
-                    plugin = %self.plugin.name, tenant = self.key.tenant, ?path, %error,
-                    "a message's file cannot be opened"
-                ),
+                Err(error) if last => self.unopened(&path, &error),
                 Err(_) => {}
             }
         }

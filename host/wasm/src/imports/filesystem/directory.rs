@@ -11,6 +11,7 @@ use wasmtime_wasi::WasiView;
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
 
+use crate::instance::errors::code;
 use crate::instance::state::State;
 
 /// The interface, in the version that wasmtime-wasi links.
@@ -71,7 +72,7 @@ impl State {
             Descriptor::File(_) => return Ok(Err(ErrorCode::NotDirectory)),
         };
         let begun = self.work.run(move |_| DirectoryStream::begin(&directory));
-        Ok(begun.await.map_err(ErrorCode::from))
+        Ok(begun.await.map_err(|error| code(&error)))
     }
 
     async fn next_entry(
@@ -85,7 +86,7 @@ impl State {
             let reading = self.work.run(move |_| Ok(DirectoryStream::read(unread)));
             match reading.await {
                 Ok(read) => *self.table.get_mut(stream)? = read,
-                Err(error) => return Ok(Err(error.into())),
+                Err(error) => return Ok(Err(code(&error))),
             }
         }
         Ok(self.table.get_mut(stream)?.read.pop_front().transpose())
@@ -121,7 +122,7 @@ impl DirectoryStream {
 fn entry(directory: &mut Dir) -> Option<Result<Option<DirectoryEntry>, ErrorCode>> {
     let entry = match directory.read()? {
         Ok(entry) => entry,
-        Err(error) => return Some(Err(io::Error::from(error).into())),
+        Err(error) => return Some(Err(code(&error.into()))),
     };
     let name = entry.file_name();
     if matches!(name.to_bytes(), b"." | b"..") {

@@ -21,6 +21,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 
 use super::{ON_ITS_THREAD, directory};
 use crate::disk::opening;
+use crate::instance::errors::code;
 use crate::instance::state::State;
 
 /// What is asked of an open, as the system takes it.
@@ -94,7 +95,7 @@ impl State {
             let dir = Dir::from_std_file(dir.try_clone()?);
             opening::open(&dir, &path, flags)
         });
-        let (opened, about) = opened.await.map_err(refused)?;
+        let (opened, about) = opened.await.map_err(|error| code(&error))?;
         let mode = wanted.mode;
         match (about.is_dir(), wanted.is_directory) {
             (true, _) => Ok(directory(opened, permissions, mode)),
@@ -123,7 +124,7 @@ impl State {
             let dir = Dir::from_std_file(dir.try_clone()?);
             open_for_times(&dir, &path)?.set_times(times)
         });
-        Ok(set.await.map_err(refused)?)
+        Ok(set.await.map_err(|error| code(&error))?)
     }
 
     /// The directory behind a descriptor, and what may be done below it.
@@ -135,15 +136,6 @@ impl State {
             Descriptor::Dir(dir) => Ok((dir.dir.clone(), dir.perms)),
             Descriptor::File(_) => Err(ErrorCode::NotDirectory.into()),
         }
-    }
-}
-
-/// What the guest is told of it.
-fn refused(error: io::Error) -> ErrorCode {
-    if opening::is_neither(&error) {
-        ErrorCode::NotPermitted
-    } else {
-        error.into()
     }
 }
 

@@ -13,6 +13,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
+use crate::instance::errors::WriteFailures;
 use restante_roles::metrics::Meter;
 use restante_roles::work::MAX_WORK_TIME;
 
@@ -158,6 +159,7 @@ pub(super) struct FileWriter {
     position: WritePosition,
     meter: Meter,
     state: Writing,
+    failures: WriteFailures,
 }
 
 enum Writing {
@@ -169,12 +171,18 @@ enum Writing {
 }
 
 impl FileWriter {
-    pub(super) fn new(file: Arc<File>, position: WritePosition, meter: Meter) -> Self {
+    pub(super) fn new(
+        file: Arc<File>,
+        position: WritePosition,
+        meter: Meter,
+        failures: WriteFailures,
+    ) -> Self {
         FileWriter {
             file,
             position,
             meter,
             state: Writing::Ready,
+            failures,
         }
     }
 
@@ -235,7 +243,10 @@ impl Pollable for FileWriter {
                 self.position = position;
                 Writing::Ready
             }
-            Err(error) => Writing::Failed(error),
+            Err(error) => {
+                self.failures.add(&self.file, &error);
+                Writing::Failed(error)
+            }
         };
     }
 }
@@ -287,6 +298,8 @@ mod tests {
     use std::future::Future;
     use std::task::{Context, Waker};
 
+    use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
+
     use super::*;
     use restante_roles::metrics::Ledger;
 
@@ -325,12 +338,18 @@ mod tests {
         let ledger = Ledger::new("t");
         let meter = ledger.instance(true).meter();
         let file = file("0123456789");
-        let mut writer = FileWriter::new(file.clone(), WritePosition::At(1), meter.clone());
+        let mut writer = FileWriter::new(
+            file.clone(),
+            WritePosition::At(1),
+            meter.clone(),
+            WriteFailures::default(),
+        );
         writer.blocking_write_and_flush("ab".into()).await.unwrap();
         writer.write("cd".into()).unwrap();
         assert_eq!(writer.check_write().unwrap(), 0);
         writer.cancel().await;
-        let mut writer = FileWriter::new(file.clone(), WritePosition::End, meter);
+        let failures = WriteFailures::default();
+        let mut writer = FileWriter::new(file.clone(), WritePosition::End, meter, failures);
         writer.blocking_write_and_flush("x".into()).await.unwrap();
         writer.blocking_write_and_flush("y".into()).await.unwrap();
         assert_eq!(text(&file), "0abcd56789xy");
@@ -342,10 +361,39 @@ mod tests {
         let ledger = Ledger::new("t");
         let meter = ledger.instance(true).meter();
         let read_only = Arc::new(File::open("/dev/null").unwrap());
-        let mut writer = FileWriter::new(read_only, WritePosition::At(0), meter);
+        let failures = WriteFailures::default();
+        let mut writer = FileWriter::new(read_only, WritePosition::At(0), meter, failures);
         let failed = writer.blocking_write_and_flush("x".into()).await;
         assert!(matches!(failed, Err(StreamError::LastOperationFailed(_))));
         assert!(matches!(writer.check_write(), Err(StreamError::Closed)));
+    }
+
+    /// Writes to a full device, in the way of a standard library, and then at once.
+    #[tokio::test]
+    async fn why_a_write_failed_is_remembered_for_its_file() {
+        let ledger = Ledger::new("t");
+        let meter = ledger.instance(true).meter();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let full = Arc::new(full);
+        let failures = WriteFailures::default();
+        for at_once in [false, true] {
+            let mut writer = FileWriter::new(
+                full.clone(),
+                WritePosition::At(0),
+                meter.clone(),
+                failures.clone(),
+            );
+            let octets = Bytes::from_static(b"mail");
+            let written = if at_once {
+                writer.blocking_write_and_flush(octets).await
+            } else {
+                writer.write(octets).unwrap();
+                writer.write_ready().await.map(drop)
+            };
+            assert!(matches!(written, Err(StreamError::LastOperationFailed(_))));
+            assert_eq!(failures.take(&full), Some(ErrorCode::InsufficientSpace));
+            assert_eq!(failures.take(&full), None);
+        }
     }
 
     /// A FIFO's other end, as a disk that does not answer: what waits for it can neither

@@ -7,6 +7,8 @@ use wasmtime_wasi::WasiCtx;
 
 use super::*;
 use crate::disk::ahead::Ahead;
+use crate::disk::left_out::AllLeftOut;
+use crate::instance::errors::WriteFailures;
 use crate::instance::facts::Witness;
 use crate::instance::http::Http;
 use crate::instance::output::Voice;
@@ -37,6 +39,8 @@ fn state(ledger: &Arc<Ledger>) -> State {
         border: Border::Live,
         witness: Witness::default(),
         ahead: Ahead::default(),
+        left_out: AllLeftOut::default(),
+        write_failures: WriteFailures::default(),
         work,
     }
 }
@@ -173,6 +177,66 @@ async fn what_is_granted_for_reading_is_not_written() {
     refused(state.write_via_stream(at(file), 0).map(|_| ()));
     refused(state.append_via_stream(at(file)).map(|_| ()));
     assert_eq!(fs::read(root.path().join("file")).unwrap(), b"mail");
+}
+
+#[tokio::test]
+async fn what_fails_says_why() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("file"), "mail").unwrap();
+    fs::create_dir(root.path().join("full")).unwrap();
+    fs::write(root.path().join("full/file"), "mail").unwrap();
+    let mut state = state(&Ledger::new("t"));
+    let dir = granted(&mut state, root.path(), FsPerms::ReadWrite);
+    let failed = |result: FsResult<()>, expected: ErrorCode| {
+        let code = result.unwrap_err().downcast().unwrap();
+        assert_eq!(code, expected);
+    };
+    let name = || "file".to_owned();
+    failed(
+        state.create_directory_at(at(dir), name()).await,
+        ErrorCode::Exist,
+    );
+    failed(
+        state.remove_directory_at(at(dir), "full".into()).await,
+        ErrorCode::NotEmpty,
+    );
+    failed(
+        state.unlink_file_at(at(dir), "none".into()).await,
+        ErrorCode::NoEntry,
+    );
+    failed(
+        state
+            .rename_at(at(dir), "none".into(), at(dir), name())
+            .await,
+        ErrorCode::NoEntry,
+    );
+    let none = PathFlags::empty();
+    failed(
+        state
+            .link_at(at(dir), none, name(), at(dir), "full/file".into())
+            .await,
+        ErrorCode::Exist,
+    );
+    // Another file system, whatever it is here.
+    let other = granted(&mut state, "/dev".as_ref(), FsPerms::ReadWrite);
+    let elsewhere = format!("restante-{}", std::process::id());
+    failed(
+        state
+            .link_at(at(dir), none, name(), at(other), elsewhere)
+            .await,
+        ErrorCode::CrossDevice,
+    );
+    // A write that failed: the next sync of the file tells why.
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let full = filesystem::File::new(full, FsPerms::ReadWrite, OpenMode::WRITE, ON_ITS_THREAD);
+    let full = state.table.push(Descriptor::File(full)).unwrap().rep();
+    let written = state.write(at(full), b"mail".into(), 0).await.map(drop);
+    failed(written, ErrorCode::InsufficientSpace);
+    let stream = state.write_via_stream(at(full), 0).unwrap();
+    let stream = state.table.get_mut(&stream).unwrap();
+    let written = stream.blocking_write_and_flush("mail".into()).await;
+    assert!(written.is_err());
+    failed(state.sync(at(full)).await, ErrorCode::InsufficientSpace);
 }
 
 /// As on a disk that does not answer: what is under way can neither be ended nor told to.

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::disk::left_out::AllLeftOut;
 use crate::instance::facts::Facts;
 use restante_roles::backend::{Account, Entries};
 use restante_roles::tenant_cache::TenantCache;
@@ -169,6 +170,8 @@ pub(crate) struct Told {
     pub(crate) facts: Option<Facts>,
     /// None: the store cannot tell changes.
     pub(crate) memo: Option<Arc<str>>,
+    /// What the scans behind it left out.
+    pub(crate) left_out: AllLeftOut,
     pub(crate) listed: Arc<Listed>,
 }
 
@@ -216,6 +219,7 @@ fn weight(key: &Key, told: &Told) -> usize {
     let path = key.path.as_ref().map_or(0, |path| path.as_os_str().len());
     // Its octets and the end of its unique-id.
     let listing = &entries.listing;
+    let left_out = told.left_out.bytes();
     let columns = listing.len() * (size_of::<u64>() + size_of::<u32>());
     let ids: usize = (0..listing.len())
         .map(|at| listing.unique_id(at).len())
@@ -226,7 +230,7 @@ fn weight(key: &Key, told: &Told) -> usize {
         false => entries.surrogates.len() * size_of::<u64>(),
     };
     let received = entries.received.len() * size_of::<u64>();
-    let told = columns + ids + surrogates + received + names + stamp + memo + facts;
+    let told = columns + ids + surrogates + received + names + stamp + memo + facts + left_out;
     told + size_of::<(Key, Told, Entries)>() + path + key.tenant.len()
 }
 
@@ -280,6 +284,7 @@ mod tests {
             stamp: None,
             facts: None,
             memo: None,
+            left_out: AllLeftOut::default(),
             listed: Arc::new(listed),
         }
     }

@@ -2,7 +2,7 @@
 //! name of the file its unique-id.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use restante_guest::prelude::*;
 use restante_guest::store::FileRange;
@@ -59,13 +59,13 @@ impl Maildrop for Directory {
                 Ok(()) => (),
                 // Somebody else was faster: it is gone, and that was asked.
                 Err(error) if error.kind() == ErrorKind::NotFound => (),
-                Err(error) => return Err(not_removed(&error.to_string())),
+                Err(error) => return Err(not_removed(&error)),
             }
         }
         // It has to last before the client is told.
         File::open(files::root())
             .and_then(|directory| directory.sync_all())
-            .map_err(|error| not_removed(&error.to_string()))
+            .map_err(|error| not_removed(&error))
     }
 }
 
@@ -87,9 +87,10 @@ fn unreadable(why: String) -> Failure {
     Failure::temporary("the maildrop cannot be read")
 }
 
-fn not_removed(why: &str) -> Failure {
-    log::error!("messages cannot be removed: {why}");
-    Failure::temporary("not all messages were removed")
+fn not_removed(error: &io::Error) -> Failure {
+    log::error!("messages cannot be removed: {}", files::reason(error));
+    // Permanent, if it stays until somebody acts: a read-only file system, for example.
+    files::failure(error, "not all messages were removed")
 }
 
 export! { store: Directory }

@@ -1,0 +1,214 @@
+//! What other programs leave in a Maildir, and what the file system below it does on a bad
+//! day.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use restante_tests::{Maildir, Pop3, Server, Site, SmallFileSystem, wait_for};
+
+const PASSWORD: &str = "secret of ada";
+const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00";
+
+fn site() -> (Site, Maildir) {
+    let mut site = Site::new();
+    site.user("ada", PASSWORD);
+    let maildir = site.maildir("ada");
+    (site, maildir)
+}
+
+/// Logs in as soon as the lock of a session that just ended is free.
+fn ada(server: &Server) -> Pop3 {
+    wait_for("the lock to be free", || {
+        let mut client = Pop3::connect(server.pop3());
+        let status = client.authenticate("ada", PASSWORD);
+        assert!(
+            status.ok || status.text.starts_with("[IN-USE]"),
+            "{status:?}"
+        );
+        status.ok.then_some(client)
+    })
+}
+
+/// Lines of the log with all of these words.
+fn lines(server: &Server, words: &[&str]) -> Vec<String> {
+    let log = server.log();
+    let lines = log.lines();
+    let lines = lines.filter(|line| words.iter().all(|word| line.contains(word)));
+    lines.map(str::to_owned).collect()
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+#[test]
+fn files_that_are_not_shown_are_told_at_each_login() {
+    let (site, mut maildir) = site();
+    maildir.deliver(b"Subject: one\n\n");
+    for odd in [&b"1.\xff.h"[..], b"2.\xfe.h"] {
+        let path = maildir.root().join("new").join(OsStr::from_bytes(odd));
+        fs::write(path, "Subject: odd\n\n").unwrap();
+    }
+    symlink("../elsewhere", maildir.root().join("cur/3.a.h:2,S")).unwrap();
+    let server = site.start();
+    // The third one long after the directories changed: nobody goes through them then.
+    for login in 1..=3 {
+        let mut client = ada(&server);
+        assert_eq!(client.stat().0, 1);
+        client.quit();
+        let told = lines(&server, &["WARN", "files of a maildrop are not shown"]);
+        assert_eq!(told.len(), login, "{told:#?}");
+        let line = &told[login - 1];
+        for word in ["odd_names=2", "links=1", "ada", "mail/ada"] {
+            assert!(line.contains(word), "{word} is not in {line}");
+        }
+        if login == 2 {
+            std::thread::sleep(std::time::Duration::from_secs(3));
+        }
+    }
+    for odd in [&b"1.\xff.h"[..], b"2.\xfe.h"] {
+        fs::remove_file(maildir.root().join("new").join(OsStr::from_bytes(odd))).unwrap();
+    }
+    fs::remove_file(maildir.root().join("cur/3.a.h:2,S")).unwrap();
+    ada(&server).quit();
+    let told = lines(&server, &["files of a maildrop are not shown"]);
+    assert_eq!(told.len(), 3, "{told:#?}");
+}
+
+#[test]
+fn two_files_of_one_base_name_are_two_messages() {
+    let (site, mut maildir) = site();
+    let first = maildir.deliver_seen(b"Subject: one\n\n", "S");
+    let second = name(&first).split(':').next().unwrap();
+    let second = maildir.root().join("new").join(second);
+    fs::write(&second, b"Subject: two\n\n").unwrap();
+    let server = site.start();
+    let mut client = ada(&server);
+    let ids = client.uidl();
+    assert_eq!(ids.len(), 2);
+    assert_ne!(ids[0].1, ids[1].1);
+    let texts: Vec<_> = (1..=2).map(|number| client.retr(number)).collect();
+    let one = texts
+        .iter()
+        .position(|text| text == b"Subject: one\r\n\r\n");
+    let one = one.expect("the first is served");
+    client.accepted(&format!("DELE {}", one + 1));
+    client.quit();
+    assert!(!first.exists() && second.exists());
+    let mut client = ada(&server);
+    assert_eq!(client.uidl(), [(1, ids[1 - one].1.clone())]);
+    assert_eq!(client.retr(1), b"Subject: two\r\n\r\n");
+    client.quit();
+    let told = lines(
+        &server,
+        &["WARN", "files with the base name of another file"],
+    );
+    assert!(!told.is_empty());
+}
+
+#[test]
+fn a_compressed_message_is_refused_and_the_log_says_which() {
+    let (site, mut maildir) = site();
+    let packed = maildir.deliver(GZIP);
+    maildir.deliver(b"Subject: two\n\n");
+    let server = site.start();
+    let mut client = ada(&server);
+    for command in ["RETR 1", "TOP 1 0"] {
+        let text = client.refused(command);
+        assert!(text.starts_with("[SYS/TEMP] "), "{command}: {text}");
+        assert!(text.contains("gzip"), "{command}: {text}");
+    }
+    assert_eq!(client.retr(2), b"Subject: two\r\n\r\n");
+    client.quit();
+    let told = lines(&server, &["WARN", "gzip", name(&packed), "ada"]);
+    assert!(!told.is_empty(), "{}", server.log());
+    assert!(packed.exists());
+}
+
+#[test]
+fn what_a_client_fetches_is_marked_as_seen() {
+    let (mut site, mut maildir) = site();
+    site.plugins[1].settings = "seen = true\n".to_owned();
+    let files: Vec<_> = (1..=3)
+        .map(|number| maildir.deliver(format!("Subject: {number}\n\n").as_bytes()))
+        .collect();
+    let seen = |path: &Path| maildir.root().join(format!("cur/{}:2,S", name(path)));
+    let server = site.start();
+    let mut client = ada(&server);
+    let ids = client.uidl();
+    for number in [1, 1, 2] {
+        assert_eq!(
+            client.retr(number),
+            format!("Subject: {number}\r\n\r\n").as_bytes()
+        );
+    }
+    assert!(seen(&files[0]).exists() && !files[0].exists());
+    client.accepted("DELE 2");
+    client.quit();
+    assert!(!seen(&files[1]).exists() && !files[1].exists());
+    assert!(files[2].exists());
+    let mut client = ada(&server);
+    assert_eq!(
+        client.uidl(),
+        [(1, ids[0].1.clone()), (2, ids[2].1.clone())]
+    );
+    client.quit();
+}
+
+/// A full disk keeps nobody from mail, and a read-only one nobody from reading it; the log
+/// has words for both.
+#[test]
+fn a_full_or_read_only_file_system_is_named() {
+    let (site, _) = site();
+    let root = site.maildir_path("ada");
+    let mounted = SmallFileSystem::mount("a_full_or_read_only_file_system_is_named", &root, 256);
+    let Some(mounted) = mounted else {
+        return;
+    };
+    let mut maildir = site.maildir("ada");
+    let files: Vec<_> = (1..=3)
+        .map(|number| maildir.deliver(format!("Subject: {number}\n\n").as_bytes()))
+        .collect();
+    // Not all at once: the last page is to be full, too.
+    let mut full = fs::File::create(root.join("tmp/full")).unwrap();
+    while std::io::Write::write_all(&mut full, &[b'x'; 4096]).is_ok() {}
+    drop(full);
+    let server = site.start();
+    let mut client = ada(&server);
+    assert_eq!(client.retr(3), b"Subject: 3\r\n\r\n");
+    client.accepted("DELE 1");
+    client.quit();
+    assert!(!files[0].exists());
+    let words = [
+        "WARN",
+        ".restante-index",
+        "no space left on the file system",
+    ];
+    let line = server.logged(&words);
+    assert!(
+        line.contains("user=\"ada\"") && line.contains("mail/ada"),
+        "{line}"
+    );
+
+    fs::remove_file(root.join("tmp/full")).unwrap();
+    mounted.make_read_only();
+    let mut client = ada(&server);
+    assert_eq!(client.retr(1), b"Subject: 2\r\n\r\n");
+    client.accepted("DELE 1");
+    let text = client.refused("QUIT");
+    assert!(text.starts_with("[SYS/PERM] "), "{text}");
+    assert!(files[1].exists());
+    let line = server.logged(&[
+        "ERROR",
+        "could not be removed",
+        "the file system is read-only",
+    ]);
+    for word in [name(&files[1]), "user=\"ada\"", "mail/ada"] {
+        assert!(line.contains(word), "{word} is not in {line}");
+    }
+    drop(server);
+    drop(mounted);
+}
