@@ -78,7 +78,10 @@ fn check_looks_with_the_rights_of_the_servers_user() {
     says(
         &checked,
         0,
-        &["warning: ", "no reload works", "\"nobody\" cannot read"],
+        &[
+            "warning: ",
+            "no reload works: \"nobody\", who reads it then, finds",
+        ],
     );
 }
 

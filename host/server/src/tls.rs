@@ -229,9 +229,14 @@ fn doubts<'c>(
     warnings.extend(said);
     // A table has no order.
     warnings.sort_by_key(|(owner, what)| (owner.map(|owner| owner.place), what.clone()));
+    // Of one that could not be loaded there is an error, and nothing is known of its names.
+    let is_known = config.server.certificate.is_none() || default.is_some();
     for tenant in &config.tenants {
         let names = &tenant.server_names;
         let Some(pem) = &tenant.certificate else {
+            if !is_known {
+                continue;
+            }
             warnings.extend(without_certificate(names, default).map(|what| (Some(tenant), what)));
             continue;
         };

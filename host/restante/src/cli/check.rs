@@ -103,7 +103,7 @@ fn as_the_server(config: Config, file: &Path) -> anyhow::Result<Config> {
         Ok(config) => Ok(config),
         Err(problems) => {
             warning(format_args!(
-                "{}: the server starts with it, and no reload works: {name:?} cannot read all of it; let that user read it (chgrp, chmod g+r)\n{problems}",
+                "{}: no reload works: {name:?}, who reads it then, finds\n{problems}",
                 file.display()
             ));
             Ok(config)
