@@ -20,7 +20,7 @@ use crate::shutdown::Ending;
 use crate::tls::Contexts;
 use restante_config as config;
 use restante_config::{
-    FilterFailure, PlaintextLogin, Problem, TenantLimits, UserNames, Utf8, WhenInUse,
+    FilterFailure, PlaintextLogin, Problem, Scram, TenantLimits, UserNames, Utf8, WhenInUse,
 };
 use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
@@ -144,6 +144,8 @@ pub struct Tenant {
     pub plaintext_login: PlaintextLogin,
     /// EXPIRE and LOGIN-DELAY.
     pub policy: Policy,
+    /// SCRAM is offered.
+    pub scram: Scram,
     /// APOP is offered, if an authenticator judges digests.
     pub apop: bool,
     /// CRAM-MD5 is offered, likewise.
@@ -186,6 +188,7 @@ impl Tenant {
             shadows: Shadows::new(name),
             plaintext_login: PlaintextLogin::Loopback,
             policy: Policy::NONE,
+            scram: Scram::default(),
             apop: false,
             cram_md5: false,
             limits: TenantLimits::default(),
@@ -204,6 +207,7 @@ impl Tenant {
         Tenant {
             plaintext_login: tenant.plaintext_login,
             policy: Policy::new(tenant),
+            scram: tenant.scram,
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
             limits: tenant.limits.clone(),
@@ -386,8 +390,15 @@ impl Offer {
             .into_iter()
             .filter(|mechanism| {
                 let has_keys = |one: Accepts| match mechanism {
-                    Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => one.scram_sha1,
-                    Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => one.scram_sha256,
+                    Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => {
+                        one.scram_sha1 && tenant.scram != Scram::Off
+                    }
+                    // On: those without keys cannot log in with it, and the tenant knows.
+                    Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => match tenant.scram {
+                        Scram::Auto => one.scram_sha256,
+                        Scram::On => true,
+                        Scram::Off => false,
+                    },
                     _ => true,
                 };
                 let mut all = tenant.authenticators.iter().map(|one| one.accepts());
@@ -398,8 +409,12 @@ impl Offer {
             .into_iter()
             .filter(|mechanism| match mechanism {
                 Mechanism::Plain | Mechanism::Login => accepts.password,
-                Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => accepts.scram_sha1,
-                Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => accepts.scram_sha256,
+                Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => {
+                    accepts.scram_sha1 && tenant.scram != Scram::Off
+                }
+                Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
+                    accepts.scram_sha256 && tenant.scram != Scram::Off
+                }
                 Mechanism::External => accepts.certificate,
                 Mechanism::OAuthBearer | Mechanism::XOAuth2 => accepts.bearer,
                 Mechanism::CramMd5 => accepts.digest && tenant.cram_md5,

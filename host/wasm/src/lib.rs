@@ -308,6 +308,11 @@ impl Plugin {
         }
     }
 
+    /// Whether it looks up keys for SCRAM, if not for every user.
+    pub fn looks_up_scram_keys(&self) -> bool {
+        self.compiled.roles.scram.is_some()
+    }
+
     /// The plugin as a store.
     pub fn store(self: &Arc<Self>) -> Result<Arc<dyn Store>, MissingRole> {
         match self.compiled.roles.store.clone() {

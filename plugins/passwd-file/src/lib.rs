@@ -101,7 +101,13 @@ impl Accepts for PasswdFile {
     fn accepts() -> Kinds {
         let kinds = Settings::parse(settings::all()).map(|settings| {
             let path = settings.path();
-            from_one_file(|| offer::kinds(Reader::open(&path)?, settings.case))
+            let read = || offer::of_file(Reader::open(&path)?, settings.case);
+            from_one_file(read).map(|offer| {
+                for warning in &offer.warnings {
+                    log::warn!("{}: {warning}", settings.file);
+                }
+                offer.kinds
+            })
         });
         // What is wrong with the settings or the file, `validate` says.
         match kinds {
