@@ -654,3 +654,68 @@ fn scram_tells_nobody_who_exists() {
     assert_eq!(salt(&server, "SCRAM-SHA-256", "bob"), first[1]);
     server.stop();
 }
+
+#[test]
+fn scram_is_offered_by_the_tenants_word_whoever_has_no_keys() {
+    let mut site = Site::new();
+    site.limits = "failure-delay = \"0s\"\n".to_owned();
+    let hash = hashed(&site, PASSWORD, &["sha512-crypt"]);
+    let keys = hashed(&site, PASSWORD, &["scram-sha-256"]);
+    let passwd = format!("ada:{keys}\nbob:{hash}\n");
+    fs::write(site.path().join("users/passwd"), passwd).unwrap();
+    let capabilities = |server: &Server| {
+        let lines = Pop3::connect(server.pop3()).lines("CAPA");
+        sasl_of(lines.iter().map(String::as_str))
+    };
+    let server = site.start();
+    assert_eq!(capabilities(&server), "PLAIN LOGIN");
+    server.stop();
+    let check = site.check();
+    assert_eq!(check.code, Some(0), "{check:#?}");
+    let who = "it would lock out 1 user without keys for it, the first in line 2";
+    assert!(check.stderr.contains(who), "{check:#?}");
+
+    site.tenants[0].lines.push_str("scram = \"on\"\n");
+    let server = site.start();
+    assert_eq!(capabilities(&server), "SCRAM-SHA-256 PLAIN LOGIN");
+    // Whose keys are there, who has none, and who does not exist: all are shown a salt.
+    let shown = ["ada", "bob", "nobody"].map(|user| salt(&server, "SCRAM-SHA-256", user));
+    for one in &shown {
+        assert!(one.starts_with("s=") && one.ends_with("==,i=4096"), "{one}");
+    }
+    let mut client = Pop3::connect(server.pop3());
+    let status = client.authenticate("bob", PASSWORD);
+    assert!(status.ok, "{status:?}");
+    if require("SCRAM by the tenant's word", &[&GSASL]) {
+        ADA.succeeds(&site, &server);
+        let bob = Login { user: "bob", ..ADA };
+        bob.fails(&site, &server);
+    }
+    server.stop();
+
+    let lines = &mut site.tenants[0].lines;
+    *lines = lines.replace("\"on\"", "\"off\"");
+    fs::write(site.path().join("users/passwd"), format!("ada:{keys}\n")).unwrap();
+    let server = site.start();
+    assert_eq!(capabilities(&server), "PLAIN LOGIN");
+    server.stop();
+}
+
+#[test]
+fn servers_with_one_mock_secret_show_the_same_salts() {
+    let salts = |secret: &str| {
+        let mut site = site_in_the_clear(&["ada"]);
+        site.state = site.path().join("state");
+        let file = secret_file(&site, "mock", &secret.repeat(32));
+        site.server = format!("mock-secret-file = {file:?}\n");
+        let server = site.start();
+        let salts = ["ada", "nobody"].map(|user| salt(&server, "SCRAM-SHA-256", user));
+        server.stop();
+        salts
+    };
+    let first = salts("x");
+    assert_eq!(salts("x"), first);
+    let other = salts("y");
+    assert_ne!(other[0], first[0]);
+    assert_ne!(other[1], first[1]);
+}

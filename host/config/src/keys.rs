@@ -326,6 +326,13 @@ pub const SERVER: Table = Table {
             help: "SCRAM iteration count for unknown users, and for users whose keys are derived from a password at each login. Set it to the count of your stored keys; otherwise clients can tell which users exist.",
         },
         Key {
+            name: "mock-secret-file",
+            kind: Kind::Other,
+            default: Default::Words("a secret in `state-dir`"),
+            restart: true,
+            help: "File with the secret behind SCRAM's answers for unknown users and the salts of derived keys: one line of 32 to 1024 letters, digits and signs, such as `openssl rand -hex 32` makes. Give all servers that clients take for one the same file; otherwise a client that asks two of them learns which users exist.",
+        },
+        Key {
             name: "utf8",
             kind: Kind::Other,
             default: Default::Value(r#""surrogate""#),
@@ -898,6 +905,13 @@ pub const TENANT: Table = Table {
             default: Default::Value(r#""refuse""#),
             restart: false,
             help: r#"What happens if a user logs in whose maildrop an older session of the same user has open: `"refuse"` refuses the login with `[IN-USE]`; `"take-over"` ends the older session, and nothing is deleted. See [a maildrop in use](operations.md#a-maildrop-in-use)."#,
+        },
+        Key {
+            name: "scram",
+            kind: Kind::Other,
+            default: Default::Value(r#""auto""#),
+            restart: false,
+            help: r#"Whether SCRAM is offered: `"auto"` if it locks no user out, `"on"` or `"off"`. See [mechanisms](#mechanisms)."#,
         },
         Key {
             name: "apop",

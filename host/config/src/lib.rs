@@ -422,6 +422,8 @@ pub struct Tenant {
     /// Whether an account's attributes `expire` and `login-delay` may be milder
     /// than these two.
     pub policy_by_user: bool,
+    /// Whether SCRAM is offered.
+    pub scram: Scram,
     /// Whether APOP is offered (RFC 1939 section 7).
     pub apop: bool,
     /// Whether CRAM-MD5 is offered (RFC 2195).
@@ -433,6 +435,19 @@ pub struct Tenant {
     pub when_in_use: WhenInUse,
     /// `[tenant.NAME.limits]`
     pub limits: TenantLimits,
+}
+
+/// Whether a tenant offers SCRAM (RFC 5802, RFC 7677). Clients prefer it to a password,
+/// whether or not their user has keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scram {
+    /// With each hash for which all users have keys.
+    #[default]
+    Auto,
+    /// With SHA-256 in any case, and with SHA-1 as before.
+    On,
+    /// Never.
+    Off,
 }
 
 /// What becomes of a session that has the maildrop when its user logs in once more.

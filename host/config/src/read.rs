@@ -246,6 +246,12 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let watch = section.boolean("watch");
     let implementation = section.boolean("implementation");
     let scram_iterations = section.count("scram-iterations");
+    let mock_secret_file = section.take("mock-secret-file").and_then(|value| {
+        let path = value.path()?;
+        report
+            .check_path("mock-secret-file", &path, Wanted::File)
+            .then_some(path.value)
+    });
     let policies = [
         ("surrogate", Utf8::Surrogate),
         ("refuse", Utf8::Refuse),
@@ -270,6 +276,7 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
         watch,
         implementation,
         scram_iterations,
+        mock_secret_file,
         utf8: utf8.unwrap_or_default(),
         oauth,
         log,

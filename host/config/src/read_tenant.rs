@@ -13,8 +13,8 @@ use super::read::{is_domain, pem, tls_version};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    FilterFailure, PlaintextLogin, ShadowNames, ShareLimits, Tenant, TenantLimits, TlsVersion,
-    WhenInUse, keys, units,
+    FilterFailure, PlaintextLogin, Scram, ShadowNames, ShareLimits, Tenant, TenantLimits,
+    TlsVersion, WhenInUse, keys, units,
 };
 
 /// How much of a maildrop expires at once, in percent, where nobody says it.
@@ -97,6 +97,12 @@ pub(super) fn tenant(
         .and_then(|value| share(&value));
     let expire_max_clock_jump = section.duration("expire-max-clock-jump");
     let login_delay = section.given_duration("login-delay");
+    let scram = [
+        ("auto", Scram::Auto),
+        ("on", Scram::On),
+        ("off", Scram::Off),
+    ];
+    let scram = section.take("scram").and_then(|value| value.choice(&scram));
     let apop = section.boolean("apop");
     let cram_md5 = section.boolean("cram-md5");
     let policy_by_user = section.boolean("policy-by-user");
@@ -155,6 +161,7 @@ pub(super) fn tenant(
         expire_max_clock_jump,
         login_delay: login_delay.unwrap_or(Duration::ZERO),
         policy_by_user,
+        scram: scram.unwrap_or_default(),
         apop,
         cram_md5,
         shares_maildrops,

@@ -41,6 +41,9 @@ pub struct Server {
     /// The iteration count that SCRAM shows of users whom nobody knows (RFC 5802
     /// section 5.1): what the users' own keys have.
     pub scram_iterations: u32,
+    /// File with the secret behind what SCRAM shows of unknown users; None: it is in
+    /// `state_dir`.
+    pub mock_secret_file: Option<PathBuf>,
     /// What a client gets that has not said UTF8.
     pub utf8: Utf8,
     /// What clients hear whose OAuth token is refused.

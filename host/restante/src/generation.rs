@@ -20,7 +20,7 @@ use tracing::{error, warn};
 
 use super::maildir_settings;
 use restante_config as config;
-use restante_config::{Config, Owner, Place, Problem, Problems};
+use restante_config::{Config, Owner, Place, Problem, Problems, Scram};
 use restante_roles::acting;
 use restante_roles::backend::{Accepts, Authenticator};
 use restante_roles::metrics::Ledger;
@@ -433,7 +433,11 @@ impl Builder<'_> {
 
     fn tenant(&mut self, tenant: &config::Tenant, plugins: &Trusted<'_>) -> Option<Tenant> {
         let authenticator = |name: &str, ready: &Ready| {
-            let role = ready.loaded.plugin.authenticator(ready.accepts)?;
+            let plugin = &ready.loaded.plugin;
+            let mut accepts = ready.accepts;
+            // The plugin has not named it where one user has no keys.
+            accepts.scram_sha256 |= tenant.scram == Scram::On && plugin.looks_up_scram_keys();
+            let role = plugin.authenticator(accepts)?;
             Ok(match tenant.acting_as.contains(name) {
                 true => acting::judge(role),
                 false => role,
@@ -456,6 +460,7 @@ impl Builder<'_> {
             ready.loaded.plugin.admission()
         });
         self.digests(tenant, &authenticators);
+        self.scram(tenant, &authenticators);
         let names = &tenant.shadows;
         let mut shadows = Shadows::new(&tenant.name);
         shadows.authenticators =
@@ -479,6 +484,7 @@ impl Builder<'_> {
             plaintext_login: tenant.plaintext_login,
             tls_minimum: tenant.tls_minimum,
             policy: Policy::new(tenant),
+            scram: tenant.scram,
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
             limits: tenant.limits.clone(),
@@ -500,6 +506,19 @@ impl Builder<'_> {
                     Some("name one that keeps passwords in the clear, or remove the key"),
                 );
             }
+        }
+    }
+
+    /// The same for SCRAM.
+    fn scram(&mut self, tenant: &config::Tenant, authenticators: &[Arc<dyn Authenticator>]) {
+        let able = authenticators.iter().any(|one| one.accepts().scram_sha256);
+        let all = authenticators.len() == tenant.authenticators.len();
+        if tenant.scram == Scram::On && !able && all {
+            self.problem_of_tenant(
+                tenant,
+                "`scram` is on, and none of its authenticators looks up keys for it",
+                Some("name one that does, such as `builtin:passwd-file`, or remove the key"),
+            );
         }
     }
 

@@ -91,7 +91,10 @@ impl Generations {
         let watched = Watched::of(config, None);
         let limits = &config.server.limits;
         let runtime = Runtime::new(limits.instances, state_dir, compiler, Metrics::new())?;
-        let decoy_secret = decoy::secret(state_dir).map_err(StartError::Randomness)?;
+        let decoy_secret = match &config.server.mock_secret_file {
+            Some(file) => decoy::shared(file)?,
+            None => decoy::secret(state_dir).map_err(StartError::Randomness)?,
+        };
         let (mut serving, plugins) =
             generation::build(config, &runtime, decoy_secret, None, broken).await?;
         serving.recorder.clone_from(&recorder);

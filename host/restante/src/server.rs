@@ -23,6 +23,7 @@ use std::sync::Arc;
 use restante_config::{Config, Problems};
 use restante_roles::recording::Recorder;
 use restante_server::admin::{self, Admin};
+use restante_server::decoy::SharedSecretError;
 use restante_server::listener::{BindErrors, Bound, CurrentServing, Front};
 use restante_server::shutdown::Signal;
 use restante_wasm::{Compiler, RuntimeError};
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The system has no randomness for secrets.
     #[error("the system's randomness: {0}")]
     Randomness(#[source] io::Error),
+    /// The secret that is shared with other servers cannot be had.
+    #[error(transparent)]
+    MockSecret(#[from] SharedSecretError),
     /// The listeners' task ended by a panic.
     #[error("the listeners failed: {0}")]
     Listeners(#[from] JoinError),

@@ -21,7 +21,8 @@ use crate::tls::{self, Contexts};
 use crate::view::ViewPolicy;
 use restante_config as config;
 use restante_config::{
-    FilterFailure, PlaintextLogin, Problem, TenantLimits, TlsVersion, UserNames, Utf8, WhenInUse,
+    FilterFailure, PlaintextLogin, Problem, Scram, TenantLimits, TlsVersion, UserNames, Utf8,
+    WhenInUse,
 };
 use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
@@ -147,6 +148,8 @@ pub struct Tenant {
     pub tls_minimum: TlsVersion,
     /// EXPIRE and LOGIN-DELAY.
     pub policy: Policy,
+    /// SCRAM is offered.
+    pub scram: Scram,
     /// APOP is offered, if an authenticator judges digests.
     pub apop: bool,
     /// CRAM-MD5 is offered, likewise.
@@ -200,6 +203,7 @@ impl Tenant {
             plaintext_login: PlaintextLogin::Loopback,
             tls_minimum: TlsVersion::V1_2,
             policy: Policy::NONE,
+            scram: Scram::default(),
             apop: false,
             cram_md5: false,
             limits: TenantLimits::default(),
@@ -219,6 +223,7 @@ impl Tenant {
             plaintext_login: tenant.plaintext_login,
             tls_minimum: tenant.tls_minimum,
             policy: Policy::new(tenant),
+            scram: tenant.scram,
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
             limits: tenant.limits.clone(),
@@ -411,8 +416,15 @@ impl Offer {
             .into_iter()
             .filter(|mechanism| {
                 let has_keys = |one: Accepts| match mechanism {
-                    Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => one.scram_sha1,
-                    Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => one.scram_sha256,
+                    Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => {
+                        one.scram_sha1 && tenant.scram != Scram::Off
+                    }
+                    // On: those without keys cannot log in with it, and the tenant knows.
+                    Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => match tenant.scram {
+                        Scram::Auto => one.scram_sha256,
+                        Scram::On => true,
+                        Scram::Off => false,
+                    },
                     _ => true,
                 };
                 let mut all = tenant.authenticators.iter().map(|one| one.accepts());
@@ -423,8 +435,12 @@ impl Offer {
             .into_iter()
             .filter(|mechanism| match mechanism {
                 Mechanism::Plain | Mechanism::Login => accepts.password,
-                Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => accepts.scram_sha1,
-                Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => accepts.scram_sha256,
+                Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => {
+                    accepts.scram_sha1 && tenant.scram != Scram::Off
+                }
+                Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
+                    accepts.scram_sha256 && tenant.scram != Scram::Off
+                }
                 Mechanism::External => accepts.certificate,
                 Mechanism::OAuthBearer | Mechanism::XOAuth2 => accepts.bearer,
                 Mechanism::CramMd5 => accepts.digest && tenant.cram_md5,

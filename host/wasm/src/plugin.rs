@@ -208,6 +208,11 @@ impl Plugin {
         }
     }
 
+    /// Whether it looks up keys for SCRAM, if not for every user.
+    pub fn looks_up_scram_keys(&self) -> bool {
+        self.compiled.roles.scram.is_some()
+    }
+
     /// Whether this is what would be made of all that.
     fn is(
         &self,

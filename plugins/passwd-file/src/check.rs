@@ -29,6 +29,7 @@ pub(crate) fn file(
     let mut users = BTreeMap::new();
     let mut legacy: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut mechanisms = [Hash::Sha1, Hash::Sha256].map(Mechanism::new);
+    let mut clear = Clear::default();
     let mut hashes = Hashes {
         known: BTreeSet::new(),
         trials: TRIALS,
@@ -55,6 +56,7 @@ pub(crate) fn file(
                     for mechanism in &mut mechanisms {
                         mechanism.count(number, &entry);
                     }
+                    clear.count(number, &entry);
                 }
             }
             users.insert(entry.user, number);
@@ -64,6 +66,7 @@ pub(crate) fn file(
     for mechanism in mechanisms {
         report.lines.extend(mechanism.finish());
     }
+    report.lines.extend(clear.finish());
     Ok(report.finish())
 }
 
@@ -164,10 +167,42 @@ impl Mechanism {
         };
         (self.with > 0 && self.without > 0).then(|| {
             format!(
-                "{name} is offered to nobody: it would lock out {} without keys for it, the first in line {}; give them keys (restante hash-password --scheme {}), or lock them",
+                "{name} is offered to nobody, unless the tenant has `scram = \"on\"`: it would lock out {} without keys for it, the first in line {}; give them keys (restante hash-password --scheme {}), or lock them",
                 counted(self.without),
                 self.first,
                 name.to_ascii_lowercase()
+            )
+        })
+    }
+}
+
+/// Whether users have no password for APOP and CRAM-MD5, where others have one.
+#[derive(Default)]
+struct Clear {
+    with: usize,
+    without: usize,
+    /// The line of the first of those without.
+    first: usize,
+}
+
+impl Clear {
+    fn count(&mut self, number: usize, entry: &Entry) {
+        if entry.hash.clear().is_some() {
+            self.with += 1;
+            return;
+        }
+        self.without += 1;
+        if self.without == 1 {
+            self.first = number;
+        }
+    }
+
+    fn finish(self) -> Option<String> {
+        (self.with > 0 && self.without > 0).then(|| {
+            format!(
+                "APOP and CRAM-MD5, where the tenant turns them on, lock out {} without a {{PLAIN}} password, the first in line {}",
+                counted(self.without),
+                self.first
             )
         })
     }
@@ -253,6 +288,7 @@ mod tests {
                 format!("line 7 (f) cannot be used: {{MD9}}: not supported; {locked}"),
                 format!("line 9 (h) cannot be used: {{MD9}}: not supported; {locked}"),
                 format!("line 11 (j) cannot be used: {unknown}; {locked}"),
+                "APOP and CRAM-MD5, where the tenant turns them on, lock out 3 users without a {PLAIN} password, the first in line 1".to_owned(),
             ]
         );
         assert_eq!(
@@ -304,13 +340,17 @@ mod tests {
     fn users_who_keep_scram_from_the_others_are_counted() {
         let text = format!("a:{SCRAM}\nb:$6$x\nc:$6$y|{SCRAM}\nd:$6$z\ne:{{PLAIN}}p\nf:!$6$x\n");
         let told = report(&text, Rules::default());
-        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(
+            told[1],
+            "APOP and CRAM-MD5, where the tenant turns them on, lock out 4 users without a {PLAIN} password, the first in line 1"
+        );
         assert!(
-            told[0].starts_with("SCRAM-SHA-256 is offered to nobody: it would lock out 2 users without keys for it, the first in line 2; "),
+            told[0].starts_with("SCRAM-SHA-256 is offered to nobody, unless the tenant has `scram = \"on\"`: it would lock out 2 users without keys for it, the first in line 2; "),
             "{told:?}"
         );
         for all_alike in [
-            format!("a:{SCRAM}\ne:{{PLAIN}}p\n"),
+            format!("a:{SCRAM}\ne:!{{PLAIN}}p\n"),
             "a:$6$x\nb:$6$y\n".into(),
         ] {
             assert_eq!(report(&all_alike, Rules::default()), [""; 0]);

@@ -137,7 +137,7 @@ fn every_default_is_the_one_that_is_used() {
     explicit.plugins[0].place = bare.plugins[0].place;
     explicit.tenants[0].place = bare.tenants[0].place;
     assert_eq!(explicit, bare);
-    assert_eq!(count, 61);
+    assert_eq!(count, 62);
 }
 
 /// The tables are made of the keys: `RESTANTE_BLESS=1` writes them into the page.
@@ -189,7 +189,7 @@ fn a_change_that_takes_a_restart_is_named() {
     ] {
         assert_eq!(named(before, after), [""; 0], "{before} {after}");
     }
-    let every = "[server]\nstate-dir = 'x'\nadmin = 'unix:y'\nuser = 'nobody'\ngroup = 'nogroup'\n\
+    let every = "[server]\nstate-dir = 'x'\nadmin = 'unix:y'\nuser = 'nobody'\ngroup = 'nogroup'\nmock-secret-file = 'z'\n\
                  [server.log]\nformat = 'json'\nfilter = 'debug'\n[server.limits]\nconnections = 9\n\
                  connections-per-address = 8\nconnections-per-network = 8\nmax-unauthenticated = 7\n\
                  instances = 6\nproxy-timeout = '2s'\ncompile-time = '1m'\ncompile-memory = '1GiB'\n";

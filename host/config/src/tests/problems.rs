@@ -16,7 +16,7 @@ fn each_problem_has_its_place_and_its_mend() {
             "[server]\nzzz = 1\n",
             &[LISTENER, PLUGIN, TENANT],
             &[
-                "2:1: unknown key `zzz` in [server]\n  known here: `hostname`, `state-dir`, `certificate`, `key`, `admin`, `admin-token-file`, `user`, `group`, `compiler-user`, `watch`, `implementation`, `scram-iterations`, `utf8`, `signature-keys`, `signed`, `oauth-scope`, `oauth-configuration`, `log`, `limits`",
+                "2:1: unknown key `zzz` in [server]\n  known here: `hostname`, `state-dir`, `certificate`, `key`, `admin`, `admin-token-file`, `user`, `group`, `compiler-user`, `watch`, `implementation`, `scram-iterations`, `mock-secret-file`, `utf8`, `signature-keys`, `signed`, `oauth-scope`, `oauth-configuration`, `log`, `limits`",
             ],
         ),
         (

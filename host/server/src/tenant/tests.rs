@@ -182,6 +182,28 @@ fn scram_is_offered_where_it_locks_nobody_out() {
     ] {
         assert_eq!(scram(Offer::of(&tenant("t", all))), expected, "{all:?}");
     }
+    // By the tenant's word, whoever has no keys.
+    let tenant_with = |scram, all: &[Accepts]| {
+        let tenant = Arc::into_inner(tenant("t", all)).expect("the only one");
+        Tenant { scram, ..tenant }
+    };
+    for (scram_key, all, expected) in [
+        (Scram::On, &[both, password][..], [false, true]),
+        (Scram::On, &[sha256], [false, true]),
+        (Scram::On, &[both], [true, true]),
+        // Nobody could answer.
+        (Scram::On, &[password], [false, false]),
+        (Scram::Off, &[both], [false, false]),
+    ] {
+        let offer = Offer::of(&tenant_with(scram_key, all));
+        assert_eq!(scram(offer), expected, "{scram_key:?} {all:?}");
+    }
+    // Where it is not known whose user comes, what is off for one is off.
+    let mut tenants = Tenants::new();
+    let off = tenant_with(Scram::Off, &[both]);
+    tenants.add(tenant("a", &[both]), &["a.example".into()], &[], true);
+    tenants.add(Arc::new(off), &["b.example".into()], &[], false);
+    assert_eq!(scram(tenants.offer(None)), [false, false]);
     let mut tenants = Tenants::new();
     let names = |name: &str| [format!("pop.{name}.example")];
     tenants.add(tenant("a", &[both]), &[], &names("a"), true);
