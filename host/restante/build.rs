@@ -41,7 +41,7 @@ fn embed_project_files() -> Result<(), String> {
         files_below(&path, &mut files)?;
     }
     files.sort();
-    let mut text = String::from("static PROJECT_FILES: &[(&str, &str)] = &[\n");
+    let mut text = String::from("pub(super) static PROJECT_FILES: &[(&str, &str)] = &[\n");
     for file in &files {
         let name = file.strip_prefix(&workspace).unwrap_or(file);
         // A string's Debug form is a Rust literal.

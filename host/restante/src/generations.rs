@@ -19,7 +19,7 @@ use tokio::task;
 use tracing::{error, info, warn};
 
 use crate::generation::{self, Before, Broken, Plugins, Retired};
-use crate::server::StartError;
+use crate::start_error::StartError;
 use crate::watch::Watched;
 
 /// Whoever manages the server as a service, and is told how it does.

@@ -9,6 +9,7 @@ pub mod log;
 mod maildir_settings;
 mod reload;
 pub mod server;
+mod start_error;
 pub mod watch;
 
 pub use server::Server;

@@ -16,48 +16,21 @@
 //! ```
 
 use std::collections::HashMap;
-use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use restante_config::{Config, Problems};
+use restante_config::Config;
 use restante_roles::recording::Recorder;
 use restante_server::admin::{self, Admin};
-use restante_server::decoy::SharedSecretError;
 use restante_server::listener::{BindErrors, Bound, CurrentServing, Front};
 use restante_server::shutdown::Signal;
-use restante_wasm::{Compiler, RuntimeError};
-use tokio::task::{JoinError, JoinHandle};
+use restante_wasm::Compiler;
+use tokio::task::JoinHandle;
 
 use crate::generation::{self, Broken};
 use crate::generations::{Generations, Manager};
 use crate::reload;
-
-/// Why a server does not start, or ends before its time.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Listeners do not have their addresses.
-    #[error(transparent)]
-    Bind(#[from] BindErrors),
-    /// The admin address does not.
-    #[error(transparent)]
-    Admin(#[from] admin::BindError),
-    /// The configuration, or what it names, cannot be served.
-    #[error(transparent)]
-    Refused(#[from] Problems),
-    /// The WebAssembly engine does not start.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    /// The system has no randomness for secrets.
-    #[error("the system's randomness: {0}")]
-    Randomness(#[source] io::Error),
-    /// The secret that is shared with other servers cannot be had.
-    #[error(transparent)]
-    MockSecret(#[from] SharedSecretError),
-    /// The listeners' task ended by a panic.
-    #[error("the listeners failed: {0}")]
-    Listeners(#[from] JoinError),
-}
+pub use crate::start_error::StartError;
 
 /// A server that has its addresses. It accepts no connection yet: clients wait in
 /// the kernel's queue.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio_rustls::rustls;
 
@@ -25,6 +25,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use zeroize::Zeroizing;
 
+use doubts::DAY;
 pub use files::{FileProblem, TlsError};
 
 use crate::names::ServerNames;
@@ -319,8 +320,6 @@ pub struct SelfSigned {
     /// Its private key.
     pub key_pem: Zeroizing<String>,
 }
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a certificate of our own is valid.
 const OWN_CERTIFICATE_DAYS: u32 = 180;

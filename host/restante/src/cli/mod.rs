@@ -10,6 +10,7 @@ mod descriptors;
 mod hash_password;
 mod plugin;
 mod port_holder;
+mod print;
 mod serve;
 mod service;
 mod table;

@@ -9,7 +9,8 @@ use rustls::server::ParsedCertificate;
 use tokio_rustls::rustls;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
-use super::DAY;
+/// As certificates are counted.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An operator has this long to renew a certificate, once told.
 const NOTICE: Duration = Duration::from_secs(30 * DAY.as_secs());

@@ -17,6 +17,7 @@ pub(super) use test::deep;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use crate::cli::print::print;
 use anyhow::{Context, anyhow, bail};
 use restante_config::ComponentSource;
 use restante_config::signature::PublicKey;
@@ -305,9 +306,4 @@ fn section(text: &mut String, title: &str, difference: &Difference) {
             let _ = writeln!(text, "  {sign} {name}");
         }
     }
-}
-
-#[allow(clippy::print_stdout, reason = "the command's result")]
-fn print(text: &str) {
-    println!("{}", text.trim_end());
 }

@@ -29,8 +29,8 @@
 //! `toml` block is the project's restante.toml.
 
 mod crates;
+mod files;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -38,9 +38,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 
-use super::print;
-
-include!(concat!(env!("OUT_DIR"), "/project_files.rs"));
+use crate::cli::print::print;
+use files::{Files, PROJECT_FILES, embedded};
 
 /// Characters of the longest name of a project.
 const NAME_CHARACTERS: usize = 64;
@@ -194,9 +193,6 @@ const LANGUAGES: [Language; 5] = [
         component: "{{name}}.wasm",
     },
 ];
-
-/// The files of a project by their paths in it.
-type Files = BTreeMap<String, String>;
 
 /// `restante plugin new`.
 pub(super) fn new(options: &Options) -> anyhow::Result<()> {
@@ -381,13 +377,6 @@ fn filled(text: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(text.to_owned(), |text, (name, value)| {
         text.replace(name, value)
     })
-}
-
-fn embedded(path: &str) -> anyhow::Result<&'static str> {
-    let found = PROJECT_FILES.iter().find(|(name, _)| *name == path);
-    found
-        .map(|(_, text)| *text)
-        .with_context(|| format!("{path} is not embedded"))
 }
 
 /// The embedded files at or below a path.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::candidate::{Given, Stage, warn};
-use super::print;
+use crate::cli::print::print;
 use crate::cli::serve::executor;
 
 /// Characters of a question or an answer that are shown.

@@ -19,7 +19,7 @@ use restante_roles::metrics::Ledger;
 use tokio::time::Instant;
 
 use super::candidate::{Candidate, Given, Stage, password};
-use super::print;
+use crate::cli::print::print;
 use crate::cli::serve::executor;
 
 #[derive(clap::Args)]

@@ -9,7 +9,7 @@ use restante_conformance::{CheckResult, Maildrops, Outcome};
 use serde::Serialize;
 
 use super::candidate::{Candidate, Given, Lines, Stage, password};
-use super::print;
+use crate::cli::print::print;
 use crate::cli::serve::executor;
 
 #[derive(clap::Args)]

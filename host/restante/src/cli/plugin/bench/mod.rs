@@ -21,12 +21,10 @@ use restante_roles::metrics::Ledger;
 use restante_wasm::inspect;
 
 use super::candidate::{Candidate, Given, Stage, password};
-use super::print;
+use crate::cli::print::print;
 use crate::cli::serve::executor;
-use report::{BuiltIn, Compared, Made, Report, Spread};
+use report::{BuiltIn, Compared, Made, ROUNDS, Report, Spread};
 
-/// Rounds of each question, for each of the two.
-const ROUNDS: usize = 11;
 /// Instances that are made in a round.
 const INSTANCES: u32 = 16;
 /// Messages that a selector is shown.

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use super::ROUNDS;
 use crate::cli::table::{Align, Table};
+
+/// Rounds of each question, for each of the two.
+pub(super) const ROUNDS: usize = 11;
 
 #[derive(Serialize)]
 pub(super) struct Report {

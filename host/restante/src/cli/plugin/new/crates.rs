@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use anyhow::Context;
 use toml::{Table, Value};
 
-use super::{Files, embedded};
+use super::files::{Files, embedded};
 
 /// Adds both to the files of a project.
 pub(super) fn add(files: &mut Files) -> anyhow::Result<()> {
