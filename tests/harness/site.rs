@@ -115,7 +115,10 @@ impl Site {
             root.join("users")
         );
         let mut mail = Plugin::new("mail", "builtin:maildir");
-        mail.grants = format!("maildrop = {:?}\n", root.join("mail/{user}"));
+        mail.grants = format!(
+            "maildrop = {:?}\nmissing-maildrop = \"empty\"\n",
+            root.join("mail/{user}")
+        );
         Site {
             certificate: Certificate::create(&root.join("tls")),
             users: Vec::new(),

@@ -26,7 +26,10 @@ fn homes(lines: &str) -> (Site, Maildir) {
     fs::create_dir_all(homes.join("ada")).unwrap();
     let store = &mut site.plugins[2];
     store.component = "builtin:maildir".to_owned();
-    store.grants = format!("maildrop = {:?}\n{lines}", homes.join("{user}/Maildir"));
+    store.grants = format!(
+        "maildrop = {:?}\nmissing-maildrop = \"empty\"\n{lines}",
+        homes.join("{user}/Maildir")
+    );
     let mut bobs = Maildir::create(homes.join("bob/Maildir"));
     bobs.deliver(SECRET);
     (site, bobs)

@@ -181,7 +181,7 @@ fn another_maildrop() {
             &format!("misdeed = \"other-maildrop\"\nmaildrop = \"{maildrop}\"\n"),
         );
         let template = site.path().join("mail/{tenant}/{maildrop}");
-        site.plugins[1].grants = format!("maildrop = {template:?}\n");
+        site.plugins[1].grants = format!("maildrop = {template:?}\nmissing-maildrop = \"empty\"\n");
         for tenant in ["neighbour", "attacked"] {
             fs::create_dir_all(site.path().join("mail").join(tenant)).unwrap();
         }

@@ -14,7 +14,7 @@ fn site(account: &str) -> Site {
     site.user("bob@attacked.example", "b");
     site.maildir("attacked.example/bob").deliver(STORED);
     let template = site.path().join("mail/{domain}/{local}");
-    site.plugins[1].grants = format!("maildrop = {template:?}\n");
+    site.plugins[1].grants = format!("maildrop = {template:?}\nmissing-maildrop = \"empty\"\n");
     let mut hostile = Plugin::new("hostile", test_guest("hostile").display().to_string());
     hostile.settings = format!("misdeed = \"other-user\"\nuser = {account:?}\n");
     site.plugins.push(hostile);
@@ -103,7 +103,10 @@ fn a_client_names_another_tenants_user() {
 fn a_layout_with_which_tenants_meet_is_refused() {
     for template in ["mail/{user}", "mail/{local}", "mail/{maildrop}", "mail"] {
         let mut site = site("eve@hostile.example");
-        site.plugins[1].grants = format!("maildrop = {:?}\n", site.path().join(template));
+        site.plugins[1].grants = format!(
+            "maildrop = {:?}\nmissing-maildrop = \"empty\"\n",
+            site.path().join(template)
+        );
         // Where the harness says that the tenants share, it takes it back.
         let config = site.config();
         let config = config.replace("shares-maildrops-with-other-tenants = true\n", "");

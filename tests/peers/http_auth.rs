@@ -95,7 +95,10 @@ fn site(plugin: Plugin) -> Site {
     site.plugins[0] = plugin;
     site.tenants[0].lines = "authenticators = [\"web\"]\nstore = \"mail\"\n".to_owned();
     // The maildrop's name is the service's to say.
-    site.plugins[1].grants = format!("maildrop = {:?}\n", site.path().join("mail/{maildrop}"));
+    site.plugins[1].grants = format!(
+        "maildrop = {:?}\nmissing-maildrop = \"empty\"\n",
+        site.path().join("mail/{maildrop}")
+    );
     for user in ["ada", "bob"] {
         site.maildir(user).deliver(b"Subject: hello\n\nbody\n");
     }

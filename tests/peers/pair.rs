@@ -45,7 +45,7 @@ impl Restante {
         let root = site.path().join("mail/drop");
         for plugin in &mut site.plugins {
             if plugin.name == "mail" {
-                plugin.grants = format!("maildrop = {root:?}\n");
+                plugin.grants = format!("maildrop = {root:?}\nmissing-maildrop = \"empty\"\n");
             }
         }
         site.limits = "failure-delay = \"0s\"\nmax-failure-delay = \"0s\"\n".to_owned();

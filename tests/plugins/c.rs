@@ -287,7 +287,10 @@ fn static_users_lets_in_whom_the_configuration_names() {
     users.settings = format!("users = [\"ada:{ada}\", \"bob:{bob}:shared\", \"eve:!{ada}\"]\n");
     site.plugins.push(users);
     site.tenants[0].lines = "store = \"mail\"\nauthenticators = [\"static\"]\n".to_owned();
-    site.plugins[1].grants = format!("maildrop = {:?}\n", site.path().join("mail/{maildrop}"));
+    site.plugins[1].grants = format!(
+        "maildrop = {:?}\nmissing-maildrop = \"empty\"\n",
+        site.path().join("mail/{maildrop}")
+    );
     site.maildir("ada").deliver(b"Subject: for ada\n\nbody\n");
     site.maildir("shared").deliver(b"Subject: shared\n\nbody\n");
     let server = site.start();

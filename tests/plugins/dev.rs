@@ -138,7 +138,7 @@ fn the_projects_own_configuration_is_served() {
          [plugin.users.settings]\nuser = \"ada\"\nhash = \"{PLAIN}x\"\n\
          [plugin.mail]\ncomponent = \"builtin:maildir\"\n\
          [plugin.mail.settings]\ncreate = \"true\"\n\
-         [plugin.mail.grants]\nmaildrop = \"mail/{user}\"\n\
+         [plugin.mail.grants]\nmaildrop = \"mail/{user}\"\nmissing-maildrop = \"empty\"\n\
          [tenant.everybody]\nauthenticators = [\"users\"]\nstore = \"mail\"\n",
     );
     project.write(

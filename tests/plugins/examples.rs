@@ -196,7 +196,7 @@ fn ldap_like_knows_users_of_a_file_by_uid_and_mail() {
         directory.path()
     );
     site.plugins[1].grants = format!(
-        "maildrop = {:?}\n",
+        "maildrop = {:?}\nmissing-maildrop = \"empty\"\n",
         site.path().join("mail/{attribute.mailhost}-{user}")
     );
     site.maildir("north-grace")

@@ -617,7 +617,21 @@ pub const PLUGIN_GRANTS: Table = Table {
             kind: Kind::Boolean,
             default: Default::Value("false"),
             restart: false,
-            help: "Whether a missing directory, and those above it below the [fixed part](#the-directory-of-a-maildrop), is created at login, accessible only to the server's user. Otherwise the plugin has no directory in that session, and `maildir` shows an empty maildrop.",
+            help: "Whether a missing directory, and those above it below the [fixed part](#the-directory-of-a-maildrop), is created at login, accessible only to the server's user.",
+        },
+        Key {
+            name: "missing-maildrop",
+            kind: Kind::Other,
+            default: Default::Value(r#""refuse""#),
+            restart: false,
+            help: r#"What happens at login if the directory is missing and is not created: `"refuse"` fails the login with `[SYS/TEMP]`; `"empty"` gives the plugin no directory in that session, and `maildir` shows an empty maildrop. Set it where the program that delivers mail makes the directory with a user's first message."#,
+        },
+        Key {
+            name: "maildrop-marker",
+            kind: Kind::Other,
+            default: Default::None,
+            restart: false,
+            help: "Name of a file in the fixed part of `maildrop`. While it is missing, each login fails with `[SYS/TEMP]`: a file system that is not mounted has no such file.",
         },
         Key {
             name: "follow-links",

@@ -301,6 +301,10 @@ pub struct Grants {
     pub maildrop: Option<Template>,
     /// Whether a maildrop directory that does not exist is made.
     pub create_maildrop: bool,
+    /// Whether one that is not there and is not made is an empty maildrop.
+    pub missing_maildrop: MissingMaildrop,
+    /// Name of a file that has to be in the template's fixed part.
+    pub maildrop_marker: Option<String>,
     /// Whether symbolic links below the template's fixed part are followed.
     pub follow_links: bool,
     /// Whose a maildrop directory may be beside the server's own user.
@@ -314,6 +318,16 @@ pub struct Grants {
     pub connect: Vec<Endpoint>,
     /// As `http_authorities`, for the places that are reached under TLS.
     pub connect_authorities: Option<PathBuf>,
+}
+
+/// What a maildrop is whose directory is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MissingMaildrop {
+    /// None: the login fails, and may succeed later.
+    #[default]
+    Refuse,
+    /// Empty.
+    Empty,
 }
 
 /// Whose a maildrop's directory may be. The server's own user may own it in any case.

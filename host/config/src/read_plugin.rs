@@ -9,8 +9,8 @@ use super::problem::{quoted, quoted_path, suggest};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
-    ComponentSource, DirectoryGrant, Endpoint, Grants, HttpOrigin, MaildropOwner, Plugin,
-    PluginLimits, keys,
+    ComponentSource, DirectoryGrant, Endpoint, Grants, HttpOrigin, MaildropOwner, MissingMaildrop,
+    Plugin, PluginLimits, keys,
 };
 use crate::template::{Placeholder, Template, TemplateError};
 
@@ -198,6 +198,22 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
     };
     let create_maildrop = switch("create-maildrop").unwrap_or(false);
     let follow_links = switch("follow-links").unwrap_or(false);
+    let choices = [
+        ("refuse", MissingMaildrop::Refuse),
+        ("empty", MissingMaildrop::Empty),
+    ];
+    let missing_maildrop = section.take("missing-maildrop").and_then(|value| {
+        match (granted, value.choice(&choices)?) {
+            (false, MissingMaildrop::Empty) => without_maildrop(&value),
+            (_, choice) => Some(choice),
+        }
+    });
+    let maildrop_marker = section
+        .take("maildrop-marker")
+        .and_then(|value| match granted {
+            true => maildrop_marker(&value, maildrop.as_ref()),
+            false => without_maildrop(&value),
+        });
     let maildrop_owner = section
         .take("maildrop-owner")
         .and_then(|value| match granted {
@@ -211,6 +227,8 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
         directories,
         maildrop,
         create_maildrop,
+        missing_maildrop: missing_maildrop.unwrap_or_default(),
+        maildrop_marker,
         follow_links,
         maildrop_owner: maildrop_owner.unwrap_or_default(),
         http,
@@ -390,6 +408,28 @@ fn without_maildrop<T>(value: &Value<'_, '_>) -> Option<T> {
         "stands without `maildrop`",
         "grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
     )
+}
+
+/// `maildrop-marker`: one name, which is looked for at each login.
+fn maildrop_marker(value: &Value<'_, '_>, template: Option<&Template>) -> Option<String> {
+    let name = value.string("the name of a file, in quotes")?.value;
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        return value.bad(
+            format_args!("is {}", quoted(&name)),
+            "write the name of a file in the fixed part of `maildrop`: \".mounted\"",
+        );
+    }
+    let report = value.report();
+    if let Some(marker) = template.map(|template| template.prefix().join(&name))
+        && (report.disk.look)(&marker, Wanted::File).is_err()
+    {
+        report.warning(
+            value.at,
+            format!("{} is not there", quoted_path(&marker)),
+            "mount the file system, or create the file on it: until then each login fails with [SYS/TEMP]",
+        );
+    }
+    Some(name)
 }
 
 fn maildrop_owner(value: &Value<'_, '_>) -> Option<MaildropOwner> {

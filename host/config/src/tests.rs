@@ -308,6 +308,8 @@ maildrop = "mail/{tenant}/{user}"
 create-maildrop = true
 follow-links = true
 maildrop-owner = "vmail"
+missing-maildrop = "empty"
+maildrop-marker = ".mounted"
 directories = [{ host = "users", guest = "/" }, { host = "/w", guest = "/a/b", access = "read-write" }]
 http = ["HTTPS://IdP.example.org:443/", "http://127.0.0.1:8080", "https://idp.example.org"]
 http-authorities = "ca.pem"
@@ -364,6 +366,8 @@ log-lines = 0
     let template = plugin.grants.maildrop.as_ref().unwrap();
     assert_eq!(template.as_str(), "/etc/restante/mail/{tenant}/{user}");
     assert!(plugin.grants.create_maildrop && plugin.grants.follow_links);
+    assert_eq!(plugin.grants.missing_maildrop, MissingMaildrop::Empty);
+    assert_eq!(plugin.grants.maildrop_marker.as_deref(), Some(".mounted"));
     let owner = MaildropOwner::User("vmail".into());
     assert_eq!(plugin.grants.maildrop_owner, owner);
     let directories = &plugin.grants.directories;

@@ -128,6 +128,22 @@ pub fn open_directory_below(
     })
 }
 
+/// Whether something of this name is in a directory, if it is known without waiting that
+/// it is.
+#[cfg(target_os = "linux")]
+pub fn has(directory: &Path, name: &str) -> bool {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let path = directory.join(name);
+    openat2(CWD, &path, flags, Mode::empty(), ResolveFlags::CACHED).is_ok()
+}
+
+/// Other systems cannot tell.
+#[cfg(not(target_os = "linux"))]
+pub fn has(_directory: &Path, _name: &str) -> bool {
+    false
+}
+
 /// Other systems cannot tell.
 #[cfg(not(target_os = "linux"))]
 pub fn open_directory_below(

@@ -191,7 +191,10 @@ fn same_name_in_two_tenants_is_two_users() {
         ),
         (
             Plugin::new("other-mail", "builtin:maildir"),
-            format!("maildrop = {:?}\n", other.join("mail/{user}")),
+            format!(
+                "maildrop = {:?}\nmissing-maildrop = \"empty\"\n",
+                other.join("mail/{user}")
+            ),
         ),
     ] {
         let settings = match plugin.name.as_str() {

@@ -265,12 +265,22 @@ fn each_problem_has_its_place_and_its_mend() {
             ],
         ),
         (
-            "[plugin.p]\ncomponent = 'builtin:p'\n[plugin.p.grants]\ncreate-maildrop = true\nfollow-links = true\nmaildrop-owner = 'any'\n",
+            "[plugin.p]\ncomponent = 'builtin:p'\n[plugin.p.grants]\ncreate-maildrop = true\nfollow-links = true\nmaildrop-owner = 'any'\nmissing-maildrop = 'empty'\nmaildrop-marker = 'm'\n",
             &[LISTENER, TENANT],
             &[
                 "4:19: `create-maildrop` in [plugin.p.grants] stands without `maildrop`\n  grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
                 "5:16: `follow-links` in [plugin.p.grants] stands without `maildrop`\n  grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
                 "6:18: `maildrop-owner` in [plugin.p.grants] stands without `maildrop`\n  grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
+                "7:20: `missing-maildrop` in [plugin.p.grants] stands without `maildrop`\n  grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
+                "8:19: `maildrop-marker` in [plugin.p.grants] stands without `maildrop`\n  grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\n[plugin.p.grants]\nmaildrop = '/m/{user}'\nmaildrop-marker = '../m'\nmissing-maildrop = 'create'\n",
+            &[LISTENER, TENANT],
+            &[
+                "5:19: `maildrop-marker` in [plugin.p.grants] is `../m`\n  write the name of a file in the fixed part of `maildrop`: \".mounted\"",
+                "6:20: `missing-maildrop` in [plugin.p.grants] is `create`\n  write one of `refuse`, `empty`",
             ],
         ),
         (

@@ -209,7 +209,12 @@ impl Snapshot {
                     .encode_gauge(&value(totals))?;
             }
         }
-        let counters: [TenantMetric<u64>; 6] = [
+        let counters: [TenantMetric<u64>; 7] = [
+            (
+                "logins_without_maildrop",
+                "Logins that found no directory for their maildrop",
+                |t| t.logins_without_maildrop,
+            ),
             (
                 "expired_messages_kept",
                 "Messages that had expired and were kept, for that was doubtful",

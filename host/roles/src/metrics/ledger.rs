@@ -72,6 +72,7 @@ pub struct Ledger {
     retrieved_messages: AtomicU64,
     retrieved_octets: AtomicU64,
     removed_messages: AtomicU64,
+    without_maildrop: AtomicU64,
     expired_kept: AtomicU64,
     taken_over: AtomicU64,
     guest_cpu_nanoseconds: AtomicU64,
@@ -99,6 +100,8 @@ pub struct Totals {
     pub retrieved_octets: u64,
     /// Messages that were removed in UPDATE.
     pub removed_messages: u64,
+    /// Logins of users who were right, and whose maildrop's directory was not there.
+    pub logins_without_maildrop: u64,
     /// Messages that had expired and were kept, each time that this was so.
     pub expired_messages_kept: u64,
     /// Sessions that a later login of the same user ended, for the maildrop.
@@ -146,6 +149,7 @@ impl Ledger {
             retrieved_messages: AtomicU64::default(),
             retrieved_octets: AtomicU64::default(),
             removed_messages: AtomicU64::default(),
+            without_maildrop: AtomicU64::default(),
             expired_kept: AtomicU64::default(),
             taken_over: AtomicU64::default(),
             guest_cpu_nanoseconds: AtomicU64::default(),
@@ -190,6 +194,11 @@ impl Ledger {
     /// Messages were removed.
     pub fn removed(&self, messages: u64) {
         add(&self.removed_messages, messages);
+    }
+
+    /// A login found no directory for its maildrop, whatever came of that.
+    pub fn found_no_maildrop(&self) {
+        add(&self.without_maildrop, 1);
     }
 
     /// Messages had expired by the clock, and were kept, for that was doubtful.
@@ -249,6 +258,7 @@ impl Ledger {
             retrieved_messages: get(&self.retrieved_messages),
             retrieved_octets: get(&self.retrieved_octets),
             removed_messages: get(&self.removed_messages),
+            logins_without_maildrop: get(&self.without_maildrop),
             expired_messages_kept: get(&self.expired_kept),
             sessions_taken_over: get(&self.taken_over),
             guest_cpu_nanoseconds: get(&self.guest_cpu_nanoseconds),
@@ -276,6 +286,7 @@ impl Totals {
             retrieved_messages: self.retrieved_messages + other.retrieved_messages,
             retrieved_octets: self.retrieved_octets + other.retrieved_octets,
             removed_messages: self.removed_messages + other.removed_messages,
+            logins_without_maildrop: self.logins_without_maildrop + other.logins_without_maildrop,
             expired_messages_kept: self.expired_messages_kept + other.expired_messages_kept,
             sessions_taken_over: self.sessions_taken_over + other.sessions_taken_over,
             guest_cpu_nanoseconds: self.guest_cpu_nanoseconds + other.guest_cpu_nanoseconds,

@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use thiserror::Error;
@@ -22,15 +23,19 @@ use tokio::time::Instant;
 use crate::disk::grants::Root;
 use crate::disk::opening::{self, Links};
 use restante_config::template::AccountPath;
-use restante_config::{Grants, MaildropOwner};
+use restante_config::{Grants, MaildropOwner, MissingMaildrop};
 use restante_roles::cached;
 use restante_roles::work::{MAX_WORK_TIME, WorkError, WorkRoom};
 
 /// What a grant says of maildrops' directories, for all accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rules {
     /// Whether one that is missing is made.
     create: bool,
+    /// What one that is missing is otherwise.
+    missing: MissingMaildrop,
+    /// A file that has to be in the fixed part.
+    marker: Option<Arc<str>>,
     links: Links,
     owner: Owner,
 }
@@ -62,6 +67,8 @@ impl Rules {
         };
         Ok(Rules {
             create: grants.create_maildrop,
+            missing: grants.missing_maildrop,
+            marker: grants.maildrop_marker.as_deref().map(Arc::from),
             links: match grants.follow_links {
                 true => Links::Followed,
                 false => Links::Refused,
@@ -107,6 +114,14 @@ pub(crate) enum MaildropError {
         "the fixed part of `maildrop`, {0:?}, is not there: mount it, or create it, since the server never does"
     )]
     NoPrefix(PathBuf),
+    #[error(
+        "the file that `maildrop-marker` names, {0:?}, is not there: mount the file system that it is on, or create it there"
+    )]
+    NoMarker(PathBuf),
+    #[error(
+        "there is no such directory: create it, or have it created at login with `create-maildrop = true` in the plugin's grants, or take it for an empty maildrop with `missing-maildrop = \"empty\"`"
+    )]
+    Missing,
     #[error("{path:?}, the fixed part of `maildrop`, cannot be opened: {error}")]
     Prefix { path: PathBuf, error: io::Error },
     #[error(
@@ -165,6 +180,7 @@ impl MaildropDirectory {
     ) -> Result<Arc<Root>, MaildropError> {
         let mut again = self.clone();
         again.rules.create = false;
+        again.rules.missing = MissingMaildrop::Empty;
         match again.find(work).await? {
             Found::Directory(root, now) if now == before => Ok(root),
             Found::Directory(..) | Found::Nothing(_) => Err(MaildropError::Replaced),
@@ -184,6 +200,11 @@ impl MaildropDirectory {
 
     /// If it takes no waiting to know, and there is a directory.
     fn find_cached(&self) -> Option<Result<Found, MaildropError>> {
+        if let Some(marker) = &self.rules.marker
+            && !cached::has(&self.path.prefix, marker)
+        {
+            return None;
+        }
         let rest = opening::itself_if_empty(&self.path.rest);
         let follow_links = self.rules.links == Links::Followed;
         let found = cached::open_directory_below(&self.path.prefix, rest, follow_links)?;
@@ -205,6 +226,16 @@ impl MaildropDirectory {
                 error,
             },
         })?;
+        if let Some(marker) = &self.rules.marker {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            match rustix::fs::statat(&base, &**marker, flags) {
+                Ok(_) => {}
+                Err(Errno::NOENT) => {
+                    return Err(MaildropError::NoMarker(prefix.join(&**marker)));
+                }
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
         let opened = match opening::open_directory(&base, rest, self.rules.links) {
             // What a link names may be a mount that is away.
             Err(error)
@@ -216,6 +247,9 @@ impl MaildropDirectory {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.rules.create {
                 true => opening::make_directory(&base, rest),
+                false if self.rules.missing == MissingMaildrop::Refuse => {
+                    return Err(MaildropError::Missing);
+                }
                 false => return Ok(Found::Nothing(identity(&base)?.0)),
             },
             opened => opened,
@@ -262,6 +296,8 @@ mod tests {
 
     const STRICT: Rules = Rules {
         create: false,
+        missing: MissingMaildrop::Empty,
+        marker: None,
         links: Links::Refused,
         owner: Owner::Server,
     };
@@ -360,6 +396,47 @@ mod tests {
         }
         assert!(!mail.join("alice/nowhere").exists());
         found(&at(&site, "bob/Maildir", STRICT)).await;
+    }
+
+    #[tokio::test]
+    async fn a_missing_directory_is_empty_where_the_operator_says_so() {
+        let site = site();
+        let refusing = Rules {
+            missing: MissingMaildrop::Refuse,
+            ..STRICT
+        };
+        for rest in ["alice/Maildir", "carol/Maildir"] {
+            let error = refused(&at(&site, rest, refusing.clone())).await;
+            assert!(matches!(error, MaildropError::Missing), "{error}");
+            for key in ["create-maildrop", "missing-maildrop"] {
+                assert!(error.to_string().contains(key), "{error}");
+            }
+            assert!(is_missing(&at(&site, rest, STRICT)).await);
+        }
+        found(&at(&site, "bob/Maildir", refusing)).await;
+        found(&at(&site, "alice/Maildir", CREATING)).await;
+    }
+
+    #[tokio::test]
+    async fn without_its_marker_the_fixed_part_is_not_the_one() {
+        let site = site();
+        let mail = site.path().join("mail");
+        for rules in [STRICT, CREATING] {
+            let marked = Rules {
+                marker: Some(".mounted".into()),
+                ..rules
+            };
+            for rest in ["bob/Maildir", "carol/Maildir"] {
+                let error = refused(&at(&site, rest, marked.clone())).await;
+                assert!(matches!(error, MaildropError::NoMarker(_)), "{error}");
+            }
+            assert!(!mail.join("carol").exists());
+            fs::write(mail.join(".mounted"), "").unwrap();
+            let bob = at(&site, "bob/Maildir", marked);
+            let (_, locked) = found(&bob).await;
+            fs::remove_file(mail.join(".mounted")).unwrap();
+            assert!(bob.find_again(locked, &work()).await.is_err());
+        }
     }
 
     /// The same where the kernel has no openat2.

@@ -66,7 +66,7 @@ impl PluginStore {
             );
             Failure::Permanent("this account has no maildrop".into())
         })?;
-        let rules = self.plugin.maildrop_rules;
+        let rules = self.plugin.maildrop_rules.clone();
         Ok(path.map(|path| MaildropDirectory { path, rules }))
     }
 }
@@ -86,7 +86,18 @@ impl Store for PluginStore {
             }
             Some(directory) => {
                 let work = WorkRoom::new(connection.ledger.clone());
-                let found = directory.find(&work).await.map_err(|error| {
+                let found = directory.find(&work).await;
+                if matches!(
+                    found,
+                    Ok(Found::Nothing(_))
+                        | Err(MaildropError::Missing
+                            | MaildropError::NoPrefix(_)
+                            | MaildropError::NoMarker(_)
+                            | MaildropError::Dangling(_))
+                ) {
+                    connection.ledger.found_no_maildrop();
+                }
+                let found = found.map_err(|error| {
                     self.plugin
                         .unopened(&connection.tenant, &directory.path, &error)
                 })?;
