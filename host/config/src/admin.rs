@@ -1,69 +1,17 @@
 //! `admin` and `admin-token-file` of `[server]`: where the operator's side is.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::check::Claims;
+use super::claims::Claims;
 use super::disk::{self, Wanted};
 use super::problem::{Problems, quoted};
 use super::section::{Located, Section, Value};
+use super::server::{self, Admin, AdminAddress};
 
 /// Octets of a socket's path (unix(7): 108, the last of them NUL).
 const SOCKET_PATH_OCTETS: usize = 107;
-
-const UNIX: &str = "unix:";
-
-/// Where health, metrics and the operator's commands are answered, and to whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// Where.
-    pub address: AdminAddress,
-    /// What has to be shown is the text of this file; there is one where the
-    /// address is a port.
-    pub token_file: Option<PathBuf>,
-}
-
-/// An address of this machine alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// On loopback.
-    Tcp(SocketAddr),
-    /// A socket in the file system, for whoever may open it.
-    Unix(PathBuf),
-}
-
-/// A text that names no address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("neither an IP address with a port (127.0.0.1:9110) nor unix: and a path")]
-pub struct NoAdminAddress;
-
-impl FromStr for AdminAddress {
-    type Err = NoAdminAddress;
-
-    fn from_str(text: &str) -> Result<Self, NoAdminAddress> {
-        match text.strip_prefix(UNIX) {
-            Some("") => Err(NoAdminAddress),
-            Some(path) => Ok(AdminAddress::Unix(path.into())),
-            None => text
-                .parse()
-                .map(AdminAddress::Tcp)
-                .map_err(|_| NoAdminAddress),
-        }
-    }
-}
-
-impl fmt::Display for AdminAddress {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AdminAddress::Tcp(address) => address.fmt(out),
-            AdminAddress::Unix(path) => write!(out, "{UNIX}{}", path.display()),
-        }
-    }
-}
 
 impl Admin {
     /// What a configuration file says of it, whatever else is wrong with that
@@ -157,7 +105,7 @@ fn address(admin: &Value<'_, '_>, has_token: bool, claims: &mut Claims) -> Optio
             }
             Some(AdminAddress::Unix(path))
         }
-        Err(NoAdminAddress) => admin.bad(
+        Err(server::NoAdminAddress) => admin.bad(
             format_args!("is {}", quoted(&text.value)),
             "write an IP address and a port: \"127.0.0.1:9110\", or \"unix:/run/restante/admin.sock\"",
         ),

@@ -7,26 +7,11 @@ use std::path::{Path, PathBuf};
 use glob::Pattern;
 use toml::de::DeTable;
 
-use super::disk::{self, ALL_OCTETS, INCLUDED_FILES, read_included};
+use super::disk::{ALL_OCTETS, INCLUDED_FILES, read_included};
+use super::model::Include;
 use super::problem::{quoted, quoted_path};
-use super::read::syntax_problems;
 use super::section::{At, Located, Report, Section, Value};
-
-/// What `include` says: files of one folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Include {
-    /// Absolute, but for a configuration without a folder of its own.
-    pub folder: PathBuf,
-    /// What the names of its files have to be like.
-    pub pattern: Pattern,
-}
-
-impl Include {
-    /// The files that it names now; none where the folder cannot be looked into.
-    pub fn matching(&self) -> Vec<PathBuf> {
-        disk::matching(&self.folder, &self.pattern).unwrap_or_default()
-    }
-}
+use super::values::syntax_problems;
 
 /// An included file as it was read.
 pub(super) struct Included {

@@ -12,7 +12,7 @@ use super::units;
 pub(crate) const MAX_COUNT: u32 = 10_000_000;
 
 /// Live instances of plugins, in any key: address space has an end.
-const MAX_INSTANCES: u32 = super::MOST_INSTANCES;
+pub const MAX_INSTANCES: u32 = 10_000;
 
 // Durations, in milliseconds.
 const MILLISECOND: u64 = 1;

@@ -9,9 +9,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::check::Claims;
+use super::claims::Claims;
+use super::model::{Config, Tenant};
 use super::section::Report;
-use super::{Config, Tenant};
 use crate::template::Component;
 
 /// The maildrops of one tenant's store.

@@ -5,27 +5,28 @@
 //! anything, so that one problem never hides another.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeTable;
 
 use super::admin;
-use super::check::{self, Claims};
+use super::check;
+use super::claims::Claims;
 use super::disk::{Disk, Wanted};
+use super::domain::is_domain;
 use super::include;
-use super::problem::{Lines, Problem, Problems, quoted};
+use super::model::{Config, Owner};
+use super::problem::{Problem, Problems, quoted};
 use super::read_listener::listener;
 use super::read_plugin::plugin;
 use super::read_signing::signing;
 use super::read_tenant::tenant;
-use super::section::{At, Found, Located, Report, Section, Value};
-use super::{
-    Config, Identity, Log, LogFormat, OAuth, Owner, Pem, Server, ServerLimits, TlsVersion,
-    UserNames, Utf8, keys, units,
-};
+use super::section::{Found, Located, Report, Section, Value};
+use super::server::{Identity, Log, LogFormat, OAuth, Server, ServerLimits, UserNames, Utf8};
+use super::values::{pem, set, syntax_problems};
+use super::{keys, units};
 
 /// Octets of `oauth-scope` and of `oauth-configuration`: both fit the challenge
 /// that they go out in.
@@ -122,53 +123,6 @@ pub(super) fn config(text: &str, file: &Path, base: &Path, disk: Disk) -> Result
         problems.sort_by_key(|(at, _)| *at);
         let problems = problems.into_iter().map(|(_, problem)| problem);
         Err(Problems(problems.collect()))
-    }
-}
-
-/// What the TOML parser says: the first problem of each line, since the others
-/// on it are mostly its echoes. Nothing else is said of such a text, for what
-/// was recovered from it may not be what was meant.
-pub(super) fn syntax_problems(
-    text: &str,
-    file: &Path,
-    errors: &[toml::de::Error],
-) -> Vec<(At, Problem)> {
-    let lines = Lines::of(text);
-    let mut by_line = HashMap::new();
-    for error in errors {
-        let at = error.span().map_or(text.len(), |span| span.start);
-        let problem = by_line
-            .entry(lines.place(at).line)
-            .or_insert((at, error.message()));
-        if at < problem.0 {
-            *problem = (at, error.message());
-        }
-    }
-    let mut found: Vec<_> = by_line.into_values().collect();
-    found.sort();
-    let problem = |(at, message)| {
-        let problem = Problem {
-            file: file.to_owned(),
-            place: Some(lines.place(at)),
-            what: format!("not TOML: {message}"),
-            mend: Some(syntax_mend(message).into()),
-        };
-        (at, problem)
-    };
-    found.into_iter().map(problem).collect()
-}
-
-fn syntax_mend(message: &str) -> &'static str {
-    if message.starts_with("duplicate key") {
-        "write each key and each [section] once"
-    } else if message.contains("quote") {
-        "write text in double quotes: key = \"value\""
-    } else if message.contains("array") {
-        "write [\"a\", \"b\"]"
-    } else if message.contains("escape") {
-        "write a backslash twice, or the text in single quotes"
-    } else {
-        "write [section] lines, and key = value lines below them"
     }
 }
 
@@ -386,35 +340,6 @@ fn machine_name() -> String {
         .to_owned()
 }
 
-/// `certificate` and `key`, both or none.
-pub(super) fn pem(section: &mut Section<'_, '_>, claims: &mut Claims) -> Option<Pem> {
-    let certificate = section.take("certificate");
-    let key = section.take("key");
-    let alone = match (&certificate, &key) {
-        (Some(certificate), None) => Some((certificate, "key")),
-        (None, Some(key)) => Some((key, "certificate")),
-        _ => None,
-    };
-    if let Some((one, other)) = alone {
-        let mend = format!("add: {other} = \"/path/to/{other}.pem\"");
-        one.bad::<()>(format_args!("has no `{other}` beside it"), mend);
-    }
-    // Even a broken one shows that TLS was thought of.
-    claims.certificates |= certificate.is_some() || key.is_some();
-    let report = section.report;
-    let file = |value: Option<Value<'_, '_>>, role| {
-        let path = value.and_then(|value| value.path())?;
-        report
-            .check_path(role, &path, Wanted::File)
-            .then_some(path.value)
-    };
-    let (certificate, key) = (file(certificate, "certificate"), file(key, "key"));
-    Some(Pem {
-        certificate: certificate?,
-        key: key?,
-    })
-}
-
 fn log(mut section: Section<'_, '_>) -> Log {
     let mut log = Log::default();
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -507,65 +432,4 @@ fn max_failure_delay(section: &mut Section<'_, '_>, first: Duration) -> Duration
         );
     }
     longest.max(first)
-}
-
-pub(super) fn address(value: &Value<'_, '_>, example: &str) -> Option<Located<SocketAddr>> {
-    let text = value.string("an address and a port, in quotes")?;
-    match text.value.parse() {
-        Ok(address) => Some(Located {
-            value: address,
-            at: text.at,
-        }),
-        Err(_) => value.bad(
-            format_args!("is {}", quoted(&text.value)),
-            format!(
-                "write an IP address and a port: \"{example}\" (\"[::]\" is every address, \"127.0.0.1\" this machine alone)"
-            ),
-        ),
-    }
-}
-
-/// A domain name in ASCII (RFC 1123 section 2.1; underscores are let through,
-/// since container hosts have them).
-pub(super) fn is_domain(name: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
-    };
-    name.len() <= 253 && name.split('.').all(label)
-}
-
-pub(super) fn set<T>(slot: &mut T, read: Option<T>) {
-    if let Some(read) = read {
-        *slot = read;
-    }
-}
-
-/// The oldest version of TLS. Of those that this server does not speak it says what helps
-/// clients that have no newer one.
-pub(super) fn tls_version(value: &Value<'_, '_>) -> Option<TlsVersion> {
-    const WANTED: &str = "\"1.2\" or \"1.3\", in quotes";
-    let text = value.string(WANTED)?.value;
-    let number = text
-        .trim_start_matches("TLS")
-        .trim_start_matches(['v', ' ']);
-    match (text.as_str(), number) {
-        ("1.2", _) => Some(TlsVersion::V1_2),
-        ("1.3", _) => Some(TlsVersion::V1_3),
-        (_, "1" | "1.0" | "1.1") => value.bad(
-            format_args!(
-                "is {}: RFC 8996 forbids versions before TLS 1.2, and this server does not speak them",
-                quoted(&text)
-            ),
-            "write \"1.2\"; for clients without it, put a TLS proxy that speaks older versions (HAProxy, stunnel) in front of a listener with tls = \"off\" and `proxy-protocol-from`",
-        ),
-        _ => value.bad(
-            format_args!("is {}", quoted(&text)),
-            format!("write {WANTED}"),
-        ),
-    }
 }

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::check::Claims;
+use super::claims::Claims;
+use super::keys;
+use super::model::{Listener, ListenerTls, TlsVersion};
 use super::problem::quoted;
-use super::read::{address, tls_version};
 use super::section::{Located, Section, Value};
-use super::{Listener, ListenerTls, TlsVersion, keys};
+use super::values::{address, tls_version};
 
 /// What networks look like.
 const NETWORKS: &str = "[\"10.0.0.0/8\", \"::1\"]";

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::disk::Wanted;
+use super::endpoint::Endpoint;
+use super::keys;
+use super::model::{
+    ComponentSource, DirectoryGrant, Grants, MaildropOwner, MissingMaildrop, Plugin, PluginLimits,
+};
+use super::origin::HttpOrigin;
 use super::problem::{quoted, quoted_path, suggest};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::{
-    ComponentSource, DirectoryGrant, Endpoint, Grants, HttpOrigin, MaildropOwner, MissingMaildrop,
-    Plugin, PluginLimits, keys,
-};
 use crate::template::{Placeholder, Template, TemplateError};
 
 /// The last number that a user can have: the one after it stands for nobody in

@@ -1,8 +1,8 @@
 //! `signature-keys` and `signed`, wherever they stand.
 
-use super::Signing;
 use super::problem::quoted;
 use super::section::Section;
+use super::server::Signing;
 use crate::signature::PublicKey;
 
 /// Takes both keys of a section. Who names keys wants signatures, unless it

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use restante_pop3::Retention;
 
-use super::check::{Claims, TenantClaims};
+use super::claims::{Claims, TenantClaims};
 use super::disk::Wanted;
+use super::domain::is_domain;
+use super::model::{
+    FilterFailure, PlaintextLogin, Scram, ShadowNames, ShareLimits, Tenant, TenantLimits,
+    TlsVersion, WhenInUse,
+};
 use super::problem::quoted;
-use super::read::{is_domain, pem, tls_version};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::{
-    FilterFailure, PlaintextLogin, Scram, ShadowNames, ShareLimits, Tenant, TenantLimits,
-    TlsVersion, WhenInUse, keys, units,
-};
+use super::values::{pem, tls_version};
+use super::{keys, units};
 
 /// How much of a maildrop expires at once, in percent, where nobody says it.
 const EXPIRE_MAX_SHARE: u8 = 90;

@@ -15,9 +15,9 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::disk::{self, Disk, Trouble, Wanted};
 use super::keys::{Key, Kind, Table};
+use super::model::{Absent, Owner};
 use super::problem::{Lines, Place, Problem, closest, list, quoted, quoted_path, suggest};
 use super::units;
-use super::{Absent, Owner};
 
 /// Where something stands in the text, in octets from its start.
 pub(super) type At = usize;

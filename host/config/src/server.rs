@@ -1,12 +1,18 @@
 //! `[server]` as it is once it has been checked.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-use super::{Admin, Signing, keys, read, section};
+use super::signature::PublicKey;
+
+/// What a socket's path has in front.
+pub(crate) const UNIX: &str = "unix:";
 
 /// `user` and `group` of `[server]`: names of the system's, which may not know them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,8 +195,59 @@ pub struct ServerLimits {
     pub compile_memory: u64,
 }
 
-impl Default for ServerLimits {
-    fn default() -> Self {
-        section::without_a_word(&keys::SERVER_LIMITS, read::server_limits)
+/// `signature-keys` and `signed` of one section.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signing {
+    /// Whose signatures count.
+    pub keys: Vec<PublicKey>,
+    /// Whether there must be one.
+    pub required: bool,
+}
+
+/// Where health, metrics and the operator's commands are answered, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where.
+    pub address: AdminAddress,
+    /// What has to be shown is the text of this file; there is one where the
+    /// address is a port.
+    pub token_file: Option<PathBuf>,
+}
+
+/// An address of this machine alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// On loopback.
+    Tcp(SocketAddr),
+    /// A socket in the file system, for whoever may open it.
+    Unix(PathBuf),
+}
+
+/// A text that names no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("neither an IP address with a port (127.0.0.1:9110) nor unix: and a path")]
+pub struct NoAdminAddress;
+
+impl FromStr for AdminAddress {
+    type Err = NoAdminAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoAdminAddress> {
+        match text.strip_prefix(UNIX) {
+            Some("") => Err(NoAdminAddress),
+            Some(path) => Ok(AdminAddress::Unix(path.into())),
+            None => text
+                .parse()
+                .map(AdminAddress::Tcp)
+                .map_err(|_| NoAdminAddress),
+        }
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AdminAddress::Tcp(address) => address.fmt(out),
+            AdminAddress::Unix(path) => write!(out, "{UNIX}{}", path.display()),
+        }
     }
 }
