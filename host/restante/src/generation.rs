@@ -480,6 +480,7 @@ impl Builder<'_> {
             shadows,
             plaintext_login: tenant.plaintext_login,
             policy: Policy::new(tenant),
+            utf8: tenant.utf8,
             scram: tenant.scram,
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,
