@@ -252,14 +252,7 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
             .check_path("mock-secret-file", &path, Wanted::File)
             .then_some(path.value)
     });
-    let policies = [
-        ("surrogate", Utf8::Surrogate),
-        ("refuse", Utf8::Refuse),
-        ("off", Utf8::Off),
-    ];
-    let utf8 = section
-        .take("utf8")
-        .and_then(|value| value.choice(&policies));
+    let utf8 = utf8(&mut section);
     let signing = signing(&mut section);
     let oauth = oauth(&mut section);
     let log = log(section.section("log").with(&keys::SERVER_LOG));
@@ -282,6 +275,18 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
         log,
         limits,
     }
+}
+
+/// `utf8`, of the server or of a tenant.
+pub(super) fn utf8(section: &mut Section<'_, '_>) -> Option<Utf8> {
+    let policies = [
+        ("surrogate", Utf8::Surrogate),
+        ("refuse", Utf8::Refuse),
+        ("off", Utf8::Off),
+    ];
+    section
+        .take("utf8")
+        .and_then(|value| value.choice(&policies))
 }
 
 /// The key and the name of a user or group of this machine.

@@ -9,7 +9,7 @@ use restante_pop3::Retention;
 use super::check::{Claims, TenantClaims};
 use super::disk::Wanted;
 use super::problem::quoted;
-use super::read::{is_domain, pem, tls_version};
+use super::read::{is_domain, pem, tls_version, utf8};
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
 use super::{
@@ -97,6 +97,7 @@ pub(super) fn tenant(
         .and_then(|value| share(&value));
     let expire_max_clock_jump = section.duration("expire-max-clock-jump");
     let login_delay = section.given_duration("login-delay");
+    let utf8 = utf8(&mut section);
     let scram = [
         ("auto", Scram::Auto),
         ("on", Scram::On),
@@ -161,6 +162,7 @@ pub(super) fn tenant(
         expire_max_clock_jump,
         login_delay: login_delay.unwrap_or(Duration::ZERO),
         policy_by_user,
+        utf8,
         scram: scram.unwrap_or_default(),
         apop,
         cram_md5,
