@@ -421,6 +421,47 @@ fn missing_maildir_is_made_where_that_is_granted() {
     server.stop();
 }
 
+#[test]
+fn missing_maildir_is_no_empty_maildrop_unless_the_grants_say_so() {
+    let mut site = Site::new();
+    site.user("ada", PASSWORD);
+    let empty = "missing-maildrop = \"empty\"\n";
+    let grants = site.plugins[1].grants.replace(empty, "");
+    site.plugins[1].grants.clone_from(&grants);
+    let server = site.start();
+    let mut client = Pop3::connect(server.pop3());
+    let status = client.authenticate("ada", PASSWORD);
+    assert!(
+        !status.ok && status.text.starts_with("[SYS/TEMP] "),
+        "{status:?}"
+    );
+    site.maildir("ada").deliver(&message(1));
+    let mut client = ada(&server);
+    assert_eq!(client.stat().0, 1);
+    client.quit();
+    let log = server.stop();
+    for words in ["mail/ada", "create-maildrop = true", "missing-maildrop"] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    // A mail root that is not mounted has no marker.
+    site.plugins[1].grants = format!("{grants}{empty}maildrop-marker = \".mounted\"\n");
+    let check = site.check();
+    assert_eq!(check.code, Some(0), "{check:#?}");
+    let words = ".mounted` is not there";
+    assert!(check.stderr.contains(words), "{check:#?}");
+    let server = site.start();
+    let mut client = Pop3::connect(server.pop3());
+    let status = client.authenticate("ada", PASSWORD);
+    assert!(
+        !status.ok && status.text.starts_with("[SYS/TEMP] "),
+        "{status:?}"
+    );
+    fs::write(site.path().join("mail/.mounted"), "").unwrap();
+    ada(&server).quit();
+    let log = server.stop();
+    assert!(log.contains("maildrop-marker"), "{log}");
+}
+
 /// A site with spam between two good messages, under these rules.
 fn site_with_rules(settings: &str) -> (Site, Maildir) {
     let (mut site, mut maildir) = site_with(1);

@@ -907,6 +907,13 @@ pub const TENANT: Table = Table {
             help: "Whether an account's attributes `expire` and `login-delay`, written the same way, may be less strict than the tenant's. CAPA then has `USER` for them before login.",
         },
         Key {
+            name: "utf8",
+            kind: Kind::Other,
+            default: Default::Words("the server's"),
+            restart: false,
+            help: r#"As in `[server]`, for this tenant's users. With `"off"`, clients may still issue UTF8 if the server or another tenant offers it, because the tenant is not known before login."#,
+        },
+        Key {
             name: "shares-maildrops-with-other-tenants",
             kind: Kind::Boolean,
             default: Default::Value("false"),

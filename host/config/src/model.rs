@@ -14,7 +14,7 @@ use super::disk;
 use super::endpoint::Endpoint;
 use super::origin::HttpOrigin;
 use super::problem::{Place, Problem};
-use super::server::{Pem, Server, Signing};
+use super::server::{Pem, Server, Signing, Utf8};
 use super::signature::PublicKey;
 use super::template::Template;
 
@@ -345,6 +345,8 @@ pub struct Tenant {
     /// Whether an account's attributes `expire` and `login-delay` may be milder
     /// than these two.
     pub policy_by_user: bool,
+    /// What its users' clients get that have not said UTF8; None: what the server says.
+    pub utf8: Option<Utf8>,
     /// Whether SCRAM is offered.
     pub scram: Scram,
     /// Whether APOP is offered (RFC 1939 section 7).

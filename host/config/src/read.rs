@@ -24,8 +24,8 @@ use super::read_plugin::plugin;
 use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{Found, Located, Report, Section, Value};
-use super::server::{Identity, Log, LogFormat, OAuth, Server, ServerLimits, UserNames, Utf8};
-use super::values::{pem, set, syntax_problems};
+use super::server::{Identity, Log, LogFormat, OAuth, Server, ServerLimits, UserNames};
+use super::values::{pem, set, syntax_problems, utf8};
 use super::{keys, units};
 
 /// Octets of `oauth-scope` and of `oauth-configuration`: both fit the challenge
@@ -206,14 +206,7 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
             .check_path("mock-secret-file", &path, Wanted::File)
             .then_some(path.value)
     });
-    let policies = [
-        ("surrogate", Utf8::Surrogate),
-        ("refuse", Utf8::Refuse),
-        ("off", Utf8::Off),
-    ];
-    let utf8 = section
-        .take("utf8")
-        .and_then(|value| value.choice(&policies));
+    let utf8 = utf8(&mut section);
     let signing = signing(&mut section);
     let oauth = oauth(&mut section);
     let log = log(section.section("log").with(&keys::SERVER_LOG));

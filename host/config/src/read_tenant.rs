@@ -16,7 +16,7 @@ use super::model::{
 use super::problem::quoted;
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use super::values::{pem, tls_version};
+use super::values::{pem, tls_version, utf8};
 use super::{keys, units};
 
 /// How much of a maildrop expires at once, in percent, where nobody says it.
@@ -99,6 +99,7 @@ pub(super) fn tenant(
         .and_then(|value| share(&value));
     let expire_max_clock_jump = section.duration("expire-max-clock-jump");
     let login_delay = section.given_duration("login-delay");
+    let utf8 = utf8(&mut section);
     let scram = [
         ("auto", Scram::Auto),
         ("on", Scram::On),
@@ -163,6 +164,7 @@ pub(super) fn tenant(
         expire_max_clock_jump,
         login_delay: login_delay.unwrap_or(Duration::ZERO),
         policy_by_user,
+        utf8,
         scram: scram.unwrap_or_default(),
         apop,
         cram_md5,

@@ -114,6 +114,7 @@ fn the_least_takes_every_default() {
             expire_max_clock_jump: Duration::from_secs(3600),
             login_delay: Duration::ZERO,
             policy_by_user: false,
+            utf8: None,
             scram: Scram::Auto,
             apop: false,
             cram_md5: false,

@@ -9,7 +9,7 @@ use super::disk::Wanted;
 use super::model::TlsVersion;
 use super::problem::{Lines, Problem, quoted};
 use super::section::{At, Located, Section, Value};
-use super::server::Pem;
+use super::server::{Pem, Utf8};
 
 /// What the TOML parser says: the first problem of each line, since the others
 /// on it are mostly its echoes. Nothing else is said of such a text, for what
@@ -132,4 +132,16 @@ pub(super) fn tls_version(value: &Value<'_, '_>) -> Option<TlsVersion> {
             format!("write {WANTED}"),
         ),
     }
+}
+
+/// `utf8`, of the server or of a tenant.
+pub(super) fn utf8(section: &mut Section<'_, '_>) -> Option<Utf8> {
+    let policies = [
+        ("surrogate", Utf8::Surrogate),
+        ("refuse", Utf8::Refuse),
+        ("off", Utf8::Off),
+    ];
+    section
+        .take("utf8")
+        .and_then(|value| value.choice(&policies))
 }

@@ -7,6 +7,9 @@
 //! than it has to, the ways of RFC 6857 and RFC 2231 are taken: clients delete
 //! what they have fetched, so what can be kept readable is kept.
 //!
+//! Nothing is shortened: what cannot be rewritten within bounds, or is no field, goes
+//! out as it is stored. Most clients can read it, and none loses it.
+//!
 //! Headers are the message's own, those of MIME parts and those of messages in
 //! messages. Everything else, and every header in ASCII, stays as it is to the
 //! octet; what is 8-bit in a body is the business of its
@@ -31,16 +34,9 @@ use tokens::is_space;
 
 use crate::stuffing::Measure;
 
-/// Bytes of a header field that are kept until its end is seen. Of a longer
-/// one, everything from the first octet beyond ASCII on is left out.
+/// Bytes of a header field that are kept until its end is seen. A longer one goes out
+/// as it is stored: half of it would be shown as the whole.
 const MAX_FIELD_BYTES: usize = 64 * 1024;
-
-/// What stands for the rest of an address whose end is left out, so that what
-/// is left of it is nobody's.
-const CUT_ADDRESS: &[u8] = b"@internationalized-address.invalid";
-
-/// The same for any other field. It is not nothing, for no line may be blank.
-const CUT_TEXT: &[u8] = b"?";
 
 /// Makes a surrogate of one message. What has no need of one passes untouched.
 #[derive(Debug)]
@@ -64,22 +60,13 @@ enum Place {
         /// No field has been seen.
         empty: bool,
     },
-    /// In a field of more than [`MAX_FIELD_BYTES`].
-    LongField(LongField),
+    /// In a field of more than [`MAX_FIELD_BYTES`]; the octet before.
+    LongField(u8),
     /// In a body that parts may follow; how its line begins, as long as it may
     /// be a delimiter.
     Body(Option<Vec<u8>>),
     /// No header can follow.
     Rest,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct LongField {
-    holds_addresses: bool,
-    /// The rest is left out.
-    cut: bool,
-    /// The octet before.
-    last: u8,
 }
 
 /// A chunk at work. Of `raw`, what lies between `done` and `end` is still to go
@@ -134,7 +121,7 @@ impl Surrogate {
         while at < work.raw.len() {
             at = match &self.place {
                 Place::Header { empty } => self.header(*empty, &mut work, at),
-                Place::LongField(long) => self.long_field(*long, &mut work, at),
+                Place::LongField(last) => self.long_field(*last, work.raw, at),
                 Place::Body(_) => self.body(work.raw, at),
                 Place::Rest => work.raw.len(),
             };
@@ -151,13 +138,10 @@ impl Surrogate {
 
     /// The message is whole: appends what was still kept.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        match self.place {
-            Place::Header { empty } if !self.held.is_empty() => self.finish_field(empty, out),
-            Place::LongField(long) if long.cut && long.last == b'\n' => {
-                out.extend_from_slice(b"\r\n");
-                self.growth += 2;
-            }
-            _ => {}
+        if let Place::Header { empty } = self.place
+            && !self.held.is_empty()
+        {
+            self.finish_field(empty, out);
         }
     }
 
@@ -258,17 +242,19 @@ impl Surrogate {
                 return None;
             }
         }
+        if !self.delimiters.is_empty() && self.entity.is_text(field) {
+            // Its header lacks the blank line: this is text already.
+            self.end_header_without_a_line();
+            return None;
+        }
         self.place = Place::Header { empty: false };
         self.entity.learn(field);
         if field.is_ascii() {
             return None;
         }
         self.needed = true;
-        let Some(name) = name else {
-            // Whatever this line is, it is none of a header's.
-            let shown = |&octet: &u8| if octet.is_ascii() { octet } else { b'?' };
-            return Some(field.iter().map(shown).collect());
-        };
+        // Whatever a line without a name is, there is no way to write it otherwise.
+        let name = name?;
         let mut new = Vec::new();
         field::write(field, name, &mut new);
         Some(new)
@@ -291,6 +277,19 @@ impl Surrogate {
             Contents::Message => self.place = Place::Header { empty: true },
             Contents::Leaf => self.place = self.a_body(),
         }
+    }
+
+    /// The header of a part is over, and there was no blank line: a body follows, be it of
+    /// parts, but no header of a message can.
+    fn end_header_without_a_line(&mut self) {
+        match mem::take(&mut self.entity).into_contents() {
+            Contents::Multipart {
+                boundary,
+                is_digest,
+            } => self.delimiters.push(boundary, is_digest),
+            Contents::Message | Contents::Leaf => {}
+        }
+        self.place = self.a_body();
     }
 
     /// A body at the beginning of a line.
@@ -327,51 +326,23 @@ impl Surrogate {
             chunk.out.append(&mut held);
             return;
         }
-        let mut long = LongField {
-            holds_addresses: field::holds_addresses(&field),
-            cut: false,
-            last: b'\n',
-        };
-        match first_beyond_ascii(&field) {
-            None => chunk.out.append(&mut held),
-            Some(at) => {
-                long.cut = true;
-                let new = [&field[..at], long.tail()].concat();
-                self.count(&field, &new);
-                self.needed = true;
-                chunk.replace(start, end, &new);
-            }
-        }
-        long.last = field.last().copied().unwrap_or(long.last);
-        self.place = Place::LongField(long);
+        self.needed |= !field.is_ascii();
+        chunk.out.append(&mut held);
+        let last = field.last().copied().unwrap_or(b'\n');
+        self.place = Place::LongField(last);
     }
 
-    /// One line of a long field, or its end.
-    fn long_field(&mut self, mut long: LongField, chunk: &mut Chunk<'_>, at: usize) -> usize {
-        let rest = &chunk.raw[at..];
-        if long.last == b'\n' && rest.first().is_some_and(|&next| !is_space(next)) {
-            if long.cut {
-                chunk.replace(at, at, b"\r\n");
-                self.growth += 2;
-            }
+    /// One line of a long field, or its end. Returns how far it got.
+    fn long_field(&mut self, last: u8, raw: &[u8], at: usize) -> usize {
+        let rest = &raw[at..];
+        if last == b'\n' && rest.first().is_some_and(|&next| !is_space(next)) {
             self.place = Place::Header { empty: false };
             return at;
         }
         let line = &rest[..memchr(b'\n', rest).map_or(rest.len(), |line_feed| line_feed + 1)];
-        let end = at + line.len();
-        if long.cut {
-            chunk.replace(at, end, b"");
-            self.growth -= counted(long.last, line);
-        } else if let Some(shown) = first_beyond_ascii(line) {
-            long.cut = true;
-            self.needed = true;
-            chunk.replace(at + shown, end, long.tail());
-            self.growth += counted(b'\n', long.tail());
-            self.growth -= counted(b'\n', &line[shown..]);
-        }
-        long.last = line.last().copied().unwrap_or(long.last);
-        self.place = Place::LongField(long);
-        end
+        self.needed |= !line.is_ascii();
+        self.place = Place::LongField(line.last().copied().unwrap_or(last));
+        at + line.len()
     }
 
     /// Looks for the next delimiter. Returns how far it got.
@@ -416,25 +387,11 @@ impl Default for Surrogate {
     }
 }
 
-impl LongField {
-    /// What stands for the part that is left out.
-    fn tail(self) -> &'static [u8] {
-        match self.holds_addresses {
-            true => CUT_ADDRESS,
-            false => CUT_TEXT,
-        }
-    }
-}
-
 /// The line that begins a message in an mbox, left there by mistake.
 fn is_mbox_line(line: &[u8]) -> bool {
     line.strip_prefix(b">")
         .unwrap_or(line)
         .starts_with(b"From ")
-}
-
-fn first_beyond_ascii(octets: &[u8]) -> Option<usize> {
-    octets.iter().position(|octet| !octet.is_ascii())
 }
 
 /// How the line begins that a body's octets end with, if it may be a delimiter.

@@ -484,6 +484,7 @@ impl Builder<'_> {
             plaintext_login: tenant.plaintext_login,
             tls_minimum: tenant.tls_minimum,
             policy: Policy::new(tenant),
+            utf8: tenant.utf8,
             scram: tenant.scram,
             apop: tenant.apop,
             cram_md5: tenant.cram_md5,

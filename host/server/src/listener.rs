@@ -343,9 +343,9 @@ impl Front {
 
     /// What a session shares with others, its place among those without a login
     /// included.
-    fn shared(&self, shutdown: Signal, socket: SocketWatch) -> Shared {
+    fn shared(&self, serving: Arc<Serving>, shutdown: Signal, socket: SocketWatch) -> Shared {
         Shared {
-            serving: (self.serving)(),
+            serving,
             locks: self.locks.clone(),
             verdicts: Arc::clone(&self.verdicts),
             awake: Arc::clone(&self.awake),
@@ -523,12 +523,9 @@ impl Arrival {
 
     /// Holds the permit and the pass until the connection is gone.
     async fn serve(self, pass: Pass) {
-        let socket = ClientSocket::new(self.stream);
-        let shared = self.front.shared(self.shutdown, socket.watch());
-        let patience = shared.serving.settings.write_timeout;
-        if let Err(error) = socket.set_patience(patience) {
-            debug!(client = %self.peer.client, %error, "keepalive");
-        }
+        let serving = (self.front.serving)();
+        let socket = ClientSocket::new(self.stream, serving.settings.write_timeout);
+        let shared = self.front.shared(serving, self.shutdown, socket.watch());
         serve(socket, self.peer, shared).await;
         drop((pass, self.permit));
     }

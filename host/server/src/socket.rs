@@ -13,6 +13,8 @@ use std::time::Duration;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tracing::debug;
 
 /// Silence after which the kernel asks the client's machine whether it is there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -28,11 +30,18 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A session's end of the connection.
 #[derive(Debug)]
-pub struct ClientSocket(Arc<TcpStream>);
+pub struct ClientSocket {
+    stream: Arc<TcpStream>,
+    /// How long the client may leave unacknowledged what was sent to it.
+    patience: Duration,
+}
 
 /// What others have of it. It keeps nothing open.
-#[derive(Debug, Clone, Default)]
-pub struct SocketWatch(Weak<TcpStream>);
+#[derive(Debug, Clone)]
+pub struct SocketWatch {
+    stream: Weak<TcpStream>,
+    patience: Duration,
+}
 
 /// What is known of the client's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,28 +55,26 @@ pub enum FarEnd {
 }
 
 impl ClientSocket {
-    /// Of a connection that was accepted.
-    pub fn new(stream: TcpStream) -> Self {
-        ClientSocket(Arc::new(stream))
-    }
-
-    /// How long the client may leave unacknowledged what was sent to it, and its machine
-    /// the kernel's questions unanswered, before the kernel gives the connection up.
-    ///
-    /// # Errors
-    /// What the kernel says to an option; the socket can be used all the same.
-    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        let stream = &*self.0;
-        sockopt::set_socket_keepalive(stream, true)?;
-        sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
-        sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
-        sockopt::set_tcp_user_timeout(stream, milliseconds(patience))?;
-        Ok(())
+    /// Of a connection that was accepted. `patience`: how long the client may leave
+    /// unacknowledged what was sent to it, and its machine the kernel's questions
+    /// unanswered, before the kernel gives the connection up.
+    pub fn new(stream: TcpStream, patience: Duration) -> Self {
+        // What the kernel refuses, it goes without: the session's own timers remain.
+        if let Err(error) = ask_after(&stream, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, patience) {
+            debug!(%error, "TCP keepalive");
+        }
+        ClientSocket {
+            stream: Arc::new(stream),
+            patience,
+        }
     }
 
     /// For others to look at.
     pub fn watch(&self) -> SocketWatch {
-        SocketWatch(Arc::downgrade(&self.0))
+        SocketWatch {
+            stream: Arc::downgrade(&self.stream),
+            patience: self.patience,
+        }
     }
 
     /// Reads or writes without waiting. As tokio's own streams do: who was given less
@@ -79,8 +86,8 @@ impl ClientSocket {
         act: impl FnOnce(&TcpStream) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let mut moved = None;
-        let outcome = self.0.try_io(interest, || {
-            let octets = act(&self.0)?;
+        let outcome = self.stream.try_io(interest, || {
+            let octets = act(&self.stream)?;
             moved = Some(octets);
             match octets {
                 some if some > 0 && some < room => Err(io::ErrorKind::WouldBlock.into()),
@@ -98,7 +105,7 @@ impl ClientSocket {
 impl SocketWatch {
     /// What the kernel has told so far.
     pub fn far_end(&self) -> FarEnd {
-        let Some(stream) = self.0.upgrade() else {
+        let Some(stream) = self.stream.upgrade() else {
             return FarEnd::Open;
         };
         let mut context = Context::from_waker(Waker::noop());
@@ -111,17 +118,39 @@ impl SocketWatch {
         }
     }
 
-    /// Has the kernel ask the client's machine soon whether it is still there. One that
-    /// answers notices nothing.
+    /// Has the kernel ask the client's machine soon whether it is still there, for a
+    /// while. One that answers notices nothing.
     pub fn probe(&self) {
-        let Some(stream) = self.0.upgrade() else {
-            return;
-        };
-        // Where an option cannot be set, the client is found out later.
-        let _ = sockopt::set_tcp_keepintvl(&stream, PROBE_INTERVAL);
-        let _ = sockopt::set_tcp_user_timeout(&stream, milliseconds(PROBE_PATIENCE));
-        let _ = sockopt::set_tcp_keepidle(&stream, PROBE_IDLE);
+        self.ask_after(PROBE_IDLE, PROBE_INTERVAL, PROBE_PATIENCE);
+        let watch = self.clone();
+        tokio::spawn(async move {
+            sleep(2 * PROBE_PATIENCE).await;
+            // A client that reads slowly has as long as before.
+            watch.ask_after(KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, watch.patience);
+        });
     }
+
+    fn ask_after(&self, idle: Duration, interval: Duration, patience: Duration) {
+        if let Some(stream) = self.stream.upgrade() {
+            // Where the kernel refuses, the client is found out later.
+            let _ = ask_after(&stream, idle, interval, patience);
+        }
+    }
+}
+
+/// After so much silence the kernel asks the client's machine whether it is there, and
+/// again at these intervals; after the patience it gives the connection up.
+fn ask_after(
+    stream: &TcpStream,
+    idle: Duration,
+    interval: Duration,
+    patience: Duration,
+) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepintvl(stream, interval)?;
+    sockopt::set_tcp_user_timeout(stream, milliseconds(patience))?;
+    sockopt::set_tcp_keepidle(stream, idle)?;
+    Ok(())
 }
 
 fn milliseconds(time: Duration) -> u32 {
@@ -135,7 +164,7 @@ impl AsyncRead for ClientSocket {
         space: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.poll_read_ready(context))?;
+            ready!(self.stream.poll_read_ready(context))?;
             let room = space.remaining();
             let reading = self.attempt(Interest::READABLE, room, |stream| {
                 let empty = space.initialize_unfilled();
@@ -157,7 +186,7 @@ impl AsyncWrite for ClientSocket {
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(context))?;
+            ready!(self.stream.poll_write_ready(context))?;
             let writing = self.attempt(Interest::WRITABLE, octets.len(), |stream| {
                 send(stream, octets, SendFlags::NOSIGNAL)
             });
@@ -174,7 +203,7 @@ impl AsyncWrite for ClientSocket {
     ) -> Poll<io::Result<usize>> {
         let room = slices.iter().map(|slice| slice.len()).sum();
         loop {
-            ready!(self.0.poll_write_ready(context))?;
+            ready!(self.stream.poll_write_ready(context))?;
             let writing = self.attempt(Interest::WRITABLE, room, |stream| {
                 let mut nothing = SendAncillaryBuffer::default();
                 sendmsg(stream, slices, &mut nothing, SendFlags::NOSIGNAL)
@@ -195,7 +224,7 @@ impl AsyncWrite for ClientSocket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = rustix::net::shutdown(&*self.0, rustix::net::Shutdown::Write);
+        let ended = rustix::net::shutdown(&*self.stream, rustix::net::Shutdown::Write);
         Poll::Ready(ended.map_err(io::Error::from))
     }
 }
@@ -212,8 +241,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await;
         let (accepted, _) = listener.accept().await.unwrap();
-        let socket = ClientSocket::new(accepted);
-        socket.set_patience(Duration::from_secs(300)).unwrap();
+        let socket = ClientSocket::new(accepted, Duration::from_secs(300));
         (client.unwrap(), socket)
     }
 
@@ -240,6 +268,27 @@ mod tests {
         becomes(&watch, FarEnd::Gone).await;
         drop(socket);
         assert_eq!(watch.far_end(), FarEnd::Open, "nothing is known of it");
+    }
+
+    #[tokio::test]
+    async fn a_probe_lasts_for_a_while() {
+        let (_client, socket) = pair().await;
+        let options = || {
+            let stream = &*socket.stream;
+            (
+                sockopt::tcp_keepidle(stream).unwrap(),
+                sockopt::tcp_keepintvl(stream).unwrap(),
+                sockopt::tcp_user_timeout(stream).unwrap(),
+            )
+        };
+        let before = (KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, 300_000);
+        assert_eq!(options(), before);
+        assert!(sockopt::socket_keepalive(&*socket.stream).unwrap());
+        tokio::time::pause();
+        socket.watch().probe();
+        assert_eq!(options(), (PROBE_IDLE, PROBE_INTERVAL, 30_000));
+        sleep(3 * PROBE_PATIENCE).await;
+        assert_eq!(options(), before);
     }
 
     #[tokio::test]

@@ -90,7 +90,12 @@ impl SessionSettings {
             implementation: server
                 .implementation
                 .then(|| concat!("restante-", env!("CARGO_PKG_VERSION")).to_owned()),
-            utf8: server.utf8 != Utf8::Off,
+            // Whose user the client is, is not known when it is offered.
+            utf8: tenants
+                .iter()
+                .filter_map(|tenant| tenant.utf8)
+                .chain([server.utf8])
+                .any(|utf8| utf8 != Utf8::Off),
             language: Some(Language::English),
             expire,
             login_delay_seconds,
@@ -148,6 +153,8 @@ pub struct Tenant {
     pub tls_minimum: TlsVersion,
     /// EXPIRE and LOGIN-DELAY.
     pub policy: Policy,
+    /// What a client of its users gets that has not said UTF8; None: what the server says.
+    pub utf8: Option<Utf8>,
     /// SCRAM is offered.
     pub scram: Scram,
     /// APOP is offered, if an authenticator judges digests.
@@ -203,6 +210,7 @@ impl Tenant {
             plaintext_login: PlaintextLogin::Loopback,
             tls_minimum: TlsVersion::V1_2,
             policy: Policy::NONE,
+            utf8: None,
             scram: Scram::default(),
             apop: false,
             cram_md5: false,

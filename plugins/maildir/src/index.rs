@@ -8,7 +8,7 @@
 //! modification time are the same.
 //!
 //! ```text
-//! "restante maildir index 3\n"
+//! "restante maildir index 4\n"
 //! for new and cur: may it be trusted (1) or not (0): u8; modified, made: u64
 //! records, by unique-id: size, modified, octets, surrogate, identity: u64; directory
 //!     (0: new, 1: cur, and 128 more if the name does not begin with the unique-id),
@@ -32,7 +32,7 @@ use crate::name;
 pub(crate) const FILE: &str = ".restante-index";
 /// Where a new one is written before it takes the place of the old.
 const NEXT: &str = ".restante-index.new";
-const MAGIC: &[u8] = b"restante maildir index 3\n";
+const MAGIC: &[u8] = b"restante maildir index 4\n";
 /// Octets of what is told of a directory.
 const DIRECTORY: usize = 17;
 const HEADER: usize = MAGIC.len() + 2 * DIRECTORY;

@@ -24,6 +24,8 @@ pub(super) struct Entity {
     is_encoded: bool,
     /// Without a Content-Type it is a message (RFC 2046 section 5.1.5).
     in_digest: bool,
+    /// It is a part of a multipart, and not a message.
+    is_part: bool,
 }
 
 /// What a body is made of.
@@ -39,6 +41,21 @@ pub(super) enum Contents {
 }
 
 impl Entity {
+    /// Whether this line, with those folded to it, is of the body, though no blank line
+    /// came before it: in a part, fields have names that begin with "Content-" (RFC 2046
+    /// section 5.1), or with "X-". Only a line that would be rewritten is looked at.
+    pub(super) fn is_text(&self, line: &[u8]) -> bool {
+        if !self.is_part || line.is_ascii() {
+            return false;
+        }
+        let name = name_octets(line).map(|octets| &line[..octets]);
+        let begins = |name: &[u8], with: &[u8]| {
+            name.get(..with.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(with))
+        };
+        !name.is_some_and(|name| begins(name, b"content-") || begins(name, b"x-"))
+    }
+
     /// Takes notice of one field.
     pub(super) fn learn(&mut self, field: &[u8]) {
         let Some(octets) = name_octets(field) else {
@@ -132,6 +149,7 @@ impl Delimiters {
             self.enclosing.truncate(at + 1);
             return Some(Delimiter::Part(Entity {
                 in_digest: self.enclosing[at].is_digest,
+                is_part: true,
                 ..Entity::default()
             }));
         }

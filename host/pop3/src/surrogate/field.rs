@@ -104,12 +104,6 @@ pub(super) fn name_octets(field: &[u8]) -> Option<usize> {
     (name > 0 && behind.get(blank) == Some(&b':')).then_some(name)
 }
 
-/// Whether a field is one of addresses.
-pub(super) fn holds_addresses(field: &[u8]) -> bool {
-    let name = name_octets(field).map(|octets| &field[..octets]);
-    name.is_some_and(|name| matches!(rule(name), Rule::Holds(_)))
-}
-
 /// Writes a field of this name with CRLF at the end of each line. It may be
 /// left out.
 pub(super) fn write(field: &[u8], name_octets: usize, out: &mut Vec<u8>) {

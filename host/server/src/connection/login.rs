@@ -207,7 +207,7 @@ where
         let answer = match proving.account {
             Ok(account) => {
                 let tenant = proving.tenant;
-                let (connection, at) = (proving.connection, self.desk());
+                let (connection, at) = (proving.connection, self.desk(&tenant));
                 let opening = async {
                     let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
                     open(&tenant, &connection, account, permit, &at).await
@@ -277,7 +277,7 @@ where
             _ => {}
         }
         let connection = self.connection(tenant);
-        let at = self.desk();
+        let at = self.desk(tenant);
         let serving = Arc::clone(&self.serving);
         let penalty = self.penalty();
         let asking = async {
@@ -297,8 +297,9 @@ where
         Ok(self.wire.flush_while(asking).await??)
     }
 
-    fn desk(&self) -> Desk {
-        let as_surrogates = self.serving.settings.utf8 == Utf8::Surrogate && !self.session.utf8();
+    fn desk(&self, tenant: &Tenant) -> Desk {
+        let utf8 = tenant.utf8.unwrap_or(self.serving.settings.utf8);
+        let as_surrogates = utf8 == Utf8::Surrogate && !self.session.utf8();
         Desk {
             live: Arc::clone(&self.live),
             locks: self.locks.clone(),

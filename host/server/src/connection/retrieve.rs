@@ -81,7 +81,7 @@ where
         let stored_octets = open.view.stored_octets(position);
         let policy = match utf8 {
             true => Utf8::Off,
-            false => self.serving.settings.utf8,
+            false => (open.tenant.utf8).unwrap_or(self.serving.settings.utf8),
         };
         // A refusal needs all of what is looked at.
         let filled = body_lines.is_none() || policy == Utf8::Refuse;

@@ -30,6 +30,41 @@ fn world(utf8: Utf8, mail: &str) -> World {
         .begin()
 }
 
+#[tokio::test]
+async fn utf8_is_the_tenants_choice_before_the_servers() {
+    for (server, tenant, is_raw, offered) in [
+        (Utf8::Surrogate, "", false, true),
+        (Utf8::Surrogate, "utf8 = 'off'\n", true, true),
+        (Utf8::Off, "", true, false),
+        (Utf8::Off, "utf8 = 'surrogate'\n", false, true),
+    ] {
+        let mut plan = Plan::new();
+        plan.utf8 = server;
+        plan.tenant_lines = tenant;
+        let world = plan.mail(&[("m", MAIL)]).begin();
+        let (mut client, _session) = world.logged_in().await;
+        let expected = match is_raw {
+            true => raw(MAIL),
+            false => SURROGATE.to_owned(),
+        };
+        let listed = client.ok("LIST 1").await;
+        assert_eq!(listed, format!("+OK 1 {}", expected.len()), "{tenant}");
+        assert_eq!(client.lines("RETR 1").await, expected, "{tenant}");
+        let capabilities = client.lines("CAPA").await;
+        assert_eq!(capabilities.contains("UTF8"), offered, "{tenant}");
+    }
+    // Who cannot have it without may ask for it.
+    let mut plan = Plan::new();
+    plan.utf8 = Utf8::Off;
+    plan.tenant_lines = "utf8 = 'refuse'\n";
+    let world = plan.mail(&[("m", MAIL)]).begin();
+    let (mut client, _session) = world.logged_in().await;
+    client.err("RETR 1", "[UTF8]").await;
+    client.ok("QUIT").await;
+    let mut client = in_utf8(&world).await;
+    assert_eq!(client.lines("RETR 1").await, raw(MAIL));
+}
+
 async fn in_utf8(world: &World) -> Client<tokio::io::DuplexStream> {
     let (mut client, _session) = world.pipe(ListenerTls::Off);
     client.greeting().await;

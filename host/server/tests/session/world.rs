@@ -149,6 +149,7 @@ impl Plan {
             filters: self.filters,
             plaintext_login: self.plaintext_login,
             policy: Policy::new(&config.tenants[0]),
+            utf8: config.tenants[0].utf8,
             scram: config.tenants[0].scram,
             apop: self.apop,
             cram_md5: self.cram_md5,
