@@ -18,124 +18,31 @@
 //! - `{PLAIN}`, `{CLEAR}`, `{CLEARTEXT}`: the rest is the password itself. Without
 //!   one of these a string is never compared in the clear.
 
+mod limits;
 mod make;
 mod scram;
-
-use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use password_hash::PasswordVerifier;
 use password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use restante_pop3::{Preparation, ScramHash, Unprepared, saslprep};
+use restante_pop3::{Preparation, ScramHash, saslprep};
 use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+pub use limits::{HashError, Limit};
 pub use make::{Scheme, hash};
 pub use scram::ScramSecret;
 
-/// The most that one hash may ask of this machine in one respect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    what: &'static str,
-    most: u64,
-    unit: &'static str,
-}
-
-impl Limit {
-    const fn new(what: &'static str, most: u64, unit: &'static str) -> Limit {
-        Limit { what, most, unit }
-    }
-
-    fn admits(self, asked: u128) -> Result<(), HashError> {
-        if asked > u128::from(self.most) {
-            return Err(HashError::OverLimit(self));
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: at most {} {}", self.what, self.most, self.unit)
-    }
-}
-
-const MIB: u64 = 1024 * 1024;
-
-/// The longest strings in use (argon2id with a 48 octet salt and a 64 octet
-/// digest) have about 200; the rest is room for long {PLAIN} secrets.
-const HASH_LENGTH: Limit = Limit::new("length of the hash", 1024, "octets");
-/// Far above what any client sends; some algorithms take time by the octet.
-const SECRET_LENGTH: Limit = Limit::new("length of the secret", SECRET_OCTETS as u64, "octets");
-const SECRET_OCTETS: usize = 4096;
-/// Four times what common tools choose (64 MiB), and a few checks at once still
-/// fit beside the sessions.
-const ARGON2_MEMORY: Limit = Limit::new("argon2 memory (m)", 256 * 1024, "KiB");
-/// RFC 9106 recommends 1 and 3; small-memory settings go up to about 10.
-const ARGON2_PASSES: Limit = Limit::new("argon2 passes (t)", 32, "passes");
-/// RFC 9106 recommends 4. Lanes are computed one after the other here.
-const ARGON2_LANES: Limit = Limit::new("argon2 lanes (p)", 16, "lanes");
-/// Time goes with memory × passes: this is about a second of one core.
-const ARGON2_WORK: Limit = Limit::new("argon2 work (m × t)", 1024 * 1024, "KiB");
-/// 128·r·(N + p), what is allocated: 256 MiB as for argon2, and some room for the
-/// p. The strongest common setting (N = 2^17, r = 8) takes 128 MiB.
-const SCRYPT_MEMORY: Limit = Limit::new("scrypt memory", 257 * MIB, "octets");
-/// 128·N·r·p, which time goes with: this is about two seconds of one core.
-const SCRYPT_WORK: Limit = Limit::new("scrypt work (N × r × p)", 512 * MIB, "octets");
-/// Each block of output costs all iterations again. OWASP recommends 600,000 of
-/// SHA-256 in one block; this is about two seconds of one core.
-const PBKDF2_WORK: Limit = Limit::new("pbkdf2 work (i × blocks)", 4_000_000, "iterations");
-/// Each step doubles the time; 15 is about two seconds, usual are 10 to 12.
-const BCRYPT_COST: Limit = Limit::new("bcrypt cost", 15, "doublings");
-/// 4096 is usual, and has to be: clients compute them too.
-const SCRAM_ITERATIONS: Limit = Limit::new("SCRAM iterations", 4_000_000, "iterations");
-/// Usual are 5,000 to 656,000; this is about a second with a short secret.
-const SHA_CRYPT_ROUNDS: Limit = Limit::new("sha-crypt rounds", 1_000_000, "rounds");
-/// Every round hashes the secret again, up to twice: a long secret must not turn
-/// allowed rounds into minutes. A million rounds still leave 128 octets.
-const SHA_CRYPT_WORK: Limit = Limit::new("sha-crypt rounds × secret", 128_000_000, "octets");
+use limits::{
+    ARGON2_LANES, ARGON2_MEMORY, ARGON2_PASSES, ARGON2_WORK, BCRYPT_COST, HASH_LENGTH, PBKDF2_WORK,
+    SCRYPT_MEMORY, SCRYPT_WORK, SECRET_OCTETS, SHA_CRYPT_ROUNDS, SHA_CRYPT_WORK, decimal,
+};
 
 /// crypt(3) takes no more of a SHA-crypt salt, so no stored string has more.
 const SHA_CRYPT_SALT_OCTETS: usize = 16;
 /// The rounds of a SHA-crypt string that names none.
 const SHA_CRYPT_DEFAULT_ROUNDS: u32 = 5000;
-
-/// Why a hash could not be checked or made. Nothing of hash or secret is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HashError {
-    /// The string: neither a PHC nor a crypt(3) string of a supported kind, and
-    /// not marked as {PLAIN} either.
-    #[error("the hash has no known form (a password in the clear needs {{PLAIN}} in front)")]
-    UnknownForm,
-    /// The string: no such `{SCHEME}` here.
-    #[error("the hash's {{SCHEME}} is not supported")]
-    UnknownScheme,
-    /// The string: its `{SCHEME}` says one thing, its form another.
-    #[error("the hash's {{SCHEME}} contradicts its form")]
-    Contradiction,
-    /// The string: of the named form, but broken, or outside what it allows.
-    #[error("the {0} hash is malformed")]
-    Malformed(&'static str),
-    /// The string, or the secret, asks for too much.
-    #[error("over the limit for the {0}")]
-    OverLimit(Limit),
-    /// The secret to be hashed is empty.
-    #[error("an empty secret is no secret")]
-    EmptySecret,
-    /// The secret to be hashed has a NUL, which the scheme knows as its end.
-    #[error("the scheme takes no secret with a NUL in it")]
-    Nul,
-    /// The secret to be hashed is none that SASLprep (RFC 4013) allows to store.
-    #[error("SCRAM does not take this secret (RFC 4013): {0}")]
-    Unprepared(Unprepared),
-    /// The machine: the memory that the hash needs is not there at the moment.
-    #[error("not enough memory to compute the hash")]
-    OutOfMemory,
-    /// The machine: the operating system gave no random salt.
-    #[error("no random salt to be had")]
-    NoSalt,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -501,14 +408,6 @@ fn decimals<const N: usize>(params: &ParamsString, names: [&str; N]) -> Option<[
         }
     }
     Some(values)
-}
-
-/// Digits only: no sign and no leading zero, as crypt(3) writes and wants them.
-fn decimal(text: &str) -> Option<u32> {
-    if text.starts_with('0') || !text.bytes().all(|c| c.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
 }
 
 #[cfg(test)]

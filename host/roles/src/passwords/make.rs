@@ -5,7 +5,8 @@ use clap::ValueEnum;
 use password_hash::PasswordHasher;
 use restante_pop3::{Preparation, ScramHash, saslprep};
 
-use super::{HashError, Limit, SECRET_LENGTH, ScramSecret, scram};
+use super::limits::{HashError, Limit, SECRET_LENGTH};
+use super::scram::{self, ScramSecret};
 
 /// OWASP's setting for argon2id.
 const ARGON2_MEMORY_KIB: u32 = 19 * 1024;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{HashError, SCRAM_ITERATIONS, SECRET_LENGTH, decimal};
+use super::limits::{HashError, SCRAM_ITERATIONS, SECRET_LENGTH, decimal};
 
 const MALFORMED: HashError = HashError::Malformed("SCRAM");
 

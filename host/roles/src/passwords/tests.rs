@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::Digest;
 
+use super::limits::{SCRAM_ITERATIONS, SECRET_LENGTH};
 use super::*;
 
 const ASCII: &str = "Maildrop secret 7";
