@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::sessions::LiveSession;
+use crate::sessions::{EndedBy, LiveSession};
 
 /// The maildrops that are held, by key. Clones share one set.
 #[derive(Debug, Clone, Default)]
@@ -42,12 +42,20 @@ pub struct Held {
     holder: Arc<Holder>,
     /// Its sender is dropped with the lock.
     released: watch::Receiver<()>,
+    /// For the one that may wait.
+    waiting: Arc<Semaphore>,
 }
 
 impl Held {
     /// Who has it.
     pub fn holder(&self) -> &Holder {
         &self.holder
+    }
+
+    /// The place of the one that may wait for it. None: another one waits, and who comes
+    /// later need not hold places of its tenant's meanwhile.
+    pub fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.waiting).try_acquire_owned().ok()
     }
 
     /// Returns once this holder has it no more.
@@ -75,6 +83,7 @@ impl Locks {
                 free.insert(Held {
                     holder: Arc::clone(holder),
                     released,
+                    waiting: Arc::new(Semaphore::new(1)),
                 });
                 Ok(Guard {
                     locks: self.clone(),
@@ -83,6 +92,17 @@ impl Locks {
                 })
             }
         })
+    }
+
+    /// Ends the session that has the lock under `key`, if it is still this one: it may
+    /// have given it back, and be about something else by now.
+    pub fn end_holder(&self, key: &str, held: &Held, by: EndedBy) {
+        self.change(|all| {
+            let current = all.get(key);
+            if current.is_some_and(|current| Arc::ptr_eq(&current.holder, &held.holder)) {
+                held.holder.session.end(by);
+            }
+        });
     }
 
     /// How many maildrops are held.
@@ -160,6 +180,30 @@ mod tests {
         });
         assert!(ended.join().is_err());
         assert!(locks.try_lock("a", &holder("bob")).is_ok());
+    }
+
+    #[test]
+    fn one_waits_for_a_holder_and_the_others_hear_at_once_that_it_is_in_use() {
+        let locks = Locks::new();
+        let _guard = locks.try_lock("a", &holder("ada")).expect("it is free");
+        let held = || locks.try_lock("a", &holder("bob")).expect_err("ada has it");
+        let first = held().wait().expect("nobody waits yet");
+        assert!(held().wait().is_none());
+        drop(first);
+        assert!(held().wait().is_some());
+    }
+
+    #[test]
+    fn who_has_given_a_maildrop_back_is_not_ended_for_it() {
+        let (locks, ada, bob) = (Locks::new(), holder("ada"), holder("bob"));
+        let guard = locks.try_lock("a", &ada).expect("it is free");
+        let held = locks.try_lock("a", &bob).expect_err("ada has it");
+        drop(guard);
+        locks.end_holder("a", &held, EndedBy::ClientGone);
+        assert_eq!(ada.session.ended_by(), None);
+        let _guard = locks.try_lock("a", &ada).expect("it is free");
+        locks.end_holder("a", &held, EndedBy::ClientGone);
+        assert_eq!(ada.session.ended_by(), Some(&EndedBy::ClientGone));
     }
 
     #[tokio::test(start_paused = true)]

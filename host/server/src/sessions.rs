@@ -280,6 +280,11 @@ impl LiveSession {
         self.state() == State::Update
     }
 
+    /// Whether its maildrop is open, or was.
+    pub fn is_logged_in(&self) -> bool {
+        self.state() != State::Authorization
+    }
+
     /// It has had this many octets of messages more.
     pub fn had(&self, octets: u64) {
         self.octets.fetch_add(octets, Ordering::Relaxed);

@@ -23,10 +23,13 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The same where another login wants the maildrop: at once, soon again, and gone
-/// is who does not answer for so long.
+/// is who does not answer so often.
 const PROBE_IDLE: Duration = Duration::from_secs(1);
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
-const PROBE_PATIENCE: Duration = Duration::from_secs(30);
+const PROBES: u32 = 10;
+
+/// For the answers; then it is asked as before.
+const PROBE_TIME: Duration = Duration::from_secs(60);
 
 /// A session's end of the connection.
 #[derive(Debug)]
@@ -121,20 +124,16 @@ impl SocketWatch {
     /// Has the kernel ask the client's machine soon whether it is still there, for a
     /// while. One that answers notices nothing.
     pub fn probe(&self) {
-        self.ask_after(PROBE_IDLE, PROBE_INTERVAL, PROBE_PATIENCE);
+        // Where the kernel refuses, the client is found out later.
+        let _ = self.stream.upgrade().map(|stream| probe(&stream));
         let watch = self.clone();
         tokio::spawn(async move {
-            sleep(2 * PROBE_PATIENCE).await;
-            // A client that reads slowly has as long as before.
-            watch.ask_after(KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, watch.patience);
+            sleep(PROBE_TIME).await;
+            let stream = watch.stream.upgrade();
+            let _ = stream.map(|stream| {
+                ask_after(&stream, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, watch.patience)
+            });
         });
-    }
-
-    fn ask_after(&self, idle: Duration, interval: Duration, patience: Duration) {
-        if let Some(stream) = self.stream.upgrade() {
-            // Where the kernel refuses, the client is found out later.
-            let _ = ask_after(&stream, idle, interval, patience);
-        }
     }
 }
 
@@ -150,6 +149,16 @@ fn ask_after(
     sockopt::set_tcp_keepintvl(stream, interval)?;
     sockopt::set_tcp_user_timeout(stream, milliseconds(patience))?;
     sockopt::set_tcp_keepidle(stream, idle)?;
+    Ok(())
+}
+
+/// Questions alone find out that nobody is there. A time for what was sent to be taken
+/// would come before their number, and end clients that only read slowly.
+fn probe(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_tcp_user_timeout(stream, 0)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    sockopt::set_tcp_keepintvl(stream, PROBE_INTERVAL)?;
+    sockopt::set_tcp_keepidle(stream, PROBE_IDLE)?;
     Ok(())
 }
 
@@ -286,8 +295,8 @@ mod tests {
         assert!(sockopt::socket_keepalive(&*socket.stream).unwrap());
         tokio::time::pause();
         socket.watch().probe();
-        assert_eq!(options(), (PROBE_IDLE, PROBE_INTERVAL, 30_000));
-        sleep(3 * PROBE_PATIENCE).await;
+        assert_eq!(options(), (PROBE_IDLE, PROBE_INTERVAL, 0));
+        sleep(2 * PROBE_TIME).await;
         assert_eq!(options(), before);
     }
 

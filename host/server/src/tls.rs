@@ -173,6 +173,16 @@ pub fn contexts(config: &Config) -> Built<'_> {
         }
     };
     let mut contexts = Contexts::shared(shared.clone());
+    // A tenant's own name comes before another one's wildcard and before the default: what
+    // these ask of their clients is not asked of its own.
+    let usual = Arc::clone(&contexts.default);
+    for name in config
+        .tenants
+        .iter()
+        .flat_map(|tenant| &tenant.server_names)
+    {
+        contexts.by_name.insert(name, Arc::clone(&usual));
+    }
     let strict = Arc::new(Context {
         configs: shared,
         minimum: TlsVersion::V1_3,
@@ -510,7 +520,8 @@ mod tests {
         Some(client.peer_certificates()?[0].to_vec())
     }
 
-    /// Of the listener's and the tenant's oldest version the newer one counts.
+    /// Of the listener's and the tenant's oldest version the newer one counts, and not that
+    /// of a tenant with a wildcard that the name fits too, or of the default one.
     #[test]
     fn no_older_version_is_spoken_than_listener_and_tenant_want() {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -522,7 +533,7 @@ mod tests {
         let text = "[server]\ncertificate = 'server.pem'\nkey = 'server.key'\n\
              [listener.l]\naddress = '127.0.0.1:0'\ntls = 'implicit'\n\
              [plugin.p]\ncomponent = 'builtin:p'\n\
-             [tenant.new]\nserver-names = ['new.example']\ntls-minimum = '1.3'\n\
+             [tenant.new]\nserver-names = ['new.example', '*.example']\ndefault = true\ntls-minimum = '1.3'\n\
              authenticators = ['p']\nstore = 'p'\n\
              [tenant.old]\nserver-names = ['old.example']\nauthenticators = ['p']\nstore = 'p'\n\
              [tenant.asks]\nserver-names = ['asks.example']\ntls-minimum = '1.3'\n\

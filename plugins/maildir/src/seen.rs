@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use restante_guest::files;
+use restante_guest::log;
 use restante_guest::maildir;
 
 /// Before the flags of a name that has none yet.
@@ -32,17 +33,19 @@ pub(crate) fn mark(root: &Path, path: &str) -> io::Result<Option<String>> {
             return there.map_or(Ok(None), |_| Err(error));
         }
         // SMB and FAT have no hard links.
-        Err(_) => {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
             let there = files::stat(&to).map_err(io::Error::other)?;
             return match there {
                 Some(_) => Ok(None),
                 None => fs::rename(&from, &to).map(|()| Some(seen)),
             };
         }
+        Err(error) => return Err(error),
     }
+    // A file server may have done it and say that it has not: then the new name is the last
+    // one. Two names of one file are one message.
     if let Err(error) = fs::remove_file(&from) {
-        let _ = fs::remove_file(&to);
-        return Err(error);
+        log::warn!("{from:?} is marked as seen and keeps its old name: {error}");
     }
     Ok(Some(seen))
 }

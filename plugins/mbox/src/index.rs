@@ -177,8 +177,12 @@ impl Index {
     }
 
     fn write(&self, path: &Path, variant: Variant) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).open(path)?;
+        // What has the name already may be a link to mail: it is never written through.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         let mut out = BufWriter::with_capacity(256 * 1024, file);
         let written = self.write_to(&mut out, variant);
         written.map_err(|error| files::cause(out.get_ref(), error))

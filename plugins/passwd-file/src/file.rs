@@ -138,6 +138,8 @@ pub(crate) fn search(
 struct Casting {
     wanted: StandIn,
     hashes: Vec<String>,
+    /// The first legacy hash: it is compared in no time.
+    legacy: Option<String>,
     /// The first field with a password in the clear, or that password.
     in_the_clear: Option<String>,
     offers: usize,
@@ -148,6 +150,7 @@ impl Casting {
         Casting {
             wanted,
             hashes: Vec::new(),
+            legacy: None,
             in_the_clear: None,
             offers: 0,
         }
@@ -157,7 +160,8 @@ impl Casting {
     fn asks_for(&self, line: &[u8]) -> bool {
         match self.wanted {
             StandIn::Hash => {
-                let any = !self.hashes.is_empty() || self.in_the_clear.is_some();
+                let fast = self.legacy.is_some() || self.in_the_clear.is_some();
+                let any = fast || !self.hashes.is_empty();
                 !any || (self.offers < STAND_IN_LINES && self.hashes.len() < STAND_INS)
             }
             StandIn::Clear => self.in_the_clear.is_none() && may_be_in_the_clear(line),
@@ -177,6 +181,9 @@ impl Casting {
             (Some(_), StandIn::Hash) => {
                 self.in_the_clear.get_or_insert_with(|| hash.to_owned());
             }
+            (None, StandIn::Hash) if entry.hash.legacy_scheme().is_some() => {
+                self.legacy.get_or_insert_with(|| hash.to_owned());
+            }
             (None, StandIn::Hash) => self.hashes.push(hash.to_owned()),
             (None, StandIn::Clear) => {}
         }
@@ -184,6 +191,7 @@ impl Casting {
 
     /// What takes time comes before what does not.
     fn finish(mut self) -> Vec<String> {
+        self.hashes.extend(self.legacy);
         self.hashes.extend(self.in_the_clear);
         self.hashes
     }
@@ -451,6 +459,19 @@ mod tests {
             assert_eq!(stand_in(StandIn::Hash, file).as_deref(), hash, "{file}");
             assert_eq!(stand_in(StandIn::Clear, file).as_deref(), clear, "{file}");
         }
+    }
+
+    /// Who is unknown waits as long as who is known by a slow hash.
+    #[test]
+    fn what_is_compared_in_no_time_stands_in_last() {
+        let rules = Rules {
+            legacy_hashes: true,
+            ..EXACT
+        };
+        let legacy = "{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=";
+        let file = format!("a:{legacy}\nb:{{PLAIN}}b\nc:$6$x\n");
+        let search = search(file.as_bytes(), "nobody", rules, StandIn::Hash).unwrap();
+        assert_eq!(search.stand_ins, ["$6$x", legacy, "{PLAIN}b"]);
     }
 
     /// Bad lines at the beginning are not what unknown users are told apart by.

@@ -22,7 +22,7 @@ pub fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
 
 fn field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     match field.name() {
-        "message" => cut(out, MAX_MESSAGE_BYTES, value),
+        "message" => cut(out, MAX_MESSAGE_BYTES, value, true),
         name => {
             let name = name.strip_prefix("r#").unwrap_or(name);
             if out.has_ansi_escapes() {
@@ -31,17 +31,20 @@ fn field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result 
             } else {
                 write!(out, "{name}=")?;
             }
-            cut(out, MAX_FIELD_BYTES, value)
+            cut(out, MAX_FIELD_BYTES, value, false)
         }
     }
 }
 
-/// The start of a value, and how much of it is missing.
-fn cut(out: &mut dyn Write, bytes: usize, value: &dyn Debug) -> fmt::Result {
+/// The start of a value, and how much of it is missing. `has_lines`: it may be of several
+/// lines; of a field that would forge lines of the log, since names of files and words of
+/// clients stand in some.
+fn cut(out: &mut dyn Write, bytes: usize, value: &dyn Debug, has_lines: bool) -> fmt::Result {
     let mut start = Start {
         out,
         left: bytes,
         missing: 0,
+        has_lines,
     };
     write!(start, "{value:?}")?;
     match start.missing {
@@ -55,6 +58,7 @@ struct Start<'o> {
     out: &'o mut dyn Write,
     left: usize,
     missing: usize,
+    has_lines: bool,
 }
 
 impl Write for Start<'_> {
@@ -68,7 +72,7 @@ impl Write for Start<'_> {
             self.left -= bytes;
             match character {
                 // Words from elsewhere give a terminal no orders.
-                '\n' | '\t' => self.out.write_char(character)?,
+                '\n' | '\t' if self.has_lines => self.out.write_char(character)?,
                 _ if character.is_control() => write!(self.out, "{}", character.escape_default())?,
                 _ => self.out.write_char(character)?,
             }
@@ -138,6 +142,17 @@ mod tests {
             assert!(line.contains(whole), "{whole} of {line}");
         }
         assert_eq!(line.matches(" bytes cut)").count(), 4);
+    }
+
+    #[test]
+    fn a_field_forges_no_lines() {
+        let path = "1.a\n2026-11-29T00:00:00Z  INFO login failed user=root\t";
+        let line = logged(|| {
+            let _in = info_span!("session", path = %path).entered();
+            error!(why = %format_args!("cannot read {path}"), "message broke off");
+        });
+        assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+        assert!(line.contains("cannot read 1.a\\n2026"), "{line}");
     }
 
     #[test]

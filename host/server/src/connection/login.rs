@@ -401,7 +401,7 @@ where
     fn guess(&self, why: &Why, credentials: &Credentials) -> Guess {
         if matches!(
             why,
-            Why::InTheClear | Why::TurnedOff | Why::NotAdmitted | Why::TooManyLogins
+            Why::InTheClear | Why::OldTls | Why::TurnedOff | Why::NotAdmitted | Why::TooManyLogins
         ) {
             return Guess::Untried;
         }

@@ -49,8 +49,10 @@ impl Open {
         if matches!(self.policy.expire, None | Some(Retention::Never)) {
             return 0;
         }
-        let messages = self.view.listing().len();
-        let expired = (0..messages).filter(|position| {
+        let all = self.view.listing().len();
+        // What the client wants removed takes no part in what share of the rest goes.
+        let messages = all - marked;
+        let expired = (0..all).filter(|position| {
             let retrieved = self.retrieved.contains(position);
             let received = self.view.received(*position);
             remove.binary_search(position).is_err() && self.policy.expires(received, retrieved)

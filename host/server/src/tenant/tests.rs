@@ -1,4 +1,11 @@
+use std::sync::Arc;
+
+use restante_pop3::Mechanism;
+
 use super::*;
+use restante_config::{PlaintextLogin, Scram, TenantLimits, TlsVersion};
+use restante_roles::address::Client;
+use restante_roles::backend::{Accepts, Authenticator, Store};
 use restante_roles::memory::Memory;
 
 fn tenant(name: &str, plaintext_login: PlaintextLogin, sessions: usize) -> Arc<Tenant> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use restante_pop3::LineEnds;
 use tokio::sync::Mutex;
+use tokio::task::coop::consume_budget;
 use tracing::warn;
 
 use restante_roles::backend::{Entries, Failure, Maildrop, Message};
@@ -89,6 +90,8 @@ impl StoredMessage {
             }
             space.clear();
             cursor.slide(offset);
+            // What is cached takes no waiting, however much there is of it.
+            consume_budget().await;
             if let Err(error) = cursor.pull().await {
                 let unique_id = self.unique_id();
                 warn!(unique_id, %error, "a filter cannot read the message");

@@ -25,6 +25,8 @@ use crate::disk::left_out::LeftOut;
 
 /// Most entries that one scan hands over.
 const ENTRIES: usize = 1_000_000;
+/// Bytes of their names together: room for as many as that of the usual length.
+const MAX_NAMES_BYTES: usize = 96 << 20;
 /// Octets of a directory read at once.
 #[cfg(target_os = "linux")]
 const DIRECTORY: usize = 64 << 10;
@@ -135,6 +137,11 @@ impl Found {
         if self.files.len() == ENTRIES {
             return Err(io::Error::other(format!(
                 "the directory has more than {ENTRIES} files"
+            )));
+        }
+        if self.text.len() + name.len() > MAX_NAMES_BYTES {
+            return Err(io::Error::other(format!(
+                "the names of the directory's files have more than {MAX_NAMES_BYTES} octets"
             )));
         }
         self.files.push((self.text.len(), name.len(), inode));

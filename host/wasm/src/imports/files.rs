@@ -71,6 +71,21 @@ impl Host for State {
 }
 
 impl State {
+    /// Notes where the guest does not learn what it asked for, though it is there.
+    fn noted<R>(&mut self, found: io::Result<R>) -> io::Result<R> {
+        let is_known = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            )
+        };
+        found.inspect_err(|error| {
+            if !is_known(error) {
+                self.witness.failed();
+            }
+        })
+    }
+
     async fn scanned(&mut self, directory: String) -> Result<Names, String> {
         let maildrop = self.maildrop.clone().ok_or(NO_MAILDROP)?;
         let of = directory.clone();
@@ -78,6 +93,7 @@ impl State {
             .work
             .run(move |stop| scan(maildrop.dir(), &of, stop))
             .await;
+        let scanned = self.noted(scanned);
         let (names, left_out) = scanned.map_err(|error| error.to_string())?;
         self.left_out.scanned(&directory, left_out);
         Ok(names)
@@ -90,14 +106,15 @@ impl State {
         }
         let place = Place { base, path };
         if let Some(measured) = self.at_once(|| measure_cached(&place)) {
-            return present(measured);
+            return present(self.noted(measured));
         }
         let batch = self.ahead.miss();
         let done = self.work.run(move |stop| Ok(batch.run(&place, stop))).await;
-        present(done.and_then(|(measured, batch)| {
+        let measured = done.and_then(|(measured, batch)| {
             self.ahead.done(batch);
             measured
-        }))
+        });
+        present(self.noted(measured))
     }
 
     async fn looked_at(&mut self, path: &str) -> Result<Option<Status>, String> {
@@ -108,10 +125,11 @@ impl State {
             Base::Maildrop(_) => Some(place.path.clone()),
             Base::Granted(..) => None,
         };
-        let found = present(match self.at_once(|| stat_cached(&place)) {
+        let found = match self.at_once(|| stat_cached(&place)) {
             Some(status) => status,
             None => self.work.run(move |_| stat(&place)).await,
-        })?;
+        };
+        let found = present(self.noted(found))?;
         self.witness
             .looked(below_maildrop.as_deref(), found.as_ref());
         Ok(found.map(|(status, _)| status))
@@ -137,7 +155,7 @@ impl State {
         if let Ok(chunk) = &read {
             self.limits.carried(chunk.octets.len());
         }
-        present(read)
+        present(self.noted(read))
     }
 
     /// Tries work that takes no waiting. None: it may take waiting, or something is

@@ -31,6 +31,8 @@ pub(crate) struct Witness {
     looked: Vec<Looked>,
     /// Of a file that may change once more without a new time.
     is_fresh: bool,
+    /// The host could not do what it was asked for.
+    has_failed: bool,
     /// When what it looked at was last changed, all in one.
     changes: DefaultHasher,
 }
@@ -90,6 +92,17 @@ impl Witness {
             path: path.to_owned(),
             status: status.cloned(),
         });
+    }
+
+    /// The host could not do what the guest asked for, this time: a disk that did not
+    /// answer, no descriptor left. What the guest says then may be less than there is.
+    pub(crate) fn failed(&mut self) {
+        self.has_failed = true;
+    }
+
+    /// Whether anything failed so far.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// Stands for the times of change of all that was looked at: a guest does not

@@ -445,22 +445,42 @@ impl PluginMaildrop {
             }
             left_out = told.left_out.clone();
             if let Some(told) = self.ask_changes(&told).await? {
-                return Ok(Told {
+                let told = Told {
                     stamp,
                     facts,
                     left_out: self.with_left_out(left_out).await?,
                     ..told
-                });
+                };
+                return self.vouched_for(told).await;
             }
         }
         let (listed, memo) = self.ask().await?;
-        Ok(Told {
+        let told = Told {
             stamp,
             facts,
             memo,
             left_out: self.with_left_out(left_out).await?,
             listed: Arc::new(listed),
-        })
+        };
+        self.vouched_for(told).await
+    }
+
+    /// The same, with nothing to know it again by where the host could not do something
+    /// that the guest asked for meanwhile: what that leaves out is there at the next login.
+    async fn vouched_for(&self, told: Told) -> Result<Told, Failure> {
+        let mut awake = self.awake().await?;
+        let state = awake.instance.state();
+        Ok(
+            match state.is_some_and(|state| state.witness.has_failed()) {
+                false => told,
+                true => Told {
+                    stamp: None,
+                    facts: None,
+                    memo: None,
+                    ..told
+                },
+            },
+        )
     }
 
     /// What is left out of the maildrop: as it was known before, and in the directories

@@ -31,6 +31,9 @@ pub(super) async fn lock(
         Ok(guard) => return Some(guard),
         Err(held) => held,
     };
+    let Some(_waiting) = held.wait() else {
+        return None;
+    };
     let older = held.holder().session.clone();
     let may_take_over =
         tenant.when_in_use == WhenInUse::TakeOver && held.holder().is_same_user(holder);
@@ -38,13 +41,18 @@ pub(super) async fn lock(
     let free = if older.is_updating() {
         released(&mut held).await
     } else if far_end == Some(FarEnd::Gone) {
-        older.end(EndedBy::ClientGone);
+        locks.end_holder(key, &held, EndedBy::ClientGone);
         released(&mut held).await
     } else if far_end == Some(FarEnd::Finished) && released(&mut held).await {
         // It sends nothing more, and was through with what it had sent.
         true
+    } else if may_take_over && !older.is_logged_in() {
+        // It is opening the maildrop still: of many that would end one another, nobody
+        // would get in.
+        released(&mut held).await
     } else if may_take_over {
-        older.end(EndedBy::TakeOver(holder.session.id().to_owned()));
+        let by = EndedBy::TakeOver(holder.session.id().to_owned());
+        locks.end_holder(key, &held, by);
         released(&mut held).await
     } else {
         // The client tries again soon: until then it may be known who is still there.

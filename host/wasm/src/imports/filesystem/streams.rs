@@ -210,6 +210,9 @@ impl OutputStream for FileWriter {
                 return Err(StreamError::trap("written to before it was ready"));
             }
         }
+        if octets.len() > MAX_CHUNK_OCTETS {
+            return Err(StreamError::trap("more was written than there is room for"));
+        }
         self.meter.carried(octets.len());
         let (file, position) = (Arc::clone(&self.file), self.position);
         let writing = work(&self.meter, move || write_at(&file, position, &octets));
