@@ -69,9 +69,17 @@ fn collect(folder: &Path, tests: &mut BTreeMap<String, usize>) {
 /// Interfaces of the contract that the host implements: world `host-side`.
 const HOST_SIDE: [&str; 3] = ["files", "passwords", "maildrop"];
 /// WASI, as far as it is linked: docs/host-functions.md has a row for each of these.
-const WASI: [&str; 16] = [
+const WASI: [&str; 31] = [
     "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
     "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
     "wasi:clocks/monotonic-clock",
     "wasi:clocks/wall-clock",
     "wasi:config/store",
@@ -79,13 +87,20 @@ const WASI: [&str; 16] = [
     "wasi:filesystem/types",
     "wasi:http/outgoing-handler",
     "wasi:http/types",
+    "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
     "wasi:logging/logging",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
     "wasi:random/random",
+    "wasi:sockets/instance-network",
     "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
     "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
     "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
 ];
 
 /// Each function that the host has for guests has a row that says whose its work is,
