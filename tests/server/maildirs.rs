@@ -212,3 +212,52 @@ fn a_full_or_read_only_file_system_is_named() {
     drop(server);
     drop(mounted);
 }
+
+/// What cannot be read is not hidden for longer than that: nothing of such a listing is
+/// remembered.
+#[test]
+fn message_that_could_not_be_read_is_there_once_it_can_be() {
+    let (site, mut maildir) = site();
+    maildir.deliver(b"Subject: one\n\n");
+    let second = maildir.deliver(b"Subject: two\n\n");
+    // More than is read to measure a message, and nothing on the disk.
+    let file = fs::OpenOptions::new().write(true).open(&second).unwrap();
+    file.set_len(2 << 30).unwrap();
+    let server = site.start();
+    for _ in 0..2 {
+        let mut client = ada(&server);
+        assert_eq!(client.stat().0, 1);
+        client.quit();
+    }
+    // Neither a name nor a directory changes.
+    file.set_len(14).unwrap();
+    let mut client = ada(&server);
+    assert_eq!(client.stat().0, 2);
+    client.quit();
+}
+
+/// The share is of what the client leaves: to remove one message is no leave to remove the
+/// others.
+#[test]
+fn messages_expire_within_the_share_of_what_is_left() {
+    let (mut site, mut maildir) = site();
+    site.tenants[0].lines.push_str("expire = \"30d\"\n");
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+    for _ in 0..10 {
+        let path = maildir.deliver(b"Subject: old\n\n");
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(old).unwrap();
+    }
+    let server = site.start();
+    for left in [10, 9, 9] {
+        let mut client = ada(&server);
+        let (messages, _) = client.stat();
+        if messages == 10 && left == 9 {
+            client.accepted("DELE 1");
+        }
+        client.quit();
+        let log = lines(&server, &["expired messages are not removed"]);
+        assert!(!log.is_empty(), "{}", server.log());
+        assert_eq!(ada(&server).stat().0, left);
+    }
+}
