@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 pub use places::{MAX_BLOCKING_THREADS, MAX_PLACES, MAX_TENANT_PLACES, TenantPlaces};
@@ -55,6 +56,9 @@ pub trait WorkOwner: fmt::Debug + Send + Sync {
     /// Its places.
     fn places(&self) -> &TenantPlaces;
 
+    /// Its requests over the network that may be under way at once.
+    fn requests(&self) -> &Arc<Semaphore>;
+
     /// Its work has computed for this long.
     fn charge(&self, time: Duration);
 }
@@ -69,6 +73,13 @@ impl WorkRoom {
     /// The places of a tenant, which is its [`Ledger`](crate::metrics::Ledger).
     pub fn new(owner: Arc<dyn WorkOwner>) -> Self {
         WorkRoom { owner }
+    }
+
+    /// The owner's turn for a request over the network: what else asks for the same
+    /// service has turns left.
+    pub async fn request(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(self.owner.requests()).acquire_owned().await.ok()
     }
 
     /// Does work on a thread where waiting is no harm, until `deadline`.

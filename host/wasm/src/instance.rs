@@ -32,7 +32,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::component::chain;
 use crate::disk::ahead::Ahead;
-use crate::disk::grants::Root;
+use crate::disk::grants::{Granted, Root};
 use crate::disk::left_out::AllLeftOut;
 use crate::instance::breaker::{Caller, Pass};
 use crate::instance::errors::WriteFailures;
@@ -183,18 +183,20 @@ impl Instance {
         };
         whose.within_share()?;
         let mut pass = whose.pass(asker.caller)?;
+        let not_made = |error: wasmtime::Error| {
+            error!(
+                plugin = %plugin.name, tenant = %whose.tenant, cause = chain(&error),
+                "an instance could not be made"
+            );
+            plugin.calls.failed(MAKING, CallFailure::Host);
+            Failure::internal()
+        };
+        // Before there is a place among all instances: a disk that does not answer takes
+        // those of its tenant's work.
+        let directories = whose.directories().await.map_err(not_made)?;
         let permit = whose.permit().await?;
-        let mut store = whose
-            .store(maildrop, border, asker.owner)
-            .await
-            .map_err(|error| {
-                error!(
-                    plugin = %plugin.name, tenant = %whose.tenant, cause = chain(&error),
-                    "an instance could not be made"
-                );
-                plugin.calls.failed(MAKING, CallFailure::Host);
-                Failure::internal()
-            })?;
+        let store = whose.store(maildrop, directories, border, asker.owner);
+        let mut store = store.map_err(not_made)?;
         begin(&mut store, plugin);
         let pre = &plugin.compiled.roles.pre;
         let started = Instant::now();
@@ -401,9 +403,19 @@ impl Whose {
         Failure::Temporary("the server is busy, try again later".into())
     }
 
-    async fn store(
+    /// The directories that were granted, open.
+    async fn directories(&self) -> wasmtime::Result<Arc<[Granted]>> {
+        let plugin = &self.plugin;
+        let room = WorkRoom::new(self.ledger.clone());
+        let deadline = tokio::time::Instant::now() + plugin.limits.wall_time;
+        let grants = &plugin.grants.directories;
+        plugin.directories.open(grants, &room, deadline).await
+    }
+
+    fn store(
         &self,
         maildrop: Option<Arc<Root>>,
+        directories: Arc<[Granted]>,
         border: Border,
         owner: Owner,
     ) -> wasmtime::Result<Store<State>> {
@@ -413,13 +425,6 @@ impl Whose {
             self.tenant.clone(),
             plugin.limits.log_lines,
         )));
-        let directories = plugin
-            .directories
-            .open(
-                &plugin.grants.directories,
-                &WorkRoom::new(self.ledger.clone()),
-            )
-            .await?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         let limits = Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded));

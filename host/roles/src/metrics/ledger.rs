@@ -9,8 +9,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use tokio::sync::Semaphore;
+
 use crate::share::Share;
 use crate::work::{TenantPlaces, WorkOwner, WorkRoom};
+
+/// HTTP requests of one tenant's that may be under way at once, over all its plugins: half
+/// of what one plugin may have.
+const MAX_TENANT_REQUESTS: usize = 32;
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +89,7 @@ pub struct Ledger {
     password_hash_nanoseconds: AtomicU64,
     /// Places for work that may wait for the disk or the resolver.
     work: TenantPlaces,
+    requests: Arc<Semaphore>,
     share: Arc<Share>,
 }
 
@@ -128,6 +135,10 @@ impl WorkOwner for Ledger {
         &self.work
     }
 
+    fn requests(&self) -> &Arc<Semaphore> {
+        &self.requests
+    }
+
     fn charge(&self, time: Duration) {
         self.ran(time);
     }
@@ -159,6 +170,7 @@ impl Ledger {
             host_call_octets: AtomicU64::default(),
             password_hash_nanoseconds: AtomicU64::default(),
             work: TenantPlaces::default(),
+            requests: Arc::new(Semaphore::new(MAX_TENANT_REQUESTS)),
             share: Arc::default(),
         })
     }

@@ -15,7 +15,7 @@ use restante_config::template::{AccountPath, ExpandError, Values};
 use restante_config::{DirectoryGrant, Grants};
 use restante_roles::backend::{Account, FileRange};
 use restante_roles::cached;
-use restante_roles::work::{MAX_WORK_TIME, Stop, WorkRoom};
+use restante_roles::work::{Stop, WorkRoom};
 
 /// Where a session's maildrop appears in the guest.
 pub(crate) const MAILDROP: &str = "/maildrop";
@@ -126,6 +126,7 @@ impl Directories {
         &self,
         grants: &[DirectoryGrant],
         work: &WorkRoom,
+        deadline: Instant,
     ) -> wasmtime::Result<Arc<[Granted]>> {
         if grants.is_empty() {
             return Ok(Arc::new([]));
@@ -148,7 +149,7 @@ impl Directories {
                     let opened = grants.iter().map(open_granted);
                     opened.collect::<wasmtime::Result<Arc<[Granted]>>>()
                 };
-                work.run(Instant::now() + MAX_WORK_TIME, open).await??
+                work.run(deadline, open).await??
             }
         };
         *self.lock() = Some((begun, Arc::clone(&opened)));
@@ -233,6 +234,10 @@ impl Named {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
 
     fn tree() -> (tempfile::TempDir, Root) {
         let root = tempfile::tempdir().unwrap();
@@ -347,16 +352,16 @@ mod tests {
         };
         let grants = [grant];
         let directories = Directories::default();
-        let first = directories.open(&grants, &work()).await.unwrap();
+        let first = directories.open(&grants, &work(), soon()).await.unwrap();
         assert!(Arc::ptr_eq(
             &first,
-            &directories.open(&grants, &work()).await.unwrap()
+            &directories.open(&grants, &work(), soon()).await.unwrap()
         ));
         std::fs::rename(root.path().join("inside"), root.path().join("old")).unwrap();
         tokio::time::sleep(TRUSTED).await;
-        assert!(directories.open(&grants, &work()).await.is_err());
+        assert!(directories.open(&grants, &work(), soon()).await.is_err());
         std::fs::create_dir(root.path().join("inside")).unwrap();
-        let next = directories.open(&grants, &work()).await.unwrap();
+        let next = directories.open(&grants, &work(), soon()).await.unwrap();
         assert!(next[0].root.dir.open("mail").is_err());
     }
 }

@@ -84,8 +84,11 @@ impl State {
         let usage = self.limits.usage();
         let most = MAX_BUSY_WAIT.saturating_sub(usage.waited());
         let waiting = usage.waits();
+        let before = usage.waited();
         let turn = turns::server().turn(self.owner.clone(), most).await?;
         drop(waiting);
+        let waited = usage.waited().saturating_sub(before);
+        self.postpone(waited);
         let meter = self.limits.meter();
         let computed = tokio::task::spawn_blocking(move || {
             // Held until it is done, also when nobody waits for it any more: it

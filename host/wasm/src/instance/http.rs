@@ -13,6 +13,7 @@ mod resolver;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ::http::{Method, Request, Response};
 use tokio::sync::Semaphore;
@@ -79,6 +80,11 @@ impl Http {
                 },
             },
         }
+    }
+
+    /// The call under way may take so much longer.
+    pub(crate) fn postpone(&mut self, time: Duration) {
+        self.hooks.call.deadline += time;
     }
 
     /// A new call begins, within these limits.

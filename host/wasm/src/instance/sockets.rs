@@ -13,6 +13,7 @@ pub(crate) mod link;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -55,6 +56,11 @@ impl Sockets {
             found: Vec::new(),
             meter,
         }
+    }
+
+    /// The call under way may take so much longer.
+    pub(crate) fn postpone(&mut self, time: Duration) {
+        self.clock.set(self.clock.deadline() + time);
     }
 
     /// A new call begins, within these limits.

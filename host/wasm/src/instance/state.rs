@@ -78,6 +78,11 @@ impl CallWork {
         self.deadline = tokio::time::Instant::now() + wall_time;
     }
 
+    /// The call under way may take so much longer.
+    fn postpone(&mut self, time: Duration) {
+        self.deadline += time;
+    }
+
     /// Does work where waiting is no harm.
     ///
     /// # Errors
@@ -111,6 +116,14 @@ impl Border {
 }
 
 impl State {
+    /// The call under way has waited for the host so long, which is not its doing: what
+    /// it asks for from now on may take until so much later.
+    pub(crate) fn postpone(&mut self, time: Duration) {
+        self.work.postpone(time);
+        self.http.postpone(time);
+        self.sockets.postpone(time);
+    }
+
     /// The recording that stands for the host, if one does.
     pub(crate) fn player(&self) -> Option<Arc<Player>> {
         match &self.border {

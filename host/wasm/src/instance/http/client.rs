@@ -124,6 +124,11 @@ impl Client {
         place: OwnedSemaphorePermit,
     ) -> Result<Response<WasiBody>, Error> {
         let asking = async {
+            // First the tenant's, then the plugin's, which all its tenants share.
+            let _tenants = match resolver::who_asks() {
+                Some(room) => room.request().await,
+                None => None,
+            };
             let _turn = self.turns.acquire().await;
             self.pool.request(request).await
         };
