@@ -167,7 +167,7 @@ impl Plugin {
     fn unopened(&self, tenant: &str, path: &AccountPath, error: &MaildropError) -> Failure {
         let path = path.whole();
         error!(plugin = %self.name, tenant, ?path, %error, "a maildrop cannot be opened");
-        Failure::internal()
+        Failure::Temporary("the maildrop cannot be opened, try again later".into())
     }
 }
 

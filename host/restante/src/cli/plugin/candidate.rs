@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail, ensure};
 use restante_config as config;
 use restante_config::template::Template;
-use restante_config::{Config, Server};
+use restante_config::{Config, MissingMaildrop, Server};
 use restante_conformance::Maildrops;
 use restante_pop3::Decoy;
 use restante_pop3::without_url_secrets;
@@ -127,6 +127,8 @@ impl Stage {
         let root = root.context("the temporary folder's name is not UTF-8")?;
         let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
         section.grants.maildrop = Some(Template::parse(&maildrop).context("a template")?);
+        // What the plugin makes of a maildrop that is not there is asked too.
+        section.grants.missing_maildrop = MissingMaildrop::Empty;
         let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
         let loading = move || runtime.plugin(&section, &salts, None);
         let loaded = tokio::task::spawn_blocking(loading).await;
