@@ -42,7 +42,7 @@ impl Found {
         let inherited = File::open(place.path().join("file")).unwrap();
         rustix::io::fcntl_setfd(&inherited, FdFlags::empty()).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "confinement::tests::other_process"])
+            .args(["--exact", "component::confinement::tests::other_process"])
             .args(["--ignored", "--nocapture", "--test-threads=1"])
             .env(LAYERS, layers)
             .env(PLACE, place.path())
