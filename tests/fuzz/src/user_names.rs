@@ -22,7 +22,10 @@ pub fn users(input: &[u8]) {
             }
             Case::Fold => differ_in_case(one, other),
         };
-        assert_eq!(same, as_they_are && one.contains('@') == other.contains('@'));
+        assert_eq!(
+            same,
+            as_they_are && one.contains('@') == other.contains('@')
+        );
         for name in [one, other] {
             let canonical = case.canonical(name);
             assert!(case.is_same(name, &canonical));

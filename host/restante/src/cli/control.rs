@@ -2,7 +2,7 @@
 //! at its admin address.
 
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use super::print::print;
 use super::table::{Align, Table, duration, harmless, octets};
 
 /// Octets of an answer: a hundred thousand sessions take less.
@@ -360,7 +361,7 @@ impl Ask {
     /// As JSON, or as `text` shows it.
     fn print(&self, body: &Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         match self.json {
-            true => print(&format!("{}\n", serde_json::to_string_pretty(body)?)),
+            true => print(&serde_json::to_string_pretty(body)?),
             false => print(&text()),
         }
     }
@@ -491,15 +492,4 @@ where
         status: head.status,
         body: serde_json::from_slice(&body).context(NO_HTTP)?,
     })
-}
-
-/// Whoever reads may have had enough: `restante sessions | head`.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
-    }
 }

@@ -7,6 +7,8 @@ use clap::Args;
 use restante_roles::passwords::{Scheme, hash};
 use zeroize::Zeroizing;
 
+use super::print::print;
+
 /// Longest password that is read, in octets.
 const PASSWORD: u64 = 4096;
 
@@ -38,11 +40,7 @@ pub(super) fn hash_password(options: &Options) -> anyhow::Result<()> {
         .iter()
         .map(|scheme| hash(*scheme, options.iterations, &password))
         .collect::<Result<Vec<_>, _>>()?;
-    #[allow(clippy::print_stdout, reason = "the command's result")]
-    {
-        println!("{}", hashes.join("|"));
-    }
-    Ok(())
+    print(&hashes.join("|"))
 }
 
 /// Typed twice at a terminal, or all of stdin but its line end.

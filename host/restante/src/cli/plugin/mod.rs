@@ -102,7 +102,7 @@ fn show(component: &str, keys: &[String], json: bool) -> anyhow::Result<()> {
     print(&match json {
         true => serde_json::to_string_pretty(&report)?,
         false => report.text(),
-    });
+    })?;
     let wrong = match &report.signature {
         Signature::Wrong { reason } => Some(reason.clone()),
         Signature::None { .. } | Signature::By { verified: None, .. } if !keys.is_empty() => {
@@ -264,7 +264,7 @@ fn diff(old: &str, new: &str, json: bool) -> anyhow::Result<()> {
     let ((before, _), (after, _)) = (look_at(old)?, look_at(new)?);
     let differences = Differences::between(&before, &after);
     if json {
-        print(&serde_json::to_string_pretty(&differences)?);
+        print(&serde_json::to_string_pretty(&differences)?)?;
         return Ok(());
     }
     let mut text = String::new();
@@ -292,7 +292,7 @@ fn diff(old: &str, new: &str, json: bool) -> anyhow::Result<()> {
     for problem in &after.problems {
         let _ = writeln!(text, "would be refused: {problem}");
     }
-    print(&text);
+    print(&text)?;
     Ok(())
 }
 

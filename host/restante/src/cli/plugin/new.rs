@@ -220,7 +220,7 @@ pub(super) fn new(options: &Options) -> anyhow::Result<()> {
         text.push_str(line);
         text.push('\n');
     }
-    print(&text);
+    print(&text)?;
     Ok(())
 }
 

@@ -116,8 +116,8 @@ async fn replay(options: &Options) -> anyhow::Result<()> {
         bail!("{}", nothing(options, &recordings));
     }
     match options.json {
-        true => print(&serde_json::to_string_pretty(&report)?),
-        false => print(&report.text()),
+        true => print(&serde_json::to_string_pretty(&report)?)?,
+        false => print(&report.text())?,
     }
     match report.different {
         0 => Ok(()),

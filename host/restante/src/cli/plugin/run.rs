@@ -106,19 +106,22 @@ async fn call(options: &Options) -> anyhow::Result<()> {
             return Err(error);
         }
     };
-    let said = |text: &str| match options.call {
+    let say = |text: &str| match options.call {
         // The message goes to stdout, and nothing else.
-        Call::Retr { .. } => eprintln!("{text}"),
+        Call::Retr { .. } => {
+            eprintln!("{text}");
+            Ok(())
+        }
         _ => print(text),
     };
-    said(&answer);
-    said(&format!(
+    say(&answer)?;
+    say(&format!(
         "took {:.2} ms, {:.2} ms of it the plugin's own; {} KiB of memory at most; {} octets through host calls",
         milliseconds(took),
         milliseconds(Duration::from_nanos(used.guest_cpu_nanoseconds)),
         used.peak_memory_octets / 1024,
         used.host_call_octets,
-    ));
+    ))?;
     report(&lines);
     Ok(())
 }

@@ -50,9 +50,9 @@ async fn examine(options: &Options) -> anyhow::Result<()> {
     let outcomes = ask(&stage, &candidate, maildrops, user, !options.json).await;
     let report = Report::of(&options.given.component, &outcomes);
     if options.json {
-        print(&serde_json::to_string_pretty(&report)?);
+        print(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        print(&report.counts());
+        print(&report.counts())?;
     }
     match report.failed {
         0 => Ok(()),
@@ -68,11 +68,11 @@ pub(in crate::cli) async fn deep(config: &Config, log: Lines) -> anyhow::Result<
     let maildrops = stage.maildrops(None)?;
     let mut failed = 0;
     for section in &config.plugins {
-        print(&format!("[plugin.{}] {}", section.name, section.component));
+        print(&format!("[plugin.{}] {}", section.name, section.component))?;
         let candidate = stage.ready(section).await?;
         let outcomes = ask(&stage, &candidate, maildrops.clone(), None, true).await;
         let report = Report::of(&section.name, &outcomes);
-        print(&report.counts());
+        print(&report.counts())?;
         failed += report.failed;
     }
     Ok(failed == 0)
@@ -103,9 +103,10 @@ async fn ask(
         }
         if role != outcome.role {
             role = outcome.role;
-            print(role);
+            // What cannot be written is found out with the counts at the end.
+            let _ = print(role);
         }
-        print(&line(outcome));
+        let _ = print(&line(outcome));
     })
     .await
 }

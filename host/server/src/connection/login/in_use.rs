@@ -31,9 +31,7 @@ pub(super) async fn lock(
         Ok(guard) => return Some(guard),
         Err(held) => held,
     };
-    let Some(_waiting) = held.wait() else {
-        return None;
-    };
+    let _waiting = held.wait()?;
     let older = held.holder().session.clone();
     let may_take_over =
         tenant.when_in_use == WhenInUse::TakeOver && held.holder().is_same_user(holder);

@@ -138,8 +138,8 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
         report.compile_milliseconds = own.compile_milliseconds;
     }
     match options.json {
-        true => print(&serde_json::to_string_pretty(&report)?),
-        false => print(&report.text()),
+        true => print(&serde_json::to_string_pretty(&report)?)?,
+        false => print(&report.text())?,
     }
     Ok(())
 }
