@@ -7,6 +7,9 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "../../../host/pop3/tests/either/mod.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod either;
 #[path = "../../../host/pop3/tests/replay/mod.rs"]
 #[allow(dead_code, reason = "dialogues are read here, not played")]
 mod replay;

@@ -203,7 +203,7 @@ impl HostDescriptor for State {
         Ok(self.in_file(&fd, write).await? as Filesize)
     }
 
-    /// What guests reach is in [`directory`]: wasmtime-wasi's stream has all entries at
+    /// What guests reach is in [`mod@directory`]: wasmtime-wasi's stream has all entries at
     /// once, however many there are.
     async fn read_directory(
         &mut self,
@@ -396,7 +396,7 @@ impl HostDescriptor for State {
     }
 }
 
-/// Of streams that no guest has: see [`directory`].
+/// Of streams that no guest has: see [`mod@directory`].
 impl HostDirectoryEntryStream for State {
     async fn read_directory_entry(
         &mut self,
