@@ -883,7 +883,7 @@ pub const TENANT: Table = Table {
             kind: Kind::Other,
             default: Default::Value(r#""90%""#),
             restart: false,
-            help: r#"Largest share of the messages of a maildrop that `expire` removes at one QUIT, `"1%"` to `"100%"`. If more would go, none goes, and the log warns. With `expire = "0d"` it has no effect. See [messages that expire](operations.md#messages-that-expire)."#,
+            help: r#"Largest share of the messages that `expire` removes at one QUIT, of those that the client has not deleted itself, `"1%"` to `"100%"`. If more would go, none goes, and the log warns. With `expire = "0d"` it has no effect. See [messages that expire](operations.md#messages-that-expire)."#,
         },
         Key {
             name: "expire-max-clock-jump",
