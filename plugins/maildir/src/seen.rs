@@ -32,14 +32,7 @@ pub(crate) fn mark(root: &Path, path: &str) -> io::Result<Option<String>> {
             let there = files::stat(&from).map_err(io::Error::other)?;
             return there.map_or(Ok(None), |_| Err(error));
         }
-        // SMB and FAT have no hard links.
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            let there = files::stat(&to).map_err(io::Error::other)?;
-            return match there {
-                Some(_) => Ok(None),
-                None => fs::rename(&from, &to).map(|()| Some(seen)),
-            };
-        }
+        // Without hard links (FAT, some SMB) there is no way that writes over nothing.
         Err(error) => return Err(error),
     }
     // A file server may have done it and say that it has not: then the new name is the last
