@@ -16,61 +16,86 @@ extern void __wasm_import_wasi_config_store_get_all(uint8_t *);
 __attribute__((__import_module__("wasi:logging/logging@0.1.0-draft"), __import_name__("log")))
 extern void __wasm_import_wasi_logging_logging_log(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
-// Imported Functions from `restante:plugin/passwords@0.1.0`
+// Imported Functions from `restante:plugin/passwords@0.1.1`
 
-__attribute__((__import_module__("restante:plugin/passwords@0.1.0"), __import_name__("verify")))
+__attribute__((__import_module__("restante:plugin/passwords@0.1.1"), __import_name__("verify")))
 extern void __wasm_import_restante_plugin_passwords_verify(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/passwords@0.1.0"), __import_name__("derive-scram")))
+__attribute__((__import_module__("restante:plugin/passwords@0.1.1"), __import_name__("derive-scram")))
 extern void __wasm_import_restante_plugin_passwords_derive_scram(uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *);
 
-// Imported Functions from `restante:plugin/files@0.1.0`
+__attribute__((__import_module__("restante:plugin/passwords@0.1.1"), __import_name__("hash")))
+extern void __wasm_import_restante_plugin_passwords_hash(uint8_t *, size_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/files@0.1.0"), __import_name__("scan")))
+// Imported Functions from `restante:plugin/files@0.1.1`
+
+__attribute__((__import_module__("restante:plugin/files@0.1.1"), __import_name__("scan")))
 extern void __wasm_import_restante_plugin_files_scan(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/files@0.1.0"), __import_name__("measure")))
+__attribute__((__import_module__("restante:plugin/files@0.1.1"), __import_name__("measure")))
 extern void __wasm_import_restante_plugin_files_measure(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/files@0.1.0"), __import_name__("stat")))
+__attribute__((__import_module__("restante:plugin/files@0.1.1"), __import_name__("stat")))
 extern void __wasm_import_restante_plugin_files_stat(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/files@0.1.0"), __import_name__("read")))
+__attribute__((__import_module__("restante:plugin/files@0.1.1"), __import_name__("read")))
 extern void __wasm_import_restante_plugin_files_read(uint8_t *, size_t, int64_t, int32_t, uint8_t *);
 
-// Imported Functions from `restante:plugin/maildrop@0.1.0`
+// Imported Functions from `restante:plugin/maildrop@0.1.1`
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]message.unique-id")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]message.unique-id")))
 extern void __wasm_import_restante_plugin_maildrop_method_message_unique_id(int32_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]message.octets")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]message.octets")))
 extern int64_t __wasm_import_restante_plugin_maildrop_method_message_octets(int32_t);
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]message.received")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]message.received")))
 extern int64_t __wasm_import_restante_plugin_maildrop_method_message_received(int32_t);
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]message.header")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]message.header")))
 extern void __wasm_import_restante_plugin_maildrop_method_message_header(int32_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]message.read")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]message.read")))
 extern void __wasm_import_restante_plugin_maildrop_method_message_read(int32_t, int64_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]view.count")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]view.count")))
 extern int32_t __wasm_import_restante_plugin_maildrop_method_view_count(int32_t);
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]view.unique-ids")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]view.unique-ids")))
 extern void __wasm_import_restante_plugin_maildrop_method_view_unique_ids(int32_t, int32_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]view.octets")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]view.octets")))
 extern void __wasm_import_restante_plugin_maildrop_method_view_octets(int32_t, int32_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[method]view.received")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[method]view.received")))
 extern void __wasm_import_restante_plugin_maildrop_method_view_received(int32_t, int32_t, int32_t, uint8_t *);
 
-// Exported Functions from `restante:plugin/authenticator@0.1.0`
+// Imported Functions from `restante:plugin/database@0.1.1`
+
+__attribute__((__import_module__("restante:plugin/database@0.1.1"), __import_name__("query")))
+extern void __wasm_import_restante_plugin_database_query(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("restante:plugin/database@0.1.1"), __import_name__("change")))
+extern void __wasm_import_restante_plugin_database_change(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `restante:plugin/mail-index@0.1.1`
+
+__attribute__((__import_module__("restante:plugin/mail-index@0.1.1"), __import_name__("state")))
+extern void __wasm_import_restante_plugin_mail_index_state(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("restante:plugin/mail-index@0.1.1"), __import_name__("read")))
+extern void __wasm_import_restante_plugin_mail_index_read(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("restante:plugin/mail-index@0.1.1"), __import_name__("changes")))
+extern void __wasm_import_restante_plugin_mail_index_changes(uint8_t *, size_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("restante:plugin/mail-index@0.1.1"), __import_name__("remove")))
+extern void __wasm_import_restante_plugin_mail_index_remove(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+// Exported Functions from `restante:plugin/authenticator@0.1.1`
 
 #ifdef RESTANTE_AUTHENTICATOR
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/authenticator@0.1.0#authenticate")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/authenticator@0.1.1#authenticate")))
 void __wasm_export_exports_restante_plugin_authenticator_authenticate_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -147,13 +172,13 @@ void __wasm_export_exports_restante_plugin_authenticator_authenticate_post_retur
 }
 #endif
 
-// Exported Functions from `restante:plugin/accepts@0.1.0`
+// Exported Functions from `restante:plugin/accepts@0.1.1`
 
 
-// Exported Functions from `restante:plugin/scram@0.1.0`
+// Exported Functions from `restante:plugin/scram@0.1.1`
 
 #ifdef RESTANTE_SCRAM
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/scram@0.1.0#lookup")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/scram@0.1.1#lookup")))
 void __wasm_export_exports_restante_plugin_scram_lookup_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -265,10 +290,10 @@ void __wasm_export_exports_restante_plugin_scram_lookup_post_return(uint8_t * ar
 }
 #endif
 
-// Exported Functions from `restante:plugin/store@0.1.0`
+// Exported Functions from `restante:plugin/store@0.1.1`
 
 #ifdef RESTANTE_STORE
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.0#[method]reader.read")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.1#[method]reader.read")))
 void __wasm_export_exports_restante_plugin_store_method_reader_read_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -323,7 +348,7 @@ void __wasm_export_exports_restante_plugin_store_method_reader_read_post_return(
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.0#[static]maildrop.open")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.1#[static]maildrop.open")))
 void __wasm_export_exports_restante_plugin_store_static_maildrop_open_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -369,7 +394,7 @@ void __wasm_export_exports_restante_plugin_store_static_maildrop_open_post_retur
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.0#[method]maildrop.stamp")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.1#[method]maildrop.stamp")))
 void __wasm_export_exports_restante_plugin_store_method_maildrop_stamp_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -426,7 +451,7 @@ void __wasm_export_exports_restante_plugin_store_method_maildrop_stamp_post_retu
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.0#[method]maildrop.listing")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.1#[method]maildrop.listing")))
 void __wasm_export_exports_restante_plugin_store_method_maildrop_listing_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -516,7 +541,7 @@ void __wasm_export_exports_restante_plugin_store_method_maildrop_listing_post_re
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.0#[method]maildrop.changes")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.1#[method]maildrop.changes")))
 void __wasm_export_exports_restante_plugin_store_method_maildrop_changes_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -617,7 +642,7 @@ void __wasm_export_exports_restante_plugin_store_method_maildrop_changes_post_re
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.0#[method]maildrop.content")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.1#[method]maildrop.content")))
 void __wasm_export_exports_restante_plugin_store_method_maildrop_content_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -686,7 +711,7 @@ void __wasm_export_exports_restante_plugin_store_method_maildrop_content_post_re
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.0#[method]maildrop.remove")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/store@0.1.1#[method]maildrop.remove")))
 void __wasm_export_exports_restante_plugin_store_method_maildrop_remove_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -731,10 +756,10 @@ void __wasm_export_exports_restante_plugin_store_method_maildrop_remove_post_ret
 }
 #endif
 
-// Exported Functions from `restante:plugin/filter@0.1.0`
+// Exported Functions from `restante:plugin/filter@0.1.1`
 
 #ifdef RESTANTE_FILTER
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/filter@0.1.0#screen")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/filter@0.1.1#screen")))
 void __wasm_export_exports_restante_plugin_filter_screen_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -802,10 +827,10 @@ void __wasm_export_exports_restante_plugin_filter_screen_post_return(uint8_t * a
 }
 #endif
 
-// Exported Functions from `restante:plugin/selector@0.1.0`
+// Exported Functions from `restante:plugin/selector@0.1.1`
 
 #ifdef RESTANTE_SELECTOR
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/selector@0.1.0#select")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/selector@0.1.1#select")))
 void __wasm_export_exports_restante_plugin_selector_select_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -859,10 +884,10 @@ void __wasm_export_exports_restante_plugin_selector_select_post_return(uint8_t *
 }
 #endif
 
-// Exported Functions from `restante:plugin/admission@0.1.0`
+// Exported Functions from `restante:plugin/admission@0.1.1`
 
 #ifdef RESTANTE_ADMISSION
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/admission@0.1.0#admit")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/admission@0.1.1#admit")))
 void __wasm_export_exports_restante_plugin_admission_admit_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -881,10 +906,10 @@ void __wasm_export_exports_restante_plugin_admission_admit_post_return(uint8_t *
 }
 #endif
 
-// Exported Functions from `restante:plugin/settings@0.1.0`
+// Exported Functions from `restante:plugin/settings@0.1.1`
 
 #ifdef RESTANTE_SETTINGS
-__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/settings@0.1.0#validate")))
+__attribute__((__weak__, __export_name__("cabi_post_restante:plugin/settings@0.1.1#validate")))
 void __wasm_export_exports_restante_plugin_settings_validate_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -1002,6 +1027,14 @@ void restante_plugin_passwords_result_bool_string_free(restante_plugin_passwords
 void restante_plugin_passwords_result_scram_keys_string_free(restante_plugin_passwords_result_scram_keys_string_t *ptr) {
   if (!ptr->is_err) {
     restante_plugin_passwords_scram_keys_free(&ptr->val.ok);
+  } else {
+    plugin_string_free(&ptr->val.err);
+  }
+}
+
+void restante_plugin_passwords_result_string_string_free(restante_plugin_passwords_result_string_string_t *ptr) {
+  if (!ptr->is_err) {
+    plugin_string_free(&ptr->val.ok);
   } else {
     plugin_string_free(&ptr->val.err);
   }
@@ -1157,7 +1190,7 @@ void restante_plugin_maildrop_failure_free(restante_plugin_maildrop_failure_t *p
   restante_plugin_types_failure_free(ptr);
 }
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[resource-drop]message")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[resource-drop]message")))
 extern void __wasm_import_restante_plugin_maildrop_message_drop(int32_t handle);
 
 void restante_plugin_maildrop_message_drop_own(restante_plugin_maildrop_own_message_t handle) {
@@ -1168,7 +1201,7 @@ restante_plugin_maildrop_borrow_message_t restante_plugin_maildrop_borrow_messag
   return (restante_plugin_maildrop_borrow_message_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("restante:plugin/maildrop@0.1.0"), __import_name__("[resource-drop]view")))
+__attribute__((__import_module__("restante:plugin/maildrop@0.1.1"), __import_name__("[resource-drop]view")))
 extern void __wasm_import_restante_plugin_maildrop_view_drop(int32_t handle);
 
 void restante_plugin_maildrop_view_drop_own(restante_plugin_maildrop_own_view_t handle) {
@@ -1205,6 +1238,243 @@ void restante_plugin_maildrop_list_octets_free(restante_plugin_maildrop_list_oct
     for (size_t i = 0; i < list_len; i++) {
     }
     free(list_ptr);
+  }
+}
+
+void restante_plugin_database_value_free(restante_plugin_database_value_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 1: {
+      break;
+    }
+    case 2: {
+      plugin_string_free(&ptr->val.text);
+      break;
+    }
+    case 3: {
+      plugin_list_u8_free(&ptr->val.octets);
+      break;
+    }
+  }
+}
+
+void restante_plugin_database_list_value_free(restante_plugin_database_list_value_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    restante_plugin_database_value_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      restante_plugin_database_value_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void restante_plugin_database_statement_free(restante_plugin_database_statement_t *ptr) {
+  plugin_string_free(&ptr->text);
+  restante_plugin_database_list_value_free(&ptr->parameters);
+}
+
+void plugin_list_s64_free(plugin_list_s64_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    int64_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void plugin_list_u32_free(plugin_list_u32_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint32_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void plugin_tuple2_list_u8_list_u32_free(plugin_tuple2_list_u8_list_u32_t *ptr) {
+  plugin_list_u8_free(&ptr->f0);
+  plugin_list_u32_free(&ptr->f1);
+}
+
+void restante_plugin_database_values_free(restante_plugin_database_values_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      plugin_list_s64_free(&ptr->val.integers);
+      break;
+    }
+    case 1: {
+      plugin_string_free(&ptr->val.texts);
+      break;
+    }
+    case 2: {
+      plugin_tuple2_list_u8_list_u32_free(&ptr->val.octets);
+      break;
+    }
+  }
+}
+
+void restante_plugin_database_column_free(restante_plugin_database_column_t *ptr) {
+  plugin_string_free(&ptr->name);
+  restante_plugin_database_values_free(&ptr->values);
+  plugin_list_u32_free(&ptr->nulls);
+}
+
+void restante_plugin_database_list_column_free(restante_plugin_database_list_column_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    restante_plugin_database_column_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      restante_plugin_database_column_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void restante_plugin_database_answer_free(restante_plugin_database_answer_t *ptr) {
+  restante_plugin_database_list_column_free(&ptr->columns);
+}
+
+void restante_plugin_database_refusal_free(restante_plugin_database_refusal_t *ptr) {
+  plugin_string_free(&ptr->sqlstate);
+  plugin_string_free(&ptr->text);
+}
+
+void restante_plugin_database_problem_free(restante_plugin_database_problem_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      plugin_string_free(&ptr->val.unavailable);
+      break;
+    }
+    case 1: {
+      restante_plugin_database_refusal_free(&ptr->val.refused);
+      break;
+    }
+  }
+}
+
+void restante_plugin_database_result_answer_problem_free(restante_plugin_database_result_answer_problem_t *ptr) {
+  if (!ptr->is_err) {
+    restante_plugin_database_answer_free(&ptr->val.ok);
+  } else {
+    restante_plugin_database_problem_free(&ptr->val.err);
+  }
+}
+
+void restante_plugin_database_list_statement_free(restante_plugin_database_list_statement_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    restante_plugin_database_statement_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      restante_plugin_database_statement_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void restante_plugin_database_list_answer_free(restante_plugin_database_list_answer_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    restante_plugin_database_answer_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      restante_plugin_database_answer_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void restante_plugin_database_result_list_answer_problem_free(restante_plugin_database_result_list_answer_problem_t *ptr) {
+  if (!ptr->is_err) {
+    restante_plugin_database_list_answer_free(&ptr->val.ok);
+  } else {
+    restante_plugin_database_problem_free(&ptr->val.err);
+  }
+}
+
+void restante_plugin_mail_index_list_octets_free(restante_plugin_mail_index_list_octets_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    restante_plugin_mail_index_octets_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void restante_plugin_mail_index_list_tuple2_u32_octets_free(restante_plugin_mail_index_list_tuple2_u32_octets_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    restante_plugin_mail_index_tuple2_u32_octets_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void restante_plugin_mail_index_entries_free(restante_plugin_mail_index_entries_t *ptr) {
+  plugin_string_free(&ptr->unique_ids);
+  restante_plugin_mail_index_list_octets_free(&ptr->octets);
+  plugin_list_u64_free(&ptr->received);
+  plugin_string_free(&ptr->names);
+  restante_plugin_mail_index_list_tuple2_u32_octets_free(&ptr->surrogates);
+}
+
+void restante_plugin_mail_index_difference_free(restante_plugin_mail_index_difference_t *ptr) {
+  plugin_string_free(&ptr->gone);
+  restante_plugin_mail_index_entries_free(&ptr->came);
+}
+
+void restante_plugin_mail_index_problem_free(restante_plugin_mail_index_problem_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      plugin_string_free(&ptr->val.unavailable);
+      break;
+    }
+    case 1: {
+      plugin_string_free(&ptr->val.unknown);
+      break;
+    }
+    case 3: {
+      plugin_string_free(&ptr->val.invalid);
+      break;
+    }
+  }
+}
+
+void restante_plugin_mail_index_result_summary_problem_free(restante_plugin_mail_index_result_summary_problem_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    restante_plugin_mail_index_problem_free(&ptr->val.err);
+  }
+}
+
+void restante_plugin_mail_index_result_entries_problem_free(restante_plugin_mail_index_result_entries_problem_t *ptr) {
+  if (!ptr->is_err) {
+    restante_plugin_mail_index_entries_free(&ptr->val.ok);
+  } else {
+    restante_plugin_mail_index_problem_free(&ptr->val.err);
+  }
+}
+
+void restante_plugin_mail_index_option_difference_free(restante_plugin_mail_index_option_difference_t *ptr) {
+  if (ptr->is_some) {
+    restante_plugin_mail_index_difference_free(&ptr->val);
+  }
+}
+
+void restante_plugin_mail_index_result_option_difference_problem_free(restante_plugin_mail_index_result_option_difference_problem_t *ptr) {
+  if (!ptr->is_err) {
+    restante_plugin_mail_index_option_difference_free(&ptr->val.ok);
+  } else {
+    restante_plugin_mail_index_problem_free(&ptr->val.err);
+  }
+}
+
+void restante_plugin_mail_index_result_void_problem_free(restante_plugin_mail_index_result_void_problem_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    restante_plugin_mail_index_problem_free(&ptr->val.err);
   }
 }
 
@@ -1346,17 +1616,17 @@ void exports_restante_plugin_store_file_range_free(exports_restante_plugin_store
   plugin_string_free(&ptr->path);
 }
 
-__attribute__((__import_module__("[export]restante:plugin/store@0.1.0"), __import_name__("[resource-drop]reader")))
+__attribute__((__import_module__("[export]restante:plugin/store@0.1.1"), __import_name__("[resource-drop]reader")))
 extern void __wasm_import_exports_restante_plugin_store_reader_drop(int32_t handle);
 
 void exports_restante_plugin_store_reader_drop_own(exports_restante_plugin_store_own_reader_t handle) {
   __wasm_import_exports_restante_plugin_store_reader_drop(handle.__handle);
 }
 
-__attribute__(( __import_module__("[export]restante:plugin/store@0.1.0"), __import_name__("[resource-new]reader")))
+__attribute__(( __import_module__("[export]restante:plugin/store@0.1.1"), __import_name__("[resource-new]reader")))
 extern int32_t __wasm_import_exports_restante_plugin_store_reader_new(int32_t);
 
-__attribute__((__import_module__("[export]restante:plugin/store@0.1.0"), __import_name__("[resource-rep]reader")))
+__attribute__((__import_module__("[export]restante:plugin/store@0.1.1"), __import_name__("[resource-rep]reader")))
 extern int32_t __wasm_import_exports_restante_plugin_store_reader_rep(int32_t);
 
 exports_restante_plugin_store_own_reader_t exports_restante_plugin_store_reader_new(exports_restante_plugin_store_reader_t *rep) {
@@ -1368,7 +1638,7 @@ exports_restante_plugin_store_reader_t* exports_restante_plugin_store_reader_rep
 }
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[dtor]reader")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[dtor]reader")))
 void __wasm_export_exports_restante_plugin_store_reader_dtor(exports_restante_plugin_store_reader_t* arg) {
   exports_restante_plugin_store_reader_destructor(arg);
 }
@@ -1390,17 +1660,17 @@ void exports_restante_plugin_store_content_free(exports_restante_plugin_store_co
   }
 }
 
-__attribute__((__import_module__("[export]restante:plugin/store@0.1.0"), __import_name__("[resource-drop]maildrop")))
+__attribute__((__import_module__("[export]restante:plugin/store@0.1.1"), __import_name__("[resource-drop]maildrop")))
 extern void __wasm_import_exports_restante_plugin_store_maildrop_drop(int32_t handle);
 
 void exports_restante_plugin_store_maildrop_drop_own(exports_restante_plugin_store_own_maildrop_t handle) {
   __wasm_import_exports_restante_plugin_store_maildrop_drop(handle.__handle);
 }
 
-__attribute__(( __import_module__("[export]restante:plugin/store@0.1.0"), __import_name__("[resource-new]maildrop")))
+__attribute__(( __import_module__("[export]restante:plugin/store@0.1.1"), __import_name__("[resource-new]maildrop")))
 extern int32_t __wasm_import_exports_restante_plugin_store_maildrop_new(int32_t);
 
-__attribute__((__import_module__("[export]restante:plugin/store@0.1.0"), __import_name__("[resource-rep]maildrop")))
+__attribute__((__import_module__("[export]restante:plugin/store@0.1.1"), __import_name__("[resource-rep]maildrop")))
 extern int32_t __wasm_import_exports_restante_plugin_store_maildrop_rep(int32_t);
 
 exports_restante_plugin_store_own_maildrop_t exports_restante_plugin_store_maildrop_new(exports_restante_plugin_store_maildrop_t *rep) {
@@ -1412,7 +1682,7 @@ exports_restante_plugin_store_maildrop_t* exports_restante_plugin_store_maildrop
 }
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[dtor]maildrop")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[dtor]maildrop")))
 void __wasm_export_exports_restante_plugin_store_maildrop_dtor(exports_restante_plugin_store_maildrop_t* arg) {
   exports_restante_plugin_store_maildrop_destructor(arg);
 }
@@ -1721,6 +1991,33 @@ bool restante_plugin_passwords_derive_scram(plugin_string_t *user, plugin_string
         (plugin_list_u8_t) (plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (4*sizeof(void*))))), (*((size_t*) (ptr + (5*sizeof(void*))))) },
         (plugin_list_u8_t) (plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (6*sizeof(void*))))), (*((size_t*) (ptr + (7*sizeof(void*))))) },
       };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool restante_plugin_passwords_hash(plugin_string_t *secret, restante_plugin_passwords_hash_scheme_t scheme, plugin_string_t *ret, plugin_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_restante_plugin_passwords_hash((uint8_t *) (*secret).ptr, (*secret).len, (int32_t) scheme, ptr);
+  restante_plugin_passwords_result_string_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
       break;
     }
     case 1: {
@@ -2109,8 +2406,323 @@ void restante_plugin_maildrop_method_view_received(restante_plugin_maildrop_borr
   *ret = (plugin_list_u64_t) { (uint64_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
+bool restante_plugin_database_query(plugin_string_t *database, restante_plugin_database_statement_t *statement, restante_plugin_database_answer_t *ret, restante_plugin_database_problem_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_restante_plugin_database_query((uint8_t *) (*database).ptr, (*database).len, (uint8_t *) ((*statement).text).ptr, ((*statement).text).len, (uint8_t *) ((*statement).parameters).ptr, ((*statement).parameters).len, ptr);
+  restante_plugin_database_result_answer_problem_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (restante_plugin_database_answer_t) {
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 8))),
+        (restante_plugin_database_list_column_t) (restante_plugin_database_list_column_t) { (restante_plugin_database_column_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) },
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      restante_plugin_database_problem_t variant3;
+      variant3.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant3.tag) {
+        case 0: {
+          variant3.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant3.val.refused = (restante_plugin_database_refusal_t) {
+            (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) },
+            (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+          };
+          break;
+        }
+        case 2: {
+          break;
+        }
+      }
+
+      result.val.err = variant3;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool restante_plugin_database_change(plugin_string_t *database, restante_plugin_database_list_statement_t *statements, restante_plugin_database_list_answer_t *ret, restante_plugin_database_problem_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(6*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_restante_plugin_database_change((uint8_t *) (*database).ptr, (*database).len, (uint8_t *) (*statements).ptr, (*statements).len, ptr);
+  restante_plugin_database_result_list_answer_problem_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (restante_plugin_database_list_answer_t) { (restante_plugin_database_answer_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      restante_plugin_database_problem_t variant3;
+      variant3.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant3.tag) {
+        case 0: {
+          variant3.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant3.val.refused = (restante_plugin_database_refusal_t) {
+            (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+            (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (4*sizeof(void*))))), (*((size_t*) (ptr + (5*sizeof(void*))))) },
+          };
+          break;
+        }
+        case 2: {
+          break;
+        }
+      }
+
+      result.val.err = variant3;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool restante_plugin_mail_index_state(plugin_string_t *folder, restante_plugin_mail_index_summary_t *ret, restante_plugin_mail_index_problem_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[32];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_restante_plugin_mail_index_state((uint8_t *) (*folder).ptr, (*folder).len, ptr);
+  restante_plugin_mail_index_result_summary_problem_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (restante_plugin_mail_index_summary_t) {
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 8))),
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 16))),
+        (restante_plugin_mail_index_octets_t) (uint64_t) (*((int64_t*) (ptr + 24))),
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      restante_plugin_mail_index_problem_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.unknown = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          variant.val.invalid = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool restante_plugin_mail_index_read(plugin_string_t *folder, restante_plugin_mail_index_entries_t *ret, restante_plugin_mail_index_problem_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+10*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_restante_plugin_mail_index_read((uint8_t *) (*folder).ptr, (*folder).len, ptr);
+  restante_plugin_mail_index_result_entries_problem_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (restante_plugin_mail_index_entries_t) {
+        (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 8))), (*((size_t*) (ptr + (8+1*sizeof(void*))))) },
+        (restante_plugin_mail_index_list_octets_t) (restante_plugin_mail_index_list_octets_t) { (restante_plugin_mail_index_octets_t*)(*((uint8_t **) (ptr + (8+2*sizeof(void*))))), (*((size_t*) (ptr + (8+3*sizeof(void*))))) },
+        (plugin_list_u64_t) (plugin_list_u64_t) { (uint64_t*)(*((uint8_t **) (ptr + (8+4*sizeof(void*))))), (*((size_t*) (ptr + (8+5*sizeof(void*))))) },
+        (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+6*sizeof(void*))))), (*((size_t*) (ptr + (8+7*sizeof(void*))))) },
+        (restante_plugin_mail_index_list_tuple2_u32_octets_t) (restante_plugin_mail_index_list_tuple2_u32_octets_t) { (restante_plugin_mail_index_tuple2_u32_octets_t*)(*((uint8_t **) (ptr + (8+8*sizeof(void*))))), (*((size_t*) (ptr + (8+9*sizeof(void*))))) },
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + (8+10*sizeof(void*))))),
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      restante_plugin_mail_index_problem_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.unknown = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          variant.val.invalid = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool restante_plugin_mail_index_changes(plugin_string_t *folder, uint64_t version, restante_plugin_mail_index_option_difference_t *ret, restante_plugin_mail_index_problem_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(24+12*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_restante_plugin_mail_index_changes((uint8_t *) (*folder).ptr, (*folder).len, (int64_t) (version), ptr);
+  restante_plugin_mail_index_result_option_difference_problem_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      restante_plugin_mail_index_option_difference_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + 8))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (restante_plugin_mail_index_difference_t) {
+            (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) },
+            (restante_plugin_mail_index_entries_t) (restante_plugin_mail_index_entries_t) {
+              (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (16+2*sizeof(void*))))), (*((size_t*) (ptr + (16+3*sizeof(void*))))) },
+              (restante_plugin_mail_index_list_octets_t) (restante_plugin_mail_index_list_octets_t) { (restante_plugin_mail_index_octets_t*)(*((uint8_t **) (ptr + (16+4*sizeof(void*))))), (*((size_t*) (ptr + (16+5*sizeof(void*))))) },
+              (plugin_list_u64_t) (plugin_list_u64_t) { (uint64_t*)(*((uint8_t **) (ptr + (16+6*sizeof(void*))))), (*((size_t*) (ptr + (16+7*sizeof(void*))))) },
+              (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (16+8*sizeof(void*))))), (*((size_t*) (ptr + (16+9*sizeof(void*))))) },
+              (restante_plugin_mail_index_list_tuple2_u32_octets_t) (restante_plugin_mail_index_list_tuple2_u32_octets_t) { (restante_plugin_mail_index_tuple2_u32_octets_t*)(*((uint8_t **) (ptr + (16+10*sizeof(void*))))), (*((size_t*) (ptr + (16+11*sizeof(void*))))) },
+              (uint64_t) (uint64_t) (*((int64_t*) (ptr + (16+12*sizeof(void*))))),
+            },
+          };
+          break;
+        }
+      }
+
+      result.val.ok = option;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      restante_plugin_mail_index_problem_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.unknown = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          variant.val.invalid = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool restante_plugin_mail_index_remove(plugin_string_t *folder, plugin_list_string_t *unique_ids, restante_plugin_mail_index_problem_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_restante_plugin_mail_index_remove((uint8_t *) (*folder).ptr, (*folder).len, (uint8_t *) (*unique_ids).ptr, (*unique_ids).len, ptr);
+  restante_plugin_mail_index_result_void_problem_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      restante_plugin_mail_index_problem_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.unavailable = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.unknown = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          variant.val.invalid = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
 #ifdef RESTANTE_AUTHENTICATOR
-__attribute__((__export_name__("restante:plugin/authenticator@0.1.0#authenticate")))
+__attribute__((__export_name__("restante:plugin/authenticator@0.1.1#authenticate")))
 uint8_t * __wasm_export_exports_restante_plugin_authenticator_authenticate(uint8_t * arg) {
   restante_plugin_types_option_tls_t option1;
   switch ((int32_t) *((uint8_t*) (arg + (9*sizeof(void*))))) {
@@ -2315,7 +2927,7 @@ uint8_t * __wasm_export_exports_restante_plugin_authenticator_authenticate(uint8
 #endif
 
 #ifdef RESTANTE_ACCEPTS
-__attribute__((__export_name__("restante:plugin/accepts@0.1.0#accepts")))
+__attribute__((__export_name__("restante:plugin/accepts@0.1.1#accepts")))
 int32_t __wasm_export_exports_restante_plugin_accepts_accepts(void) {
   exports_restante_plugin_accepts_kinds_t ret = exports_restante_plugin_accepts_accepts();
   return ret;
@@ -2323,7 +2935,7 @@ int32_t __wasm_export_exports_restante_plugin_accepts_accepts(void) {
 #endif
 
 #ifdef RESTANTE_SCRAM
-__attribute__((__export_name__("restante:plugin/scram@0.1.0#lookup")))
+__attribute__((__export_name__("restante:plugin/scram@0.1.1#lookup")))
 uint8_t * __wasm_export_exports_restante_plugin_scram_lookup(uint8_t * arg) {
   restante_plugin_types_option_tls_t option1;
   switch ((int32_t) *((uint8_t*) (arg + (9*sizeof(void*))))) {
@@ -2482,7 +3094,7 @@ uint8_t * __wasm_export_exports_restante_plugin_scram_lookup(uint8_t * arg) {
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[method]reader.read")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[method]reader.read")))
 uint8_t * __wasm_export_exports_restante_plugin_store_method_reader_read(uint8_t * arg, int32_t arg0) {
   exports_restante_plugin_store_result_list_u8_failure_t ret;
   plugin_list_u8_t ok;
@@ -2545,7 +3157,7 @@ uint8_t * __wasm_export_exports_restante_plugin_store_method_reader_read(uint8_t
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[static]maildrop.open")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[static]maildrop.open")))
 uint8_t * __wasm_export_exports_restante_plugin_store_static_maildrop_open(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4) {
   exports_restante_plugin_store_account_t arg5 = (restante_plugin_types_account_t) {
     (plugin_string_t) (plugin_string_t) { (uint8_t*)(arg), (arg0) },
@@ -2612,7 +3224,7 @@ uint8_t * __wasm_export_exports_restante_plugin_store_static_maildrop_open(uint8
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[method]maildrop.stamp")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[method]maildrop.stamp")))
 uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_stamp(uint8_t * arg) {
   exports_restante_plugin_store_result_option_string_failure_t ret;
   plugin_option_string_t ok;
@@ -2681,7 +3293,7 @@ uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_stamp(uint
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[method]maildrop.listing")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[method]maildrop.listing")))
 uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_listing(uint8_t * arg) {
   exports_restante_plugin_store_result_listing_failure_t ret;
   exports_restante_plugin_store_listing_t ok;
@@ -2760,7 +3372,7 @@ uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_listing(ui
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[method]maildrop.changes")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[method]maildrop.changes")))
 uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_changes(uint8_t * arg, uint8_t * arg0, size_t arg1) {
   plugin_string_t arg2 = (plugin_string_t) { (uint8_t*)(arg0), (arg1) };
   exports_restante_plugin_store_result_option_changes_failure_t ret;
@@ -2848,7 +3460,7 @@ uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_changes(ui
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[method]maildrop.content")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[method]maildrop.content")))
 uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_content(uint8_t * arg, uint8_t * arg0, size_t arg1) {
   plugin_string_t arg2 = (plugin_string_t) { (uint8_t*)(arg0), (arg1) };
   exports_restante_plugin_store_result_content_failure_t ret;
@@ -2940,7 +3552,7 @@ uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_content(ui
 #endif
 
 #ifdef RESTANTE_STORE
-__attribute__((__export_name__("restante:plugin/store@0.1.0#[method]maildrop.remove")))
+__attribute__((__export_name__("restante:plugin/store@0.1.1#[method]maildrop.remove")))
 uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_remove(uint8_t * arg, uint8_t * arg0, size_t arg1) {
   plugin_list_string_t arg2 = (plugin_list_string_t) { (plugin_string_t*)(arg0), (arg1) };
   exports_restante_plugin_store_result_void_failure_t ret;
@@ -2998,7 +3610,7 @@ uint8_t * __wasm_export_exports_restante_plugin_store_method_maildrop_remove(uin
 #endif
 
 #ifdef RESTANTE_FILTER
-__attribute__((__export_name__("restante:plugin/filter@0.1.0#screen")))
+__attribute__((__export_name__("restante:plugin/filter@0.1.1#screen")))
 uint8_t * __wasm_export_exports_restante_plugin_filter_screen(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, int32_t arg5) {
   int32_t borrow = 0;
   borrow = arg5;
@@ -3086,7 +3698,7 @@ uint8_t * __wasm_export_exports_restante_plugin_filter_screen(uint8_t * arg, siz
 #endif
 
 #ifdef RESTANTE_SELECTOR
-__attribute__((__export_name__("restante:plugin/selector@0.1.0#select")))
+__attribute__((__export_name__("restante:plugin/selector@0.1.1#select")))
 uint8_t * __wasm_export_exports_restante_plugin_selector_select(uint8_t * arg) {
   int32_t borrow = 0;
   restante_plugin_types_option_tls_t option1;
@@ -3210,7 +3822,7 @@ uint8_t * __wasm_export_exports_restante_plugin_selector_select(uint8_t * arg) {
 #endif
 
 #ifdef RESTANTE_ADMISSION
-__attribute__((__export_name__("restante:plugin/admission@0.1.0#admit")))
+__attribute__((__export_name__("restante:plugin/admission@0.1.1#admit")))
 uint8_t * __wasm_export_exports_restante_plugin_admission_admit(uint8_t * arg) {
   restante_plugin_types_option_tls_t option1;
   switch ((int32_t) *((uint8_t*) (arg + (9*sizeof(void*))))) {
@@ -3290,7 +3902,7 @@ uint8_t * __wasm_export_exports_restante_plugin_admission_admit(uint8_t * arg) {
 #endif
 
 #ifdef RESTANTE_SETTINGS
-__attribute__((__export_name__("restante:plugin/settings@0.1.0#validate")))
+__attribute__((__export_name__("restante:plugin/settings@0.1.1#validate")))
 uint8_t * __wasm_export_exports_restante_plugin_settings_validate(void) {
   exports_restante_plugin_settings_result_void_list_string_t ret;
   plugin_list_string_t err;
@@ -3315,7 +3927,7 @@ uint8_t * __wasm_export_exports_restante_plugin_settings_validate(void) {
 __asm__(
   ".section \".custom_section.component-type:restante-authenticator\",\"\",@\n"
   ".byte 0,97,115,109,13,0,1,0,0,25,22,119,105,116,45,99,111,109,112,111,110,101,110,116,45,101,110,99,111,100,105,110\n"
-  ".byte 103,4,0,7,248,17,1,65,2,1,65,19,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
+  ".byte 103,4,0,7,197,25,1,65,2,1,65,23,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
   ".byte 111,1,115,0,4,0,5,101,114,114,111,114,3,0,0,1,107,115,1,106,1,2,1,1,1,64,1,3,107,101,121,115\n"
   ".byte 0,3,4,0,3,103,101,116,1,4,1,111,2,115,115,1,112,5,1,106,1,6,1,1,1,64,0,0,7,4,0,7\n"
   ".byte 103,101,116,45,97,108,108,1,8,3,0,28,119,97,115,105,58,99,111,110,102,105,103,47,115,116,111,114,101,64,48,46\n"
@@ -3323,73 +3935,103 @@ __asm__(
   ".byte 111,4,119,97,114,110,5,101,114,114,111,114,8,99,114,105,116,105,99,97,108,4,0,5,108,101,118,101,108,3,0,0\n"
   ".byte 1,64,3,5,108,101,118,101,108,1,7,99,111,110,116,101,120,116,115,7,109,101,115,115,97,103,101,115,1,0,4,0\n"
   ".byte 3,108,111,103,1,2,3,0,32,119,97,115,105,58,108,111,103,103,105,110,103,47,108,111,103,103,105,110,103,64,48,46\n"
-  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,11,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
+  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,16,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
   ".byte 115,99,114,97,109,45,104,97,115,104,3,0,0,1,112,125,1,114,4,4,115,97,108,116,2,10,105,116,101,114,97,116\n"
   ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,2,10,115,101,114,118,101,114,45,107,101,121,2,4,0,10\n"
-  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,106,1,127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99\n"
-  ".byte 114,101,116,115,0,5,4,0,6,118,101,114,105,102,121,1,6,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115\n"
-  ".byte 6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,7,4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1\n"
-  ".byte 8,3,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46\n"
-  ".byte 49,46,48,5,2,1,66,18,1,119,4,0,6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1\n"
-  ".byte 114,4,7,118,101,114,115,105,111,110,115,6,99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2\n"
-  ".byte 18,99,108,105,101,110,116,45,99,101,114,116,105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6\n"
-  ".byte 1,114,6,7,115,101,115,115,105,111,110,115,6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99\n"
-  ".byte 108,105,101,110,116,45,97,100,100,114,101,115,115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7\n"
-  ".byte 4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114\n"
-  ".byte 115,8,109,97,105,108,100,114,111,112,115,10,97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,12,1,113,5,9,116,101,109,112,111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115\n"
-  ".byte 0,6,105,110,45,117,115,101,1,115,0,11,108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114\n"
-  ".byte 1,10,0,4,0,7,102,97,105,108,117,114,101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101\n"
-  ".byte 106,101,99,116,101,100,0,0,6,102,97,105,108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0\n"
-  ".byte 27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,48,5,3,2,3\n"
-  ".byte 0,3,6,111,99,116,101,116,115,1,66,30,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119\n"
-  ".byte 1,114,2,5,110,97,109,101,115,115,10,105,100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0\n"
-  ".byte 3,1,109,3,4,102,105,108,101,9,100,105,114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100\n"
-  ".byte 3,0,5,1,107,119,1,114,5,4,107,105,110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7\n"
-  ".byte 99,114,101,97,116,101,100,7,8,105,100,101,110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112\n"
-  ".byte 125,1,114,2,6,111,99,116,101,116,115,10,6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1\n"
-  ".byte 114,3,6,111,99,116,101,116,115,1,9,115,117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6\n"
-  ".byte 119,101,105,103,104,116,3,0,13,1,106,1,4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4\n"
-  ".byte 0,4,115,99,97,110,1,16,1,107,14,1,106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109\n"
-  ".byte 101,97,115,117,114,101,1,19,1,107,9,1,106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115\n"
-  ".byte 116,97,116,1,22,1,107,12,1,106,1,23,1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6\n"
-  ".byte 108,101,110,103,116,104,121,0,24,4,0,4,114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,102,105,108,101,115,64,48,46,49,46,48,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66\n"
-  ".byte 31,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114\n"
-  ".byte 101,3,0,2,4,0,7,109,101,115,115,97,103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,115,4,0,25,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101\n"
-  ".byte 45,105,100,1,7,1,64,1,4,115,101,108,102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97\n"
-  ".byte 103,101,46,111,99,116,101,116,115,1,8,1,64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100\n"
-  ".byte 93,109,101,115,115,97,103,101,46,114,101,99,101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,11,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114\n"
-  ".byte 1,12,1,64,3,4,115,101,108,102,6,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20\n"
-  ".byte 91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108\n"
-  ".byte 102,14,0,121,4,0,18,91,109,101,116,104,111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64\n"
-  ".byte 3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104\n"
-  ".byte 111,100,93,118,105,101,119,46,117,110,105,113,117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14\n"
-  ".byte 5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119\n"
-  ".byte 46,111,99,116,101,116,115,1,19,1,112,119,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,0,20,4,0,21,91,109,101,116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21\n"
-  ".byte 3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46\n"
-  ".byte 48,5,7,2,3,0,3,10,99,111,110,110,101,99,116,105,111,110,2,3,0,3,7,97,99,99,111,117,110,116,2,3\n"
-  ".byte 0,3,6,100,101,110,105,97,108,1,66,23,2,3,2,1,8,4,0,10,99,111,110,110,101,99,116,105,111,110,3,0\n"
-  ".byte 0,2,3,2,1,9,4,0,7,97,99,99,111,117,110,116,3,0,2,2,3,2,1,10,4,0,6,100,101,110,105,97\n"
-  ".byte 108,3,0,4,1,107,115,1,114,3,4,117,115,101,114,115,9,97,99,116,105,110,103,45,97,115,6,6,115,101,99,114\n"
-  ".byte 101,116,115,4,0,8,112,97,115,115,119,111,114,100,3,0,7,1,109,2,3,109,100,53,8,104,109,97,99,45,109,100\n"
-  ".byte 53,4,0,16,100,105,103,101,115,116,45,97,108,103,111,114,105,116,104,109,3,0,9,1,114,4,4,117,115,101,114,115\n"
-  ".byte 9,97,108,103,111,114,105,116,104,109,10,9,99,104,97,108,108,101,110,103,101,115,8,114,101,115,112,111,110,115,101,115\n"
-  ".byte 4,0,6,100,105,103,101,115,116,3,0,11,1,114,2,4,117,115,101,114,6,5,116,111,107,101,110,115,4,0,6,98\n"
-  ".byte 101,97,114,101,114,3,0,13,1,112,125,1,114,2,9,97,99,116,105,110,103,45,97,115,6,3,100,101,114,15,4,0\n"
-  ".byte 11,99,101,114,116,105,102,105,99,97,116,101,3,0,16,1,113,4,8,112,97,115,115,119,111,114,100,1,8,0,6,100\n"
-  ".byte 105,103,101,115,116,1,12,0,6,98,101,97,114,101,114,1,14,0,11,99,101,114,116,105,102,105,99,97,116,101,1,17\n"
-  ".byte 0,4,0,11,99,114,101,100,101,110,116,105,97,108,115,3,0,18,1,106,1,3,1,5,1,64,2,10,99,111,110,110\n"
-  ".byte 101,99,116,105,111,110,1,11,99,114,101,100,101,110,116,105,97,108,115,19,0,20,4,0,12,97,117,116,104,101,110,116\n"
-  ".byte 105,99,97,116,101,1,21,4,0,35,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,97,117,116,104,101,110\n"
-  ".byte 116,105,99,97,116,111,114,64,48,46,49,46,48,5,11,4,0,42,114,101,115,116,97,110,116,101,58,112,108,117,103,105\n"
-  ".byte 110,47,97,117,116,104,101,110,116,105,99,97,116,111,114,45,112,108,117,103,105,110,64,48,46,49,46,48,4,0,11,26\n"
-  ".byte 1,0,20,97,117,116,104,101,110,116,105,99,97,116,111,114,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111\n"
-  ".byte 100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110\n"
-  ".byte 101,110,116,7,48,46,50,54,50,46,48\n"
+  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,109,6,8,97,114,103,111,110,50,105,100,6,115,99,114,121,112,116\n"
+  ".byte 6,98,99,114,121,112,116,12,115,104,97,53,49,50,45,99,114,121,112,116,12,115,99,114,97,109,45,115,104,97,50,53\n"
+  ".byte 54,10,115,99,114,97,109,45,115,104,97,49,4,0,11,104,97,115,104,45,115,99,104,101,109,101,3,0,5,1,106,1\n"
+  ".byte 127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99,114,101,116,115,0,7,4,0,6,118,101,114,105,102,121,1\n"
+  ".byte 8,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115,6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,9\n"
+  ".byte 4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1,10,1,106,1,115,1,115,1,64,2,6,115,101,99,114,101\n"
+  ".byte 116,115,6,115,99,104,101,109,101,6,0,11,4,0,4,104,97,115,104,1,12,3,0,31,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46,49,46,49,5,2,1,66,18,1,119,4,0\n"
+  ".byte 6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1,114,4,7,118,101,114,115,105,111,110,115,6\n"
+  ".byte 99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2,18,99,108,105,101,110,116,45,99,101,114,116\n"
+  ".byte 105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6,1,114,6,7,115,101,115,115,105,111,110,115\n"
+  ".byte 6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99,108,105,101,110,116,45,97,100,100,114,101,115\n"
+  ".byte 115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7,4,0,10,99,111,110,110,101,99,116,105,111\n"
+  ".byte 110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114,115,8,109,97,105,108,100,114,111,112,115,10\n"
+  ".byte 97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110,116,3,0,12,1,113,5,9,116,101,109,112\n"
+  ".byte 111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115,0,6,105,110,45,117,115,101,1,115,0,11\n"
+  ".byte 108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114,1,10,0,4,0,7,102,97,105,108,117,114\n"
+  ".byte 101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101,106,101,99,116,101,100,0,0,6,102,97,105\n"
+  ".byte 108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,49,5,3,2,3,0,3,6,111,99,116,101,116,115,1,66,30\n"
+  ".byte 2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119,1,114,2,5,110,97,109,101,115,115,10,105\n"
+  ".byte 100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0,3,1,109,3,4,102,105,108,101,9,100,105\n"
+  ".byte 114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100,3,0,5,1,107,119,1,114,5,4,107,105\n"
+  ".byte 110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7,99,114,101,97,116,101,100,7,8,105,100,101\n"
+  ".byte 110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112,125,1,114,2,6,111,99,116,101,116,115,10\n"
+  ".byte 6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1,114,3,6,111,99,116,101,116,115,1,9,115\n"
+  ".byte 117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6,119,101,105,103,104,116,3,0,13,1,106,1\n"
+  ".byte 4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4,0,4,115,99,97,110,1,16,1,107,14,1\n"
+  ".byte 106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109,101,97,115,117,114,101,1,19,1,107,9,1\n"
+  ".byte 106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115,116,97,116,1,22,1,107,12,1,106,1,23\n"
+  ".byte 1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,24,4,0,4\n"
+  ".byte 114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,101,115,64,48\n"
+  ".byte 46,49,46,49,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66,31,2,3,2,1,4,4,0,6,111,99,116\n"
+  ".byte 101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,4,0,7,109,101,115,115,97\n"
+  ".byte 103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4,115,101,108,102,6,0,115,4,0,25,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101,45,105,100,1,7,1,64,1,4,115,101,108\n"
+  ".byte 102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,111,99,116,101,116,115,1,8,1\n"
+  ".byte 64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,99\n"
+  ".byte 101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4,115,101,108,102,6,0,11,4,0,22,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114,1,12,1,64,3,4,115,101,108,102,6,6\n"
+  ".byte 111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20,91,109,101,116,104,111,100,93,109,101,115,115\n"
+  ".byte 97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108,102,14,0,121,4,0,18,91,109,101,116,104\n"
+  ".byte 111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64,3,4,115,101,108,102,14,5,115,116,97,114\n"
+  ".byte 116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104,111,100,93,118,105,101,119,46,117,110,105,113\n"
+  ".byte 117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103\n"
+  ".byte 116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119,46,111,99,116,101,116,115,1,19,1,112,119\n"
+  ".byte 1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,20,4,0,21,91,109,101\n"
+  ".byte 116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21,3,0,30,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46,49,5,7,1,66,28,1,112,125,1,113,4\n"
+  ".byte 4,110,117,108,108,0,0,7,105,110,116,101,103,101,114,1,120,0,4,116,101,120,116,1,115,0,6,111,99,116,101,116\n"
+  ".byte 115,1,0,0,4,0,5,118,97,108,117,101,3,0,1,1,112,2,1,114,2,4,116,101,120,116,115,10,112,97,114,97\n"
+  ".byte 109,101,116,101,114,115,3,4,0,9,115,116,97,116,101,109,101,110,116,3,0,4,1,112,120,1,112,121,1,111,2,0\n"
+  ".byte 7,1,113,3,8,105,110,116,101,103,101,114,115,1,6,0,5,116,101,120,116,115,1,115,0,6,111,99,116,101,116,115\n"
+  ".byte 1,8,0,4,0,6,118,97,108,117,101,115,3,0,9,1,114,3,4,110,97,109,101,115,6,118,97,108,117,101,115,10\n"
+  ".byte 5,110,117,108,108,115,7,4,0,6,99,111,108,117,109,110,3,0,11,1,112,12,1,114,2,4,114,111,119,115,119,7\n"
+  ".byte 99,111,108,117,109,110,115,13,4,0,6,97,110,115,119,101,114,3,0,14,1,114,2,8,115,113,108,115,116,97,116,101\n"
+  ".byte 115,4,116,101,120,116,115,4,0,7,114,101,102,117,115,97,108,3,0,16,1,113,3,11,117,110,97,118,97,105,108,97\n"
+  ".byte 98,108,101,1,115,0,7,114,101,102,117,115,101,100,1,17,0,9,116,111,111,45,108,97,114,103,101,0,0,4,0,7\n"
+  ".byte 112,114,111,98,108,101,109,3,0,18,1,106,1,15,1,19,1,64,2,8,100,97,116,97,98,97,115,101,115,9,115,116\n"
+  ".byte 97,116,101,109,101,110,116,5,0,20,4,0,5,113,117,101,114,121,1,21,1,112,5,1,112,15,1,106,1,23,1,19\n"
+  ".byte 1,64,2,8,100,97,116,97,98,97,115,101,115,10,115,116,97,116,101,109,101,110,116,115,22,0,24,4,0,6,99,104\n"
+  ".byte 97,110,103,101,1,25,3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,100,97,116,97,98,97,115\n"
+  ".byte 101,64,48,46,49,46,49,5,8,1,66,28,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,114,3\n"
+  ".byte 7,118,101,114,115,105,111,110,119,8,109,101,115,115,97,103,101,115,119,6,111,99,116,101,116,115,1,4,0,7,115,117\n"
+  ".byte 109,109,97,114,121,3,0,2,1,112,1,1,112,119,1,111,2,121,1,1,112,6,1,114,6,10,117,110,105,113,117,101\n"
+  ".byte 45,105,100,115,115,6,111,99,116,101,116,115,4,8,114,101,99,101,105,118,101,100,5,5,110,97,109,101,115,115,10,115\n"
+  ".byte 117,114,114,111,103,97,116,101,115,7,7,118,101,114,115,105,111,110,119,4,0,7,101,110,116,114,105,101,115,3,0,8\n"
+  ".byte 1,114,2,4,103,111,110,101,115,4,99,97,109,101,9,4,0,10,100,105,102,102,101,114,101,110,99,101,3,0,10,1\n"
+  ".byte 113,4,11,117,110,97,118,97,105,108,97,98,108,101,1,115,0,7,117,110,107,110,111,119,110,1,115,0,4,108,111,115\n"
+  ".byte 116,0,0,7,105,110,118,97,108,105,100,1,115,0,4,0,7,112,114,111,98,108,101,109,3,0,12,1,106,1,3,1\n"
+  ".byte 13,1,64,1,6,102,111,108,100,101,114,115,0,14,4,0,5,115,116,97,116,101,1,15,1,106,1,9,1,13,1,64\n"
+  ".byte 1,6,102,111,108,100,101,114,115,0,16,4,0,4,114,101,97,100,1,17,1,107,11,1,106,1,18,1,13,1,64,2\n"
+  ".byte 6,102,111,108,100,101,114,115,7,118,101,114,115,105,111,110,119,0,19,4,0,7,99,104,97,110,103,101,115,1,20,1\n"
+  ".byte 112,115,1,106,0,1,13,1,64,2,6,102,111,108,100,101,114,115,10,117,110,105,113,117,101,45,105,100,115,21,0,22\n"
+  ".byte 4,0,6,114,101,109,111,118,101,1,23,3,0,32,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97\n"
+  ".byte 105,108,45,105,110,100,101,120,64,48,46,49,46,49,5,9,2,3,0,3,10,99,111,110,110,101,99,116,105,111,110,2\n"
+  ".byte 3,0,3,7,97,99,99,111,117,110,116,2,3,0,3,6,100,101,110,105,97,108,1,66,23,2,3,2,1,10,4,0\n"
+  ".byte 10,99,111,110,110,101,99,116,105,111,110,3,0,0,2,3,2,1,11,4,0,7,97,99,99,111,117,110,116,3,0,2\n"
+  ".byte 2,3,2,1,12,4,0,6,100,101,110,105,97,108,3,0,4,1,107,115,1,114,3,4,117,115,101,114,115,9,97,99\n"
+  ".byte 116,105,110,103,45,97,115,6,6,115,101,99,114,101,116,115,4,0,8,112,97,115,115,119,111,114,100,3,0,7,1,109\n"
+  ".byte 2,3,109,100,53,8,104,109,97,99,45,109,100,53,4,0,16,100,105,103,101,115,116,45,97,108,103,111,114,105,116,104\n"
+  ".byte 109,3,0,9,1,114,4,4,117,115,101,114,115,9,97,108,103,111,114,105,116,104,109,10,9,99,104,97,108,108,101,110\n"
+  ".byte 103,101,115,8,114,101,115,112,111,110,115,101,115,4,0,6,100,105,103,101,115,116,3,0,11,1,114,2,4,117,115,101\n"
+  ".byte 114,6,5,116,111,107,101,110,115,4,0,6,98,101,97,114,101,114,3,0,13,1,112,125,1,114,2,9,97,99,116,105\n"
+  ".byte 110,103,45,97,115,6,3,100,101,114,15,4,0,11,99,101,114,116,105,102,105,99,97,116,101,3,0,16,1,113,4,8\n"
+  ".byte 112,97,115,115,119,111,114,100,1,8,0,6,100,105,103,101,115,116,1,12,0,6,98,101,97,114,101,114,1,14,0,11\n"
+  ".byte 99,101,114,116,105,102,105,99,97,116,101,1,17,0,4,0,11,99,114,101,100,101,110,116,105,97,108,115,3,0,18,1\n"
+  ".byte 106,1,3,1,5,1,64,2,10,99,111,110,110,101,99,116,105,111,110,1,11,99,114,101,100,101,110,116,105,97,108,115\n"
+  ".byte 19,0,20,4,0,12,97,117,116,104,101,110,116,105,99,97,116,101,1,21,4,0,35,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,97,117,116,104,101,110,116,105,99,97,116,111,114,64,48,46,49,46,49,5,13,4,0,42,114\n"
+  ".byte 101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,97,117,116,104,101,110,116,105,99,97,116,111,114,45,112,108,117\n"
+  ".byte 103,105,110,64,48,46,49,46,49,4,0,11,26,1,0,20,97,117,116,104,101,110,116,105,99,97,116,111,114,45,112,108\n"
+  ".byte 117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98\n"
+  ".byte 121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
   ".text\n"
 );
 #endif
@@ -3398,7 +4040,7 @@ __asm__(
 __asm__(
   ".section \".custom_section.component-type:restante-accepts\",\"\",@\n"
   ".byte 0,97,115,109,13,0,1,0,0,25,22,119,105,116,45,99,111,109,112,111,110,101,110,116,45,101,110,99,111,100,105,110\n"
-  ".byte 103,4,0,7,165,15,1,65,2,1,65,16,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
+  ".byte 103,4,0,7,242,22,1,65,2,1,65,20,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
   ".byte 111,1,115,0,4,0,5,101,114,114,111,114,3,0,0,1,107,115,1,106,1,2,1,1,1,64,1,3,107,101,121,115\n"
   ".byte 0,3,4,0,3,103,101,116,1,4,1,111,2,115,115,1,112,5,1,106,1,6,1,1,1,64,0,0,7,4,0,7\n"
   ".byte 103,101,116,45,97,108,108,1,8,3,0,28,119,97,115,105,58,99,111,110,102,105,103,47,115,116,111,114,101,64,48,46\n"
@@ -3406,62 +4048,92 @@ __asm__(
   ".byte 111,4,119,97,114,110,5,101,114,114,111,114,8,99,114,105,116,105,99,97,108,4,0,5,108,101,118,101,108,3,0,0\n"
   ".byte 1,64,3,5,108,101,118,101,108,1,7,99,111,110,116,101,120,116,115,7,109,101,115,115,97,103,101,115,1,0,4,0\n"
   ".byte 3,108,111,103,1,2,3,0,32,119,97,115,105,58,108,111,103,103,105,110,103,47,108,111,103,103,105,110,103,64,48,46\n"
-  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,11,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
+  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,16,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
   ".byte 115,99,114,97,109,45,104,97,115,104,3,0,0,1,112,125,1,114,4,4,115,97,108,116,2,10,105,116,101,114,97,116\n"
   ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,2,10,115,101,114,118,101,114,45,107,101,121,2,4,0,10\n"
-  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,106,1,127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99\n"
-  ".byte 114,101,116,115,0,5,4,0,6,118,101,114,105,102,121,1,6,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115\n"
-  ".byte 6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,7,4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1\n"
-  ".byte 8,3,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46\n"
-  ".byte 49,46,48,5,2,1,66,18,1,119,4,0,6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1\n"
-  ".byte 114,4,7,118,101,114,115,105,111,110,115,6,99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2\n"
-  ".byte 18,99,108,105,101,110,116,45,99,101,114,116,105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6\n"
-  ".byte 1,114,6,7,115,101,115,115,105,111,110,115,6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99\n"
-  ".byte 108,105,101,110,116,45,97,100,100,114,101,115,115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7\n"
-  ".byte 4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114\n"
-  ".byte 115,8,109,97,105,108,100,114,111,112,115,10,97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,12,1,113,5,9,116,101,109,112,111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115\n"
-  ".byte 0,6,105,110,45,117,115,101,1,115,0,11,108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114\n"
-  ".byte 1,10,0,4,0,7,102,97,105,108,117,114,101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101\n"
-  ".byte 106,101,99,116,101,100,0,0,6,102,97,105,108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0\n"
-  ".byte 27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,48,5,3,2,3\n"
-  ".byte 0,3,6,111,99,116,101,116,115,1,66,30,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119\n"
-  ".byte 1,114,2,5,110,97,109,101,115,115,10,105,100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0\n"
-  ".byte 3,1,109,3,4,102,105,108,101,9,100,105,114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100\n"
-  ".byte 3,0,5,1,107,119,1,114,5,4,107,105,110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7\n"
-  ".byte 99,114,101,97,116,101,100,7,8,105,100,101,110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112\n"
-  ".byte 125,1,114,2,6,111,99,116,101,116,115,10,6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1\n"
-  ".byte 114,3,6,111,99,116,101,116,115,1,9,115,117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6\n"
-  ".byte 119,101,105,103,104,116,3,0,13,1,106,1,4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4\n"
-  ".byte 0,4,115,99,97,110,1,16,1,107,14,1,106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109\n"
-  ".byte 101,97,115,117,114,101,1,19,1,107,9,1,106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115\n"
-  ".byte 116,97,116,1,22,1,107,12,1,106,1,23,1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6\n"
-  ".byte 108,101,110,103,116,104,121,0,24,4,0,4,114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,102,105,108,101,115,64,48,46,49,46,48,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66\n"
-  ".byte 31,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114\n"
-  ".byte 101,3,0,2,4,0,7,109,101,115,115,97,103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,115,4,0,25,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101\n"
-  ".byte 45,105,100,1,7,1,64,1,4,115,101,108,102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97\n"
-  ".byte 103,101,46,111,99,116,101,116,115,1,8,1,64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100\n"
-  ".byte 93,109,101,115,115,97,103,101,46,114,101,99,101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,11,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114\n"
-  ".byte 1,12,1,64,3,4,115,101,108,102,6,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20\n"
-  ".byte 91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108\n"
-  ".byte 102,14,0,121,4,0,18,91,109,101,116,104,111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64\n"
-  ".byte 3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104\n"
-  ".byte 111,100,93,118,105,101,119,46,117,110,105,113,117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14\n"
-  ".byte 5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119\n"
-  ".byte 46,111,99,116,101,116,115,1,19,1,112,119,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,0,20,4,0,21,91,109,101,116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21\n"
-  ".byte 3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46\n"
-  ".byte 48,5,7,1,66,4,1,110,6,8,112,97,115,115,119,111,114,100,6,100,105,103,101,115,116,6,98,101,97,114,101,114\n"
-  ".byte 11,99,101,114,116,105,102,105,99,97,116,101,10,115,99,114,97,109,45,115,104,97,49,12,115,99,114,97,109,45,115,104\n"
-  ".byte 97,50,53,54,4,0,5,107,105,110,100,115,3,0,0,1,64,0,0,1,4,0,7,97,99,99,101,112,116,115,1,2\n"
-  ".byte 4,0,29,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,97,99,99,101,112,116,115,64,48,46,49,46,48\n"
-  ".byte 5,8,4,0,36,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,97,99,99,101,112,116,115,45,112,108,117\n"
-  ".byte 103,105,110,64,48,46,49,46,48,4,0,11,20,1,0,14,97,99,99,101,112,116,115,45,112,108,117,103,105,110,3,0\n"
-  ".byte 0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13,119,105,116\n"
-  ".byte 45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
+  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,109,6,8,97,114,103,111,110,50,105,100,6,115,99,114,121,112,116\n"
+  ".byte 6,98,99,114,121,112,116,12,115,104,97,53,49,50,45,99,114,121,112,116,12,115,99,114,97,109,45,115,104,97,50,53\n"
+  ".byte 54,10,115,99,114,97,109,45,115,104,97,49,4,0,11,104,97,115,104,45,115,99,104,101,109,101,3,0,5,1,106,1\n"
+  ".byte 127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99,114,101,116,115,0,7,4,0,6,118,101,114,105,102,121,1\n"
+  ".byte 8,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115,6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,9\n"
+  ".byte 4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1,10,1,106,1,115,1,115,1,64,2,6,115,101,99,114,101\n"
+  ".byte 116,115,6,115,99,104,101,109,101,6,0,11,4,0,4,104,97,115,104,1,12,3,0,31,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46,49,46,49,5,2,1,66,18,1,119,4,0\n"
+  ".byte 6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1,114,4,7,118,101,114,115,105,111,110,115,6\n"
+  ".byte 99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2,18,99,108,105,101,110,116,45,99,101,114,116\n"
+  ".byte 105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6,1,114,6,7,115,101,115,115,105,111,110,115\n"
+  ".byte 6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99,108,105,101,110,116,45,97,100,100,114,101,115\n"
+  ".byte 115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7,4,0,10,99,111,110,110,101,99,116,105,111\n"
+  ".byte 110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114,115,8,109,97,105,108,100,114,111,112,115,10\n"
+  ".byte 97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110,116,3,0,12,1,113,5,9,116,101,109,112\n"
+  ".byte 111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115,0,6,105,110,45,117,115,101,1,115,0,11\n"
+  ".byte 108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114,1,10,0,4,0,7,102,97,105,108,117,114\n"
+  ".byte 101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101,106,101,99,116,101,100,0,0,6,102,97,105\n"
+  ".byte 108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,49,5,3,2,3,0,3,6,111,99,116,101,116,115,1,66,30\n"
+  ".byte 2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119,1,114,2,5,110,97,109,101,115,115,10,105\n"
+  ".byte 100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0,3,1,109,3,4,102,105,108,101,9,100,105\n"
+  ".byte 114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100,3,0,5,1,107,119,1,114,5,4,107,105\n"
+  ".byte 110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7,99,114,101,97,116,101,100,7,8,105,100,101\n"
+  ".byte 110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112,125,1,114,2,6,111,99,116,101,116,115,10\n"
+  ".byte 6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1,114,3,6,111,99,116,101,116,115,1,9,115\n"
+  ".byte 117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6,119,101,105,103,104,116,3,0,13,1,106,1\n"
+  ".byte 4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4,0,4,115,99,97,110,1,16,1,107,14,1\n"
+  ".byte 106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109,101,97,115,117,114,101,1,19,1,107,9,1\n"
+  ".byte 106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115,116,97,116,1,22,1,107,12,1,106,1,23\n"
+  ".byte 1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,24,4,0,4\n"
+  ".byte 114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,101,115,64,48\n"
+  ".byte 46,49,46,49,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66,31,2,3,2,1,4,4,0,6,111,99,116\n"
+  ".byte 101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,4,0,7,109,101,115,115,97\n"
+  ".byte 103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4,115,101,108,102,6,0,115,4,0,25,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101,45,105,100,1,7,1,64,1,4,115,101,108\n"
+  ".byte 102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,111,99,116,101,116,115,1,8,1\n"
+  ".byte 64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,99\n"
+  ".byte 101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4,115,101,108,102,6,0,11,4,0,22,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114,1,12,1,64,3,4,115,101,108,102,6,6\n"
+  ".byte 111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20,91,109,101,116,104,111,100,93,109,101,115,115\n"
+  ".byte 97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108,102,14,0,121,4,0,18,91,109,101,116,104\n"
+  ".byte 111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64,3,4,115,101,108,102,14,5,115,116,97,114\n"
+  ".byte 116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104,111,100,93,118,105,101,119,46,117,110,105,113\n"
+  ".byte 117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103\n"
+  ".byte 116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119,46,111,99,116,101,116,115,1,19,1,112,119\n"
+  ".byte 1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,20,4,0,21,91,109,101\n"
+  ".byte 116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21,3,0,30,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46,49,5,7,1,66,28,1,112,125,1,113,4\n"
+  ".byte 4,110,117,108,108,0,0,7,105,110,116,101,103,101,114,1,120,0,4,116,101,120,116,1,115,0,6,111,99,116,101,116\n"
+  ".byte 115,1,0,0,4,0,5,118,97,108,117,101,3,0,1,1,112,2,1,114,2,4,116,101,120,116,115,10,112,97,114,97\n"
+  ".byte 109,101,116,101,114,115,3,4,0,9,115,116,97,116,101,109,101,110,116,3,0,4,1,112,120,1,112,121,1,111,2,0\n"
+  ".byte 7,1,113,3,8,105,110,116,101,103,101,114,115,1,6,0,5,116,101,120,116,115,1,115,0,6,111,99,116,101,116,115\n"
+  ".byte 1,8,0,4,0,6,118,97,108,117,101,115,3,0,9,1,114,3,4,110,97,109,101,115,6,118,97,108,117,101,115,10\n"
+  ".byte 5,110,117,108,108,115,7,4,0,6,99,111,108,117,109,110,3,0,11,1,112,12,1,114,2,4,114,111,119,115,119,7\n"
+  ".byte 99,111,108,117,109,110,115,13,4,0,6,97,110,115,119,101,114,3,0,14,1,114,2,8,115,113,108,115,116,97,116,101\n"
+  ".byte 115,4,116,101,120,116,115,4,0,7,114,101,102,117,115,97,108,3,0,16,1,113,3,11,117,110,97,118,97,105,108,97\n"
+  ".byte 98,108,101,1,115,0,7,114,101,102,117,115,101,100,1,17,0,9,116,111,111,45,108,97,114,103,101,0,0,4,0,7\n"
+  ".byte 112,114,111,98,108,101,109,3,0,18,1,106,1,15,1,19,1,64,2,8,100,97,116,97,98,97,115,101,115,9,115,116\n"
+  ".byte 97,116,101,109,101,110,116,5,0,20,4,0,5,113,117,101,114,121,1,21,1,112,5,1,112,15,1,106,1,23,1,19\n"
+  ".byte 1,64,2,8,100,97,116,97,98,97,115,101,115,10,115,116,97,116,101,109,101,110,116,115,22,0,24,4,0,6,99,104\n"
+  ".byte 97,110,103,101,1,25,3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,100,97,116,97,98,97,115\n"
+  ".byte 101,64,48,46,49,46,49,5,8,1,66,28,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,114,3\n"
+  ".byte 7,118,101,114,115,105,111,110,119,8,109,101,115,115,97,103,101,115,119,6,111,99,116,101,116,115,1,4,0,7,115,117\n"
+  ".byte 109,109,97,114,121,3,0,2,1,112,1,1,112,119,1,111,2,121,1,1,112,6,1,114,6,10,117,110,105,113,117,101\n"
+  ".byte 45,105,100,115,115,6,111,99,116,101,116,115,4,8,114,101,99,101,105,118,101,100,5,5,110,97,109,101,115,115,10,115\n"
+  ".byte 117,114,114,111,103,97,116,101,115,7,7,118,101,114,115,105,111,110,119,4,0,7,101,110,116,114,105,101,115,3,0,8\n"
+  ".byte 1,114,2,4,103,111,110,101,115,4,99,97,109,101,9,4,0,10,100,105,102,102,101,114,101,110,99,101,3,0,10,1\n"
+  ".byte 113,4,11,117,110,97,118,97,105,108,97,98,108,101,1,115,0,7,117,110,107,110,111,119,110,1,115,0,4,108,111,115\n"
+  ".byte 116,0,0,7,105,110,118,97,108,105,100,1,115,0,4,0,7,112,114,111,98,108,101,109,3,0,12,1,106,1,3,1\n"
+  ".byte 13,1,64,1,6,102,111,108,100,101,114,115,0,14,4,0,5,115,116,97,116,101,1,15,1,106,1,9,1,13,1,64\n"
+  ".byte 1,6,102,111,108,100,101,114,115,0,16,4,0,4,114,101,97,100,1,17,1,107,11,1,106,1,18,1,13,1,64,2\n"
+  ".byte 6,102,111,108,100,101,114,115,7,118,101,114,115,105,111,110,119,0,19,4,0,7,99,104,97,110,103,101,115,1,20,1\n"
+  ".byte 112,115,1,106,0,1,13,1,64,2,6,102,111,108,100,101,114,115,10,117,110,105,113,117,101,45,105,100,115,21,0,22\n"
+  ".byte 4,0,6,114,101,109,111,118,101,1,23,3,0,32,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97\n"
+  ".byte 105,108,45,105,110,100,101,120,64,48,46,49,46,49,5,9,1,66,4,1,110,6,8,112,97,115,115,119,111,114,100,6\n"
+  ".byte 100,105,103,101,115,116,6,98,101,97,114,101,114,11,99,101,114,116,105,102,105,99,97,116,101,10,115,99,114,97,109,45\n"
+  ".byte 115,104,97,49,12,115,99,114,97,109,45,115,104,97,50,53,54,4,0,5,107,105,110,100,115,3,0,0,1,64,0,0\n"
+  ".byte 1,4,0,7,97,99,99,101,112,116,115,1,2,4,0,29,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47\n"
+  ".byte 97,99,99,101,112,116,115,64,48,46,49,46,49,5,10,4,0,36,114,101,115,116,97,110,116,101,58,112,108,117,103,105\n"
+  ".byte 110,47,97,99,99,101,112,116,115,45,112,108,117,103,105,110,64,48,46,49,46,49,4,0,11,20,1,0,14,97,99,99\n"
+  ".byte 101,112,116,115,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99\n"
+  ".byte 101,115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
   ".text\n"
 );
 #endif
@@ -3470,7 +4142,7 @@ __asm__(
 __asm__(
   ".section \".custom_section.component-type:restante-scram\",\"\",@\n"
   ".byte 0,97,115,109,13,0,1,0,0,25,22,119,105,116,45,99,111,109,112,111,110,101,110,116,45,101,110,99,111,100,105,110\n"
-  ".byte 103,4,0,7,192,16,1,65,2,1,65,19,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
+  ".byte 103,4,0,7,141,24,1,65,2,1,65,23,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
   ".byte 111,1,115,0,4,0,5,101,114,114,111,114,3,0,0,1,107,115,1,106,1,2,1,1,1,64,1,3,107,101,121,115\n"
   ".byte 0,3,4,0,3,103,101,116,1,4,1,111,2,115,115,1,112,5,1,106,1,6,1,1,1,64,0,0,7,4,0,7\n"
   ".byte 103,101,116,45,97,108,108,1,8,3,0,28,119,97,115,105,58,99,111,110,102,105,103,47,115,116,111,114,101,64,48,46\n"
@@ -3478,67 +4150,97 @@ __asm__(
   ".byte 111,4,119,97,114,110,5,101,114,114,111,114,8,99,114,105,116,105,99,97,108,4,0,5,108,101,118,101,108,3,0,0\n"
   ".byte 1,64,3,5,108,101,118,101,108,1,7,99,111,110,116,101,120,116,115,7,109,101,115,115,97,103,101,115,1,0,4,0\n"
   ".byte 3,108,111,103,1,2,3,0,32,119,97,115,105,58,108,111,103,103,105,110,103,47,108,111,103,103,105,110,103,64,48,46\n"
-  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,11,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
+  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,16,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
   ".byte 115,99,114,97,109,45,104,97,115,104,3,0,0,1,112,125,1,114,4,4,115,97,108,116,2,10,105,116,101,114,97,116\n"
   ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,2,10,115,101,114,118,101,114,45,107,101,121,2,4,0,10\n"
-  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,106,1,127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99\n"
-  ".byte 114,101,116,115,0,5,4,0,6,118,101,114,105,102,121,1,6,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115\n"
-  ".byte 6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,7,4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1\n"
-  ".byte 8,3,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46\n"
-  ".byte 49,46,48,5,2,1,66,18,1,119,4,0,6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1\n"
-  ".byte 114,4,7,118,101,114,115,105,111,110,115,6,99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2\n"
-  ".byte 18,99,108,105,101,110,116,45,99,101,114,116,105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6\n"
-  ".byte 1,114,6,7,115,101,115,115,105,111,110,115,6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99\n"
-  ".byte 108,105,101,110,116,45,97,100,100,114,101,115,115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7\n"
-  ".byte 4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114\n"
-  ".byte 115,8,109,97,105,108,100,114,111,112,115,10,97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,12,1,113,5,9,116,101,109,112,111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115\n"
-  ".byte 0,6,105,110,45,117,115,101,1,115,0,11,108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114\n"
-  ".byte 1,10,0,4,0,7,102,97,105,108,117,114,101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101\n"
-  ".byte 106,101,99,116,101,100,0,0,6,102,97,105,108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0\n"
-  ".byte 27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,48,5,3,2,3\n"
-  ".byte 0,3,6,111,99,116,101,116,115,1,66,30,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119\n"
-  ".byte 1,114,2,5,110,97,109,101,115,115,10,105,100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0\n"
-  ".byte 3,1,109,3,4,102,105,108,101,9,100,105,114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100\n"
-  ".byte 3,0,5,1,107,119,1,114,5,4,107,105,110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7\n"
-  ".byte 99,114,101,97,116,101,100,7,8,105,100,101,110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112\n"
-  ".byte 125,1,114,2,6,111,99,116,101,116,115,10,6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1\n"
-  ".byte 114,3,6,111,99,116,101,116,115,1,9,115,117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6\n"
-  ".byte 119,101,105,103,104,116,3,0,13,1,106,1,4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4\n"
-  ".byte 0,4,115,99,97,110,1,16,1,107,14,1,106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109\n"
-  ".byte 101,97,115,117,114,101,1,19,1,107,9,1,106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115\n"
-  ".byte 116,97,116,1,22,1,107,12,1,106,1,23,1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6\n"
-  ".byte 108,101,110,103,116,104,121,0,24,4,0,4,114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,102,105,108,101,115,64,48,46,49,46,48,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66\n"
-  ".byte 31,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114\n"
-  ".byte 101,3,0,2,4,0,7,109,101,115,115,97,103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,115,4,0,25,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101\n"
-  ".byte 45,105,100,1,7,1,64,1,4,115,101,108,102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97\n"
-  ".byte 103,101,46,111,99,116,101,116,115,1,8,1,64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100\n"
-  ".byte 93,109,101,115,115,97,103,101,46,114,101,99,101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,11,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114\n"
-  ".byte 1,12,1,64,3,4,115,101,108,102,6,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20\n"
-  ".byte 91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108\n"
-  ".byte 102,14,0,121,4,0,18,91,109,101,116,104,111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64\n"
-  ".byte 3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104\n"
-  ".byte 111,100,93,118,105,101,119,46,117,110,105,113,117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14\n"
-  ".byte 5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119\n"
-  ".byte 46,111,99,116,101,116,115,1,19,1,112,119,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,0,20,4,0,21,91,109,101,116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21\n"
-  ".byte 3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46\n"
-  ".byte 48,5,7,2,3,0,3,10,99,111,110,110,101,99,116,105,111,110,2,3,0,3,7,97,99,99,111,117,110,116,2,3\n"
-  ".byte 0,3,6,100,101,110,105,97,108,1,66,16,2,3,2,1,8,4,0,10,99,111,110,110,101,99,116,105,111,110,3,0\n"
-  ".byte 0,2,3,2,1,9,4,0,7,97,99,99,111,117,110,116,3,0,2,2,3,2,1,10,4,0,6,100,101,110,105,97\n"
-  ".byte 108,3,0,4,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,4,104,97,115,104,3,0,6,1,112,125\n"
-  ".byte 1,107,3,1,114,5,4,115,97,108,116,8,10,105,116,101,114,97,116,105,111,110,115,121,10,115,116,111,114,101,100,45\n"
-  ".byte 107,101,121,8,10,115,101,114,118,101,114,45,107,101,121,8,7,97,99,99,111,117,110,116,9,4,0,4,107,101,121,115\n"
-  ".byte 3,0,10,1,107,115,1,106,1,11,1,5,1,64,4,10,99,111,110,110,101,99,116,105,111,110,1,4,117,115,101,114\n"
-  ".byte 115,9,97,99,116,105,110,103,45,97,115,12,4,104,97,115,104,7,0,13,4,0,6,108,111,111,107,117,112,1,14,4\n"
-  ".byte 0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115,99,114,97,109,64,48,46,49,46,48,5,11,4\n"
-  ".byte 0,34,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115,99,114,97,109,45,112,108,117,103,105,110,64,48\n"
-  ".byte 46,49,46,48,4,0,11,18,1,0,12,115,99,114,97,109,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111\n"
-  ".byte 100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110\n"
-  ".byte 101,110,116,7,48,46,50,54,50,46,48\n"
+  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,109,6,8,97,114,103,111,110,50,105,100,6,115,99,114,121,112,116\n"
+  ".byte 6,98,99,114,121,112,116,12,115,104,97,53,49,50,45,99,114,121,112,116,12,115,99,114,97,109,45,115,104,97,50,53\n"
+  ".byte 54,10,115,99,114,97,109,45,115,104,97,49,4,0,11,104,97,115,104,45,115,99,104,101,109,101,3,0,5,1,106,1\n"
+  ".byte 127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99,114,101,116,115,0,7,4,0,6,118,101,114,105,102,121,1\n"
+  ".byte 8,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115,6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,9\n"
+  ".byte 4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1,10,1,106,1,115,1,115,1,64,2,6,115,101,99,114,101\n"
+  ".byte 116,115,6,115,99,104,101,109,101,6,0,11,4,0,4,104,97,115,104,1,12,3,0,31,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46,49,46,49,5,2,1,66,18,1,119,4,0\n"
+  ".byte 6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1,114,4,7,118,101,114,115,105,111,110,115,6\n"
+  ".byte 99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2,18,99,108,105,101,110,116,45,99,101,114,116\n"
+  ".byte 105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6,1,114,6,7,115,101,115,115,105,111,110,115\n"
+  ".byte 6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99,108,105,101,110,116,45,97,100,100,114,101,115\n"
+  ".byte 115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7,4,0,10,99,111,110,110,101,99,116,105,111\n"
+  ".byte 110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114,115,8,109,97,105,108,100,114,111,112,115,10\n"
+  ".byte 97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110,116,3,0,12,1,113,5,9,116,101,109,112\n"
+  ".byte 111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115,0,6,105,110,45,117,115,101,1,115,0,11\n"
+  ".byte 108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114,1,10,0,4,0,7,102,97,105,108,117,114\n"
+  ".byte 101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101,106,101,99,116,101,100,0,0,6,102,97,105\n"
+  ".byte 108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,49,5,3,2,3,0,3,6,111,99,116,101,116,115,1,66,30\n"
+  ".byte 2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119,1,114,2,5,110,97,109,101,115,115,10,105\n"
+  ".byte 100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0,3,1,109,3,4,102,105,108,101,9,100,105\n"
+  ".byte 114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100,3,0,5,1,107,119,1,114,5,4,107,105\n"
+  ".byte 110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7,99,114,101,97,116,101,100,7,8,105,100,101\n"
+  ".byte 110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112,125,1,114,2,6,111,99,116,101,116,115,10\n"
+  ".byte 6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1,114,3,6,111,99,116,101,116,115,1,9,115\n"
+  ".byte 117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6,119,101,105,103,104,116,3,0,13,1,106,1\n"
+  ".byte 4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4,0,4,115,99,97,110,1,16,1,107,14,1\n"
+  ".byte 106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109,101,97,115,117,114,101,1,19,1,107,9,1\n"
+  ".byte 106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115,116,97,116,1,22,1,107,12,1,106,1,23\n"
+  ".byte 1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,24,4,0,4\n"
+  ".byte 114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,101,115,64,48\n"
+  ".byte 46,49,46,49,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66,31,2,3,2,1,4,4,0,6,111,99,116\n"
+  ".byte 101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,4,0,7,109,101,115,115,97\n"
+  ".byte 103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4,115,101,108,102,6,0,115,4,0,25,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101,45,105,100,1,7,1,64,1,4,115,101,108\n"
+  ".byte 102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,111,99,116,101,116,115,1,8,1\n"
+  ".byte 64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,99\n"
+  ".byte 101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4,115,101,108,102,6,0,11,4,0,22,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114,1,12,1,64,3,4,115,101,108,102,6,6\n"
+  ".byte 111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20,91,109,101,116,104,111,100,93,109,101,115,115\n"
+  ".byte 97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108,102,14,0,121,4,0,18,91,109,101,116,104\n"
+  ".byte 111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64,3,4,115,101,108,102,14,5,115,116,97,114\n"
+  ".byte 116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104,111,100,93,118,105,101,119,46,117,110,105,113\n"
+  ".byte 117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103\n"
+  ".byte 116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119,46,111,99,116,101,116,115,1,19,1,112,119\n"
+  ".byte 1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,20,4,0,21,91,109,101\n"
+  ".byte 116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21,3,0,30,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46,49,5,7,1,66,28,1,112,125,1,113,4\n"
+  ".byte 4,110,117,108,108,0,0,7,105,110,116,101,103,101,114,1,120,0,4,116,101,120,116,1,115,0,6,111,99,116,101,116\n"
+  ".byte 115,1,0,0,4,0,5,118,97,108,117,101,3,0,1,1,112,2,1,114,2,4,116,101,120,116,115,10,112,97,114,97\n"
+  ".byte 109,101,116,101,114,115,3,4,0,9,115,116,97,116,101,109,101,110,116,3,0,4,1,112,120,1,112,121,1,111,2,0\n"
+  ".byte 7,1,113,3,8,105,110,116,101,103,101,114,115,1,6,0,5,116,101,120,116,115,1,115,0,6,111,99,116,101,116,115\n"
+  ".byte 1,8,0,4,0,6,118,97,108,117,101,115,3,0,9,1,114,3,4,110,97,109,101,115,6,118,97,108,117,101,115,10\n"
+  ".byte 5,110,117,108,108,115,7,4,0,6,99,111,108,117,109,110,3,0,11,1,112,12,1,114,2,4,114,111,119,115,119,7\n"
+  ".byte 99,111,108,117,109,110,115,13,4,0,6,97,110,115,119,101,114,3,0,14,1,114,2,8,115,113,108,115,116,97,116,101\n"
+  ".byte 115,4,116,101,120,116,115,4,0,7,114,101,102,117,115,97,108,3,0,16,1,113,3,11,117,110,97,118,97,105,108,97\n"
+  ".byte 98,108,101,1,115,0,7,114,101,102,117,115,101,100,1,17,0,9,116,111,111,45,108,97,114,103,101,0,0,4,0,7\n"
+  ".byte 112,114,111,98,108,101,109,3,0,18,1,106,1,15,1,19,1,64,2,8,100,97,116,97,98,97,115,101,115,9,115,116\n"
+  ".byte 97,116,101,109,101,110,116,5,0,20,4,0,5,113,117,101,114,121,1,21,1,112,5,1,112,15,1,106,1,23,1,19\n"
+  ".byte 1,64,2,8,100,97,116,97,98,97,115,101,115,10,115,116,97,116,101,109,101,110,116,115,22,0,24,4,0,6,99,104\n"
+  ".byte 97,110,103,101,1,25,3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,100,97,116,97,98,97,115\n"
+  ".byte 101,64,48,46,49,46,49,5,8,1,66,28,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,114,3\n"
+  ".byte 7,118,101,114,115,105,111,110,119,8,109,101,115,115,97,103,101,115,119,6,111,99,116,101,116,115,1,4,0,7,115,117\n"
+  ".byte 109,109,97,114,121,3,0,2,1,112,1,1,112,119,1,111,2,121,1,1,112,6,1,114,6,10,117,110,105,113,117,101\n"
+  ".byte 45,105,100,115,115,6,111,99,116,101,116,115,4,8,114,101,99,101,105,118,101,100,5,5,110,97,109,101,115,115,10,115\n"
+  ".byte 117,114,114,111,103,97,116,101,115,7,7,118,101,114,115,105,111,110,119,4,0,7,101,110,116,114,105,101,115,3,0,8\n"
+  ".byte 1,114,2,4,103,111,110,101,115,4,99,97,109,101,9,4,0,10,100,105,102,102,101,114,101,110,99,101,3,0,10,1\n"
+  ".byte 113,4,11,117,110,97,118,97,105,108,97,98,108,101,1,115,0,7,117,110,107,110,111,119,110,1,115,0,4,108,111,115\n"
+  ".byte 116,0,0,7,105,110,118,97,108,105,100,1,115,0,4,0,7,112,114,111,98,108,101,109,3,0,12,1,106,1,3,1\n"
+  ".byte 13,1,64,1,6,102,111,108,100,101,114,115,0,14,4,0,5,115,116,97,116,101,1,15,1,106,1,9,1,13,1,64\n"
+  ".byte 1,6,102,111,108,100,101,114,115,0,16,4,0,4,114,101,97,100,1,17,1,107,11,1,106,1,18,1,13,1,64,2\n"
+  ".byte 6,102,111,108,100,101,114,115,7,118,101,114,115,105,111,110,119,0,19,4,0,7,99,104,97,110,103,101,115,1,20,1\n"
+  ".byte 112,115,1,106,0,1,13,1,64,2,6,102,111,108,100,101,114,115,10,117,110,105,113,117,101,45,105,100,115,21,0,22\n"
+  ".byte 4,0,6,114,101,109,111,118,101,1,23,3,0,32,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97\n"
+  ".byte 105,108,45,105,110,100,101,120,64,48,46,49,46,49,5,9,2,3,0,3,10,99,111,110,110,101,99,116,105,111,110,2\n"
+  ".byte 3,0,3,7,97,99,99,111,117,110,116,2,3,0,3,6,100,101,110,105,97,108,1,66,16,2,3,2,1,10,4,0\n"
+  ".byte 10,99,111,110,110,101,99,116,105,111,110,3,0,0,2,3,2,1,11,4,0,7,97,99,99,111,117,110,116,3,0,2\n"
+  ".byte 2,3,2,1,12,4,0,6,100,101,110,105,97,108,3,0,4,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54\n"
+  ".byte 4,0,4,104,97,115,104,3,0,6,1,112,125,1,107,3,1,114,5,4,115,97,108,116,8,10,105,116,101,114,97,116\n"
+  ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,8,10,115,101,114,118,101,114,45,107,101,121,8,7,97,99\n"
+  ".byte 99,111,117,110,116,9,4,0,4,107,101,121,115,3,0,10,1,107,115,1,106,1,11,1,5,1,64,4,10,99,111,110\n"
+  ".byte 110,101,99,116,105,111,110,1,4,117,115,101,114,115,9,97,99,116,105,110,103,45,97,115,12,4,104,97,115,104,7,0\n"
+  ".byte 13,4,0,6,108,111,111,107,117,112,1,14,4,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115\n"
+  ".byte 99,114,97,109,64,48,46,49,46,49,5,13,4,0,34,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115\n"
+  ".byte 99,114,97,109,45,112,108,117,103,105,110,64,48,46,49,46,49,4,0,11,18,1,0,12,115,99,114,97,109,45,112,108\n"
+  ".byte 117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98\n"
+  ".byte 121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
   ".text\n"
 );
 #endif
@@ -3547,7 +4249,7 @@ __asm__(
 __asm__(
   ".section \".custom_section.component-type:restante-store\",\"\",@\n"
   ".byte 0,97,115,109,13,0,1,0,0,25,22,119,105,116,45,99,111,109,112,111,110,101,110,116,45,101,110,99,111,100,105,110\n"
-  ".byte 103,4,0,7,243,19,1,65,2,1,65,17,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
+  ".byte 103,4,0,7,192,27,1,65,2,1,65,21,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
   ".byte 111,1,115,0,4,0,5,101,114,114,111,114,3,0,0,1,107,115,1,106,1,2,1,1,1,64,1,3,107,101,121,115\n"
   ".byte 0,3,4,0,3,103,101,116,1,4,1,111,2,115,115,1,112,5,1,106,1,6,1,1,1,64,0,0,7,4,0,7\n"
   ".byte 103,101,116,45,97,108,108,1,8,3,0,28,119,97,115,105,58,99,111,110,102,105,103,47,115,116,111,114,101,64,48,46\n"
@@ -3555,80 +4257,111 @@ __asm__(
   ".byte 111,4,119,97,114,110,5,101,114,114,111,114,8,99,114,105,116,105,99,97,108,4,0,5,108,101,118,101,108,3,0,0\n"
   ".byte 1,64,3,5,108,101,118,101,108,1,7,99,111,110,116,101,120,116,115,7,109,101,115,115,97,103,101,115,1,0,4,0\n"
   ".byte 3,108,111,103,1,2,3,0,32,119,97,115,105,58,108,111,103,103,105,110,103,47,108,111,103,103,105,110,103,64,48,46\n"
-  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,11,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
+  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,16,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
   ".byte 115,99,114,97,109,45,104,97,115,104,3,0,0,1,112,125,1,114,4,4,115,97,108,116,2,10,105,116,101,114,97,116\n"
   ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,2,10,115,101,114,118,101,114,45,107,101,121,2,4,0,10\n"
-  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,106,1,127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99\n"
-  ".byte 114,101,116,115,0,5,4,0,6,118,101,114,105,102,121,1,6,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115\n"
-  ".byte 6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,7,4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1\n"
-  ".byte 8,3,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46\n"
-  ".byte 49,46,48,5,2,1,66,18,1,119,4,0,6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1\n"
-  ".byte 114,4,7,118,101,114,115,105,111,110,115,6,99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2\n"
-  ".byte 18,99,108,105,101,110,116,45,99,101,114,116,105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6\n"
-  ".byte 1,114,6,7,115,101,115,115,105,111,110,115,6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99\n"
-  ".byte 108,105,101,110,116,45,97,100,100,114,101,115,115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7\n"
-  ".byte 4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114\n"
-  ".byte 115,8,109,97,105,108,100,114,111,112,115,10,97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,12,1,113,5,9,116,101,109,112,111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115\n"
-  ".byte 0,6,105,110,45,117,115,101,1,115,0,11,108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114\n"
-  ".byte 1,10,0,4,0,7,102,97,105,108,117,114,101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101\n"
-  ".byte 106,101,99,116,101,100,0,0,6,102,97,105,108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0\n"
-  ".byte 27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,48,5,3,2,3\n"
-  ".byte 0,3,6,111,99,116,101,116,115,1,66,30,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119\n"
-  ".byte 1,114,2,5,110,97,109,101,115,115,10,105,100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0\n"
-  ".byte 3,1,109,3,4,102,105,108,101,9,100,105,114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100\n"
-  ".byte 3,0,5,1,107,119,1,114,5,4,107,105,110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7\n"
-  ".byte 99,114,101,97,116,101,100,7,8,105,100,101,110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112\n"
-  ".byte 125,1,114,2,6,111,99,116,101,116,115,10,6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1\n"
-  ".byte 114,3,6,111,99,116,101,116,115,1,9,115,117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6\n"
-  ".byte 119,101,105,103,104,116,3,0,13,1,106,1,4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4\n"
-  ".byte 0,4,115,99,97,110,1,16,1,107,14,1,106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109\n"
-  ".byte 101,97,115,117,114,101,1,19,1,107,9,1,106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115\n"
-  ".byte 116,97,116,1,22,1,107,12,1,106,1,23,1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6\n"
-  ".byte 108,101,110,103,116,104,121,0,24,4,0,4,114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,102,105,108,101,115,64,48,46,49,46,48,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66\n"
-  ".byte 31,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114\n"
-  ".byte 101,3,0,2,4,0,7,109,101,115,115,97,103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,115,4,0,25,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101\n"
-  ".byte 45,105,100,1,7,1,64,1,4,115,101,108,102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97\n"
-  ".byte 103,101,46,111,99,116,101,116,115,1,8,1,64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100\n"
-  ".byte 93,109,101,115,115,97,103,101,46,114,101,99,101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,11,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114\n"
-  ".byte 1,12,1,64,3,4,115,101,108,102,6,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20\n"
-  ".byte 91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108\n"
-  ".byte 102,14,0,121,4,0,18,91,109,101,116,104,111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64\n"
-  ".byte 3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104\n"
-  ".byte 111,100,93,118,105,101,119,46,117,110,105,113,117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14\n"
-  ".byte 5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119\n"
-  ".byte 46,111,99,116,101,116,115,1,19,1,112,119,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,0,20,4,0,21,91,109,101,116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21\n"
-  ".byte 3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46\n"
-  ".byte 48,5,7,2,3,0,3,7,97,99,99,111,117,110,116,1,66,51,2,3,2,1,8,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,0,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,2,2,3,2,1,6,4,0,7,102,97,105\n"
-  ".byte 108,117,114,101,3,0,4,1,114,2,8,112,111,115,105,116,105,111,110,121,6,111,99,116,101,116,115,3,4,0,9,115\n"
-  ".byte 117,114,114,111,103,97,116,101,3,0,6,1,112,3,1,112,119,1,112,7,1,107,115,1,114,6,10,117,110,105,113,117\n"
-  ".byte 101,45,105,100,115,115,6,111,99,116,101,116,115,8,8,114,101,99,101,105,118,101,100,9,5,110,97,109,101,115,115,10\n"
-  ".byte 115,117,114,114,111,103,97,116,101,115,10,4,109,101,109,111,11,4,0,7,108,105,115,116,105,110,103,3,0,12,1,114\n"
-  ".byte 2,4,103,111,110,101,115,4,99,97,109,101,13,4,0,7,99,104,97,110,103,101,115,3,0,14,1,107,119,1,114,3\n"
-  ".byte 4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,16,4,0,10,102,105,108,101,45,114,97\n"
-  ".byte 110,103,101,3,0,17,4,0,6,114,101,97,100,101,114,3,1,1,112,125,1,105,19,1,113,3,6,105,110,108,105,110\n"
-  ".byte 101,1,20,0,4,102,105,108,101,1,18,0,6,114,101,97,100,101,114,1,21,0,4,0,7,99,111,110,116,101,110,116\n"
-  ".byte 3,0,22,4,0,8,109,97,105,108,100,114,111,112,3,1,1,104,19,1,106,1,20,1,5,1,64,2,4,115,101,108\n"
-  ".byte 102,25,5,108,105,109,105,116,121,0,26,4,0,19,91,109,101,116,104,111,100,93,114,101,97,100,101,114,46,114,101,97\n"
-  ".byte 100,1,27,1,105,24,1,106,1,28,1,5,1,64,1,7,97,99,99,111,117,110,116,1,0,29,4,0,21,91,115,116\n"
-  ".byte 97,116,105,99,93,109,97,105,108,100,114,111,112,46,111,112,101,110,1,30,1,104,24,1,106,1,11,1,5,1,64,1\n"
-  ".byte 4,115,101,108,102,31,0,32,4,0,22,91,109,101,116,104,111,100,93,109,97,105,108,100,114,111,112,46,115,116,97,109\n"
-  ".byte 112,1,33,1,106,1,13,1,5,1,64,1,4,115,101,108,102,31,0,34,4,0,24,91,109,101,116,104,111,100,93,109\n"
-  ".byte 97,105,108,100,114,111,112,46,108,105,115,116,105,110,103,1,35,1,107,15,1,106,1,36,1,5,1,64,2,4,115,101\n"
-  ".byte 108,102,31,4,109,101,109,111,115,0,37,4,0,24,91,109,101,116,104,111,100,93,109,97,105,108,100,114,111,112,46,99\n"
-  ".byte 104,97,110,103,101,115,1,38,1,106,1,23,1,5,1,64,2,4,115,101,108,102,31,4,110,97,109,101,115,0,39,4\n"
-  ".byte 0,24,91,109,101,116,104,111,100,93,109,97,105,108,100,114,111,112,46,99,111,110,116,101,110,116,1,40,1,112,115,1\n"
-  ".byte 106,0,1,5,1,64,2,4,115,101,108,102,31,5,110,97,109,101,115,41,0,42,4,0,23,91,109,101,116,104,111,100\n"
-  ".byte 93,109,97,105,108,100,114,111,112,46,114,101,109,111,118,101,1,43,4,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,115,116,111,114,101,64,48,46,49,46,48,5,9,4,0,34,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,115,116,111,114,101,45,112,108,117,103,105,110,64,48,46,49,46,48,4,0,11,18,1,0,12,115,116\n"
-  ".byte 111,114,101,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99,101\n"
-  ".byte 115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
+  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,109,6,8,97,114,103,111,110,50,105,100,6,115,99,114,121,112,116\n"
+  ".byte 6,98,99,114,121,112,116,12,115,104,97,53,49,50,45,99,114,121,112,116,12,115,99,114,97,109,45,115,104,97,50,53\n"
+  ".byte 54,10,115,99,114,97,109,45,115,104,97,49,4,0,11,104,97,115,104,45,115,99,104,101,109,101,3,0,5,1,106,1\n"
+  ".byte 127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99,114,101,116,115,0,7,4,0,6,118,101,114,105,102,121,1\n"
+  ".byte 8,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115,6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,9\n"
+  ".byte 4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1,10,1,106,1,115,1,115,1,64,2,6,115,101,99,114,101\n"
+  ".byte 116,115,6,115,99,104,101,109,101,6,0,11,4,0,4,104,97,115,104,1,12,3,0,31,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46,49,46,49,5,2,1,66,18,1,119,4,0\n"
+  ".byte 6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1,114,4,7,118,101,114,115,105,111,110,115,6\n"
+  ".byte 99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2,18,99,108,105,101,110,116,45,99,101,114,116\n"
+  ".byte 105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6,1,114,6,7,115,101,115,115,105,111,110,115\n"
+  ".byte 6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99,108,105,101,110,116,45,97,100,100,114,101,115\n"
+  ".byte 115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7,4,0,10,99,111,110,110,101,99,116,105,111\n"
+  ".byte 110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114,115,8,109,97,105,108,100,114,111,112,115,10\n"
+  ".byte 97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110,116,3,0,12,1,113,5,9,116,101,109,112\n"
+  ".byte 111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115,0,6,105,110,45,117,115,101,1,115,0,11\n"
+  ".byte 108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114,1,10,0,4,0,7,102,97,105,108,117,114\n"
+  ".byte 101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101,106,101,99,116,101,100,0,0,6,102,97,105\n"
+  ".byte 108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,49,5,3,2,3,0,3,6,111,99,116,101,116,115,1,66,30\n"
+  ".byte 2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119,1,114,2,5,110,97,109,101,115,115,10,105\n"
+  ".byte 100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0,3,1,109,3,4,102,105,108,101,9,100,105\n"
+  ".byte 114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100,3,0,5,1,107,119,1,114,5,4,107,105\n"
+  ".byte 110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7,99,114,101,97,116,101,100,7,8,105,100,101\n"
+  ".byte 110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112,125,1,114,2,6,111,99,116,101,116,115,10\n"
+  ".byte 6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1,114,3,6,111,99,116,101,116,115,1,9,115\n"
+  ".byte 117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6,119,101,105,103,104,116,3,0,13,1,106,1\n"
+  ".byte 4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4,0,4,115,99,97,110,1,16,1,107,14,1\n"
+  ".byte 106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109,101,97,115,117,114,101,1,19,1,107,9,1\n"
+  ".byte 106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115,116,97,116,1,22,1,107,12,1,106,1,23\n"
+  ".byte 1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,24,4,0,4\n"
+  ".byte 114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,101,115,64,48\n"
+  ".byte 46,49,46,49,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66,31,2,3,2,1,4,4,0,6,111,99,116\n"
+  ".byte 101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,4,0,7,109,101,115,115,97\n"
+  ".byte 103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4,115,101,108,102,6,0,115,4,0,25,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101,45,105,100,1,7,1,64,1,4,115,101,108\n"
+  ".byte 102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,111,99,116,101,116,115,1,8,1\n"
+  ".byte 64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,99\n"
+  ".byte 101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4,115,101,108,102,6,0,11,4,0,22,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114,1,12,1,64,3,4,115,101,108,102,6,6\n"
+  ".byte 111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20,91,109,101,116,104,111,100,93,109,101,115,115\n"
+  ".byte 97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108,102,14,0,121,4,0,18,91,109,101,116,104\n"
+  ".byte 111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64,3,4,115,101,108,102,14,5,115,116,97,114\n"
+  ".byte 116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104,111,100,93,118,105,101,119,46,117,110,105,113\n"
+  ".byte 117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103\n"
+  ".byte 116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119,46,111,99,116,101,116,115,1,19,1,112,119\n"
+  ".byte 1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,20,4,0,21,91,109,101\n"
+  ".byte 116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21,3,0,30,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46,49,5,7,1,66,28,1,112,125,1,113,4\n"
+  ".byte 4,110,117,108,108,0,0,7,105,110,116,101,103,101,114,1,120,0,4,116,101,120,116,1,115,0,6,111,99,116,101,116\n"
+  ".byte 115,1,0,0,4,0,5,118,97,108,117,101,3,0,1,1,112,2,1,114,2,4,116,101,120,116,115,10,112,97,114,97\n"
+  ".byte 109,101,116,101,114,115,3,4,0,9,115,116,97,116,101,109,101,110,116,3,0,4,1,112,120,1,112,121,1,111,2,0\n"
+  ".byte 7,1,113,3,8,105,110,116,101,103,101,114,115,1,6,0,5,116,101,120,116,115,1,115,0,6,111,99,116,101,116,115\n"
+  ".byte 1,8,0,4,0,6,118,97,108,117,101,115,3,0,9,1,114,3,4,110,97,109,101,115,6,118,97,108,117,101,115,10\n"
+  ".byte 5,110,117,108,108,115,7,4,0,6,99,111,108,117,109,110,3,0,11,1,112,12,1,114,2,4,114,111,119,115,119,7\n"
+  ".byte 99,111,108,117,109,110,115,13,4,0,6,97,110,115,119,101,114,3,0,14,1,114,2,8,115,113,108,115,116,97,116,101\n"
+  ".byte 115,4,116,101,120,116,115,4,0,7,114,101,102,117,115,97,108,3,0,16,1,113,3,11,117,110,97,118,97,105,108,97\n"
+  ".byte 98,108,101,1,115,0,7,114,101,102,117,115,101,100,1,17,0,9,116,111,111,45,108,97,114,103,101,0,0,4,0,7\n"
+  ".byte 112,114,111,98,108,101,109,3,0,18,1,106,1,15,1,19,1,64,2,8,100,97,116,97,98,97,115,101,115,9,115,116\n"
+  ".byte 97,116,101,109,101,110,116,5,0,20,4,0,5,113,117,101,114,121,1,21,1,112,5,1,112,15,1,106,1,23,1,19\n"
+  ".byte 1,64,2,8,100,97,116,97,98,97,115,101,115,10,115,116,97,116,101,109,101,110,116,115,22,0,24,4,0,6,99,104\n"
+  ".byte 97,110,103,101,1,25,3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,100,97,116,97,98,97,115\n"
+  ".byte 101,64,48,46,49,46,49,5,8,1,66,28,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,114,3\n"
+  ".byte 7,118,101,114,115,105,111,110,119,8,109,101,115,115,97,103,101,115,119,6,111,99,116,101,116,115,1,4,0,7,115,117\n"
+  ".byte 109,109,97,114,121,3,0,2,1,112,1,1,112,119,1,111,2,121,1,1,112,6,1,114,6,10,117,110,105,113,117,101\n"
+  ".byte 45,105,100,115,115,6,111,99,116,101,116,115,4,8,114,101,99,101,105,118,101,100,5,5,110,97,109,101,115,115,10,115\n"
+  ".byte 117,114,114,111,103,97,116,101,115,7,7,118,101,114,115,105,111,110,119,4,0,7,101,110,116,114,105,101,115,3,0,8\n"
+  ".byte 1,114,2,4,103,111,110,101,115,4,99,97,109,101,9,4,0,10,100,105,102,102,101,114,101,110,99,101,3,0,10,1\n"
+  ".byte 113,4,11,117,110,97,118,97,105,108,97,98,108,101,1,115,0,7,117,110,107,110,111,119,110,1,115,0,4,108,111,115\n"
+  ".byte 116,0,0,7,105,110,118,97,108,105,100,1,115,0,4,0,7,112,114,111,98,108,101,109,3,0,12,1,106,1,3,1\n"
+  ".byte 13,1,64,1,6,102,111,108,100,101,114,115,0,14,4,0,5,115,116,97,116,101,1,15,1,106,1,9,1,13,1,64\n"
+  ".byte 1,6,102,111,108,100,101,114,115,0,16,4,0,4,114,101,97,100,1,17,1,107,11,1,106,1,18,1,13,1,64,2\n"
+  ".byte 6,102,111,108,100,101,114,115,7,118,101,114,115,105,111,110,119,0,19,4,0,7,99,104,97,110,103,101,115,1,20,1\n"
+  ".byte 112,115,1,106,0,1,13,1,64,2,6,102,111,108,100,101,114,115,10,117,110,105,113,117,101,45,105,100,115,21,0,22\n"
+  ".byte 4,0,6,114,101,109,111,118,101,1,23,3,0,32,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97\n"
+  ".byte 105,108,45,105,110,100,101,120,64,48,46,49,46,49,5,9,2,3,0,3,7,97,99,99,111,117,110,116,1,66,51,2\n"
+  ".byte 3,2,1,10,4,0,7,97,99,99,111,117,110,116,3,0,0,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3\n"
+  ".byte 0,2,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,4,1,114,2,8,112,111,115,105,116,105,111,110\n"
+  ".byte 121,6,111,99,116,101,116,115,3,4,0,9,115,117,114,114,111,103,97,116,101,3,0,6,1,112,3,1,112,119,1,112\n"
+  ".byte 7,1,107,115,1,114,6,10,117,110,105,113,117,101,45,105,100,115,115,6,111,99,116,101,116,115,8,8,114,101,99,101\n"
+  ".byte 105,118,101,100,9,5,110,97,109,101,115,115,10,115,117,114,114,111,103,97,116,101,115,10,4,109,101,109,111,11,4,0\n"
+  ".byte 7,108,105,115,116,105,110,103,3,0,12,1,114,2,4,103,111,110,101,115,4,99,97,109,101,13,4,0,7,99,104,97\n"
+  ".byte 110,103,101,115,3,0,14,1,107,119,1,114,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103\n"
+  ".byte 116,104,16,4,0,10,102,105,108,101,45,114,97,110,103,101,3,0,17,4,0,6,114,101,97,100,101,114,3,1,1,112\n"
+  ".byte 125,1,105,19,1,113,3,6,105,110,108,105,110,101,1,20,0,4,102,105,108,101,1,18,0,6,114,101,97,100,101,114\n"
+  ".byte 1,21,0,4,0,7,99,111,110,116,101,110,116,3,0,22,4,0,8,109,97,105,108,100,114,111,112,3,1,1,104,19\n"
+  ".byte 1,106,1,20,1,5,1,64,2,4,115,101,108,102,25,5,108,105,109,105,116,121,0,26,4,0,19,91,109,101,116,104\n"
+  ".byte 111,100,93,114,101,97,100,101,114,46,114,101,97,100,1,27,1,105,24,1,106,1,28,1,5,1,64,1,7,97,99,99\n"
+  ".byte 111,117,110,116,1,0,29,4,0,21,91,115,116,97,116,105,99,93,109,97,105,108,100,114,111,112,46,111,112,101,110,1\n"
+  ".byte 30,1,104,24,1,106,1,11,1,5,1,64,1,4,115,101,108,102,31,0,32,4,0,22,91,109,101,116,104,111,100,93\n"
+  ".byte 109,97,105,108,100,114,111,112,46,115,116,97,109,112,1,33,1,106,1,13,1,5,1,64,1,4,115,101,108,102,31,0\n"
+  ".byte 34,4,0,24,91,109,101,116,104,111,100,93,109,97,105,108,100,114,111,112,46,108,105,115,116,105,110,103,1,35,1,107\n"
+  ".byte 15,1,106,1,36,1,5,1,64,2,4,115,101,108,102,31,4,109,101,109,111,115,0,37,4,0,24,91,109,101,116,104\n"
+  ".byte 111,100,93,109,97,105,108,100,114,111,112,46,99,104,97,110,103,101,115,1,38,1,106,1,23,1,5,1,64,2,4,115\n"
+  ".byte 101,108,102,31,4,110,97,109,101,115,0,39,4,0,24,91,109,101,116,104,111,100,93,109,97,105,108,100,114,111,112,46\n"
+  ".byte 99,111,110,116,101,110,116,1,40,1,112,115,1,106,0,1,5,1,64,2,4,115,101,108,102,31,5,110,97,109,101,115\n"
+  ".byte 41,0,42,4,0,23,91,109,101,116,104,111,100,93,109,97,105,108,100,114,111,112,46,114,101,109,111,118,101,1,43,4\n"
+  ".byte 0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115,116,111,114,101,64,48,46,49,46,49,5,11,4\n"
+  ".byte 0,34,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115,116,111,114,101,45,112,108,117,103,105,110,64,48\n"
+  ".byte 46,49,46,49,4,0,11,18,1,0,12,115,116,111,114,101,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111\n"
+  ".byte 100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110\n"
+  ".byte 101,110,116,7,48,46,50,54,50,46,48\n"
   ".text\n"
 );
 #endif
@@ -3637,7 +4370,7 @@ __asm__(
 __asm__(
   ".section \".custom_section.component-type:restante-filter\",\"\",@\n"
   ".byte 0,97,115,109,13,0,1,0,0,25,22,119,105,116,45,99,111,109,112,111,110,101,110,116,45,101,110,99,111,100,105,110\n"
-  ".byte 103,4,0,7,239,15,1,65,2,1,65,18,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
+  ".byte 103,4,0,7,188,23,1,65,2,1,65,22,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
   ".byte 111,1,115,0,4,0,5,101,114,114,111,114,3,0,0,1,107,115,1,106,1,2,1,1,1,64,1,3,107,101,121,115\n"
   ".byte 0,3,4,0,3,103,101,116,1,4,1,111,2,115,115,1,112,5,1,106,1,6,1,1,1,64,0,0,7,4,0,7\n"
   ".byte 103,101,116,45,97,108,108,1,8,3,0,28,119,97,115,105,58,99,111,110,102,105,103,47,115,116,111,114,101,64,48,46\n"
@@ -3645,64 +4378,95 @@ __asm__(
   ".byte 111,4,119,97,114,110,5,101,114,114,111,114,8,99,114,105,116,105,99,97,108,4,0,5,108,101,118,101,108,3,0,0\n"
   ".byte 1,64,3,5,108,101,118,101,108,1,7,99,111,110,116,101,120,116,115,7,109,101,115,115,97,103,101,115,1,0,4,0\n"
   ".byte 3,108,111,103,1,2,3,0,32,119,97,115,105,58,108,111,103,103,105,110,103,47,108,111,103,103,105,110,103,64,48,46\n"
-  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,11,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
+  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,16,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
   ".byte 115,99,114,97,109,45,104,97,115,104,3,0,0,1,112,125,1,114,4,4,115,97,108,116,2,10,105,116,101,114,97,116\n"
   ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,2,10,115,101,114,118,101,114,45,107,101,121,2,4,0,10\n"
-  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,106,1,127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99\n"
-  ".byte 114,101,116,115,0,5,4,0,6,118,101,114,105,102,121,1,6,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115\n"
-  ".byte 6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,7,4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1\n"
-  ".byte 8,3,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46\n"
-  ".byte 49,46,48,5,2,1,66,18,1,119,4,0,6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1\n"
-  ".byte 114,4,7,118,101,114,115,105,111,110,115,6,99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2\n"
-  ".byte 18,99,108,105,101,110,116,45,99,101,114,116,105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6\n"
-  ".byte 1,114,6,7,115,101,115,115,105,111,110,115,6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99\n"
-  ".byte 108,105,101,110,116,45,97,100,100,114,101,115,115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7\n"
-  ".byte 4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114\n"
-  ".byte 115,8,109,97,105,108,100,114,111,112,115,10,97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,12,1,113,5,9,116,101,109,112,111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115\n"
-  ".byte 0,6,105,110,45,117,115,101,1,115,0,11,108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114\n"
-  ".byte 1,10,0,4,0,7,102,97,105,108,117,114,101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101\n"
-  ".byte 106,101,99,116,101,100,0,0,6,102,97,105,108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0\n"
-  ".byte 27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,48,5,3,2,3\n"
-  ".byte 0,3,6,111,99,116,101,116,115,1,66,30,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119\n"
-  ".byte 1,114,2,5,110,97,109,101,115,115,10,105,100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0\n"
-  ".byte 3,1,109,3,4,102,105,108,101,9,100,105,114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100\n"
-  ".byte 3,0,5,1,107,119,1,114,5,4,107,105,110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7\n"
-  ".byte 99,114,101,97,116,101,100,7,8,105,100,101,110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112\n"
-  ".byte 125,1,114,2,6,111,99,116,101,116,115,10,6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1\n"
-  ".byte 114,3,6,111,99,116,101,116,115,1,9,115,117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6\n"
-  ".byte 119,101,105,103,104,116,3,0,13,1,106,1,4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4\n"
-  ".byte 0,4,115,99,97,110,1,16,1,107,14,1,106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109\n"
-  ".byte 101,97,115,117,114,101,1,19,1,107,9,1,106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115\n"
-  ".byte 116,97,116,1,22,1,107,12,1,106,1,23,1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6\n"
-  ".byte 108,101,110,103,116,104,121,0,24,4,0,4,114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,102,105,108,101,115,64,48,46,49,46,48,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66\n"
-  ".byte 31,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114\n"
-  ".byte 101,3,0,2,4,0,7,109,101,115,115,97,103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,115,4,0,25,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101\n"
-  ".byte 45,105,100,1,7,1,64,1,4,115,101,108,102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97\n"
-  ".byte 103,101,46,111,99,116,101,116,115,1,8,1,64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100\n"
-  ".byte 93,109,101,115,115,97,103,101,46,114,101,99,101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,11,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114\n"
-  ".byte 1,12,1,64,3,4,115,101,108,102,6,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20\n"
-  ".byte 91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108\n"
-  ".byte 102,14,0,121,4,0,18,91,109,101,116,104,111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64\n"
-  ".byte 3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104\n"
-  ".byte 111,100,93,118,105,101,119,46,117,110,105,113,117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14\n"
-  ".byte 5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119\n"
-  ".byte 46,111,99,116,101,116,115,1,19,1,112,119,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,0,20,4,0,21,91,109,101,116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21\n"
-  ".byte 3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46\n"
-  ".byte 48,5,7,2,3,0,3,7,97,99,99,111,117,110,116,2,3,0,5,7,109,101,115,115,97,103,101,1,66,13,2,3\n"
-  ".byte 2,1,8,4,0,7,97,99,99,111,117,110,116,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3\n"
-  ".byte 0,2,2,3,2,1,9,4,0,7,109,101,115,115,97,103,101,3,0,4,1,112,115,1,113,3,4,115,104,111,119,0\n"
-  ".byte 0,4,104,105,100,101,0,0,8,97,110,110,111,116,97,116,101,1,6,0,4,0,7,118,101,114,100,105,99,116,3,0\n"
-  ".byte 7,1,104,5,1,106,1,8,1,3,1,64,2,7,97,99,99,111,117,110,116,1,7,109,101,115,115,97,103,101,9,0\n"
-  ".byte 10,4,0,6,115,99,114,101,101,110,1,11,4,0,28,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102\n"
-  ".byte 105,108,116,101,114,64,48,46,49,46,48,5,10,4,0,35,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47\n"
-  ".byte 102,105,108,116,101,114,45,112,108,117,103,105,110,64,48,46,49,46,48,4,0,11,19,1,0,13,102,105,108,116,101,114\n"
-  ".byte 45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101\n"
-  ".byte 100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
+  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,109,6,8,97,114,103,111,110,50,105,100,6,115,99,114,121,112,116\n"
+  ".byte 6,98,99,114,121,112,116,12,115,104,97,53,49,50,45,99,114,121,112,116,12,115,99,114,97,109,45,115,104,97,50,53\n"
+  ".byte 54,10,115,99,114,97,109,45,115,104,97,49,4,0,11,104,97,115,104,45,115,99,104,101,109,101,3,0,5,1,106,1\n"
+  ".byte 127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99,114,101,116,115,0,7,4,0,6,118,101,114,105,102,121,1\n"
+  ".byte 8,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115,6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,9\n"
+  ".byte 4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1,10,1,106,1,115,1,115,1,64,2,6,115,101,99,114,101\n"
+  ".byte 116,115,6,115,99,104,101,109,101,6,0,11,4,0,4,104,97,115,104,1,12,3,0,31,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46,49,46,49,5,2,1,66,18,1,119,4,0\n"
+  ".byte 6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1,114,4,7,118,101,114,115,105,111,110,115,6\n"
+  ".byte 99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2,18,99,108,105,101,110,116,45,99,101,114,116\n"
+  ".byte 105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6,1,114,6,7,115,101,115,115,105,111,110,115\n"
+  ".byte 6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99,108,105,101,110,116,45,97,100,100,114,101,115\n"
+  ".byte 115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7,4,0,10,99,111,110,110,101,99,116,105,111\n"
+  ".byte 110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114,115,8,109,97,105,108,100,114,111,112,115,10\n"
+  ".byte 97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110,116,3,0,12,1,113,5,9,116,101,109,112\n"
+  ".byte 111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115,0,6,105,110,45,117,115,101,1,115,0,11\n"
+  ".byte 108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114,1,10,0,4,0,7,102,97,105,108,117,114\n"
+  ".byte 101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101,106,101,99,116,101,100,0,0,6,102,97,105\n"
+  ".byte 108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,49,5,3,2,3,0,3,6,111,99,116,101,116,115,1,66,30\n"
+  ".byte 2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119,1,114,2,5,110,97,109,101,115,115,10,105\n"
+  ".byte 100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0,3,1,109,3,4,102,105,108,101,9,100,105\n"
+  ".byte 114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100,3,0,5,1,107,119,1,114,5,4,107,105\n"
+  ".byte 110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7,99,114,101,97,116,101,100,7,8,105,100,101\n"
+  ".byte 110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112,125,1,114,2,6,111,99,116,101,116,115,10\n"
+  ".byte 6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1,114,3,6,111,99,116,101,116,115,1,9,115\n"
+  ".byte 117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6,119,101,105,103,104,116,3,0,13,1,106,1\n"
+  ".byte 4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4,0,4,115,99,97,110,1,16,1,107,14,1\n"
+  ".byte 106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109,101,97,115,117,114,101,1,19,1,107,9,1\n"
+  ".byte 106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115,116,97,116,1,22,1,107,12,1,106,1,23\n"
+  ".byte 1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,24,4,0,4\n"
+  ".byte 114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,101,115,64,48\n"
+  ".byte 46,49,46,49,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66,31,2,3,2,1,4,4,0,6,111,99,116\n"
+  ".byte 101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,4,0,7,109,101,115,115,97\n"
+  ".byte 103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4,115,101,108,102,6,0,115,4,0,25,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101,45,105,100,1,7,1,64,1,4,115,101,108\n"
+  ".byte 102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,111,99,116,101,116,115,1,8,1\n"
+  ".byte 64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,99\n"
+  ".byte 101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4,115,101,108,102,6,0,11,4,0,22,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114,1,12,1,64,3,4,115,101,108,102,6,6\n"
+  ".byte 111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20,91,109,101,116,104,111,100,93,109,101,115,115\n"
+  ".byte 97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108,102,14,0,121,4,0,18,91,109,101,116,104\n"
+  ".byte 111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64,3,4,115,101,108,102,14,5,115,116,97,114\n"
+  ".byte 116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104,111,100,93,118,105,101,119,46,117,110,105,113\n"
+  ".byte 117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103\n"
+  ".byte 116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119,46,111,99,116,101,116,115,1,19,1,112,119\n"
+  ".byte 1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,20,4,0,21,91,109,101\n"
+  ".byte 116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21,3,0,30,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46,49,5,7,1,66,28,1,112,125,1,113,4\n"
+  ".byte 4,110,117,108,108,0,0,7,105,110,116,101,103,101,114,1,120,0,4,116,101,120,116,1,115,0,6,111,99,116,101,116\n"
+  ".byte 115,1,0,0,4,0,5,118,97,108,117,101,3,0,1,1,112,2,1,114,2,4,116,101,120,116,115,10,112,97,114,97\n"
+  ".byte 109,101,116,101,114,115,3,4,0,9,115,116,97,116,101,109,101,110,116,3,0,4,1,112,120,1,112,121,1,111,2,0\n"
+  ".byte 7,1,113,3,8,105,110,116,101,103,101,114,115,1,6,0,5,116,101,120,116,115,1,115,0,6,111,99,116,101,116,115\n"
+  ".byte 1,8,0,4,0,6,118,97,108,117,101,115,3,0,9,1,114,3,4,110,97,109,101,115,6,118,97,108,117,101,115,10\n"
+  ".byte 5,110,117,108,108,115,7,4,0,6,99,111,108,117,109,110,3,0,11,1,112,12,1,114,2,4,114,111,119,115,119,7\n"
+  ".byte 99,111,108,117,109,110,115,13,4,0,6,97,110,115,119,101,114,3,0,14,1,114,2,8,115,113,108,115,116,97,116,101\n"
+  ".byte 115,4,116,101,120,116,115,4,0,7,114,101,102,117,115,97,108,3,0,16,1,113,3,11,117,110,97,118,97,105,108,97\n"
+  ".byte 98,108,101,1,115,0,7,114,101,102,117,115,101,100,1,17,0,9,116,111,111,45,108,97,114,103,101,0,0,4,0,7\n"
+  ".byte 112,114,111,98,108,101,109,3,0,18,1,106,1,15,1,19,1,64,2,8,100,97,116,97,98,97,115,101,115,9,115,116\n"
+  ".byte 97,116,101,109,101,110,116,5,0,20,4,0,5,113,117,101,114,121,1,21,1,112,5,1,112,15,1,106,1,23,1,19\n"
+  ".byte 1,64,2,8,100,97,116,97,98,97,115,101,115,10,115,116,97,116,101,109,101,110,116,115,22,0,24,4,0,6,99,104\n"
+  ".byte 97,110,103,101,1,25,3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,100,97,116,97,98,97,115\n"
+  ".byte 101,64,48,46,49,46,49,5,8,1,66,28,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,114,3\n"
+  ".byte 7,118,101,114,115,105,111,110,119,8,109,101,115,115,97,103,101,115,119,6,111,99,116,101,116,115,1,4,0,7,115,117\n"
+  ".byte 109,109,97,114,121,3,0,2,1,112,1,1,112,119,1,111,2,121,1,1,112,6,1,114,6,10,117,110,105,113,117,101\n"
+  ".byte 45,105,100,115,115,6,111,99,116,101,116,115,4,8,114,101,99,101,105,118,101,100,5,5,110,97,109,101,115,115,10,115\n"
+  ".byte 117,114,114,111,103,97,116,101,115,7,7,118,101,114,115,105,111,110,119,4,0,7,101,110,116,114,105,101,115,3,0,8\n"
+  ".byte 1,114,2,4,103,111,110,101,115,4,99,97,109,101,9,4,0,10,100,105,102,102,101,114,101,110,99,101,3,0,10,1\n"
+  ".byte 113,4,11,117,110,97,118,97,105,108,97,98,108,101,1,115,0,7,117,110,107,110,111,119,110,1,115,0,4,108,111,115\n"
+  ".byte 116,0,0,7,105,110,118,97,108,105,100,1,115,0,4,0,7,112,114,111,98,108,101,109,3,0,12,1,106,1,3,1\n"
+  ".byte 13,1,64,1,6,102,111,108,100,101,114,115,0,14,4,0,5,115,116,97,116,101,1,15,1,106,1,9,1,13,1,64\n"
+  ".byte 1,6,102,111,108,100,101,114,115,0,16,4,0,4,114,101,97,100,1,17,1,107,11,1,106,1,18,1,13,1,64,2\n"
+  ".byte 6,102,111,108,100,101,114,115,7,118,101,114,115,105,111,110,119,0,19,4,0,7,99,104,97,110,103,101,115,1,20,1\n"
+  ".byte 112,115,1,106,0,1,13,1,64,2,6,102,111,108,100,101,114,115,10,117,110,105,113,117,101,45,105,100,115,21,0,22\n"
+  ".byte 4,0,6,114,101,109,111,118,101,1,23,3,0,32,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97\n"
+  ".byte 105,108,45,105,110,100,101,120,64,48,46,49,46,49,5,9,2,3,0,3,7,97,99,99,111,117,110,116,2,3,0,5\n"
+  ".byte 7,109,101,115,115,97,103,101,1,66,13,2,3,2,1,10,4,0,7,97,99,99,111,117,110,116,3,0,0,2,3,2\n"
+  ".byte 1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,2,3,2,1,11,4,0,7,109,101,115,115,97,103,101,3,0\n"
+  ".byte 4,1,112,115,1,113,3,4,115,104,111,119,0,0,4,104,105,100,101,0,0,8,97,110,110,111,116,97,116,101,1,6\n"
+  ".byte 0,4,0,7,118,101,114,100,105,99,116,3,0,7,1,104,5,1,106,1,8,1,3,1,64,2,7,97,99,99,111,117\n"
+  ".byte 110,116,1,7,109,101,115,115,97,103,101,9,0,10,4,0,6,115,99,114,101,101,110,1,11,4,0,28,114,101,115,116\n"
+  ".byte 97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,116,101,114,64,48,46,49,46,49,5,12,4,0,35,114,101,115\n"
+  ".byte 116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,116,101,114,45,112,108,117,103,105,110,64,48,46,49,46,49\n"
+  ".byte 4,0,11,19,1,0,13,102,105,108,116,101,114,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99\n"
+  ".byte 101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116\n"
+  ".byte 7,48,46,50,54,50,46,48\n"
   ".text\n"
 );
 #endif
@@ -3711,7 +4475,7 @@ __asm__(
 __asm__(
   ".section \".custom_section.component-type:restante-selector\",\"\",@\n"
   ".byte 0,97,115,109,13,0,1,0,0,25,22,119,105,116,45,99,111,109,112,111,110,101,110,116,45,101,110,99,111,100,105,110\n"
-  ".byte 103,4,0,7,140,16,1,65,2,1,65,19,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
+  ".byte 103,4,0,7,217,23,1,65,2,1,65,23,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
   ".byte 111,1,115,0,4,0,5,101,114,114,111,114,3,0,0,1,107,115,1,106,1,2,1,1,1,64,1,3,107,101,121,115\n"
   ".byte 0,3,4,0,3,103,101,116,1,4,1,111,2,115,115,1,112,5,1,106,1,6,1,1,1,64,0,0,7,4,0,7\n"
   ".byte 103,101,116,45,97,108,108,1,8,3,0,28,119,97,115,105,58,99,111,110,102,105,103,47,115,116,111,114,101,64,48,46\n"
@@ -3719,65 +4483,96 @@ __asm__(
   ".byte 111,4,119,97,114,110,5,101,114,114,111,114,8,99,114,105,116,105,99,97,108,4,0,5,108,101,118,101,108,3,0,0\n"
   ".byte 1,64,3,5,108,101,118,101,108,1,7,99,111,110,116,101,120,116,115,7,109,101,115,115,97,103,101,115,1,0,4,0\n"
   ".byte 3,108,111,103,1,2,3,0,32,119,97,115,105,58,108,111,103,103,105,110,103,47,108,111,103,103,105,110,103,64,48,46\n"
-  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,11,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
+  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,16,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
   ".byte 115,99,114,97,109,45,104,97,115,104,3,0,0,1,112,125,1,114,4,4,115,97,108,116,2,10,105,116,101,114,97,116\n"
   ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,2,10,115,101,114,118,101,114,45,107,101,121,2,4,0,10\n"
-  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,106,1,127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99\n"
-  ".byte 114,101,116,115,0,5,4,0,6,118,101,114,105,102,121,1,6,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115\n"
-  ".byte 6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,7,4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1\n"
-  ".byte 8,3,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46\n"
-  ".byte 49,46,48,5,2,1,66,18,1,119,4,0,6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1\n"
-  ".byte 114,4,7,118,101,114,115,105,111,110,115,6,99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2\n"
-  ".byte 18,99,108,105,101,110,116,45,99,101,114,116,105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6\n"
-  ".byte 1,114,6,7,115,101,115,115,105,111,110,115,6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99\n"
-  ".byte 108,105,101,110,116,45,97,100,100,114,101,115,115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7\n"
-  ".byte 4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114\n"
-  ".byte 115,8,109,97,105,108,100,114,111,112,115,10,97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,12,1,113,5,9,116,101,109,112,111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115\n"
-  ".byte 0,6,105,110,45,117,115,101,1,115,0,11,108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114\n"
-  ".byte 1,10,0,4,0,7,102,97,105,108,117,114,101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101\n"
-  ".byte 106,101,99,116,101,100,0,0,6,102,97,105,108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0\n"
-  ".byte 27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,48,5,3,2,3\n"
-  ".byte 0,3,6,111,99,116,101,116,115,1,66,30,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119\n"
-  ".byte 1,114,2,5,110,97,109,101,115,115,10,105,100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0\n"
-  ".byte 3,1,109,3,4,102,105,108,101,9,100,105,114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100\n"
-  ".byte 3,0,5,1,107,119,1,114,5,4,107,105,110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7\n"
-  ".byte 99,114,101,97,116,101,100,7,8,105,100,101,110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112\n"
-  ".byte 125,1,114,2,6,111,99,116,101,116,115,10,6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1\n"
-  ".byte 114,3,6,111,99,116,101,116,115,1,9,115,117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6\n"
-  ".byte 119,101,105,103,104,116,3,0,13,1,106,1,4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4\n"
-  ".byte 0,4,115,99,97,110,1,16,1,107,14,1,106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109\n"
-  ".byte 101,97,115,117,114,101,1,19,1,107,9,1,106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115\n"
-  ".byte 116,97,116,1,22,1,107,12,1,106,1,23,1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6\n"
-  ".byte 108,101,110,103,116,104,121,0,24,4,0,4,114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,102,105,108,101,115,64,48,46,49,46,48,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66\n"
-  ".byte 31,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114\n"
-  ".byte 101,3,0,2,4,0,7,109,101,115,115,97,103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,115,4,0,25,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101\n"
-  ".byte 45,105,100,1,7,1,64,1,4,115,101,108,102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97\n"
-  ".byte 103,101,46,111,99,116,101,116,115,1,8,1,64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100\n"
-  ".byte 93,109,101,115,115,97,103,101,46,114,101,99,101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,11,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114\n"
-  ".byte 1,12,1,64,3,4,115,101,108,102,6,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20\n"
-  ".byte 91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108\n"
-  ".byte 102,14,0,121,4,0,18,91,109,101,116,104,111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64\n"
-  ".byte 3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104\n"
-  ".byte 111,100,93,118,105,101,119,46,117,110,105,113,117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14\n"
-  ".byte 5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119\n"
-  ".byte 46,111,99,116,101,116,115,1,19,1,112,119,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,0,20,4,0,21,91,109,101,116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21\n"
-  ".byte 3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46\n"
-  ".byte 48,5,7,2,3,0,3,10,99,111,110,110,101,99,116,105,111,110,2,3,0,3,7,97,99,99,111,117,110,116,2,3\n"
-  ".byte 0,5,4,118,105,101,119,1,66,15,2,3,2,1,8,4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,0,2\n"
-  ".byte 3,2,1,9,4,0,7,97,99,99,111,117,110,116,3,0,2,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101\n"
-  ".byte 3,0,4,2,3,2,1,10,4,0,4,118,105,101,119,3,0,6,1,114,2,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,4,0,4,115,112,97,110,3,0,8,1,104,7,1,112,9,1,106,1,11,1,5,1,64,3,10,99,111\n"
-  ".byte 110,110,101,99,116,105,111,110,1,7,97,99,99,111,117,110,116,3,4,118,105,101,119,10,0,12,4,0,6,115,101,108\n"
-  ".byte 101,99,116,1,13,4,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115,101,108,101,99,116,111,114\n"
-  ".byte 64,48,46,49,46,48,5,11,4,0,37,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115,101,108,101,99\n"
-  ".byte 116,111,114,45,112,108,117,103,105,110,64,48,46,49,46,48,4,0,11,21,1,0,15,115,101,108,101,99,116,111,114,45\n"
-  ".byte 112,108,117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100\n"
-  ".byte 45,98,121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
+  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,109,6,8,97,114,103,111,110,50,105,100,6,115,99,114,121,112,116\n"
+  ".byte 6,98,99,114,121,112,116,12,115,104,97,53,49,50,45,99,114,121,112,116,12,115,99,114,97,109,45,115,104,97,50,53\n"
+  ".byte 54,10,115,99,114,97,109,45,115,104,97,49,4,0,11,104,97,115,104,45,115,99,104,101,109,101,3,0,5,1,106,1\n"
+  ".byte 127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99,114,101,116,115,0,7,4,0,6,118,101,114,105,102,121,1\n"
+  ".byte 8,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115,6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,9\n"
+  ".byte 4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1,10,1,106,1,115,1,115,1,64,2,6,115,101,99,114,101\n"
+  ".byte 116,115,6,115,99,104,101,109,101,6,0,11,4,0,4,104,97,115,104,1,12,3,0,31,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46,49,46,49,5,2,1,66,18,1,119,4,0\n"
+  ".byte 6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1,114,4,7,118,101,114,115,105,111,110,115,6\n"
+  ".byte 99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2,18,99,108,105,101,110,116,45,99,101,114,116\n"
+  ".byte 105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6,1,114,6,7,115,101,115,115,105,111,110,115\n"
+  ".byte 6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99,108,105,101,110,116,45,97,100,100,114,101,115\n"
+  ".byte 115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7,4,0,10,99,111,110,110,101,99,116,105,111\n"
+  ".byte 110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114,115,8,109,97,105,108,100,114,111,112,115,10\n"
+  ".byte 97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110,116,3,0,12,1,113,5,9,116,101,109,112\n"
+  ".byte 111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115,0,6,105,110,45,117,115,101,1,115,0,11\n"
+  ".byte 108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114,1,10,0,4,0,7,102,97,105,108,117,114\n"
+  ".byte 101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101,106,101,99,116,101,100,0,0,6,102,97,105\n"
+  ".byte 108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,49,5,3,2,3,0,3,6,111,99,116,101,116,115,1,66,30\n"
+  ".byte 2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119,1,114,2,5,110,97,109,101,115,115,10,105\n"
+  ".byte 100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0,3,1,109,3,4,102,105,108,101,9,100,105\n"
+  ".byte 114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100,3,0,5,1,107,119,1,114,5,4,107,105\n"
+  ".byte 110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7,99,114,101,97,116,101,100,7,8,105,100,101\n"
+  ".byte 110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112,125,1,114,2,6,111,99,116,101,116,115,10\n"
+  ".byte 6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1,114,3,6,111,99,116,101,116,115,1,9,115\n"
+  ".byte 117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6,119,101,105,103,104,116,3,0,13,1,106,1\n"
+  ".byte 4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4,0,4,115,99,97,110,1,16,1,107,14,1\n"
+  ".byte 106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109,101,97,115,117,114,101,1,19,1,107,9,1\n"
+  ".byte 106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115,116,97,116,1,22,1,107,12,1,106,1,23\n"
+  ".byte 1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,24,4,0,4\n"
+  ".byte 114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,101,115,64,48\n"
+  ".byte 46,49,46,49,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66,31,2,3,2,1,4,4,0,6,111,99,116\n"
+  ".byte 101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,4,0,7,109,101,115,115,97\n"
+  ".byte 103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4,115,101,108,102,6,0,115,4,0,25,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101,45,105,100,1,7,1,64,1,4,115,101,108\n"
+  ".byte 102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,111,99,116,101,116,115,1,8,1\n"
+  ".byte 64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,99\n"
+  ".byte 101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4,115,101,108,102,6,0,11,4,0,22,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114,1,12,1,64,3,4,115,101,108,102,6,6\n"
+  ".byte 111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20,91,109,101,116,104,111,100,93,109,101,115,115\n"
+  ".byte 97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108,102,14,0,121,4,0,18,91,109,101,116,104\n"
+  ".byte 111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64,3,4,115,101,108,102,14,5,115,116,97,114\n"
+  ".byte 116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104,111,100,93,118,105,101,119,46,117,110,105,113\n"
+  ".byte 117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103\n"
+  ".byte 116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119,46,111,99,116,101,116,115,1,19,1,112,119\n"
+  ".byte 1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,20,4,0,21,91,109,101\n"
+  ".byte 116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21,3,0,30,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46,49,5,7,1,66,28,1,112,125,1,113,4\n"
+  ".byte 4,110,117,108,108,0,0,7,105,110,116,101,103,101,114,1,120,0,4,116,101,120,116,1,115,0,6,111,99,116,101,116\n"
+  ".byte 115,1,0,0,4,0,5,118,97,108,117,101,3,0,1,1,112,2,1,114,2,4,116,101,120,116,115,10,112,97,114,97\n"
+  ".byte 109,101,116,101,114,115,3,4,0,9,115,116,97,116,101,109,101,110,116,3,0,4,1,112,120,1,112,121,1,111,2,0\n"
+  ".byte 7,1,113,3,8,105,110,116,101,103,101,114,115,1,6,0,5,116,101,120,116,115,1,115,0,6,111,99,116,101,116,115\n"
+  ".byte 1,8,0,4,0,6,118,97,108,117,101,115,3,0,9,1,114,3,4,110,97,109,101,115,6,118,97,108,117,101,115,10\n"
+  ".byte 5,110,117,108,108,115,7,4,0,6,99,111,108,117,109,110,3,0,11,1,112,12,1,114,2,4,114,111,119,115,119,7\n"
+  ".byte 99,111,108,117,109,110,115,13,4,0,6,97,110,115,119,101,114,3,0,14,1,114,2,8,115,113,108,115,116,97,116,101\n"
+  ".byte 115,4,116,101,120,116,115,4,0,7,114,101,102,117,115,97,108,3,0,16,1,113,3,11,117,110,97,118,97,105,108,97\n"
+  ".byte 98,108,101,1,115,0,7,114,101,102,117,115,101,100,1,17,0,9,116,111,111,45,108,97,114,103,101,0,0,4,0,7\n"
+  ".byte 112,114,111,98,108,101,109,3,0,18,1,106,1,15,1,19,1,64,2,8,100,97,116,97,98,97,115,101,115,9,115,116\n"
+  ".byte 97,116,101,109,101,110,116,5,0,20,4,0,5,113,117,101,114,121,1,21,1,112,5,1,112,15,1,106,1,23,1,19\n"
+  ".byte 1,64,2,8,100,97,116,97,98,97,115,101,115,10,115,116,97,116,101,109,101,110,116,115,22,0,24,4,0,6,99,104\n"
+  ".byte 97,110,103,101,1,25,3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,100,97,116,97,98,97,115\n"
+  ".byte 101,64,48,46,49,46,49,5,8,1,66,28,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,114,3\n"
+  ".byte 7,118,101,114,115,105,111,110,119,8,109,101,115,115,97,103,101,115,119,6,111,99,116,101,116,115,1,4,0,7,115,117\n"
+  ".byte 109,109,97,114,121,3,0,2,1,112,1,1,112,119,1,111,2,121,1,1,112,6,1,114,6,10,117,110,105,113,117,101\n"
+  ".byte 45,105,100,115,115,6,111,99,116,101,116,115,4,8,114,101,99,101,105,118,101,100,5,5,110,97,109,101,115,115,10,115\n"
+  ".byte 117,114,114,111,103,97,116,101,115,7,7,118,101,114,115,105,111,110,119,4,0,7,101,110,116,114,105,101,115,3,0,8\n"
+  ".byte 1,114,2,4,103,111,110,101,115,4,99,97,109,101,9,4,0,10,100,105,102,102,101,114,101,110,99,101,3,0,10,1\n"
+  ".byte 113,4,11,117,110,97,118,97,105,108,97,98,108,101,1,115,0,7,117,110,107,110,111,119,110,1,115,0,4,108,111,115\n"
+  ".byte 116,0,0,7,105,110,118,97,108,105,100,1,115,0,4,0,7,112,114,111,98,108,101,109,3,0,12,1,106,1,3,1\n"
+  ".byte 13,1,64,1,6,102,111,108,100,101,114,115,0,14,4,0,5,115,116,97,116,101,1,15,1,106,1,9,1,13,1,64\n"
+  ".byte 1,6,102,111,108,100,101,114,115,0,16,4,0,4,114,101,97,100,1,17,1,107,11,1,106,1,18,1,13,1,64,2\n"
+  ".byte 6,102,111,108,100,101,114,115,7,118,101,114,115,105,111,110,119,0,19,4,0,7,99,104,97,110,103,101,115,1,20,1\n"
+  ".byte 112,115,1,106,0,1,13,1,64,2,6,102,111,108,100,101,114,115,10,117,110,105,113,117,101,45,105,100,115,21,0,22\n"
+  ".byte 4,0,6,114,101,109,111,118,101,1,23,3,0,32,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97\n"
+  ".byte 105,108,45,105,110,100,101,120,64,48,46,49,46,49,5,9,2,3,0,3,10,99,111,110,110,101,99,116,105,111,110,2\n"
+  ".byte 3,0,3,7,97,99,99,111,117,110,116,2,3,0,5,4,118,105,101,119,1,66,15,2,3,2,1,10,4,0,10,99\n"
+  ".byte 111,110,110,101,99,116,105,111,110,3,0,0,2,3,2,1,11,4,0,7,97,99,99,111,117,110,116,3,0,2,2,3\n"
+  ".byte 2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,4,2,3,2,1,12,4,0,4,118,105,101,119,3,0,6,1\n"
+  ".byte 114,2,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,4,0,4,115,112,97,110,3,0,8,1,104,7,1,112\n"
+  ".byte 9,1,106,1,11,1,5,1,64,3,10,99,111,110,110,101,99,116,105,111,110,1,7,97,99,99,111,117,110,116,3,4\n"
+  ".byte 118,105,101,119,10,0,12,4,0,6,115,101,108,101,99,116,1,13,4,0,30,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,115,101,108,101,99,116,111,114,64,48,46,49,46,49,5,13,4,0,37,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,115,101,108,101,99,116,111,114,45,112,108,117,103,105,110,64,48,46,49,46,49,4,0,11\n"
+  ".byte 21,1,0,15,115,101,108,101,99,116,111,114,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101\n"
+  ".byte 114,115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7\n"
+  ".byte 48,46,50,54,50,46,48\n"
   ".text\n"
 );
 #endif
@@ -3786,7 +4581,7 @@ __asm__(
 __asm__(
   ".section \".custom_section.component-type:restante-admission\",\"\",@\n"
   ".byte 0,97,115,109,13,0,1,0,0,25,22,119,105,116,45,99,111,109,112,111,110,101,110,116,45,101,110,99,111,100,105,110\n"
-  ".byte 103,4,0,7,183,15,1,65,2,1,65,17,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
+  ".byte 103,4,0,7,132,23,1,65,2,1,65,21,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
   ".byte 111,1,115,0,4,0,5,101,114,114,111,114,3,0,0,1,107,115,1,106,1,2,1,1,1,64,1,3,107,101,121,115\n"
   ".byte 0,3,4,0,3,103,101,116,1,4,1,111,2,115,115,1,112,5,1,106,1,6,1,1,1,64,0,0,7,4,0,7\n"
   ".byte 103,101,116,45,97,108,108,1,8,3,0,28,119,97,115,105,58,99,111,110,102,105,103,47,115,116,111,114,101,64,48,46\n"
@@ -3794,63 +4589,93 @@ __asm__(
   ".byte 111,4,119,97,114,110,5,101,114,114,111,114,8,99,114,105,116,105,99,97,108,4,0,5,108,101,118,101,108,3,0,0\n"
   ".byte 1,64,3,5,108,101,118,101,108,1,7,99,111,110,116,101,120,116,115,7,109,101,115,115,97,103,101,115,1,0,4,0\n"
   ".byte 3,108,111,103,1,2,3,0,32,119,97,115,105,58,108,111,103,103,105,110,103,47,108,111,103,103,105,110,103,64,48,46\n"
-  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,11,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
+  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,16,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
   ".byte 115,99,114,97,109,45,104,97,115,104,3,0,0,1,112,125,1,114,4,4,115,97,108,116,2,10,105,116,101,114,97,116\n"
   ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,2,10,115,101,114,118,101,114,45,107,101,121,2,4,0,10\n"
-  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,106,1,127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99\n"
-  ".byte 114,101,116,115,0,5,4,0,6,118,101,114,105,102,121,1,6,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115\n"
-  ".byte 6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,7,4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1\n"
-  ".byte 8,3,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46\n"
-  ".byte 49,46,48,5,2,1,66,18,1,119,4,0,6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1\n"
-  ".byte 114,4,7,118,101,114,115,105,111,110,115,6,99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2\n"
-  ".byte 18,99,108,105,101,110,116,45,99,101,114,116,105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6\n"
-  ".byte 1,114,6,7,115,101,115,115,105,111,110,115,6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99\n"
-  ".byte 108,105,101,110,116,45,97,100,100,114,101,115,115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7\n"
-  ".byte 4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114\n"
-  ".byte 115,8,109,97,105,108,100,114,111,112,115,10,97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,12,1,113,5,9,116,101,109,112,111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115\n"
-  ".byte 0,6,105,110,45,117,115,101,1,115,0,11,108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114\n"
-  ".byte 1,10,0,4,0,7,102,97,105,108,117,114,101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101\n"
-  ".byte 106,101,99,116,101,100,0,0,6,102,97,105,108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0\n"
-  ".byte 27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,48,5,3,2,3\n"
-  ".byte 0,3,6,111,99,116,101,116,115,1,66,30,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119\n"
-  ".byte 1,114,2,5,110,97,109,101,115,115,10,105,100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0\n"
-  ".byte 3,1,109,3,4,102,105,108,101,9,100,105,114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100\n"
-  ".byte 3,0,5,1,107,119,1,114,5,4,107,105,110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7\n"
-  ".byte 99,114,101,97,116,101,100,7,8,105,100,101,110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112\n"
-  ".byte 125,1,114,2,6,111,99,116,101,116,115,10,6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1\n"
-  ".byte 114,3,6,111,99,116,101,116,115,1,9,115,117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6\n"
-  ".byte 119,101,105,103,104,116,3,0,13,1,106,1,4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4\n"
-  ".byte 0,4,115,99,97,110,1,16,1,107,14,1,106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109\n"
-  ".byte 101,97,115,117,114,101,1,19,1,107,9,1,106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115\n"
-  ".byte 116,97,116,1,22,1,107,12,1,106,1,23,1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6\n"
-  ".byte 108,101,110,103,116,104,121,0,24,4,0,4,114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,102,105,108,101,115,64,48,46,49,46,48,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66\n"
-  ".byte 31,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114\n"
-  ".byte 101,3,0,2,4,0,7,109,101,115,115,97,103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,115,4,0,25,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101\n"
-  ".byte 45,105,100,1,7,1,64,1,4,115,101,108,102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97\n"
-  ".byte 103,101,46,111,99,116,101,116,115,1,8,1,64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100\n"
-  ".byte 93,109,101,115,115,97,103,101,46,114,101,99,101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,11,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114\n"
-  ".byte 1,12,1,64,3,4,115,101,108,102,6,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20\n"
-  ".byte 91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108\n"
-  ".byte 102,14,0,121,4,0,18,91,109,101,116,104,111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64\n"
-  ".byte 3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104\n"
-  ".byte 111,100,93,118,105,101,119,46,117,110,105,113,117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14\n"
-  ".byte 5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119\n"
-  ".byte 46,111,99,116,101,116,115,1,19,1,112,119,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,0,20,4,0,21,91,109,101,116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21\n"
-  ".byte 3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46\n"
-  ".byte 48,5,7,2,3,0,3,10,99,111,110,110,101,99,116,105,111,110,1,66,6,2,3,2,1,8,4,0,10,99,111,110\n"
-  ".byte 110,101,99,116,105,111,110,3,0,0,1,113,3,5,97,100,109,105,116,0,0,5,100,101,108,97,121,1,121,0,4,100\n"
-  ".byte 101,110,121,1,115,0,4,0,7,118,101,114,100,105,99,116,3,0,2,1,64,1,10,99,111,110,110,101,99,116,105,111\n"
-  ".byte 110,1,0,3,4,0,5,97,100,109,105,116,1,4,4,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110\n"
-  ".byte 47,97,100,109,105,115,115,105,111,110,64,48,46,49,46,48,5,9,4,0,38,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,97,100,109,105,115,115,105,111,110,45,112,108,117,103,105,110,64,48,46,49,46,48,4,0,11,22,1\n"
-  ".byte 0,16,97,100,109,105,115,115,105,111,110,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101,114\n"
-  ".byte 115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7,48\n"
-  ".byte 46,50,54,50,46,48\n"
+  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,109,6,8,97,114,103,111,110,50,105,100,6,115,99,114,121,112,116\n"
+  ".byte 6,98,99,114,121,112,116,12,115,104,97,53,49,50,45,99,114,121,112,116,12,115,99,114,97,109,45,115,104,97,50,53\n"
+  ".byte 54,10,115,99,114,97,109,45,115,104,97,49,4,0,11,104,97,115,104,45,115,99,104,101,109,101,3,0,5,1,106,1\n"
+  ".byte 127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99,114,101,116,115,0,7,4,0,6,118,101,114,105,102,121,1\n"
+  ".byte 8,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115,6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,9\n"
+  ".byte 4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1,10,1,106,1,115,1,115,1,64,2,6,115,101,99,114,101\n"
+  ".byte 116,115,6,115,99,104,101,109,101,6,0,11,4,0,4,104,97,115,104,1,12,3,0,31,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46,49,46,49,5,2,1,66,18,1,119,4,0\n"
+  ".byte 6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1,114,4,7,118,101,114,115,105,111,110,115,6\n"
+  ".byte 99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2,18,99,108,105,101,110,116,45,99,101,114,116\n"
+  ".byte 105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6,1,114,6,7,115,101,115,115,105,111,110,115\n"
+  ".byte 6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99,108,105,101,110,116,45,97,100,100,114,101,115\n"
+  ".byte 115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7,4,0,10,99,111,110,110,101,99,116,105,111\n"
+  ".byte 110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114,115,8,109,97,105,108,100,114,111,112,115,10\n"
+  ".byte 97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110,116,3,0,12,1,113,5,9,116,101,109,112\n"
+  ".byte 111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115,0,6,105,110,45,117,115,101,1,115,0,11\n"
+  ".byte 108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114,1,10,0,4,0,7,102,97,105,108,117,114\n"
+  ".byte 101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101,106,101,99,116,101,100,0,0,6,102,97,105\n"
+  ".byte 108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,49,5,3,2,3,0,3,6,111,99,116,101,116,115,1,66,30\n"
+  ".byte 2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119,1,114,2,5,110,97,109,101,115,115,10,105\n"
+  ".byte 100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0,3,1,109,3,4,102,105,108,101,9,100,105\n"
+  ".byte 114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100,3,0,5,1,107,119,1,114,5,4,107,105\n"
+  ".byte 110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7,99,114,101,97,116,101,100,7,8,105,100,101\n"
+  ".byte 110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112,125,1,114,2,6,111,99,116,101,116,115,10\n"
+  ".byte 6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1,114,3,6,111,99,116,101,116,115,1,9,115\n"
+  ".byte 117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6,119,101,105,103,104,116,3,0,13,1,106,1\n"
+  ".byte 4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4,0,4,115,99,97,110,1,16,1,107,14,1\n"
+  ".byte 106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109,101,97,115,117,114,101,1,19,1,107,9,1\n"
+  ".byte 106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115,116,97,116,1,22,1,107,12,1,106,1,23\n"
+  ".byte 1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,24,4,0,4\n"
+  ".byte 114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,101,115,64,48\n"
+  ".byte 46,49,46,49,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66,31,2,3,2,1,4,4,0,6,111,99,116\n"
+  ".byte 101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,4,0,7,109,101,115,115,97\n"
+  ".byte 103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4,115,101,108,102,6,0,115,4,0,25,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101,45,105,100,1,7,1,64,1,4,115,101,108\n"
+  ".byte 102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,111,99,116,101,116,115,1,8,1\n"
+  ".byte 64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,99\n"
+  ".byte 101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4,115,101,108,102,6,0,11,4,0,22,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114,1,12,1,64,3,4,115,101,108,102,6,6\n"
+  ".byte 111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20,91,109,101,116,104,111,100,93,109,101,115,115\n"
+  ".byte 97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108,102,14,0,121,4,0,18,91,109,101,116,104\n"
+  ".byte 111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64,3,4,115,101,108,102,14,5,115,116,97,114\n"
+  ".byte 116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104,111,100,93,118,105,101,119,46,117,110,105,113\n"
+  ".byte 117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103\n"
+  ".byte 116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119,46,111,99,116,101,116,115,1,19,1,112,119\n"
+  ".byte 1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,20,4,0,21,91,109,101\n"
+  ".byte 116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21,3,0,30,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46,49,5,7,1,66,28,1,112,125,1,113,4\n"
+  ".byte 4,110,117,108,108,0,0,7,105,110,116,101,103,101,114,1,120,0,4,116,101,120,116,1,115,0,6,111,99,116,101,116\n"
+  ".byte 115,1,0,0,4,0,5,118,97,108,117,101,3,0,1,1,112,2,1,114,2,4,116,101,120,116,115,10,112,97,114,97\n"
+  ".byte 109,101,116,101,114,115,3,4,0,9,115,116,97,116,101,109,101,110,116,3,0,4,1,112,120,1,112,121,1,111,2,0\n"
+  ".byte 7,1,113,3,8,105,110,116,101,103,101,114,115,1,6,0,5,116,101,120,116,115,1,115,0,6,111,99,116,101,116,115\n"
+  ".byte 1,8,0,4,0,6,118,97,108,117,101,115,3,0,9,1,114,3,4,110,97,109,101,115,6,118,97,108,117,101,115,10\n"
+  ".byte 5,110,117,108,108,115,7,4,0,6,99,111,108,117,109,110,3,0,11,1,112,12,1,114,2,4,114,111,119,115,119,7\n"
+  ".byte 99,111,108,117,109,110,115,13,4,0,6,97,110,115,119,101,114,3,0,14,1,114,2,8,115,113,108,115,116,97,116,101\n"
+  ".byte 115,4,116,101,120,116,115,4,0,7,114,101,102,117,115,97,108,3,0,16,1,113,3,11,117,110,97,118,97,105,108,97\n"
+  ".byte 98,108,101,1,115,0,7,114,101,102,117,115,101,100,1,17,0,9,116,111,111,45,108,97,114,103,101,0,0,4,0,7\n"
+  ".byte 112,114,111,98,108,101,109,3,0,18,1,106,1,15,1,19,1,64,2,8,100,97,116,97,98,97,115,101,115,9,115,116\n"
+  ".byte 97,116,101,109,101,110,116,5,0,20,4,0,5,113,117,101,114,121,1,21,1,112,5,1,112,15,1,106,1,23,1,19\n"
+  ".byte 1,64,2,8,100,97,116,97,98,97,115,101,115,10,115,116,97,116,101,109,101,110,116,115,22,0,24,4,0,6,99,104\n"
+  ".byte 97,110,103,101,1,25,3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,100,97,116,97,98,97,115\n"
+  ".byte 101,64,48,46,49,46,49,5,8,1,66,28,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,114,3\n"
+  ".byte 7,118,101,114,115,105,111,110,119,8,109,101,115,115,97,103,101,115,119,6,111,99,116,101,116,115,1,4,0,7,115,117\n"
+  ".byte 109,109,97,114,121,3,0,2,1,112,1,1,112,119,1,111,2,121,1,1,112,6,1,114,6,10,117,110,105,113,117,101\n"
+  ".byte 45,105,100,115,115,6,111,99,116,101,116,115,4,8,114,101,99,101,105,118,101,100,5,5,110,97,109,101,115,115,10,115\n"
+  ".byte 117,114,114,111,103,97,116,101,115,7,7,118,101,114,115,105,111,110,119,4,0,7,101,110,116,114,105,101,115,3,0,8\n"
+  ".byte 1,114,2,4,103,111,110,101,115,4,99,97,109,101,9,4,0,10,100,105,102,102,101,114,101,110,99,101,3,0,10,1\n"
+  ".byte 113,4,11,117,110,97,118,97,105,108,97,98,108,101,1,115,0,7,117,110,107,110,111,119,110,1,115,0,4,108,111,115\n"
+  ".byte 116,0,0,7,105,110,118,97,108,105,100,1,115,0,4,0,7,112,114,111,98,108,101,109,3,0,12,1,106,1,3,1\n"
+  ".byte 13,1,64,1,6,102,111,108,100,101,114,115,0,14,4,0,5,115,116,97,116,101,1,15,1,106,1,9,1,13,1,64\n"
+  ".byte 1,6,102,111,108,100,101,114,115,0,16,4,0,4,114,101,97,100,1,17,1,107,11,1,106,1,18,1,13,1,64,2\n"
+  ".byte 6,102,111,108,100,101,114,115,7,118,101,114,115,105,111,110,119,0,19,4,0,7,99,104,97,110,103,101,115,1,20,1\n"
+  ".byte 112,115,1,106,0,1,13,1,64,2,6,102,111,108,100,101,114,115,10,117,110,105,113,117,101,45,105,100,115,21,0,22\n"
+  ".byte 4,0,6,114,101,109,111,118,101,1,23,3,0,32,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97\n"
+  ".byte 105,108,45,105,110,100,101,120,64,48,46,49,46,49,5,9,2,3,0,3,10,99,111,110,110,101,99,116,105,111,110,1\n"
+  ".byte 66,6,2,3,2,1,10,4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,0,1,113,3,5,97,100,109,105,116\n"
+  ".byte 0,0,5,100,101,108,97,121,1,121,0,4,100,101,110,121,1,115,0,4,0,7,118,101,114,100,105,99,116,3,0,2\n"
+  ".byte 1,64,1,10,99,111,110,110,101,99,116,105,111,110,1,0,3,4,0,5,97,100,109,105,116,1,4,4,0,31,114,101\n"
+  ".byte 115,116,97,110,116,101,58,112,108,117,103,105,110,47,97,100,109,105,115,115,105,111,110,64,48,46,49,46,49,5,11,4\n"
+  ".byte 0,38,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,97,100,109,105,115,115,105,111,110,45,112,108,117,103\n"
+  ".byte 105,110,64,48,46,49,46,49,4,0,11,22,1,0,16,97,100,109,105,115,115,105,111,110,45,112,108,117,103,105,110,3\n"
+  ".byte 0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13,119,105\n"
+  ".byte 116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
   ".text\n"
 );
 #endif
@@ -3859,7 +4684,7 @@ __asm__(
 __asm__(
   ".section \".custom_section.component-type:restante-settings\",\"\",@\n"
   ".byte 0,97,115,109,13,0,1,0,0,25,22,119,105,116,45,99,111,109,112,111,110,101,110,116,45,101,110,99,111,100,105,110\n"
-  ".byte 103,4,0,7,231,14,1,65,2,1,65,16,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
+  ".byte 103,4,0,7,180,22,1,65,2,1,65,20,1,66,11,1,113,2,8,117,112,115,116,114,101,97,109,1,115,0,2,105\n"
   ".byte 111,1,115,0,4,0,5,101,114,114,111,114,3,0,0,1,107,115,1,106,1,2,1,1,1,64,1,3,107,101,121,115\n"
   ".byte 0,3,4,0,3,103,101,116,1,4,1,111,2,115,115,1,112,5,1,106,1,6,1,1,1,64,0,0,7,4,0,7\n"
   ".byte 103,101,116,45,97,108,108,1,8,3,0,28,119,97,115,105,58,99,111,110,102,105,103,47,115,116,111,114,101,64,48,46\n"
@@ -3867,60 +4692,91 @@ __asm__(
   ".byte 111,4,119,97,114,110,5,101,114,114,111,114,8,99,114,105,116,105,99,97,108,4,0,5,108,101,118,101,108,3,0,0\n"
   ".byte 1,64,3,5,108,101,118,101,108,1,7,99,111,110,116,101,120,116,115,7,109,101,115,115,97,103,101,115,1,0,4,0\n"
   ".byte 3,108,111,103,1,2,3,0,32,119,97,115,105,58,108,111,103,103,105,110,103,47,108,111,103,103,105,110,103,64,48,46\n"
-  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,11,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
+  ".byte 49,46,48,45,100,114,97,102,116,5,1,1,66,16,1,109,2,4,115,104,97,49,6,115,104,97,50,53,54,4,0,10\n"
   ".byte 115,99,114,97,109,45,104,97,115,104,3,0,0,1,112,125,1,114,4,4,115,97,108,116,2,10,105,116,101,114,97,116\n"
   ".byte 105,111,110,115,121,10,115,116,111,114,101,100,45,107,101,121,2,10,115,101,114,118,101,114,45,107,101,121,2,4,0,10\n"
-  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,106,1,127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99\n"
-  ".byte 114,101,116,115,0,5,4,0,6,118,101,114,105,102,121,1,6,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115\n"
-  ".byte 6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,7,4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1\n"
-  ".byte 8,3,0,31,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46\n"
-  ".byte 49,46,48,5,2,1,66,18,1,119,4,0,6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1\n"
-  ".byte 114,4,7,118,101,114,115,105,111,110,115,6,99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2\n"
-  ".byte 18,99,108,105,101,110,116,45,99,101,114,116,105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6\n"
-  ".byte 1,114,6,7,115,101,115,115,105,111,110,115,6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99\n"
-  ".byte 108,105,101,110,116,45,97,100,100,114,101,115,115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7\n"
-  ".byte 4,0,10,99,111,110,110,101,99,116,105,111,110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114\n"
-  ".byte 115,8,109,97,105,108,100,114,111,112,115,10,97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110\n"
-  ".byte 116,3,0,12,1,113,5,9,116,101,109,112,111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115\n"
-  ".byte 0,6,105,110,45,117,115,101,1,115,0,11,108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114\n"
-  ".byte 1,10,0,4,0,7,102,97,105,108,117,114,101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101\n"
-  ".byte 106,101,99,116,101,100,0,0,6,102,97,105,108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0\n"
-  ".byte 27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,48,5,3,2,3\n"
-  ".byte 0,3,6,111,99,116,101,116,115,1,66,30,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119\n"
-  ".byte 1,114,2,5,110,97,109,101,115,115,10,105,100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0\n"
-  ".byte 3,1,109,3,4,102,105,108,101,9,100,105,114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100\n"
-  ".byte 3,0,5,1,107,119,1,114,5,4,107,105,110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7\n"
-  ".byte 99,114,101,97,116,101,100,7,8,105,100,101,110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112\n"
-  ".byte 125,1,114,2,6,111,99,116,101,116,115,10,6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1\n"
-  ".byte 114,3,6,111,99,116,101,116,115,1,9,115,117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6\n"
-  ".byte 119,101,105,103,104,116,3,0,13,1,106,1,4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4\n"
-  ".byte 0,4,115,99,97,110,1,16,1,107,14,1,106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109\n"
-  ".byte 101,97,115,117,114,101,1,19,1,107,9,1,106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115\n"
-  ".byte 116,97,116,1,22,1,107,12,1,106,1,23,1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6\n"
-  ".byte 108,101,110,103,116,104,121,0,24,4,0,4,114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
-  ".byte 117,103,105,110,47,102,105,108,101,115,64,48,46,49,46,48,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66\n"
-  ".byte 31,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114\n"
-  ".byte 101,3,0,2,4,0,7,109,101,115,115,97,103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,115,4,0,25,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101\n"
-  ".byte 45,105,100,1,7,1,64,1,4,115,101,108,102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97\n"
-  ".byte 103,101,46,111,99,116,101,116,115,1,8,1,64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100\n"
-  ".byte 93,109,101,115,115,97,103,101,46,114,101,99,101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4\n"
-  ".byte 115,101,108,102,6,0,11,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114\n"
-  ".byte 1,12,1,64,3,4,115,101,108,102,6,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20\n"
-  ".byte 91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108\n"
-  ".byte 102,14,0,121,4,0,18,91,109,101,116,104,111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64\n"
-  ".byte 3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104\n"
-  ".byte 111,100,93,118,105,101,119,46,117,110,105,113,117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14\n"
-  ".byte 5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119\n"
-  ".byte 46,111,99,116,101,116,115,1,19,1,112,119,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110\n"
-  ".byte 103,116,104,121,0,20,4,0,21,91,109,101,116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21\n"
-  ".byte 3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46\n"
-  ".byte 48,5,7,1,66,4,1,112,115,1,106,0,1,0,1,64,0,0,1,4,0,8,118,97,108,105,100,97,116,101,1,2\n"
-  ".byte 4,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115,101,116,116,105,110,103,115,64,48,46,49,46\n"
-  ".byte 48,5,8,4,0,37,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,115,101,116,116,105,110,103,115,45,112\n"
-  ".byte 108,117,103,105,110,64,48,46,49,46,48,4,0,11,21,1,0,15,115,101,116,116,105,110,103,115,45,112,108,117,103,105\n"
-  ".byte 110,3,0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112,114,111,99,101,115,115,101,100,45,98,121,1,13\n"
-  ".byte 119,105,116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50,46,48\n"
+  ".byte 115,99,114,97,109,45,107,101,121,115,3,0,3,1,109,6,8,97,114,103,111,110,50,105,100,6,115,99,114,121,112,116\n"
+  ".byte 6,98,99,114,121,112,116,12,115,104,97,53,49,50,45,99,114,121,112,116,12,115,99,114,97,109,45,115,104,97,50,53\n"
+  ".byte 54,10,115,99,114,97,109,45,115,104,97,49,4,0,11,104,97,115,104,45,115,99,104,101,109,101,3,0,5,1,106,1\n"
+  ".byte 127,1,115,1,64,2,4,104,97,115,104,115,6,115,101,99,114,101,116,115,0,7,4,0,6,118,101,114,105,102,121,1\n"
+  ".byte 8,1,106,1,4,1,115,1,64,3,4,117,115,101,114,115,6,115,101,99,114,101,116,115,4,104,97,115,104,1,0,9\n"
+  ".byte 4,0,12,100,101,114,105,118,101,45,115,99,114,97,109,1,10,1,106,1,115,1,115,1,64,2,6,115,101,99,114,101\n"
+  ".byte 116,115,6,115,99,104,101,109,101,6,0,11,4,0,4,104,97,115,104,1,12,3,0,31,114,101,115,116,97,110,116,101\n"
+  ".byte 58,112,108,117,103,105,110,47,112,97,115,115,119,111,114,100,115,64,48,46,49,46,49,5,2,1,66,18,1,119,4,0\n"
+  ".byte 6,111,99,116,101,116,115,3,0,0,1,107,115,1,112,125,1,107,3,1,114,4,7,118,101,114,115,105,111,110,115,6\n"
+  ".byte 99,105,112,104,101,114,115,11,115,101,114,118,101,114,45,110,97,109,101,2,18,99,108,105,101,110,116,45,99,101,114,116\n"
+  ".byte 105,102,105,99,97,116,101,4,4,0,3,116,108,115,3,0,5,1,107,6,1,114,6,7,115,101,115,115,105,111,110,115\n"
+  ".byte 6,116,101,110,97,110,116,115,8,108,105,115,116,101,110,101,114,115,14,99,108,105,101,110,116,45,97,100,100,114,101,115\n"
+  ".byte 115,115,11,99,108,105,101,110,116,45,112,111,114,116,123,3,116,108,115,7,4,0,10,99,111,110,110,101,99,116,105,111\n"
+  ".byte 110,3,0,8,1,111,2,115,115,1,112,10,1,114,3,4,117,115,101,114,115,8,109,97,105,108,100,114,111,112,115,10\n"
+  ".byte 97,116,116,114,105,98,117,116,101,115,11,4,0,7,97,99,99,111,117,110,116,3,0,12,1,113,5,9,116,101,109,112\n"
+  ".byte 111,114,97,114,121,1,115,0,9,112,101,114,109,97,110,101,110,116,1,115,0,6,105,110,45,117,115,101,1,115,0,11\n"
+  ".byte 108,111,103,105,110,45,100,101,108,97,121,1,121,0,5,111,116,104,101,114,1,10,0,4,0,7,102,97,105,108,117,114\n"
+  ".byte 101,3,0,14,1,113,3,7,117,110,107,110,111,119,110,0,0,8,114,101,106,101,99,116,101,100,0,0,6,102,97,105\n"
+  ".byte 108,101,100,1,15,0,4,0,6,100,101,110,105,97,108,3,0,16,3,0,27,114,101,115,116,97,110,116,101,58,112,108\n"
+  ".byte 117,103,105,110,47,116,121,112,101,115,64,48,46,49,46,49,5,3,2,3,0,3,6,111,99,116,101,116,115,1,66,30\n"
+  ".byte 2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,112,119,1,114,2,5,110,97,109,101,115,115,10,105\n"
+  ".byte 100,101,110,116,105,116,105,101,115,2,4,0,5,110,97,109,101,115,3,0,3,1,109,3,4,102,105,108,101,9,100,105\n"
+  ".byte 114,101,99,116,111,114,121,5,111,116,104,101,114,4,0,4,107,105,110,100,3,0,5,1,107,119,1,114,5,4,107,105\n"
+  ".byte 110,100,6,4,115,105,122,101,119,8,109,111,100,105,102,105,101,100,119,7,99,114,101,97,116,101,100,7,8,105,100,101\n"
+  ".byte 110,116,105,116,121,119,4,0,6,115,116,97,116,117,115,3,0,8,1,112,125,1,114,2,6,111,99,116,101,116,115,10\n"
+  ".byte 6,115,116,97,116,117,115,9,4,0,5,99,104,117,110,107,3,0,11,1,114,3,6,111,99,116,101,116,115,1,9,115\n"
+  ".byte 117,114,114,111,103,97,116,101,1,6,115,116,97,116,117,115,9,4,0,6,119,101,105,103,104,116,3,0,13,1,106,1\n"
+  ".byte 4,1,115,1,64,1,9,100,105,114,101,99,116,111,114,121,115,0,15,4,0,4,115,99,97,110,1,16,1,107,14,1\n"
+  ".byte 106,1,17,1,115,1,64,1,4,112,97,116,104,115,0,18,4,0,7,109,101,97,115,117,114,101,1,19,1,107,9,1\n"
+  ".byte 106,1,20,1,115,1,64,1,4,112,97,116,104,115,0,21,4,0,4,115,116,97,116,1,22,1,107,12,1,106,1,23\n"
+  ".byte 1,115,1,64,3,4,112,97,116,104,115,6,111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,24,4,0,4\n"
+  ".byte 114,101,97,100,1,25,3,0,27,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,102,105,108,101,115,64,48\n"
+  ".byte 46,49,46,49,5,5,2,3,0,3,7,102,97,105,108,117,114,101,1,66,31,2,3,2,1,4,4,0,6,111,99,116\n"
+  ".byte 101,116,115,3,0,0,2,3,2,1,6,4,0,7,102,97,105,108,117,114,101,3,0,2,4,0,7,109,101,115,115,97\n"
+  ".byte 103,101,3,1,4,0,4,118,105,101,119,3,1,1,104,4,1,64,1,4,115,101,108,102,6,0,115,4,0,25,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,117,110,105,113,117,101,45,105,100,1,7,1,64,1,4,115,101,108\n"
+  ".byte 102,6,0,1,4,0,22,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,111,99,116,101,116,115,1,8,1\n"
+  ".byte 64,1,4,115,101,108,102,6,0,119,4,0,24,91,109,101,116,104,111,100,93,109,101,115,115,97,103,101,46,114,101,99\n"
+  ".byte 101,105,118,101,100,1,9,1,112,125,1,106,1,10,1,3,1,64,1,4,115,101,108,102,6,0,11,4,0,22,91,109\n"
+  ".byte 101,116,104,111,100,93,109,101,115,115,97,103,101,46,104,101,97,100,101,114,1,12,1,64,3,4,115,101,108,102,6,6\n"
+  ".byte 111,102,102,115,101,116,119,6,108,101,110,103,116,104,121,0,11,4,0,20,91,109,101,116,104,111,100,93,109,101,115,115\n"
+  ".byte 97,103,101,46,114,101,97,100,1,13,1,104,5,1,64,1,4,115,101,108,102,14,0,121,4,0,18,91,109,101,116,104\n"
+  ".byte 111,100,93,118,105,101,119,46,99,111,117,110,116,1,15,1,112,115,1,64,3,4,115,101,108,102,14,5,115,116,97,114\n"
+  ".byte 116,121,6,108,101,110,103,116,104,121,0,16,4,0,23,91,109,101,116,104,111,100,93,118,105,101,119,46,117,110,105,113\n"
+  ".byte 117,101,45,105,100,115,1,17,1,112,1,1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103\n"
+  ".byte 116,104,121,0,18,4,0,19,91,109,101,116,104,111,100,93,118,105,101,119,46,111,99,116,101,116,115,1,19,1,112,119\n"
+  ".byte 1,64,3,4,115,101,108,102,14,5,115,116,97,114,116,121,6,108,101,110,103,116,104,121,0,20,4,0,21,91,109,101\n"
+  ".byte 116,104,111,100,93,118,105,101,119,46,114,101,99,101,105,118,101,100,1,21,3,0,30,114,101,115,116,97,110,116,101,58\n"
+  ".byte 112,108,117,103,105,110,47,109,97,105,108,100,114,111,112,64,48,46,49,46,49,5,7,1,66,28,1,112,125,1,113,4\n"
+  ".byte 4,110,117,108,108,0,0,7,105,110,116,101,103,101,114,1,120,0,4,116,101,120,116,1,115,0,6,111,99,116,101,116\n"
+  ".byte 115,1,0,0,4,0,5,118,97,108,117,101,3,0,1,1,112,2,1,114,2,4,116,101,120,116,115,10,112,97,114,97\n"
+  ".byte 109,101,116,101,114,115,3,4,0,9,115,116,97,116,101,109,101,110,116,3,0,4,1,112,120,1,112,121,1,111,2,0\n"
+  ".byte 7,1,113,3,8,105,110,116,101,103,101,114,115,1,6,0,5,116,101,120,116,115,1,115,0,6,111,99,116,101,116,115\n"
+  ".byte 1,8,0,4,0,6,118,97,108,117,101,115,3,0,9,1,114,3,4,110,97,109,101,115,6,118,97,108,117,101,115,10\n"
+  ".byte 5,110,117,108,108,115,7,4,0,6,99,111,108,117,109,110,3,0,11,1,112,12,1,114,2,4,114,111,119,115,119,7\n"
+  ".byte 99,111,108,117,109,110,115,13,4,0,6,97,110,115,119,101,114,3,0,14,1,114,2,8,115,113,108,115,116,97,116,101\n"
+  ".byte 115,4,116,101,120,116,115,4,0,7,114,101,102,117,115,97,108,3,0,16,1,113,3,11,117,110,97,118,97,105,108,97\n"
+  ".byte 98,108,101,1,115,0,7,114,101,102,117,115,101,100,1,17,0,9,116,111,111,45,108,97,114,103,101,0,0,4,0,7\n"
+  ".byte 112,114,111,98,108,101,109,3,0,18,1,106,1,15,1,19,1,64,2,8,100,97,116,97,98,97,115,101,115,9,115,116\n"
+  ".byte 97,116,101,109,101,110,116,5,0,20,4,0,5,113,117,101,114,121,1,21,1,112,5,1,112,15,1,106,1,23,1,19\n"
+  ".byte 1,64,2,8,100,97,116,97,98,97,115,101,115,10,115,116,97,116,101,109,101,110,116,115,22,0,24,4,0,6,99,104\n"
+  ".byte 97,110,103,101,1,25,3,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,100,97,116,97,98,97,115\n"
+  ".byte 101,64,48,46,49,46,49,5,8,1,66,28,2,3,2,1,4,4,0,6,111,99,116,101,116,115,3,0,0,1,114,3\n"
+  ".byte 7,118,101,114,115,105,111,110,119,8,109,101,115,115,97,103,101,115,119,6,111,99,116,101,116,115,1,4,0,7,115,117\n"
+  ".byte 109,109,97,114,121,3,0,2,1,112,1,1,112,119,1,111,2,121,1,1,112,6,1,114,6,10,117,110,105,113,117,101\n"
+  ".byte 45,105,100,115,115,6,111,99,116,101,116,115,4,8,114,101,99,101,105,118,101,100,5,5,110,97,109,101,115,115,10,115\n"
+  ".byte 117,114,114,111,103,97,116,101,115,7,7,118,101,114,115,105,111,110,119,4,0,7,101,110,116,114,105,101,115,3,0,8\n"
+  ".byte 1,114,2,4,103,111,110,101,115,4,99,97,109,101,9,4,0,10,100,105,102,102,101,114,101,110,99,101,3,0,10,1\n"
+  ".byte 113,4,11,117,110,97,118,97,105,108,97,98,108,101,1,115,0,7,117,110,107,110,111,119,110,1,115,0,4,108,111,115\n"
+  ".byte 116,0,0,7,105,110,118,97,108,105,100,1,115,0,4,0,7,112,114,111,98,108,101,109,3,0,12,1,106,1,3,1\n"
+  ".byte 13,1,64,1,6,102,111,108,100,101,114,115,0,14,4,0,5,115,116,97,116,101,1,15,1,106,1,9,1,13,1,64\n"
+  ".byte 1,6,102,111,108,100,101,114,115,0,16,4,0,4,114,101,97,100,1,17,1,107,11,1,106,1,18,1,13,1,64,2\n"
+  ".byte 6,102,111,108,100,101,114,115,7,118,101,114,115,105,111,110,119,0,19,4,0,7,99,104,97,110,103,101,115,1,20,1\n"
+  ".byte 112,115,1,106,0,1,13,1,64,2,6,102,111,108,100,101,114,115,10,117,110,105,113,117,101,45,105,100,115,21,0,22\n"
+  ".byte 4,0,6,114,101,109,111,118,101,1,23,3,0,32,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47,109,97\n"
+  ".byte 105,108,45,105,110,100,101,120,64,48,46,49,46,49,5,9,1,66,4,1,112,115,1,106,0,1,0,1,64,0,0,1\n"
+  ".byte 4,0,8,118,97,108,105,100,97,116,101,1,2,4,0,30,114,101,115,116,97,110,116,101,58,112,108,117,103,105,110,47\n"
+  ".byte 115,101,116,116,105,110,103,115,64,48,46,49,46,49,5,10,4,0,37,114,101,115,116,97,110,116,101,58,112,108,117,103\n"
+  ".byte 105,110,47,115,101,116,116,105,110,103,115,45,112,108,117,103,105,110,64,48,46,49,46,49,4,0,11,21,1,0,15,115\n"
+  ".byte 101,116,116,105,110,103,115,45,112,108,117,103,105,110,3,0,0,0,47,9,112,114,111,100,117,99,101,114,115,1,12,112\n"
+  ".byte 114,111,99,101,115,115,101,100,45,98,121,1,13,119,105,116,45,99,111,109,112,111,110,101,110,116,7,48,46,50,54,50\n"
+  ".byte 46,48\n"
   ".text\n"
 );
 #endif

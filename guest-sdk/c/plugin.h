@@ -85,6 +85,23 @@ typedef struct restante_plugin_passwords_scram_keys_t {
   plugin_list_u8_t   server_key;
 } restante_plugin_passwords_scram_keys_t;
 
+// What a new hash is made with. Since 0.1.1.
+typedef uint8_t restante_plugin_passwords_hash_scheme_t;
+
+// Argon2id with 19 MiB: the best there is for passwords.
+#define RESTANTE_PLUGIN_PASSWORDS_HASH_SCHEME_ARGON2ID 0
+// scrypt with 128 MiB.
+#define RESTANTE_PLUGIN_PASSWORDS_HASH_SCHEME_SCRYPT 1
+// bcrypt with cost 12, for secrets of at most 72 octets without a NUL.
+#define RESTANTE_PLUGIN_PASSWORDS_HASH_SCHEME_BCRYPT 2
+// SHA-512-crypt with 100,000 rounds, for secrets of at most 1280 octets without
+// a NUL.
+#define RESTANTE_PLUGIN_PASSWORDS_HASH_SCHEME_SHA512_CRYPT 3
+// Keys for SCRAM-SHA-256, with the iteration count of the host.
+#define RESTANTE_PLUGIN_PASSWORDS_HASH_SCHEME_SCRAM_SHA256 4
+// Keys for SCRAM-SHA-1, likewise.
+#define RESTANTE_PLUGIN_PASSWORDS_HASH_SCHEME_SCRAM_SHA1 5
+
 typedef struct {
   bool is_err;
   union {
@@ -100,6 +117,14 @@ typedef struct {
     plugin_string_t err;
   } val;
 } restante_plugin_passwords_result_scram_keys_string_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    plugin_string_t ok;
+    plugin_string_t err;
+  } val;
+} restante_plugin_passwords_result_string_string_t;
 
 // Octets as RFC 1939 counts them: every line end is CRLF, byte-stuffing
 // is not counted, the terminating "." line is not counted.
@@ -338,6 +363,247 @@ typedef struct {
   restante_plugin_maildrop_octets_t *ptr;
   size_t len;
 } restante_plugin_maildrop_list_octets_t;
+
+// A parameter of a statement.
+typedef struct restante_plugin_database_value_t {
+  uint8_t tag;
+  union {
+    int64_t     integer;
+    plugin_string_t     text;
+    plugin_list_u8_t     octets;
+  } val;
+} restante_plugin_database_value_t;
+
+// Of any type.
+#define RESTANTE_PLUGIN_DATABASE_VALUE_NULL 0
+#define RESTANTE_PLUGIN_DATABASE_VALUE_INTEGER 1
+#define RESTANTE_PLUGIN_DATABASE_VALUE_TEXT 2
+#define RESTANTE_PLUGIN_DATABASE_VALUE_OCTETS 3
+
+typedef struct {
+  restante_plugin_database_value_t *ptr;
+  size_t len;
+} restante_plugin_database_list_value_t;
+
+// One statement of SQL and its parameters.
+typedef struct restante_plugin_database_statement_t {
+  // With $1, $2, … for the parameters in every dialect. The host may keep
+  // it prepared for later calls: a plugin has a few texts, and what differs from
+  // call to call is in the parameters.
+  plugin_string_t   text;
+  // The first is $1.
+  restante_plugin_database_list_value_t   parameters;
+} restante_plugin_database_statement_t;
+
+typedef struct {
+  int64_t *ptr;
+  size_t len;
+} plugin_list_s64_t;
+
+typedef struct {
+  uint32_t *ptr;
+  size_t len;
+} plugin_list_u32_t;
+
+typedef struct {
+  plugin_list_u8_t f0;
+  plugin_list_u32_t f1;
+} plugin_tuple2_list_u8_list_u32_t;
+
+// The values of a column: one for each row, from the first to the last. Where a row
+// has none (`nulls`), 0, an empty text or no octets stand in its place. Values of
+// several types, and texts with a NUL in them, are refused as "22000".
+typedef struct restante_plugin_database_values_t {
+  uint8_t tag;
+  union {
+    plugin_list_s64_t     integers;
+    plugin_string_t     texts;
+    plugin_tuple2_list_u8_list_u32_t     octets;
+  } val;
+} restante_plugin_database_values_t;
+
+#define RESTANTE_PLUGIN_DATABASE_VALUES_INTEGERS 0
+// Each text followed by a NUL.
+#define RESTANTE_PLUGIN_DATABASE_VALUES_TEXTS 1
+// The octets of all rows, joined, and for each row the position where its
+// octets end.
+#define RESTANTE_PLUGIN_DATABASE_VALUES_OCTETS 2
+
+// A column of an answer, whole.
+typedef struct restante_plugin_database_column_t {
+  // As the database names it. Two columns may have one name.
+  plugin_string_t   name;
+  restante_plugin_database_values_t   values;
+  // The rows without a value (null), rising; the first row is 0. A column without
+  // any value has texts.
+  plugin_list_u32_t   nulls;
+} restante_plugin_database_column_t;
+
+typedef struct {
+  restante_plugin_database_column_t *ptr;
+  size_t len;
+} restante_plugin_database_list_column_t;
+
+typedef struct restante_plugin_database_answer_t {
+  // How many rows the columns have. Without columns: how many rows the statement
+  // changed.
+  uint64_t   rows;
+  // None where the statement does not return rows.
+  restante_plugin_database_list_column_t   columns;
+} restante_plugin_database_answer_t;
+
+// Why the database, or the host in its place, refused a statement.
+typedef struct restante_plugin_database_refusal_t {
+  // SQLSTATE, five characters, in every dialect. "42501" (insufficient privilege)
+  // also if the plugin is not granted the database.
+  plugin_string_t   sqlstate;
+  // What the database said. For the log: it may hold values of rows, and is not
+  // for clients.
+  plugin_string_t   text;
+} restante_plugin_database_refusal_t;
+
+typedef struct restante_plugin_database_problem_t {
+  uint8_t tag;
+  union {
+    plugin_string_t     unavailable;
+    restante_plugin_database_refusal_t     refused;
+  } val;
+} restante_plugin_database_problem_t;
+
+// The database does not answer, or not in time; the text says why. Nothing was
+// changed unless the text says otherwise. Trying again later may help.
+#define RESTANTE_PLUGIN_DATABASE_PROBLEM_UNAVAILABLE 0
+// The database, or the host in its place, refused a statement. Nothing was
+// changed. The SQLSTATE says whether trying again may help.
+#define RESTANTE_PLUGIN_DATABASE_PROBLEM_REFUSED 1
+// The answer has more than 64 MiB. Nothing was changed.
+#define RESTANTE_PLUGIN_DATABASE_PROBLEM_TOO_LARGE 2
+
+typedef struct {
+  bool is_err;
+  union {
+    restante_plugin_database_answer_t ok;
+    restante_plugin_database_problem_t err;
+  } val;
+} restante_plugin_database_result_answer_problem_t;
+
+typedef struct {
+  restante_plugin_database_statement_t *ptr;
+  size_t len;
+} restante_plugin_database_list_statement_t;
+
+typedef struct {
+  restante_plugin_database_answer_t *ptr;
+  size_t len;
+} restante_plugin_database_list_answer_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    restante_plugin_database_list_answer_t ok;
+    restante_plugin_database_problem_t err;
+  } val;
+} restante_plugin_database_result_list_answer_problem_t;
+
+typedef restante_plugin_types_octets_t restante_plugin_mail_index_octets_t;
+
+// A folder, in short.
+typedef struct restante_plugin_mail_index_summary_t {
+  // Grows with each change: a stamp. 0: nothing was ever in it.
+  uint64_t   version;
+  uint64_t   messages;
+  restante_plugin_mail_index_octets_t   octets;
+} restante_plugin_mail_index_summary_t;
+
+typedef struct {
+  restante_plugin_mail_index_octets_t *ptr;
+  size_t len;
+} restante_plugin_mail_index_list_octets_t;
+
+typedef struct {
+  uint32_t f0;
+  restante_plugin_mail_index_octets_t f1;
+} restante_plugin_mail_index_tuple2_u32_octets_t;
+
+typedef struct {
+  restante_plugin_mail_index_tuple2_u32_octets_t *ptr;
+  size_t len;
+} restante_plugin_mail_index_list_tuple2_u32_octets_t;
+
+// Entries in the order in which they came, in columns of the same length, as in
+// store.listing.
+typedef struct restante_plugin_mail_index_entries_t {
+  plugin_string_t   unique_ids;
+  restante_plugin_mail_index_list_octets_t   octets;
+  plugin_list_u64_t   received;
+  plugin_string_t   names;
+  // Positions from 0, in ascending order, and the octets of the surrogates.
+  restante_plugin_mail_index_list_tuple2_u32_octets_t   surrogates;
+  // The folder's, when it was read: `changes` tells what came later.
+  uint64_t   version;
+} restante_plugin_mail_index_entries_t;
+
+// What came and went since a version.
+typedef struct restante_plugin_mail_index_difference_t {
+  // Unique-ids, packed.
+  plugin_string_t   gone;
+  restante_plugin_mail_index_entries_t   came;
+} restante_plugin_mail_index_difference_t;
+
+typedef struct restante_plugin_mail_index_problem_t {
+  uint8_t tag;
+  union {
+    plugin_string_t     unavailable;
+    plugin_string_t     unknown;
+    plugin_string_t     invalid;
+  } val;
+} restante_plugin_mail_index_problem_t;
+
+// The engine does not answer, or not in time. If it was a change, the host has
+// made sure that it was not made, and will not be.
+#define RESTANTE_PLUGIN_MAIL_INDEX_PROBLEM_UNAVAILABLE 0
+// The engine does not answer, and whether the change was made is not known.
+#define RESTANTE_PLUGIN_MAIL_INDEX_PROBLEM_UNKNOWN 1
+// This session does not hold the maildrop any more. Nothing was changed.
+#define RESTANTE_PLUGIN_MAIL_INDEX_PROBLEM_LOST 2
+// Not granted, or not as it has to be. Nothing was changed.
+#define RESTANTE_PLUGIN_MAIL_INDEX_PROBLEM_INVALID 3
+
+typedef struct {
+  bool is_err;
+  union {
+    restante_plugin_mail_index_summary_t ok;
+    restante_plugin_mail_index_problem_t err;
+  } val;
+} restante_plugin_mail_index_result_summary_problem_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    restante_plugin_mail_index_entries_t ok;
+    restante_plugin_mail_index_problem_t err;
+  } val;
+} restante_plugin_mail_index_result_entries_problem_t;
+
+typedef struct {
+  bool is_some;
+  restante_plugin_mail_index_difference_t val;
+} restante_plugin_mail_index_option_difference_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    restante_plugin_mail_index_option_difference_t ok;
+    restante_plugin_mail_index_problem_t err;
+  } val;
+} restante_plugin_mail_index_result_option_difference_problem_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    restante_plugin_mail_index_problem_t err;
+  } val;
+} restante_plugin_mail_index_result_void_problem_t;
 
 typedef restante_plugin_types_connection_t exports_restante_plugin_authenticator_connection_t;
 
@@ -703,7 +969,7 @@ extern bool wasi_config_store_get_all(plugin_list_tuple2_string_string_t *ret, w
 // `context` names the part of the plugin that speaks; it may be empty.
 extern void wasi_logging_logging_log(wasi_logging_logging_level_t level, plugin_string_t *context, plugin_string_t *message);
 
-// Imported Functions from `restante:plugin/passwords@0.1.0`
+// Imported Functions from `restante:plugin/passwords@0.1.1`
 // Checks a secret against a hash in constant time. The hash is a PHC string
 // (argon2id, scrypt, pbkdf2-sha256) or a crypt(3) string (bcrypt, sha512-crypt,
 // sha256-crypt), with or without a {SCHEME} prefix, or SCRAM keys as Dovecot
@@ -714,8 +980,13 @@ extern bool restante_plugin_passwords_verify(plugin_string_t *hash, plugin_strin
 // the same, not predictable, and no sign that the user exists. `user` is the
 // name as the client gave it.
 extern bool restante_plugin_passwords_derive_scram(plugin_string_t *user, plugin_string_t *secret, restante_plugin_passwords_scram_hash_t hash, restante_plugin_passwords_scram_keys_t *ret, plugin_string_t *err);
+// A new hash of a secret, with a random salt and its {SCHEME} in front, as
+// `restante hash-password` prints it and `verify` takes it. The host refuses an empty
+// secret, one of more than 4096 octets, and one that the scheme would cut; and it
+// may be too busy, or short of memory. Since 0.1.1.
+extern bool restante_plugin_passwords_hash(plugin_string_t *secret, restante_plugin_passwords_hash_scheme_t scheme, plugin_string_t *ret, plugin_string_t *err);
 
-// Imported Functions from `restante:plugin/files@0.1.0`
+// Imported Functions from `restante:plugin/files@0.1.1`
 // The regular files of a whole directory below "/maildrop" in one call, without
 // names that start with ".". The files themselves are not examined.
 extern bool restante_plugin_files_scan(plugin_string_t *directory, restante_plugin_files_names_t *ret, plugin_string_t *err);
@@ -732,7 +1003,7 @@ extern bool restante_plugin_files_stat(plugin_string_t *path, restante_plugin_fi
 // memory.
 extern bool restante_plugin_files_read(plugin_string_t *path, uint64_t offset, uint32_t length, restante_plugin_files_option_chunk_t *ret, plugin_string_t *err);
 
-// Imported Functions from `restante:plugin/maildrop@0.1.0`
+// Imported Functions from `restante:plugin/maildrop@0.1.1`
 extern void restante_plugin_maildrop_method_message_unique_id(restante_plugin_maildrop_borrow_message_t self, plugin_string_t *ret);
 extern restante_plugin_maildrop_octets_t restante_plugin_maildrop_method_message_octets(restante_plugin_maildrop_borrow_message_t self);
 extern uint64_t restante_plugin_maildrop_method_message_received(restante_plugin_maildrop_borrow_message_t self);
@@ -746,16 +1017,37 @@ extern void restante_plugin_maildrop_method_view_unique_ids(restante_plugin_mail
 extern void restante_plugin_maildrop_method_view_octets(restante_plugin_maildrop_borrow_view_t self, uint32_t start, uint32_t length, restante_plugin_maildrop_list_octets_t *ret);
 extern void restante_plugin_maildrop_method_view_received(restante_plugin_maildrop_borrow_view_t self, uint32_t start, uint32_t length, plugin_list_u64_t *ret);
 
-// Exported Functions from `restante:plugin/authenticator@0.1.0`
+// Imported Functions from `restante:plugin/database@0.1.1`
+// Asks, in a transaction that can change nothing. `database` is a name in the
+// plugin's grant `databases`. Bounds are those of `change`.
+extern bool restante_plugin_database_query(plugin_string_t *database, restante_plugin_database_statement_t *statement, restante_plugin_database_answer_t *ret, restante_plugin_database_problem_t *err);
+// Runs statements in one transaction: all of them in their order, or none. The
+// answers are in the order of the statements. More than 1,000 of them are refused as
+// "54000"; what a guest hands over in one call has at most 2 MiB, as in all calls of
+// the host. No transaction stays open while a guest computes, so what one statement
+// needs from another has to be said in SQL.
+extern bool restante_plugin_database_change(plugin_string_t *database, restante_plugin_database_list_statement_t *statements, restante_plugin_database_list_answer_t *ret, restante_plugin_database_problem_t *err);
+
+// Imported Functions from `restante:plugin/mail-index@0.1.1`
+// "" is the maildrop itself, another name a folder in it.
+extern bool restante_plugin_mail_index_state(plugin_string_t *folder, restante_plugin_mail_index_summary_t *ret, restante_plugin_mail_index_problem_t *err);
+extern bool restante_plugin_mail_index_read(plugin_string_t *folder, restante_plugin_mail_index_entries_t *ret, restante_plugin_mail_index_problem_t *err);
+// None: that is too long ago to tell.
+extern bool restante_plugin_mail_index_changes(plugin_string_t *folder, uint64_t version, restante_plugin_mail_index_option_difference_t *ret, restante_plugin_mail_index_problem_t *err);
+// All of these or none, durably, and only while this session holds the maildrop. Their
+// octets are removed by the host, later.
+extern bool restante_plugin_mail_index_remove(plugin_string_t *folder, plugin_list_string_t *unique_ids, restante_plugin_mail_index_problem_t *err);
+
+// Exported Functions from `restante:plugin/authenticator@0.1.1`
 bool exports_restante_plugin_authenticator_authenticate(exports_restante_plugin_authenticator_connection_t *connection, exports_restante_plugin_authenticator_credentials_t *credentials, exports_restante_plugin_authenticator_account_t *ret, exports_restante_plugin_authenticator_denial_t *err);
 
-// Exported Functions from `restante:plugin/accepts@0.1.0`
+// Exported Functions from `restante:plugin/accepts@0.1.1`
 exports_restante_plugin_accepts_kinds_t exports_restante_plugin_accepts_accepts(void);
 
-// Exported Functions from `restante:plugin/scram@0.1.0`
+// Exported Functions from `restante:plugin/scram@0.1.1`
 bool exports_restante_plugin_scram_lookup(exports_restante_plugin_scram_connection_t *connection, plugin_string_t *user, plugin_string_t *maybe_acting_as, exports_restante_plugin_scram_hash_t hash, exports_restante_plugin_scram_keys_t *ret, exports_restante_plugin_scram_denial_t *err);
 
-// Exported Functions from `restante:plugin/store@0.1.0`
+// Exported Functions from `restante:plugin/store@0.1.1`
 bool exports_restante_plugin_store_method_reader_read(exports_restante_plugin_store_borrow_reader_t self, uint32_t limit, plugin_list_u8_t *ret, exports_restante_plugin_store_failure_t *err);
 bool exports_restante_plugin_store_static_maildrop_open(exports_restante_plugin_store_account_t *account, exports_restante_plugin_store_own_maildrop_t *ret, exports_restante_plugin_store_failure_t *err);
 bool exports_restante_plugin_store_method_maildrop_stamp(exports_restante_plugin_store_borrow_maildrop_t self, plugin_option_string_t *ret, exports_restante_plugin_store_failure_t *err);
@@ -764,16 +1056,16 @@ bool exports_restante_plugin_store_method_maildrop_changes(exports_restante_plug
 bool exports_restante_plugin_store_method_maildrop_content(exports_restante_plugin_store_borrow_maildrop_t self, plugin_string_t *name, exports_restante_plugin_store_content_t *ret, exports_restante_plugin_store_failure_t *err);
 bool exports_restante_plugin_store_method_maildrop_remove(exports_restante_plugin_store_borrow_maildrop_t self, plugin_list_string_t *names, exports_restante_plugin_store_failure_t *err);
 
-// Exported Functions from `restante:plugin/filter@0.1.0`
+// Exported Functions from `restante:plugin/filter@0.1.1`
 bool exports_restante_plugin_filter_screen(exports_restante_plugin_filter_account_t *account, exports_restante_plugin_filter_borrow_message_t message, exports_restante_plugin_filter_verdict_t *ret, exports_restante_plugin_filter_failure_t *err);
 
-// Exported Functions from `restante:plugin/selector@0.1.0`
+// Exported Functions from `restante:plugin/selector@0.1.1`
 bool exports_restante_plugin_selector_select(exports_restante_plugin_selector_connection_t *connection, exports_restante_plugin_selector_account_t *account, exports_restante_plugin_selector_borrow_view_t view, exports_restante_plugin_selector_list_span_t *ret, exports_restante_plugin_selector_failure_t *err);
 
-// Exported Functions from `restante:plugin/admission@0.1.0`
+// Exported Functions from `restante:plugin/admission@0.1.1`
 void exports_restante_plugin_admission_admit(exports_restante_plugin_admission_connection_t *connection, exports_restante_plugin_admission_verdict_t *ret);
 
-// Exported Functions from `restante:plugin/settings@0.1.0`
+// Exported Functions from `restante:plugin/settings@0.1.1`
 bool exports_restante_plugin_settings_validate(plugin_list_string_t *err);
 
 // Helper Functions
@@ -797,6 +1089,8 @@ void restante_plugin_passwords_scram_keys_free(restante_plugin_passwords_scram_k
 void restante_plugin_passwords_result_bool_string_free(restante_plugin_passwords_result_bool_string_t *ptr);
 
 void restante_plugin_passwords_result_scram_keys_string_free(restante_plugin_passwords_result_scram_keys_string_t *ptr);
+
+void restante_plugin_passwords_result_string_string_free(restante_plugin_passwords_result_string_string_t *ptr);
 
 void plugin_option_list_u8_free(plugin_option_list_u8_t *ptr);
 
@@ -853,6 +1147,58 @@ void restante_plugin_maildrop_result_list_u8_failure_free(restante_plugin_maildr
 void plugin_list_string_free(plugin_list_string_t *ptr);
 
 void restante_plugin_maildrop_list_octets_free(restante_plugin_maildrop_list_octets_t *ptr);
+
+void restante_plugin_database_value_free(restante_plugin_database_value_t *ptr);
+
+void restante_plugin_database_list_value_free(restante_plugin_database_list_value_t *ptr);
+
+void restante_plugin_database_statement_free(restante_plugin_database_statement_t *ptr);
+
+void plugin_list_s64_free(plugin_list_s64_t *ptr);
+
+void plugin_list_u32_free(plugin_list_u32_t *ptr);
+
+void plugin_tuple2_list_u8_list_u32_free(plugin_tuple2_list_u8_list_u32_t *ptr);
+
+void restante_plugin_database_values_free(restante_plugin_database_values_t *ptr);
+
+void restante_plugin_database_column_free(restante_plugin_database_column_t *ptr);
+
+void restante_plugin_database_list_column_free(restante_plugin_database_list_column_t *ptr);
+
+void restante_plugin_database_answer_free(restante_plugin_database_answer_t *ptr);
+
+void restante_plugin_database_refusal_free(restante_plugin_database_refusal_t *ptr);
+
+void restante_plugin_database_problem_free(restante_plugin_database_problem_t *ptr);
+
+void restante_plugin_database_result_answer_problem_free(restante_plugin_database_result_answer_problem_t *ptr);
+
+void restante_plugin_database_list_statement_free(restante_plugin_database_list_statement_t *ptr);
+
+void restante_plugin_database_list_answer_free(restante_plugin_database_list_answer_t *ptr);
+
+void restante_plugin_database_result_list_answer_problem_free(restante_plugin_database_result_list_answer_problem_t *ptr);
+
+void restante_plugin_mail_index_list_octets_free(restante_plugin_mail_index_list_octets_t *ptr);
+
+void restante_plugin_mail_index_list_tuple2_u32_octets_free(restante_plugin_mail_index_list_tuple2_u32_octets_t *ptr);
+
+void restante_plugin_mail_index_entries_free(restante_plugin_mail_index_entries_t *ptr);
+
+void restante_plugin_mail_index_difference_free(restante_plugin_mail_index_difference_t *ptr);
+
+void restante_plugin_mail_index_problem_free(restante_plugin_mail_index_problem_t *ptr);
+
+void restante_plugin_mail_index_result_summary_problem_free(restante_plugin_mail_index_result_summary_problem_t *ptr);
+
+void restante_plugin_mail_index_result_entries_problem_free(restante_plugin_mail_index_result_entries_problem_t *ptr);
+
+void restante_plugin_mail_index_option_difference_free(restante_plugin_mail_index_option_difference_t *ptr);
+
+void restante_plugin_mail_index_result_option_difference_problem_free(restante_plugin_mail_index_result_option_difference_problem_t *ptr);
+
+void restante_plugin_mail_index_result_void_problem_free(restante_plugin_mail_index_result_void_problem_t *ptr);
 
 void exports_restante_plugin_authenticator_connection_free(exports_restante_plugin_authenticator_connection_t *ptr);
 

@@ -1,4 +1,4 @@
-// The contract restante:plugin 0.1.0 (wit/) as QuickJS components see it. What the
+// The contract restante:plugin 0.1.1 (wit/) as QuickJS components see it. What the
 // contract calls none is null where the host says it, and null or undefined where the
 // plugin does. Results that fail are thrown. A u64 is a number.
 
@@ -185,11 +185,84 @@ export interface Logging {
   log(level: "trace" | "debug" | "info" | "warn" | "error" | "critical", context: string, message: string): void;
 }
 
+export type HashScheme = "argon2id" | "scrypt" | "bcrypt" | "sha512-crypt" | "scram-sha256" | "scram-sha1";
+
 export interface Passwords {
   /** Throws why the hash cannot be checked. */
   verify(hash: string, secret: string): boolean;
   /** Throws why there are none. */
   deriveScram(user: string, secret: string, hash: "sha1" | "sha256"): ScramKeys;
+  /** A new hash, which verify takes. Throws why there is none. */
+  hash(secret: string, scheme: HashScheme): string;
+}
+
+export type Value =
+  | { tag: "null" }
+  | { tag: "integer"; val: number | bigint }
+  | { tag: "text"; val: string }
+  | { tag: "octets"; val: Uint8Array };
+
+export interface Statement {
+  /** With $1, $2, … in every dialect. */
+  text: string;
+  parameters: Value[];
+}
+
+/** One for each row. Texts have a NUL after each; octets are joined, with where each ends. */
+export type Values =
+  | { tag: "integers"; val: ArrayLike<number | bigint> }
+  | { tag: "texts"; val: string }
+  | { tag: "octets"; val: [Uint8Array, ArrayLike<number>] };
+
+export interface Answer {
+  /** Rows that the columns have, or rows changed where there are no columns. */
+  rows: number | bigint;
+  columns: { name: string; values: Values; nulls: ArrayLike<number> }[];
+}
+
+export type DatabaseProblem =
+  | { tag: "unavailable"; val: string }
+  | { tag: "refused"; val: { sqlstate: string; text: string } }
+  | { tag: "too-large" };
+
+/** Each function throws a DatabaseProblem. */
+export interface Database {
+  query(database: string, statement: Statement): Answer;
+  change(database: string, statements: Statement[]): Answer[];
+}
+
+export interface Summary {
+  /** Another one after each change; 0: nothing was ever in the folder. */
+  version: number | bigint;
+  messages: number | bigint;
+  octets: number | bigint;
+}
+
+/** As they came, in columns of one length. A name begins with the path of the octets. */
+export interface Entries {
+  uniqueIds: string;
+  octets: ArrayLike<number | bigint>;
+  received: ArrayLike<number | bigint>;
+  names: string;
+  /** Positions from 0, ascending, and octets. */
+  surrogates: [number, number | bigint][];
+  version: number | bigint;
+}
+
+export type MailIndexProblem =
+  | { tag: "unavailable"; val: string }
+  | { tag: "unknown"; val: string }
+  | { tag: "lost" }
+  | { tag: "invalid"; val: string };
+
+/** Each function throws a MailIndexProblem. The folder "" is the maildrop itself. */
+export interface MailIndex {
+  state(folder: string): Summary;
+  read(folder: string): Entries;
+  /** Absent: that is too long ago to tell. */
+  changes(folder: string, version: number | bigint): { gone: string; came: Entries } | null | undefined;
+  /** All of these or none. */
+  remove(folder: string, uniqueIds: string[]): void;
 }
 
 export interface Status {

@@ -13,12 +13,25 @@ declare module "wasi:filesystem/preopens@0.2.0" {
   export const getDirectories: import("./contract.js").Preopens["getDirectories"];
 }
 
-declare module "restante:plugin/passwords@0.1.0" {
+declare module "restante:plugin/passwords@0.1.1" {
   export const verify: import("./contract.js").Passwords["verify"];
   export const deriveScram: import("./contract.js").Passwords["deriveScram"];
+  export const hash: import("./contract.js").Passwords["hash"];
 }
 
-declare module "restante:plugin/files@0.1.0" {
+declare module "restante:plugin/database@0.1.1" {
+  export const query: import("./contract.js").Database["query"];
+  export const change: import("./contract.js").Database["change"];
+}
+
+declare module "restante:plugin/mail-index@0.1.1" {
+  export const state: import("./contract.js").MailIndex["state"];
+  export const read: import("./contract.js").MailIndex["read"];
+  export const changes: import("./contract.js").MailIndex["changes"];
+  export const remove: import("./contract.js").MailIndex["remove"];
+}
+
+declare module "restante:plugin/files@0.1.1" {
   export const scan: import("./contract.js").Files["scan"];
   export const measure: import("./contract.js").Files["measure"];
   export const stat: import("./contract.js").Files["stat"];

@@ -1,6 +1,6 @@
 // The types of restante-guest.js.
 
-import type { Account, Credentials, Denial, Failure, Listing as Columns } from "./contract.js";
+import type { Account, Answer, Credentials, Denial, Entries, Failure, Listing as Columns, Statement } from "./contract.js";
 
 export function encodeUtf8(text: string): Uint8Array;
 export function decodeUtf8(octets: Uint8Array): string;
@@ -8,6 +8,12 @@ export function encodeBase64(octets: Uint8Array): string;
 export function decodeBase64(text: string): Uint8Array;
 
 export function lines(setting: string | null | undefined): string[];
+
+export type Cell = null | number | bigint | string | Uint8Array;
+
+export function statement(text: string, ...parameters: (Cell | undefined)[]): Statement;
+export function rows(answer: Answer): Record<string, Cell>[];
+export function fakeAnswer(rows: Record<string, Cell>[]): Answer;
 
 export function account(user: string, maildrop?: string, attributes?: Record<string, string>): Account;
 export function password(credentials: Credentials): { user: string; secret: string } | undefined;
@@ -37,3 +43,14 @@ export class Listing {
   get length(): number;
   columns(memo?: string): Columns;
 }
+
+export interface Entry {
+  uniqueId: string;
+  octets: number;
+  received: number;
+  name: string;
+  path: string;
+  surrogate: number;
+}
+
+export function entries(columns: Entries): Entry[];

@@ -1,5 +1,6 @@
 // What plugins for Restante in JavaScript have in common: what QuickJS lacks
-// (UTF-8, base64), accounts and refusals, header fields, listings.
+// (UTF-8, base64), databases, accounts and refusals, header fields, listings, the
+// mail index.
 //
 // It imports nothing, so that tests in Node.js can import it; restante-guest.d.ts
 // says the types.
@@ -99,6 +100,83 @@ export function decodeBase64(text) {
 /** The elements of a setting that is an array: they arrive one a line. */
 export function lines(setting) {
   return (setting ?? "").split("\n").filter((line) => line !== "");
+}
+
+// Databases: what query and change of restante:plugin/database take and return, as in
+// `rows(query("users", statement("SELECT hash FROM users WHERE name = $1", name)))`
+
+/**
+ * A statement of SQL with $1, $2, … for the parameters. Its text stays the same from call
+ * to call, and what a client gave is only in parameters. A number has to be an integer;
+ * where integers are BigInt (filters), a parameter is a BigInt too.
+ */
+export function statement(text, ...parameters) {
+  return { text, parameters: parameters.map(value) };
+}
+
+function value(parameter) {
+  if (parameter === null || parameter === undefined) return { tag: "null" };
+  if (typeof parameter === "bigint" || Number.isSafeInteger(parameter))
+    return { tag: "integer", val: parameter };
+  if (typeof parameter === "string") return { tag: "text", val: parameter };
+  if (parameter instanceof Uint8Array) return { tag: "octets", val: parameter };
+  throw new TypeError("a parameter is null, an integer, a string or a Uint8Array");
+}
+
+/**
+ * The rows of an answer, by the names of their columns; of columns with one name the
+ * first counts. An integer is a number where a number holds it, and else a BigInt.
+ */
+export function rows(answer) {
+  const count = Number(answer.rows);
+  const columns = new Map();
+  for (const column of answer.columns)
+    if (!columns.has(column.name)) columns.set(column.name, cells(column, count));
+  if (columns.size === 0) return [];
+  return Array.from({ length: count }, (_, row) =>
+    Object.fromEntries(Array.from(columns, ([name, values]) => [name, values[row]])),
+  );
+}
+
+function cells({ name, values: { tag, val }, nulls }, count) {
+  let all;
+  if (tag === "integers") all = Array.from(val, integer);
+  else if (tag === "texts") all = unpack(val);
+  else all = Array.from(val[1], (end, row) => val[0].slice(row === 0 ? 0 : val[1][row - 1], end));
+  if (all.length !== count)
+    throw new RangeError(`column "${name}" has ${all.length} values in ${count} rows`);
+  for (const row of nulls) all[row] = null;
+  return all;
+}
+
+function integer(value) {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+/**
+ * For tests: the answer of a database that has these rows, all with the names of the
+ * first.
+ */
+export function fakeAnswer(rows) {
+  const names = Object.keys(rows[0] ?? {});
+  const columns = names.map((name) => {
+    const values = rows.map((row) => row[name] ?? null);
+    const nulls = [...values.keys()].filter((row) => values[row] === null);
+    return { name, values: packed(values), nulls };
+  });
+  return { rows: rows.length, columns };
+}
+
+function packed(values) {
+  const first = values.find((value) => value !== null);
+  if (typeof first === "number" || typeof first === "bigint")
+    return { tag: "integers", val: values.map((value) => value ?? 0) };
+  if (!(first instanceof Uint8Array))
+    return { tag: "texts", val: pack(values.map((value) => value ?? "")) };
+  const octets = [];
+  const ends = values.map((value) => octets.push(...(value ?? [])));
+  return { tag: "octets", val: [Uint8Array.from(octets), ends] };
 }
 
 // Who it is. Denials are thrown: `throw rejected()`.
@@ -225,4 +303,29 @@ export class Listing {
       memo,
     };
   }
+}
+
+// The mail index: what read of restante:plugin/mail-index returns, and changes as `came`.
+
+/**
+ * The messages of a folder, oldest first, and those of one second as they came: what a
+ * `Listing` takes with `push`, and the path of the octets, which are under `/blobs/`.
+ * `remove` takes unique-ids, so most stores push a name that has both.
+ */
+export function entries(columns) {
+  const { octets, received } = columns;
+  const [uniqueIds, names] = [unpack(columns.uniqueIds), unpack(columns.names)];
+  const lengths = [uniqueIds, names, octets, received].map((column) => column.length);
+  if (lengths.some((length) => length !== lengths[0]))
+    throw new RangeError(`columns of different length: ${lengths}`);
+  const surrogates = new Map(columns.surrogates);
+  const all = uniqueIds.map((uniqueId, position) => ({
+    uniqueId,
+    octets: Number(octets[position]),
+    received: Number(received[position]),
+    name: names[position],
+    path: names[position].split(" ", 1)[0],
+    surrogate: Number(surrogates.get(position) ?? octets[position]),
+  }));
+  return all.sort((one, other) => one.received - other.received);
 }

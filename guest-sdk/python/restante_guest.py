@@ -1,23 +1,35 @@
 """What plugins for Restante in Python have in common: settings, log lines,
-accounts and refusals, listings.
+databases, accounts and refusals, listings, the mail index.
 
 It is one file beside the plugin, over the bindings that componentize-py makes of
-the project's world, which has to import wasi:config/store and wasi:logging/logging.
+the project's world, which has to import wasi:config/store and wasi:logging/logging;
+for `query` and `change` also restante:plugin/database.
 """
 
 from __future__ import annotations
 
 import logging as _logging
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from componentize_py_types import Err
 from wit_world.imports import logging as _host_log
 from wit_world.imports import store as _config
 from wit_world.imports import types
 
+try:
+    from wit_world.imports import database as _database
+except ImportError:  # The project's world does not import it.
+    _database = None
+
 __all__ = [
+    "Entry",
     "Err",
     "Listing",
+    "Value",
     "account",
+    "change",
+    "entries",
     "header_fields",
     "in_use",
     "lines",
@@ -26,6 +38,7 @@ __all__ = [
     "pack",
     "password",
     "permanent",
+    "query",
     "rejected",
     "setting",
     "temporary",
@@ -80,6 +93,80 @@ def log_to_host(level: int = _logging.INFO) -> None:
     if not any(isinstance(handler, _HostLog) for handler in root.handlers):
         root.addHandler(_HostLog())
     root.setLevel(level)
+
+
+# Databases, for which wit/plugin.wit has `import restante:plugin/database@0.1.1;`. In
+# tests, `patch.object(restante_guest, "query", …)` stands in for them.
+
+
+Value = int | str | bytes | None
+
+
+def query(database: str, text: str, parameters: Sequence[Value] = ()) -> list[dict[str, Value]]:
+    """The rows that a statement of SQL returns, by the names of their columns; of
+    columns with one name the first counts. `database` is a name in the plugin's grant
+    `databases`. The text has $1, $2, … for the parameters: it stays the same from call to
+    call, and what a client gave is only in parameters. Raises Err with a problem of the
+    contract's interface `database`."""
+    statement = _statement(text, parameters)
+    return _rows(_imported().query(database, statement))
+
+
+def change(database: str, statements: Iterable[tuple[str, Sequence[Value]]]) -> list[int]:
+    """Runs statements, each a text and its parameters, in one transaction: all of them
+    in their order, or none. For each: how many rows it changed. Raises Err as `query`
+    does; nothing was changed then unless its text says otherwise."""
+    asked = [_statement(text, parameters) for text, parameters in statements]
+    return [answer.rows for answer in _imported().change(database, asked)]
+
+
+def _imported():
+    if _database is None:
+        raise RuntimeError("the project's world does not import restante:plugin/database")
+    return _database
+
+
+def _statement(text: str, parameters: Sequence[Value]):
+    return _imported().Statement(text, [_value(parameter) for parameter in parameters])
+
+
+def _value(parameter: Value):
+    contract = _imported()
+    # A bool is an int to Python, and not to databases.
+    if parameter is None:
+        return contract.Value_Null()
+    if isinstance(parameter, int) and not isinstance(parameter, bool):
+        return contract.Value_Integer(parameter)
+    if isinstance(parameter, str):
+        return contract.Value_Text(parameter)
+    if isinstance(parameter, bytes):
+        return contract.Value_Octets(parameter)
+    raise TypeError(f"a parameter cannot be a {type(parameter).__name__}")
+
+
+def _rows(answer) -> list[dict[str, Value]]:
+    columns: dict[str, list[Value]] = {}
+    for column in answer.columns:
+        columns.setdefault(column.name, _column(column, answer.rows))
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
+
+
+def _column(column, rows: int) -> list[Value]:
+    contract = _imported()
+    packed = column.values.value
+    values: list[Value]
+    if isinstance(column.values, contract.Values_Integers):
+        values = list(packed)
+    elif isinstance(column.values, contract.Values_Texts):
+        values = list(unpack(packed))
+    else:
+        octets, ends = packed
+        values = [bytes(octets[begin:end]) for begin, end in zip([0, *ends], ends)]
+    if len(values) != rows:
+        raise ValueError(f"column {column.name!r} has {len(values)} values in {rows} rows")
+    for row in column.nulls:
+        values[row] = None
+    return values
 
 
 # Who it is. All of these are raised but `account`: `raise rejected()`.
@@ -236,3 +323,33 @@ class Listing:
             surrogates=[store.Surrogate(*pair) for pair in self._surrogates],
             memo=memo,
         )
+
+
+# The mail index: what `read` of `wit_world.imports.mail_index` returns, and `changes` as
+# `came`, for projects whose wit/plugin.wit has `import restante:plugin/mail-index@0.1.1;`.
+
+
+class Entry(NamedTuple):
+    """A message in the index. `path` is where its octets are, under `/blobs/`: the name up
+    to the first space. `surrogate` is None where it has the octets of the message."""
+
+    unique_id: str
+    octets: int
+    received: int
+    name: str
+    surrogate: int | None
+
+    @property
+    def path(self) -> str:
+        return self.name.partition(" ")[0]
+
+
+def entries(columns) -> list[Entry]:
+    """The messages of a folder, oldest first, and those of one second as they came. A
+    `Listing` takes them with `push`. `remove` of the index takes unique-ids, so most
+    stores push a name that has both: `f"{entry.unique_id} {entry.path}"`."""
+    surrogates = dict(columns.surrogates)
+    unique_ids, names = unpack(columns.unique_ids), unpack(columns.names)
+    rows = zip(unique_ids, columns.octets, columns.received, names, strict=True)
+    found = [Entry(*row, surrogates.get(position)) for position, row in enumerate(rows)]
+    return sorted(found, key=lambda entry: entry.received)

@@ -11,6 +11,7 @@
 mod packing;
 mod trouble;
 
+use std::fs;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
@@ -89,6 +90,25 @@ pub fn stat(path: impl AsRef<Path>) -> Result<Option<Status>, String> {
     }
     #[cfg(not(target_family = "wasm"))]
     crate::testing::stat(path)
+}
+
+/// Whether nothing is in a store's maildrop but entries whose names are passed over, or the
+/// host gave none. The host lets a store open an empty one where the operator's grants say that a
+/// user may have no mail yet; what is half there is for the store to judge.
+///
+/// # Errors
+/// What the operating system said.
+pub fn is_bare(maildrop: &Path, passed_over: impl Fn(&str) -> bool) -> io::Result<bool> {
+    if stat(maildrop).map_err(io::Error::other)?.is_none() {
+        return Ok(true);
+    }
+    for entry in fs::read_dir(maildrop)? {
+        let name = entry?.file_name();
+        if !name.to_str().is_some_and(&passed_over) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Part of a regular file, with the status of the very file that was read;

@@ -22,9 +22,9 @@
 //! | `filter` | [`Filter`](filter::Filter) | show a message, hide it, or add header fields |
 //! | `settings` | [`Validate`](settings::Validate) | whether the settings make sense |
 //!
-//! What the host offers in return: [`settings`], [`log`], [`passwords`] and
-//! [`files`]; with the feature `http`, `http` for the servers that the operator
-//! names; with the feature `serde`, `settings::parse` for settings as a type of the
+//! What the host offers in return: [`settings`], [`log`], [`passwords`], [`files`],
+//! [`database`] and [`mail_index`]; with the feature `http`, `http` for the servers that the
+//! operator names; with the feature `serde`, `settings::parse` for settings as a type of the
 //! plugin's own. For authenticators there is [`users`], which says whose names are the
 //! same, for stores there are [`WireOctets`], [`mbox`] and [`maildir`], for
 //! whoever looks at messages [`header`]. The rest of the world is `std` as far as the
@@ -45,12 +45,14 @@ pub mod bindings;
 pub mod accepts;
 pub mod admission;
 pub mod authenticator;
+pub mod database;
 pub mod files;
 pub mod filter;
 pub mod header;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;
+pub mod mail_index;
 pub mod maildir;
 pub mod mbox;
 pub mod passwords;

@@ -150,6 +150,25 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Of columns as the contract has them, which are of one length. The surrogates are by
+    /// position, in ascending order.
+    pub(crate) fn of_columns(
+        unique_ids: String,
+        octets: Vec<u64>,
+        received: Vec<u64>,
+        names: String,
+        surrogates: Vec<(u32, u64)>,
+    ) -> Listing {
+        Listing {
+            unique_ids: Packed(unique_ids),
+            octets,
+            received,
+            names: Packed(names),
+            surrogates,
+            memo: None,
+        }
+    }
+
     /// A listing with room for `messages` of them.
     pub fn with_capacity(messages: usize) -> Listing {
         Listing {
@@ -291,6 +310,12 @@ impl Changes {
         Changes { gone, came }
     }
 
+    /// The same with unique-ids of messages that are gone, packed as the contract has them.
+    pub(crate) fn of_columns(gone: String, came: Listing) -> Changes {
+        let gone = Packed(gone);
+        Changes { gone, came }
+    }
+
     /// A message is not there any more, or is among those that came by another
     /// name.
     pub fn push_gone(&mut self, unique_id: impl AsRef<str>) {
@@ -354,6 +379,13 @@ impl Content {
         })
     }
 
+    /// The octets of an entry of the [mail index](crate::mail_index), by their
+    /// [path](crate::mail_index::Entry::path). If nothing is under this path, the client gets
+    /// a temporary failure, and the host logs the path.
+    pub fn blob(path: impl AsRef<str>) -> Content {
+        Content::file([BLOBS, path.as_ref()].concat())
+    }
+
     /// Whatever a std reader yields. An error of the reader becomes a
     /// temporary failure.
     pub fn reader(reader: impl io::Read + 'static) -> Content {
@@ -383,6 +415,9 @@ impl<R: io::Read + 'static> Reader for FromRead<R> {
         }
     }
 }
+
+/// Where the host has the octets that the mail index leads to.
+pub(crate) const BLOBS: &str = "/blobs/";
 
 /// Most octets that [`Content::reader`] takes in one call.
 const CHUNK_OCTETS: usize = 256 * 1024;

@@ -1,6 +1,6 @@
 //! Outside a component only: stands in for the host, so that `cargo test` runs
 //! a plugin's own code without one. Each thread, so each test, has its own
-//! settings, log and granted directory.
+//! settings, log, databases, mail index and granted directory.
 //!
 //! ```
 //! use restante_guest::prelude::*;
@@ -15,10 +15,11 @@
 //! ```
 //!
 //! [`Session`] goes through a store as a POP3 session would, [`screen`] asks a
-//! filter, [`Granted`] is a maildrop of the test's own. What only a host can tell is
+//! filter, [`Granted`] is a maildrop of the test's own, [`MailIndex`] one in an engine. What only a host can tell is
 //! left to `restante plugin test`: limits, imports, and whether a removal survives a
 //! kill.
 
+pub(crate) mod mail_index;
 mod session;
 
 use std::cell::RefCell;
@@ -27,14 +28,19 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use mail_index::{MailIndex, SampleEntry};
 pub use session::{Granted, Session, screen};
 
+use crate::database::{Problem, Rows, Statement};
 use crate::files::{Chunk, Kind, Names, Status, Weight};
 #[cfg(feature = "http")]
 use crate::http;
 use crate::log::Level;
+use crate::passwords::HashScheme;
 use crate::types::Connection;
 
+/// Octets of the longest secret that a host makes a hash of.
+const SECRET_OCTETS: usize = 4096;
 /// Most octets of one read, as of a host's.
 const READ_OCTETS: u32 = 1 << 20;
 
@@ -46,7 +52,10 @@ thread_local! {
     static HTTP: RefCell<Option<Answer>> = const { RefCell::new(None) };
 }
 
+type Database = Box<dyn FnMut(&str, &[Statement], bool) -> Result<Vec<Rows>, Problem>>;
+
 thread_local! {
+    static DATABASE: RefCell<Option<Database>> = const { RefCell::new(None) };
     static SETTINGS: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
     static LOG: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
     static MAILDROP: RefCell<Option<&'static Path>> = const { RefCell::new(None) };
@@ -122,6 +131,44 @@ pub(crate) fn answer(request: &http::Request) -> Result<http::Response, http::Er
     })
 }
 
+/// Answers for the databases of this thread's plugin from now on: `answer` gets the
+/// database's name, the statements, and whether they may change something. It returns
+/// rows for each statement ([`Rows::of`], [`Rows::after_change`]). Without it, as without
+/// a grant, each call is refused.
+pub fn set_database(
+    answer: impl FnMut(&str, &[Statement], bool) -> Result<Vec<Rows>, Problem> + 'static,
+) {
+    DATABASE.with(|cell| cell.replace(Some(Box::new(answer))));
+}
+
+/// As many rows as statements.
+pub(crate) fn ask_database(
+    database: &str,
+    statements: &[Statement],
+    change: bool,
+) -> Result<Vec<Rows>, Problem> {
+    DATABASE.with(|cell| {
+        let Some(answer) = &mut *cell.borrow_mut() else {
+            return Err(Problem::Refused {
+                sqlstate: "42501".into(),
+                text: format!(
+                    "the database {database:?} is not granted: tests set it with \
+                     testing::set_database"
+                ),
+            });
+        };
+        let answers = answer(database, statements, change)?;
+        match answers.len() == statements.len() {
+            true => Ok(answers),
+            false => Err(Problem::Unavailable(format!(
+                "the fake has {} answers for {} statements",
+                answers.len(),
+                statements.len()
+            ))),
+        }
+    })
+}
+
 pub(crate) fn settings() -> Vec<(String, String)> {
     SETTINGS.with(|cell| cell.borrow().clone())
 }
@@ -136,6 +183,14 @@ pub(crate) fn verify(hash: &str, secret: &str) -> Result<bool, String> {
         Some(password) => Ok(password == secret),
         None => Err("only {PLAIN} can be checked without a host".into()),
     }
+}
+
+/// What [`verify`] takes: one scheme stands in for all.
+pub(crate) fn hash(secret: &str, _: HashScheme) -> Result<String, String> {
+    if secret.is_empty() || secret.len() > SECRET_OCTETS {
+        return Err("a host hashes secrets of 1 to 4096 octets".into());
+    }
+    Ok(format!("{{PLAIN}}{secret}"))
 }
 
 pub(crate) fn scan(directory: &str) -> Result<Names, String> {

@@ -17,8 +17,10 @@ mod mail;
 mod maildir;
 mod mount;
 mod pop3;
+mod postgres;
 mod server;
 mod site;
+mod sqlite;
 mod tls;
 mod tools;
 
@@ -28,10 +30,12 @@ pub use mail::{corpus, long_line, own_messages, repository, ten_megabytes};
 pub use maildir::Maildir;
 pub use mount::SmallFileSystem;
 pub use pop3::{Pop3, Status};
+pub use postgres::{PgBouncer, Postgres};
 pub use server::{
     Finished, Process, Server, binary, plugin_in_another_language, run_to_end, test_guest,
 };
 pub use site::{Listener, Plugin, Site, Tenant};
+pub use sqlite::sqlite;
 pub use tls::Stream;
 pub use tools::{Tool, python, require};
 

@@ -180,7 +180,9 @@ fn read(name: &str, text: &str) -> Result<Result<Dialogue, LeftOut>, String> {
 fn unsuited(key: &str, value: &str) -> Option<LeftOut> {
     match key {
         "at-login" | "at-scram" | "at-retrieve" | "at-update" => Some(LeftOut::Refusals),
-        "timestamp" | "nonce" | "binding" | "digest" | "scram" | "decoy" => Some(LeftOut::Pinned),
+        "timestamp" | "nonce" | "binding" | "digest" | "scram" | "mock_credentials" => {
+            Some(LeftOut::Pinned)
+        }
         "token" | "certificate" | "acts-as" => Some(LeftOut::Identities),
         "utf8" | "utf8-mail" | "expire" | "login-delay" | "policy" => Some(LeftOut::Unset),
         // What the server has for everybody.

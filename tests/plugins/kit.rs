@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use restante_tests::{
-    Finished, Maildir, Plugin, Site, binary, own_messages, run_to_end, test_guest,
+    Finished, Maildir, Plugin, Site, binary, own_messages, python, run_to_end, sqlite, test_guest,
 };
 use serde_json::Value;
 
@@ -122,6 +122,50 @@ fn passwd_file_keeps_every_rule() {
             ],
         );
         assert_eq!(skipped(&report), [""; 0], "{hash}: {report:#}");
+    }
+}
+
+#[test]
+fn sql_users_keeps_every_rule() {
+    if python("sql_users_keeps_every_rule").is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    let file = bench.path().join("users.sqlite");
+    sqlite(&file, "create table users (name text, password text)");
+    // What the kit measures: an unknown user takes as long as a hash of the scheme does.
+    for scheme in ["plain", "argon2id", "scrypt", "bcrypt", "sha512-crypt"] {
+        let hash = match scheme {
+            "plain" => "{PLAIN}x".to_owned(),
+            scheme => {
+                let mut hashing = Command::new("sh");
+                hashing.args(["-c", "\"$0\" hash-password --scheme \"$1\" < password"]);
+                let hashed =
+                    run_to_end(hashing.arg(binary()).arg(scheme).current_dir(bench.path()));
+                hashed.stdout.trim().to_owned()
+            }
+        };
+        let row =
+            format!("delete from users; insert into users values ('ada@example.org', '{hash}')");
+        sqlite(&file, &row);
+        let report = bench.keeps_every_rule(
+            "builtin:sql-users",
+            &[
+                "--database",
+                "accounts=users.sqlite",
+                "--settings",
+                "database=accounts",
+                "--settings",
+                "user-query=select password from users where name = {user}",
+                "--settings",
+                &format!("scheme={scheme}"),
+                "--user",
+                "ada@example.org",
+                "--password-file",
+                "password",
+            ],
+        );
+        assert_eq!(skipped(&report), [""; 0], "{scheme}: {report:#}");
     }
 }
 

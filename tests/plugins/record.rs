@@ -211,6 +211,27 @@ fn hashes_and_keys_are_not_in_a_recording_that_replays_all_the_same() {
     assert_eq!(report["same"], 2, "{report:#}");
 }
 
+/// Neither the legacy hash that the login was checked against, nor the one that replaced it.
+#[test]
+fn a_hash_that_a_login_makes_is_not_in_a_recording() {
+    const SHA: &str = "UUIgkziwykxjLFkvb5b5uynHLsg=";
+    let mut studio = Studio::new(&[]);
+    let users = &mut studio.site.plugins[0];
+    users.settings += "legacy-hashes = true\nrehash = \"argon2id\"\n";
+    users.grants = users.grants.replace("\"read\"", "\"read-write\"");
+    let file = studio.site.path().join("users/passwd");
+    fs::write(&file, format!("ada@example.org:{{SHA}}{SHA}\n")).unwrap();
+    let server = studio.site.start();
+    whole_session(&server);
+    server.stop();
+    let hash = fs::read_to_string(file).unwrap();
+    let hash = hash.trim_end().strip_prefix("ada@example.org:{ARGON2ID}");
+    let parts: Vec<&str> = hash.expect("another line").rsplit('$').take(2).collect();
+    let text = studio.text();
+    assert!(text.contains("passwords.hash"), "{text}");
+    holds_none(&text, &[PASSWORD, SHA, parts[0], parts[1]]);
+}
+
 #[test]
 fn a_password_typed_as_a_name_is_not_in_a_recording() {
     let studio = Studio::new(&[]);

@@ -1,7 +1,8 @@
 //! The configurations below examples/: `restante check` finds each of them in order,
 //! without a warning, once the files are there that only an operator can have.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,6 +39,8 @@ fn install(from: &Path, to: &Path, root: &Path) {
             text = text
                 .replace("\"/var/", &format!("\"{root}/var/"))
                 .replace("\"unix:/run/", &format!("\"unix:{root}/run/"))
+                // Nobody answers there, and that shows at once.
+                .replace("@db.example.org/", "@127.0.0.1:1/")
                 .replace("\n[server]\n", &server);
         }
         fs::write(to, text).unwrap();
@@ -64,6 +67,12 @@ fn make_what_is_named(folder: &Path, made: &Certificate) {
             let plugins = configuration.get("plugin").and_then(Value::as_table);
             for plugin in plugins.iter().flat_map(|plugins| plugins.values()) {
                 make_granted(plugin, folder);
+            }
+            for section in ["database", "engine"] {
+                let section = configuration.get(section).and_then(Value::as_table);
+                for of_role in section.iter().flat_map(|section| section.values()) {
+                    make_password(of_role, folder);
+                }
             }
         }
     }
@@ -112,7 +121,8 @@ fn make_files(section: &Table, folder: &Path, made: &Certificate) {
 fn make_granted(plugin: &Value, folder: &Path) {
     let part = |name: &str| plugin.get(name).and_then(Value::as_table).cloned();
     let grants = part("grants").unwrap_or_default();
-    if let Some(maildrop) = grants.get("maildrop").and_then(Value::as_str) {
+    let maildrop = grants.get("maildrop").and_then(Value::as_str);
+    if let Some(maildrop) = maildrop.filter(|maildrop| !maildrop.starts_with("engine:")) {
         let (fixed, _) = maildrop.split_once("/{").unwrap();
         fs::create_dir_all(folder.join(fixed)).unwrap();
     }
@@ -130,6 +140,16 @@ fn make_granted(plugin: &Value, folder: &Path) {
                 fs::write(file, "a secret of the operator's\n").unwrap();
             }
         }
+    }
+}
+
+/// The file with the password of a role in a database, which nobody else may read.
+fn make_password(of_role: &Value, folder: &Path) {
+    if let Some(file) = of_role.get("password-file") {
+        let file = folder.join(file.as_str().unwrap());
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "a password of the operator's\n").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     }
 }
 
@@ -155,10 +175,12 @@ fn each_example_is_in_order() {
         );
         let shown = format!("{}: {finished:#?}", folder.display());
         assert_eq!(finished.code, Some(0), "{shown}");
-        // No warning beside it, but of what this machine lacks.
+        // No warning beside it, but of what this machine lacks: a database, too.
         let about_machine = |line: &&str| {
             line.starts_with("warning: the limit on file descriptors")
                 || line.starts_with("warning: listener `")
+                || line.contains("a call of a database failed")
+                || line.contains("sql_users::load") && line.contains("does not answer")
         };
         let lines = finished.stderr.lines().filter(|line| !about_machine(line));
         assert_eq!(lines.count(), 1, "{shown}");

@@ -213,8 +213,8 @@ fn a_full_or_read_only_file_system_is_named() {
     drop(mounted);
 }
 
-/// What cannot be read is not hidden for longer than that: nothing of such a listing is
-/// remembered.
+/// What cannot be read is listed all the same, so that no client forgets it, and refused.
+/// Nothing of such a listing is remembered.
 #[test]
 fn message_that_could_not_be_read_is_there_once_it_can_be() {
     let (site, mut maildir) = site();
@@ -224,16 +224,137 @@ fn message_that_could_not_be_read_is_there_once_it_can_be() {
     let file = fs::OpenOptions::new().write(true).open(&second).unwrap();
     file.set_len(2 << 30).unwrap();
     let server = site.start();
+    let mut ids = Vec::new();
     for _ in 0..2 {
         let mut client = ada(&server);
-        assert_eq!(client.stat().0, 1);
+        ids = client.uidl();
+        assert_eq!(ids.len(), 2);
+        assert_eq!(client.retr(1), b"Subject: one\r\n\r\n");
+        for command in ["RETR 2", "TOP 2 0"] {
+            let text = client.refused(command);
+            assert!(text.starts_with("[SYS/TEMP] "), "{command}: {text}");
+        }
         client.quit();
     }
+    let told = lines(&server, &["ERROR", name(&second), "cannot be read", "ada"]);
+    assert!(!told.is_empty(), "{}", server.log());
     // Neither a name nor a directory changes.
     file.set_len(14).unwrap();
     let mut client = ada(&server);
-    assert_eq!(client.stat().0, 2);
+    assert_eq!(client.uidl(), ids);
+    assert_eq!(client.retr(2), b"Subject: two\r\n\r\n");
     client.quit();
+}
+
+/// What a login is refused with while something is away; the log has these words.
+fn refused(server: &Server, words: &[&str]) {
+    let before = lines(server, words).len();
+    let mut client = Pop3::connect(server.pop3());
+    let status = client.authenticate("ada", PASSWORD);
+    let is_for_now = !status.ok && status.text.starts_with("[SYS/TEMP] ");
+    assert!(is_for_now, "{status:?}");
+    let told = lines(server, words);
+    assert!(told.len() > before, "{words:?}: {}", server.log());
+}
+
+/// Whatever the grants say of a maildrop that is missing: of this one a half is.
+#[test]
+fn half_a_maildir_is_refused_until_it_is_whole() {
+    let (site, mut maildir) = site();
+    maildir.deliver(b"Subject: new\n\n");
+    maildir.deliver_seen(b"Subject: old\n\n", "S");
+    let server = site.start();
+    for part in ["cur", "new"] {
+        let mut client = ada(&server);
+        let ids = client.uidl();
+        assert_eq!(ids.len(), 2);
+        client.quit();
+        let (path, away) = (maildir.root().join(part), maildir.root().join("away"));
+        fs::rename(&path, &away).unwrap();
+        refused(&server, &["ERROR", "mail/ada", &format!("no {part}")]);
+        fs::rename(&away, &path).unwrap();
+        let mut client = ada(&server);
+        assert_eq!(client.uidl(), ids);
+        client.quit();
+    }
+    // Nor is nothing but an index left an empty maildrop.
+    for part in ["cur", "new", "tmp"] {
+        fs::rename(
+            maildir.root().join(part),
+            site.path().join(format!("away-{part}")),
+        )
+        .unwrap();
+    }
+    assert!(maildir.root().join(".restante-index").exists());
+    refused(&server, &["ERROR", "mail/ada", "neither new nor cur"]);
+}
+
+/// The mount point of a file system that is away is an empty directory.
+#[test]
+fn an_empty_directory_is_no_empty_maildrop_unless_the_grants_say_so() {
+    let (mut site, mut maildir) = site();
+    maildir.deliver(b"Subject: one\n\n");
+    let empty = "missing-maildrop = \"empty\"\n";
+    let grants = site.plugins[1].grants.replace(empty, "");
+    let away = site.path().join("away");
+    for component in ["builtin:maildir", "builtin:mbox"] {
+        site.plugins[1].component = component.to_owned();
+        site.plugins[1].grants.clone_from(&grants);
+        if component == "builtin:mbox" {
+            let text = "From a@b Tue Nov 14 22:13:20 2023\nSubject: one\n\n";
+            fs::remove_dir_all(maildir.root()).unwrap();
+            fs::create_dir(maildir.root()).unwrap();
+            fs::write(maildir.root().join("mbox"), text).unwrap();
+        }
+        let server = site.start();
+        assert_eq!(ada(&server).stat().0, 1);
+        fs::rename(maildir.root(), &away).unwrap();
+        fs::create_dir(maildir.root()).unwrap();
+        refused(
+            &server,
+            &["ERROR", "mail/ada", "is empty", "missing-maildrop"],
+        );
+        fs::remove_dir(maildir.root()).unwrap();
+        fs::rename(&away, maildir.root()).unwrap();
+        assert_eq!(ada(&server).stat().0, 1);
+        drop(server);
+        for allowed in [empty, "create-maildrop = true\n"] {
+            site.plugins[1].grants = format!("{grants}{allowed}");
+            let server = site.start();
+            fs::rename(maildir.root(), &away).unwrap();
+            fs::create_dir(maildir.root()).unwrap();
+            assert_eq!(ada(&server).stat(), (0, 0), "{component} {allowed}");
+            fs::remove_dir(maildir.root()).unwrap();
+            fs::rename(&away, maildir.root()).unwrap();
+            drop(server);
+        }
+    }
+}
+
+#[test]
+fn a_missing_mbox_is_refused_unless_the_settings_say_so() {
+    let (mut site, maildir) = site();
+    site.plugins[1].component = "builtin:mbox".to_owned();
+    let mbox = maildir.root().join("mbox");
+    let text = "From a@b Tue Nov 14 22:13:20 2023\nSubject: one\n\n";
+    fs::write(&mbox, text).unwrap();
+    let server = site.start();
+    let mut client = ada(&server);
+    assert_eq!(client.stat().0, 1);
+    client.quit();
+    let away = site.path().join("away");
+    fs::rename(&mbox, &away).unwrap();
+    refused(
+        &server,
+        &["ERROR", "mail/ada", "there is no", "mbox", "missing = "],
+    );
+    fs::rename(&away, &mbox).unwrap();
+    assert_eq!(ada(&server).stat().0, 1);
+    drop(server);
+    site.plugins[1].settings = "missing = \"empty\"\n".to_owned();
+    fs::remove_file(&mbox).unwrap();
+    let server = site.start();
+    assert_eq!(ada(&server).stat(), (0, 0));
 }
 
 /// The share is of what the client leaves: to remove one message is no leave to remove the

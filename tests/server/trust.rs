@@ -239,9 +239,9 @@ fn inspect_shows_what_a_component_is() {
     for words in [
         &format!("{octets} octets") as &str,
         "store",
-        "restante:plugin 0.1.0",
+        "restante:plugin 0.1.1",
         "it fits: \"maildir 1.0\"",
-        "restante:plugin/files@0.1.0",
+        "restante:plugin/files@0.1.1",
         "`maildrop`",
         "Rust",
         "settings\n  create ",
@@ -300,13 +300,13 @@ fn inspect_says_why_something_is_no_component() {
         (text("(component)"), &["exports no role"]),
         (
             exporting("restante:plugin/store@0.2.0"),
-            &["store@0.2.0", "0.1.0", "too new"],
+            &["store@0.2.0", "0.1.1", "too new"],
         ),
         (
             exporting("restante:plugin/store@0.0.3"),
-            &["store@0.0.3", "0.1.0", "too old"],
+            &["store@0.0.3", "0.1.1", "too old"],
         ),
-        (importing, &["files@0.3.0", "0.1.0", "too new"]),
+        (importing, &["files@0.3.0", "0.1.1", "too new"]),
     ] {
         let file = folder.path().join("it");
         fs::write(&file, octets).unwrap();

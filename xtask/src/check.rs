@@ -1,5 +1,8 @@
 //! `cargo xtask check`: formatting, lints, documentation, packages, and the crates that
 //! all is made of. Apart from the tests, because clippy checks every dependency once more.
+//!
+//! In the profile of the tests: what runs while crates are built (build scripts with
+//! whole libraries in C, macros) is then built and run once for both.
 
 use anyhow::Result;
 
@@ -25,7 +28,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
         cargo::run(
             workspace
                 .cargo()
-                .arg("clippy")
+                .args(["clippy", "--release"])
                 .args(workspace.native_members())
                 .args(["--all-targets", "--", "-D", "warnings"]),
         )
@@ -48,7 +51,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
         }
         let mut clippy = workspace.cargo();
         clippy
-            .arg("clippy")
+            .args(["clippy", "--release"])
             .arg("--manifest-path")
             .arg(&fuzz_manifest);
         // Most of what they are made of has been checked above.
@@ -71,7 +74,7 @@ fn document(workspace: &Workspace) -> Result<()> {
         cargo::run(
             workspace
                 .cargo()
-                .args(["doc", "--no-deps"])
+                .args(["doc", "--release", "--no-deps"])
                 .args(more)
                 .args(packages(&members))
                 .env("RUSTDOCFLAGS", "-D warnings"),

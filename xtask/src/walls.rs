@@ -75,3 +75,21 @@ fn one_crate_alone_knows_the_runtime() {
         .collect();
     assert_eq!(naming, ["restante-wasm"]);
 }
+
+#[test]
+fn one_crate_alone_knows_databases() {
+    const DRIVERS: [&str; 3] = ["rusqlite", "rusty-s3", "tokio-postgres"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root.canonicalize().expect("the checkout");
+    let metadata = cargo::metadata(&root).expect("what cargo knows");
+    let ours = metadata.packages.iter();
+    let ours = ours.filter(|package| package.manifest_path.as_std_path().starts_with(&root));
+    let naming: Vec<_> = ours
+        .filter(|package| {
+            let mut known = package.dependencies.iter();
+            known.any(|known| DRIVERS.contains(&known.name.as_str()))
+        })
+        .map(|package| package.name.to_string())
+        .collect();
+    assert_eq!(naming, ["restante-engine"]);
+}

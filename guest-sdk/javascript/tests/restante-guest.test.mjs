@@ -48,6 +48,61 @@ test("settings that are arrays are lines", () => {
   assert.deepEqual(sdk.lines(undefined), []);
 });
 
+test("a statement has the contract's values", () => {
+  const octets = Uint8Array.from([0, 255]);
+  assert.deepEqual(sdk.statement("SELECT 1"), { text: "SELECT 1", parameters: [] });
+  assert.deepEqual(sdk.statement("x", null, undefined, -1, 2n ** 60n, "ann", octets).parameters, [
+    { tag: "null" },
+    { tag: "null" },
+    { tag: "integer", val: -1 },
+    { tag: "integer", val: 2n ** 60n },
+    { tag: "text", val: "ann" },
+    { tag: "octets", val: octets },
+  ]);
+  for (const wrong of [1.5, 2 ** 60, true, ["ann"], {}])
+    assert.throws(() => sdk.statement("x", wrong), TypeError);
+});
+
+test("rows are objects", () => {
+  const answer = {
+    rows: 3n,
+    columns: [
+      { name: "id", values: { tag: "integers", val: BigInt64Array.from([7n, 0n, 2n ** 60n]) }, nulls: [1] },
+      { name: "name", values: { tag: "texts", val: "ann\0\0\0" }, nulls: Uint32Array.from([2]) },
+      { name: "key", values: { tag: "octets", val: [Uint8Array.from([1, 2, 3]), [2, 2, 3]] }, nulls: [] },
+      { name: "id", values: { tag: "integers", val: [0, 0, 0] }, nulls: [] },
+    ],
+  };
+  assert.deepEqual(sdk.rows(answer), [
+    { id: 7, name: "ann", key: Uint8Array.from([1, 2]) },
+    { id: null, name: "", key: Uint8Array.from([]) },
+    { id: 2n ** 60n, name: null, key: Uint8Array.from([3]) },
+  ]);
+  assert.deepEqual(sdk.rows({ rows: 5, columns: [] }), []);
+});
+
+test("a fake answer has the rows that it is made of", () => {
+  for (const rows of [
+    [],
+    [{ id: 1, name: "ann", key: Uint8Array.from([1]), none: null }],
+    [
+      { id: null, name: null, key: null },
+      { id: 2, name: "", key: Uint8Array.from([]) },
+      { id: 3, name: "bob", key: Uint8Array.from([1, 2]) },
+    ],
+  ])
+    assert.deepEqual(sdk.rows(sdk.fakeAnswer(rows)), rows);
+});
+
+test("malformed answers are refused", () => {
+  for (const values of [
+    { tag: "integers", val: [1] },
+    { tag: "texts", val: "a\0b" },
+    { tag: "octets", val: [Uint8Array.from([1]), [1]] },
+  ])
+    assert.throws(() => sdk.rows({ rows: 2, columns: [{ name: "x", values, nulls: [] }] }), RangeError);
+});
+
 test("header fields are unfolded and the body is left alone", () => {
   const header = "Subject: a\r\n folded\r\n\t subject \r\nX-Spam-Flag:YES\r\n\r\nBody: no\r\n";
   assert.deepEqual(sdk.headerFields(sdk.encodeUtf8(header)), [
@@ -85,6 +140,33 @@ test("a listing has columns of one length", () => {
     surrogates: [{ position: 0, octets: 12 }],
     memo: "memo",
   });
+});
+
+test("entries of the mail index are oldest first, and as they came in one second", () => {
+  const columns = {
+    uniqueIds: "a\0b\0c\0",
+    octets: BigUint64Array.of(1n, 2n, 3n),
+    received: [20, 10, 20],
+    names: "A note of it\0x/B\0C\0",
+    surrogates: [[2, 33n]],
+    version: 7n,
+  };
+  assert.deepEqual(sdk.entries(columns), [
+    { uniqueId: "b", octets: 2, received: 10, name: "x/B", path: "x/B", surrogate: 2 },
+    { uniqueId: "a", octets: 1, received: 20, name: "A note of it", path: "A", surrogate: 1 },
+    { uniqueId: "c", octets: 3, received: 20, name: "C", path: "C", surrogate: 33 },
+  ]);
+  const listing = new sdk.Listing();
+  for (const entry of sdk.entries(columns)) listing.push({ ...entry, name: `${entry.uniqueId} ${entry.path}` });
+  assert.deepEqual(listing.columns(String(columns.version)), {
+    uniqueIds: "b\0a\0c\0",
+    octets: [2, 1, 3],
+    received: [10, 20, 20],
+    names: "b x/B\0a A\0c C\0",
+    surrogates: [{ position: 2, octets: 33 }],
+    memo: "7",
+  });
+  assert.throws(() => sdk.entries({ ...columns, names: "A\0" }), RangeError);
 });
 
 test("what a host threw is the contract's error", () => {

@@ -3,6 +3,8 @@ can be imported, in a project with a store and one with an authenticator."""
 
 import logging
 import unittest
+from collections import namedtuple
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import restante_guest as sdk
@@ -27,6 +29,98 @@ class Log(unittest.TestCase):
             logging.getLogger("part").warning("%d messages", 3)
             logging.getLogger("part").debug("not asked for")
         self.assertEqual(said, [(host_log.Level.WARN, "part", "3 messages")])
+
+
+def bindings_of_a_database() -> SimpleNamespace:
+    """As componentize-py makes them, for projects whose world does not import it."""
+    records = {
+        "Statement": "text parameters",
+        "Column": "name values nulls",
+        "Answer": "rows columns",
+        "Value_Null": "",
+        "Value_Integer": "value",
+        "Value_Text": "value",
+        "Value_Octets": "value",
+        "Values_Integers": "value",
+        "Values_Texts": "value",
+        "Values_Octets": "value",
+    }
+    return SimpleNamespace(**{name: namedtuple(name, fields) for name, fields in records.items()})
+
+
+class Database(unittest.TestCase):
+    def setUp(self):
+        self.contract = bindings_of_a_database()
+        patched = patch.object(sdk, "_database", self.contract)
+        patched.start()
+        self.addCleanup(patched.stop)
+        self.asked = []
+
+    def answers(self, function: str, answer: object) -> None:
+        """What the host's function answers from now on."""
+
+        def ask(*arguments):
+            self.asked.append(arguments)
+            return answer
+
+        setattr(self.contract, function, ask)
+
+    def test_rows_are_dictionaries(self):
+        c = self.contract
+        columns = [
+            c.Column("id", c.Values_Integers([7, 0, 9]), [1]),
+            c.Column("name", c.Values_Texts("ann\0\0\0"), [2]),
+            c.Column("key", c.Values_Octets((b"\x01\x02\x03", [2, 2, 3])), []),
+            c.Column("id", c.Values_Integers([0, 0, 0]), []),
+        ]
+        self.answers("query", c.Answer(3, columns))
+        rows = sdk.query("users", "SELECT …", [None, -1, "ann", b"x"])
+        self.assertEqual(
+            rows,
+            [
+                {"id": 7, "name": "ann", "key": b"\x01\x02"},
+                {"id": None, "name": "", "key": b""},
+                {"id": 9, "name": None, "key": b"\x03"},
+            ],
+        )
+        values = [c.Value_Null(), c.Value_Integer(-1), c.Value_Text("ann"), c.Value_Octets(b"x")]
+        self.assertEqual(self.asked, [("users", c.Statement("SELECT …", values))])
+        kinds = [type(value) for value in self.asked[0][1].parameters]
+        self.assertEqual(kinds, [type(value) for value in values])
+
+    def test_no_row_is_an_answer(self):
+        c = self.contract
+        for columns in [[], [c.Column("id", c.Values_Texts(""), [])]]:
+            self.answers("query", c.Answer(0, columns))
+            self.assertEqual(sdk.query("users", "SELECT …"), [])
+
+    def test_changes_are_counted(self):
+        c = self.contract
+        self.answers("change", [c.Answer(2, []), c.Answer(0, [])])
+        changed = sdk.change("users", [("UPDATE …", ["a"]), ("DELETE …", ())])
+        self.assertEqual(changed, [2, 0])
+        statements = [c.Statement("UPDATE …", [c.Value_Text("a")]), c.Statement("DELETE …", [])]
+        self.assertEqual(self.asked, [("users", statements)])
+
+    def test_what_is_no_value_is_refused(self):
+        for parameter in [True, 1.5, ["a"], bytearray(b"a")]:
+            with self.assertRaises(TypeError):
+                sdk.query("users", "SELECT $1", [parameter])
+
+    def test_malformed_answers_are_refused(self):
+        c = self.contract
+        for values in [
+            c.Values_Integers([1]),
+            c.Values_Texts("a\0b"),
+            c.Values_Octets((b"a", [1])),
+        ]:
+            self.answers("query", c.Answer(2, [c.Column("x", values, [])]))
+            with self.assertRaises(ValueError):
+                sdk.query("users", "SELECT …")
+
+    def test_a_world_without_databases_is_named(self):
+        with patch.object(sdk, "_database", None), self.assertRaises(RuntimeError):
+            sdk.query("users", "SELECT 1")
 
 
 class Words(unittest.TestCase):
@@ -86,6 +180,29 @@ class Packing(unittest.TestCase):
             "u1\0u2\0", [10, 20], [5, 0], "one.eml\0u2\0", [contract.Surrogate(0, 12)], "memo"
         )
         self.assertEqual(listing.columns("memo"), expected)
+
+
+class MailIndex(unittest.TestCase):
+    def test_entries_are_oldest_first_and_as_they_came_in_one_second(self):
+        columns = SimpleNamespace(
+            unique_ids="a\0b\0c\0",
+            octets=[1, 2, 3],
+            received=[20, 10, 20],
+            names="A note of it\0x/B\0C\0",
+            surrogates=[(2, 33)],
+            version=7,
+        )
+        found = sdk.entries(columns)
+        expected = [
+            sdk.Entry("b", 2, 10, "x/B", None),
+            sdk.Entry("a", 1, 20, "A note of it", None),
+            sdk.Entry("c", 3, 20, "C", 33),
+        ]
+        self.assertEqual(found, expected)
+        self.assertEqual([entry.path for entry in found], ["x/B", "A", "C"])
+        columns.names = "A\0"
+        with self.assertRaises(ValueError):
+            sdk.entries(columns)
 
 
 if __name__ == "__main__":

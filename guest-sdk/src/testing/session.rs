@@ -7,9 +7,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::SampleMessage;
+use super::{SampleMessage, mail_index};
 use crate::filter::{Filter, Message, Verdict};
-use crate::store::{Content, Listing, Maildrop};
+use crate::store::{BLOBS, Content, Listing, Maildrop};
 use crate::types::{Account, Failure};
 use crate::wire_octets;
 
@@ -158,6 +158,8 @@ impl<T: Maildrop> Session<T> {
     /// # Panics
     /// There is no such position; the file that the store names is not there, or is
     /// outside of the grant; the message has not the octets that were listed.
+    /// What the store names as [`Content::blob`] is in the test's
+    /// [`MailIndex`](super::MailIndex).
     pub fn retrieve(&mut self, position: usize) -> Result<Vec<u8>, Failure> {
         let name = self.names(&[position]).remove(0);
         let mut octets = self.octets_of(&name)?;
@@ -210,6 +212,10 @@ impl<T: Maildrop> Session<T> {
             }
             Content::File(range) => range,
         };
+        if let Some(path) = range.path.strip_prefix(BLOBS) {
+            let blob = mail_index::blob(path);
+            return Ok(blob.and_then(|octets| part(octets, range.offset, range.length)));
+        }
         let leaves =
             Path::new(&range.path).is_absolute() || range.path.split('/').any(|p| p == "..");
         assert!(!leaves, "{} is outside of the grant", range.path);
@@ -226,6 +232,22 @@ impl<T: Maildrop> Session<T> {
             .is_none_or(|length| octets.len() as u64 == length);
         Ok((read.is_ok() && is_whole).then_some(octets))
     }
+}
+
+/// None: the part leads beyond the end.
+fn part(mut octets: Vec<u8>, offset: u64, length: Option<u64>) -> Option<Vec<u8>> {
+    let offset = usize::try_from(offset).ok()?;
+    let length = length.map(usize::try_from).transpose().ok()?;
+    let end = match length {
+        Some(length) => offset.checked_add(length)?,
+        None => octets.len(),
+    };
+    if offset > end || end > octets.len() {
+        return None;
+    }
+    octets.truncate(end);
+    octets.drain(..offset);
+    Some(octets)
 }
 
 fn expect_listing(listing: &Listing) {

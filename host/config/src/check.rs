@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::claims::{Claims, TenantClaims};
 use super::maildrops;
-use super::model::{Config, Demand, Tenant};
+use super::model::{Config, Demand, Owner, Tenant};
 use super::problem::{quoted, suggest};
 use super::section::{Located, Report};
 use crate::template::Placeholder;
@@ -25,6 +25,158 @@ pub(super) fn across(report: &Report<'_>, claims: &Claims, config: &mut Config) 
     shared_maildrops(report, claims, config);
     client_authorities(report, claims, config);
     signatures(report, claims, config);
+    engines(report, claims);
+    databases(report, claims, config);
+}
+
+/// A plugin is granted databases that there are, and each is for some plugin.
+fn databases(report: &Report<'_>, claims: &Claims, config: &Config) {
+    let names = claims.databases.iter().map(|name| name.value.as_str());
+    let known: Vec<&str> = names.collect();
+    let mut granted = HashSet::new();
+    for (name, section) in &claims.database_grants {
+        granted.insert(name.value.as_str());
+        if known.contains(&name.value.as_str()) {
+            continue;
+        }
+        let mend = match known.is_empty() {
+            true => format!("add a section [database.{}]", name.value),
+            false => suggest(&name.value, &known),
+        };
+        let what = format!(
+            "`databases` in {section} names {}, and there is no such database",
+            quoted(&name.value)
+        );
+        report.problem(name.at, what, mend);
+    }
+    for name in &claims.databases {
+        if !granted.contains(name.value.as_str()) {
+            report.warning(
+                name.at,
+                format!("[database.{}] is never used", name.value.escape_debug()),
+                "remove it, or name it in `databases` of a plugin's grants",
+            );
+        }
+    }
+    for plugin in &config.plugins {
+        report.files_of(Some(Owner::Plugin(plugin.name.clone())));
+        for file in &claims.database_files {
+            if plugin.grants.databases.contains(&file.database) {
+                report.check_path(file.role, &file.path, file.wanted);
+            }
+        }
+    }
+    report.files_of(None);
+}
+
+/// Each engine is for something, and those that plugins are granted maildrops in are there;
+/// who shares one has a name.
+fn engines(report: &Report<'_>, claims: &Claims) {
+    let granted = claims.engine_grants.iter().map(|(name, _)| name);
+    let named: HashSet<&str> = (granted.chain(&claims.holds))
+        .map(|name| name.value.as_str())
+        .collect();
+    for (engine, _) in &claims.engines {
+        if !named.contains(engine.value.as_str()) {
+            report.warning(
+                engine.at,
+                format!("[engine.{}] is never used", engine.value.escape_debug()),
+                "remove it, or name it in `holds` of [server] or in `maildrop` of a plugin's grants",
+            );
+        }
+    }
+    // This server would join both under one name, and put itself out of the first.
+    let mut places = HashMap::new();
+    for (engine, place) in &claims.engine_places {
+        if let Some(other) = places.insert(place, engine) {
+            report.problem(
+                engine.at,
+                format!(
+                    "[engine.{}] and [engine.{}] are in the same place",
+                    other.value.escape_debug(),
+                    engine.value.escape_debug()
+                ),
+                "write one of them, and name it in `holds` and in `maildrop` of grants alike",
+            );
+        }
+    }
+    if let (Some(node), true) = (&claims.node, named.is_empty()) {
+        report.warning(
+            node.at,
+            "`node` in [server] is never used: neither `holds` nor the `maildrop` of a plugin names an engine",
+            "remove it, or write `holds` with the name of an engine that several servers share",
+        );
+    }
+    for (name, section) in &claims.engine_grants {
+        let what = format!("`maildrop` in {section}");
+        let Some(is_for_one) = engine(report, claims, name, &what) else {
+            continue;
+        };
+        if !is_for_one && claims.node.is_none() {
+            report.problem(
+                name.at,
+                format!(
+                    "{what} names the engine {}, which servers share, and this server has no name among them",
+                    quoted(&name.value)
+                ),
+                "add to [server]: node = \"NAME\", which is different on each server",
+            );
+        }
+    }
+    holds(report, claims);
+}
+
+/// Whether the engine that `what` names is for one process. None: it is not there, which is
+/// a problem.
+fn engine(
+    report: &Report<'_>,
+    claims: &Claims,
+    name: &Located<String>,
+    what: &str,
+) -> Option<bool> {
+    let mut engines = claims.engines.iter();
+    if let Some((_, is_for_one)) = engines.find(|(engine, _)| engine.value == name.value) {
+        return Some(*is_for_one);
+    }
+    let engines = claims.engines.iter();
+    let names: Vec<&str> = engines.map(|(engine, _)| engine.value.as_str()).collect();
+    let mend = match names.is_empty() {
+        true => format!("add a section [engine.{}]", name.value),
+        false => suggest(&name.value, &names),
+    };
+    let what = format!(
+        "{what} names {}, and there is no such engine",
+        quoted(&name.value)
+    );
+    report.problem(name.at, what, mend);
+    None
+}
+
+/// Who shares holds has a name and an engine, which is one that others can share.
+fn holds(report: &Report<'_>, claims: &Claims) {
+    let Some(holds) = &claims.holds else {
+        return;
+    };
+    let Some(is_for_one) = engine(report, claims, holds, "`holds` in [server]") else {
+        return;
+    };
+    if claims.node.is_none() {
+        report.problem(
+            holds.at,
+            "`holds` in [server] names an engine, and this server has no name in it",
+            "add: node = \"NAME\", which is different on each server",
+        );
+    }
+    if is_for_one {
+        report.warning(
+            holds.at,
+            format!(
+                "`holds` in [server] names {}, which is embedded: one process alone can use it, and no other server is kept out of the maildrops",
+                quoted(&holds.value)
+            ),
+            "leave `holds` out if no other server serves the maildrops, or name an engine of kind \"postgres\"",
+        );
+    }
 }
 
 /// Nobody logs in by a default domain that another tenant claims.
@@ -301,11 +453,12 @@ fn shared_maildrops(report: &Report<'_>, claims: &Claims, config: &Config) {
     }
     let places = places(claims);
     for plugin in &config.plugins {
-        let Some(template) = &plugin.grants.maildrop else {
+        let Some(maildrop) = &plugin.grants.maildrop else {
             continue;
         };
         let by_user = |placeholder: &Placeholder| *placeholder != Placeholder::Tenant;
-        let mut placeholders = template
+        let mut placeholders = maildrop
+            .template()
             .placeholders()
             .filter(|one| by_user(one))
             .peekable();

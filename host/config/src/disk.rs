@@ -23,6 +23,9 @@ pub(super) const ALL_OCTETS: u64 = 64 * 1024 * 1024;
 pub(super) enum Wanted {
     /// A regular file that can be opened for reading.
     File,
+    /// A regular file that is not opened: to close it would end the locks that this process
+    /// has on it (fcntl(2)).
+    LockedFile,
     /// A directory.
     Directory,
     /// A directory, or nothing yet.
@@ -94,14 +97,15 @@ pub(super) fn look(path: &Path, wanted: Wanted) -> Result<(), Trouble> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return match wanted {
                 Wanted::DirectoryOrNothing => Ok(()),
-                Wanted::File | Wanted::Directory => Err(Trouble::Missing),
+                Wanted::File | Wanted::LockedFile | Wanted::Directory => Err(Trouble::Missing),
             };
         }
         Err(error) => return Err(Trouble::Unreadable(error)),
     };
     match wanted {
-        Wanted::File if kind.is_dir() => Err(Trouble::IsDirectory),
-        Wanted::File if !kind.is_file() => Err(Trouble::IsOther),
+        Wanted::File | Wanted::LockedFile if kind.is_dir() => Err(Trouble::IsDirectory),
+        Wanted::File | Wanted::LockedFile if !kind.is_file() => Err(Trouble::IsOther),
+        Wanted::LockedFile => Ok(()),
         Wanted::File => File::open(path).map(drop).map_err(Trouble::Unreadable),
         _ if kind.is_dir() => Ok(()),
         _ if kind.is_file() => Err(Trouble::IsFile),

@@ -20,7 +20,7 @@ pub(super) struct Included {
 }
 
 /// The keys that are for the main file alone.
-const MAIN: [&str; 3] = ["include", "server", "listener"];
+const MAIN: [&str; 5] = ["include", "server", "listener", "engine", "database"];
 
 /// Takes `include` off the main file and reads what it names. `file` is the main
 /// one as messages call it.

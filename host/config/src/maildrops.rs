@@ -18,14 +18,16 @@ use crate::template::Component;
 struct Reach<'c> {
     tenant: &'c Tenant,
     plugin: &'c str,
+    /// Whether tenants may have them in common: in an engine each has its own.
+    are_shareable: bool,
     components: Vec<Component>,
 }
 
 impl Reach<'_> {
     /// Whether nobody minds that the two meet.
     fn is_one_with(&self, other: &Reach<'_>) -> bool {
-        self.tenant.name == other.tenant.name
-            || (self.tenant.shares_maildrops && other.tenant.shares_maildrops)
+        let shares = |one: &Reach<'_>| one.are_shareable && one.tenant.shares_maildrops;
+        self.tenant.name == other.tenant.name || (shares(self) && shares(other))
     }
 }
 
@@ -37,10 +39,12 @@ pub(super) fn apart(report: &Report<'_>, claims: &Claims, config: &Config) {
     let reaches: Vec<Reach<'_>> = (config.tenants.iter())
         .filter_map(|tenant| {
             let plugin = plugins.get(tenant.store.as_str())?;
+            let maildrop = plugin.grants.maildrop.as_ref()?;
             Some(Reach {
                 tenant,
                 plugin: &plugin.name,
-                components: plugin.grants.maildrop.as_ref()?.components(&tenant.name),
+                are_shareable: maildrop.directory().is_some(),
+                components: maildrop.components(&tenant.name),
             })
         })
         .collect();

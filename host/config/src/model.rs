@@ -16,7 +16,7 @@ use super::origin::HttpOrigin;
 use super::problem::{Place, Problem};
 use super::server::{Pem, Server, Signing, Utf8};
 use super::signature::PublicKey;
-use super::template::Template;
+use super::template::{Component, Template};
 
 /// Everything the host is told by its configuration file.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,10 @@ pub struct Config {
     pub includes: Vec<Include>,
     /// What is said once for the whole process.
     pub server: Server,
+    /// Where what servers share is kept, in the file's order.
+    pub engines: Vec<Engine>,
+    /// Databases of the operator's that plugins may be granted, in the file's order.
+    pub databases: Vec<Database>,
     /// Where clients are awaited; at least one, in the file's order.
     pub listeners: Vec<Listener>,
     /// Components with a name, settings and grants, in the file's order.
@@ -63,6 +67,14 @@ pub struct Absent {
 }
 
 impl Config {
+    /// The engine that says which maildrop is in use, with this server's name among those
+    /// that share it; None: this process's memory.
+    pub fn holds(&self) -> Option<(&Engine, &str)> {
+        let name = self.server.holds.as_ref()?;
+        let engine = self.engines.iter().find(|engine| engine.name == *name);
+        engine.zip(self.server.node.as_deref())
+    }
+
     /// What `next` says differently, of that which only a start can change.
     pub fn fixed_differences(&self, next: &Config) -> Vec<String> {
         let differs = |name: &String| {
@@ -96,6 +108,79 @@ impl Config {
         }
         Demand { keys, required }
     }
+}
+
+/// `[engine.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// What others call it by.
+    pub name: String,
+    /// What it is.
+    pub kind: EngineKind,
+}
+
+/// What an engine is, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Files of one process.
+    Embedded {
+        /// Where they are.
+        directory: PathBuf,
+    },
+    /// A PostgreSQL database.
+    Postgres(PostgresPlace),
+}
+
+/// Where a PostgreSQL database is, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresPlace {
+    /// `postgresql://ROLE@HOST/DATABASE`, without a password.
+    pub url: String,
+    /// File whose first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// Authorities in PEM instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl PostgresPlace {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.password_file.iter().chain(&self.ca_file)
+    }
+}
+
+/// `[database.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// What grants call it by.
+    pub name: String,
+    /// What it is.
+    pub kind: DatabaseKind,
+    /// What is remembered of its answers.
+    pub cache: DatabaseCache,
+}
+
+/// How long answers of a database are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseCache {
+    /// Those that have a row.
+    pub lifetime: Duration,
+    /// Those without one.
+    pub negative_lifetime: Duration,
+    /// Bytes of all of them.
+    pub max_bytes: u64,
+}
+
+/// What a database is, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// A PostgreSQL database.
+    Postgres(PostgresPlace),
+    /// A SQLite file.
+    Sqlite {
+        /// Where it is; absolute.
+        file: PathBuf,
+    },
 }
 
 /// `[listener.NAME]`
@@ -211,9 +296,8 @@ impl fmt::Display for ComponentSource {
 pub struct Grants {
     /// Directories, each under a name of its own in the guest.
     pub directories: Vec<DirectoryGrant>,
-    /// The directory that becomes "/maildrop" in the guest, expanded with the
-    /// account of each session.
-    pub maildrop: Option<Template>,
+    /// Where the maildrops are, expanded with the account of each session.
+    pub maildrop: Option<MaildropGrant>,
     /// Whether a maildrop directory that does not exist is made.
     pub create_maildrop: bool,
     /// Whether one that is not there and is not made is an empty maildrop.
@@ -233,6 +317,59 @@ pub struct Grants {
     pub connect: Vec<Endpoint>,
     /// As `http_authorities`, for the places that are reached under TLS.
     pub connect_authorities: Option<PathBuf>,
+    /// Names of the databases that it may ask; none twice, and each is one of
+    /// [`Config::databases`].
+    pub databases: Vec<String>,
+}
+
+/// Where the maildrops of a plugin are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MaildropGrant {
+    /// The directory that becomes "/maildrop" in the guest.
+    Directory(Template),
+    /// In an engine.
+    Engine {
+        /// Which one: the name of one of [`Config::engines`].
+        engine: String,
+        /// What a maildrop is called there: what the template gives, without its first "/".
+        name: Template,
+    },
+}
+
+impl MaildropGrant {
+    /// What is expanded with each account.
+    pub fn template(&self) -> &Template {
+        match self {
+            MaildropGrant::Directory(template) | MaildropGrant::Engine { name: template, .. } => {
+                template
+            }
+        }
+    }
+
+    /// The template of a directory. None: it is in an engine.
+    pub fn directory(&self) -> Option<&Template> {
+        match self {
+            MaildropGrant::Directory(template) => Some(template),
+            MaildropGrant::Engine { .. } => None,
+        }
+    }
+
+    /// The name of the engine. None: it is in a directory.
+    pub fn engine(&self) -> Option<&str> {
+        match self {
+            MaildropGrant::Directory(_) => None,
+            MaildropGrant::Engine { engine, .. } => Some(engine),
+        }
+    }
+
+    /// What maildrops are made of for this tenant. Those of an engine and directories have
+    /// no first component in common.
+    pub fn components(&self, tenant: &str) -> Vec<Component> {
+        // No component of a path has a "/" in it.
+        let engine = self.engine().map(|engine| format!("engine:/{engine}"));
+        let engine = engine.map(Component::Text).into_iter();
+        engine.chain(self.template().components(tenant)).collect()
+    }
 }
 
 /// What a maildrop is whose directory is not there.
@@ -281,7 +418,8 @@ pub struct PluginLimits {
     pub wall_time: Duration,
     /// Lines that one instance may log.
     pub log_lines: u32,
-    /// Octets of HTTP answers that one call from outside may receive.
+    /// Octets of the bodies of HTTP answers that one call from outside may receive, and as
+    /// many of requests' bodies that it may send.
     pub http_octets: u64,
 }
 

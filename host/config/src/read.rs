@@ -18,13 +18,16 @@ use super::disk::{Disk, Wanted};
 use super::domain::is_domain;
 use super::include;
 use super::model::{Config, Owner};
+use super::name::{NAME_OCTETS, is_name};
 use super::problem::{Problem, Problems, quoted};
+use super::read_database::database;
+use super::read_engine::engine;
 use super::read_listener::listener;
 use super::read_plugin::plugin;
 use super::read_signing::signing;
 use super::read_tenant::tenant;
 use super::section::{Found, Located, Report, Section, Value};
-use super::server::{Identity, Log, LogFormat, OAuth, Server, ServerLimits, UserNames};
+use super::server::{Identity, Log, LogFormat, MEMORY, OAuth, Server, ServerLimits, UserNames};
 use super::values::{pem, set, syntax_problems, utf8};
 use super::{keys, units};
 
@@ -32,9 +35,6 @@ use super::{keys, units};
 /// that they go out in.
 const OAUTH_SCOPE: usize = 150;
 const OAUTH_URL: usize = 400;
-
-/// Octets of the name of a listener, plugin or tenant.
-const NAME_OCTETS: usize = 64;
 
 /// Reads a whole file's text, and the files that it includes.
 pub(super) fn config(text: &str, file: &Path, base: &Path, disk: Disk) -> Result<Config, Problems> {
@@ -71,6 +71,18 @@ pub(super) fn config(text: &str, file: &Path, base: &Path, disk: Disk) -> Result
         |_| None,
         |name, section| listener(name, section, &mut claims),
     );
+    let engines = each(
+        &mut root,
+        "engine",
+        |_| None,
+        |name, section| engine(name, section, &mut claims),
+    );
+    let databases = each(
+        &mut root,
+        "database",
+        |_| None,
+        |name, section| database(name, section, &mut claims),
+    );
     let mut roots = vec![root];
     roots.extend(include::roots(&report, included.get_or_init(|| files)));
     let (mut plugins, mut tenants) = (Vec::new(), Vec::new());
@@ -81,7 +93,7 @@ pub(super) fn config(text: &str, file: &Path, base: &Path, disk: Disk) -> Result
             |name| Some(Owner::Plugin(name)),
             |name, section| {
                 claims.plugins.push(name.clone());
-                plugin(name, section)
+                plugin(name, section, &mut claims)
             },
         ));
         tenants.extend(each(
@@ -99,6 +111,8 @@ pub(super) fn config(text: &str, file: &Path, base: &Path, disk: Disk) -> Result
         files: report.files(),
         includes,
         server,
+        engines,
+        databases,
         listeners,
         plugins,
         tenants,
@@ -162,15 +176,6 @@ fn each<'r, 't, T>(
     all
 }
 
-/// Fit for log lines, metrics and file names.
-fn is_name(name: &str) -> bool {
-    name.len() <= NAME_OCTETS
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
-}
-
 fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let mut section = section.with(&keys::SERVER);
     let hostname = section.take("hostname").and_then(|value| {
@@ -197,6 +202,7 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
     let admin = admin::admin(&mut section, claims);
     let identity = identity(&mut section);
     let compiler_user = compiler_user(&mut section, identity.as_ref());
+    let (node, holds) = holds(&mut section, claims);
     let watch = section.boolean("watch");
     let implementation = section.boolean("implementation");
     let scram_iterations = section.count("scram-iterations");
@@ -220,6 +226,8 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
         identity,
         compiler_user,
         signing,
+        node,
+        holds,
         watch,
         implementation,
         scram_iterations,
@@ -229,6 +237,26 @@ fn server(section: Section<'_, '_>, claims: &mut Claims) -> Server {
         log,
         limits,
     }
+}
+
+/// `node` and `holds`.
+fn holds(section: &mut Section<'_, '_>, claims: &mut Claims) -> (Option<String>, Option<String>) {
+    let mut name = |key, mend: &str| {
+        let value = section.take(key)?;
+        let name = value.string("a name, in quotes")?;
+        match is_name(&name.value) {
+            true => Some(name),
+            false => value.bad(format_args!("is {}", quoted(&name.value)), mend),
+        }
+    };
+    let shape = format!(
+        "write at most {NAME_OCTETS} letters, digits, `-`, `_` or `.`, a letter or digit first"
+    );
+    claims.node = name("node", &shape);
+    let holds = name("holds", "write \"memory\", or the name of an engine");
+    claims.holds = holds.filter(|holds| holds.value != MEMORY);
+    let text = |claim: &Option<Located<String>>| claim.as_ref().map(|claim| claim.value.clone());
+    (text(&claims.node), text(&claims.holds))
 }
 
 /// The key and the name of a user or group of this machine.

@@ -4,21 +4,17 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::claims::Claims;
 use super::disk::Wanted;
 use super::endpoint::Endpoint;
 use super::keys;
-use super::model::{
-    ComponentSource, DirectoryGrant, Grants, MaildropOwner, MissingMaildrop, Plugin, PluginLimits,
-};
+use super::model::{ComponentSource, DirectoryGrant, Grants, Plugin, PluginLimits};
+use super::name::is_name;
 use super::origin::HttpOrigin;
-use super::problem::{quoted, quoted_path, suggest};
+use super::problem::quoted;
+use super::read_maildrop::maildrop_grants;
 use super::read_signing::signing;
 use super::section::{Located, Section, Value};
-use crate::template::{Placeholder, Template, TemplateError};
-
-/// The last number that a user can have: the one after it stands for nobody in
-/// chown(2).
-const LAST_USER_ID: u32 = u32::MAX - 1;
 
 /// Origins that one plugin can be granted, and likewise places to connect to.
 const ORIGINS: usize = 100;
@@ -26,7 +22,11 @@ const ORIGINS: usize = 100;
 /// The session's own directory in the guest.
 const MAILDROP: &str = "/maildrop";
 
-pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Option<Plugin> {
+pub(super) fn plugin(
+    name: &Located<String>,
+    mut section: Section<'_, '_>,
+    claims: &mut Claims,
+) -> Option<Plugin> {
     let place = section.report.place(name.at);
     section = section.with(&keys::PLUGIN);
     let example = "component = \"builtin:maildir\", or the path of a component";
@@ -36,7 +36,7 @@ pub(super) fn plugin(name: &Located<String>, mut section: Section<'_, '_>) -> Op
     let sha256 = section.take("sha256").and_then(|value| sha256(&value));
     let signing = signing(&mut section);
     let settings = settings(section.section("settings"));
-    let grants = grants(section.section("grants").with(&keys::PLUGIN_GRANTS));
+    let grants = grants(section.section("grants").with(&keys::PLUGIN_GRANTS), claims);
     let limits = limits(section.section("limits").with(&keys::PLUGIN_LIMITS));
     section.finish();
     Some(Plugin {
@@ -164,7 +164,7 @@ fn setting_text(value: &Value<'_, '_>) -> Option<String> {
     }
 }
 
-fn grants(mut section: Section<'_, '_>) -> Grants {
+fn grants(mut section: Section<'_, '_>, claims: &mut Claims) -> Grants {
     let mut directories: Vec<DirectoryGrant> = Vec::new();
     let example = "[{ host = \"/srv/x\", guest = \"/x\", access = \"read\" }]";
     let entries = section
@@ -188,55 +188,19 @@ fn grants(mut section: Section<'_, '_>) -> Grants {
         }
         directories.push(grant);
     }
-    let maildrop = section.take("maildrop");
-    let granted = maildrop.is_some();
-    let maildrop = maildrop.and_then(|value| self::maildrop(&value));
-    let mut switch = |key| {
-        let value = section.take(key)?;
-        match value.boolean()? {
-            true if !granted => without_maildrop(&value),
-            given => Some(given),
-        }
-    };
-    let create_maildrop = switch("create-maildrop").unwrap_or(false);
-    let follow_links = switch("follow-links").unwrap_or(false);
-    let choices = [
-        ("refuse", MissingMaildrop::Refuse),
-        ("empty", MissingMaildrop::Empty),
-    ];
-    let missing_maildrop = section.take("missing-maildrop").and_then(|value| {
-        match (granted, value.choice(&choices)?) {
-            (false, MissingMaildrop::Empty) => without_maildrop(&value),
-            (_, choice) => Some(choice),
-        }
-    });
-    let maildrop_marker = section
-        .take("maildrop-marker")
-        .and_then(|value| match granted {
-            true => maildrop_marker(&value, maildrop.as_ref()),
-            false => without_maildrop(&value),
-        });
-    let maildrop_owner = section
-        .take("maildrop-owner")
-        .and_then(|value| match granted {
-            true => maildrop_owner(&value),
-            false => without_maildrop(&value),
-        });
+    let maildrop = maildrop_grants(&mut section, claims);
     let (http, http_authorities) = http(&mut section);
     let (connect, connect_authorities) = connect(&mut section);
+    let databases = databases(&mut section, claims);
     section.finish();
     Grants {
         directories,
-        maildrop,
-        create_maildrop,
-        missing_maildrop: missing_maildrop.unwrap_or_default(),
-        maildrop_marker,
-        follow_links,
-        maildrop_owner: maildrop_owner.unwrap_or_default(),
         http,
         http_authorities,
         connect,
         connect_authorities,
+        databases,
+        ..maildrop
     }
 }
 
@@ -335,6 +299,36 @@ fn connect(section: &mut Section<'_, '_>) -> (Vec<Endpoint>, Option<PathBuf>) {
     (endpoints, authorities)
 }
 
+/// `databases`. Whether they are there is for `check` to say.
+fn databases(section: &mut Section<'_, '_>, claims: &mut Claims) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let entries = section
+        .take("databases")
+        .and_then(|value| value.array("an array of names: [\"users\"], for [database.users]"));
+    for entry in entries.into_iter().flatten() {
+        let Some(name) = entry.string("the name of a database, in quotes") else {
+            continue;
+        };
+        if !is_name(&name.value) {
+            entry.bad::<()>(
+                format_args!("is {}", quoted(&name.value)),
+                "write the NAME of a section [database.NAME]",
+            );
+            continue;
+        }
+        if names.contains(&name.value) {
+            entry.bad::<()>(
+                format_args!("is {}, which is granted already", quoted(&name.value)),
+                "name each database once",
+            );
+            continue;
+        }
+        names.push(name.value.clone());
+        claims.database_grants.push((name, section.name.clone()));
+    }
+    names
+}
+
 /// `KEY` of authorities, which stands beside its grant alone.
 fn authorities(
     section: &mut Section<'_, '_>,
@@ -403,114 +397,6 @@ fn guest_path(value: &Value<'_, '_>) -> Option<String> {
         );
     }
     Some(text)
-}
-
-fn without_maildrop<T>(value: &Value<'_, '_>) -> Option<T> {
-    value.bad(
-        "stands without `maildrop`",
-        "grant the maildrop: maildrop = \"/var/mail/{domain}/{local}/Maildir\"",
-    )
-}
-
-/// `maildrop-marker`: one name, which is looked for at each login.
-fn maildrop_marker(value: &Value<'_, '_>, template: Option<&Template>) -> Option<String> {
-    let name = value.string("the name of a file, in quotes")?.value;
-    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
-        return value.bad(
-            format_args!("is {}", quoted(&name)),
-            "write the name of a file in the fixed part of `maildrop`: \".mounted\"",
-        );
-    }
-    let report = value.report();
-    if let Some(marker) = template.map(|template| template.prefix().join(&name))
-        && (report.disk.look)(&marker, Wanted::File).is_err()
-    {
-        report.warning(
-            value.at,
-            format!("{} is not there", quoted_path(&marker)),
-            "mount the file system, or create the file on it: until then each login fails with [SYS/TEMP]",
-        );
-    }
-    Some(name)
-}
-
-fn maildrop_owner(value: &Value<'_, '_>) -> Option<MaildropOwner> {
-    if let DeValue::Integer(_) = &value.toml {
-        return value.count(0..=LAST_USER_ID).map(MaildropOwner::Id);
-    }
-    let name = value
-        .string("the name of a user, in quotes, a user's number, or \"any\"")?
-        .value;
-    if name == "any" {
-        return Some(MaildropOwner::Any);
-    }
-    let is_number = name.bytes().all(|octet| octet.is_ascii_digit());
-    if is_number || name.chars().any(char::is_control) {
-        return value.bad(
-            format_args!("is {}", quoted(&name)),
-            "write the name of a user, a number without quotes, or \"any\"",
-        );
-    }
-    Some(MaildropOwner::User(name))
-}
-
-fn maildrop(value: &Value<'_, '_>) -> Option<Template> {
-    let template = maildrop_template(value)?;
-    let (report, prefix) = (value.report(), template.prefix());
-    if (report.disk.look)(&prefix, Wanted::Directory).is_err() {
-        report.warning(
-            value.at,
-            format!(
-                "{} begins with {}, which is not there or no directory",
-                value.name,
-                quoted_path(&prefix)
-            ),
-            "mount or create it, since the server never does: until then each login fails with [SYS/TEMP]",
-        );
-    }
-    Some(template)
-}
-
-fn maildrop_template(value: &Value<'_, '_>) -> Option<Template> {
-    let text = value.string("a path, in quotes")?.value;
-    if text.is_empty() {
-        return value.bad(
-            "is empty",
-            "write a path such as \"/var/mail/{domain}/{local}\"",
-        );
-    }
-    let absolute = if text.starts_with('/') {
-        text
-    } else {
-        let base = value.report().base(value.at);
-        let Some(base) = base.to_str() else {
-            return value.bad(
-                "starts at this file's folder, whose own path is not UTF-8",
-                "write an absolute path",
-            );
-        };
-        format!("{}/{text}", Template::escape(base))
-    };
-    let mend = match Template::parse(&absolute) {
-        Ok(template) => return Some(template),
-        Err(TemplateError::Unknown(name)) => {
-            let names = Placeholder::NAMES;
-            let mend = suggest(&name, &names);
-            return value.bad(
-                format_args!("has an unknown placeholder {}", quoted(name)),
-                mend,
-            );
-        }
-        Err(TemplateError::Unbalanced(brace)) => {
-            let mend = format!("close each `{{name}}`; for a brace itself write `{brace}{brace}`");
-            return value.bad(format_args!("has an unbalanced `{brace}`"), mend);
-        }
-        Err(error @ (TemplateError::Dots(_) | TemplateError::Relative)) => {
-            (error, "write the path out, without `.` and `..`")
-        }
-        Err(error @ TemplateError::Control) => (error, "write a path without it"),
-    };
-    value.bad(format_args!("is no path: {}", mend.0), mend.1)
 }
 
 pub(super) fn limits(mut section: Section<'_, '_>) -> PluginLimits {

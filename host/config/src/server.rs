@@ -14,6 +14,9 @@ use super::signature::PublicKey;
 /// What a socket's path has in front.
 pub(crate) const UNIX: &str = "unix:";
 
+/// What `holds` is where it names no engine.
+pub(crate) const MEMORY: &str = "memory";
+
 /// `user` and `group` of `[server]`: names of the system's, which may not know them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -40,6 +43,11 @@ pub struct Server {
     pub compiler_user: Option<String>,
     /// Whose components are let in, for every tenant.
     pub signing: Signing,
+    /// What this server is called among those that share holds; there is one where `holds`
+    /// is an engine.
+    pub node: Option<String>,
+    /// Name of the engine that says which maildrop is in use; None: this process's memory.
+    pub holds: Option<String>,
     /// Whether a change of the configuration's files on disk is a reload.
     pub watch: bool,
     /// Whether CAPA announces IMPLEMENTATION (RFC 2449 section 6.9).

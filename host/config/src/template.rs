@@ -77,6 +77,14 @@ impl AccountPath {
             false => self.prefix.join(&self.rest),
         }
     }
+
+    /// The same as the name of what is no file: without the first "/".
+    pub fn name(&self) -> String {
+        let whole = self.whole();
+        // All of it was text.
+        let name = whole.to_string_lossy();
+        name.trim_start_matches('/').to_owned()
+    }
 }
 
 /// What a [`Template`] is expanded with.
@@ -422,6 +430,19 @@ mod tests {
             .unwrap()
             .expand(&values(user, "drop"))
             .map(|path| path.whole())
+    }
+
+    #[test]
+    fn an_account_becomes_a_name() {
+        for (template, expected) in [
+            ("/{tenant}/{domain}/{local}", "acme/a.example/alice"),
+            ("/x/{user}/", "x/alice@a.example"),
+            ("//all", "all"),
+        ] {
+            let template = Template::parse(template).unwrap();
+            let path = template.expand(&values("alice@a.example", "drop"));
+            assert_eq!(path.map(|path| path.name()).as_deref(), Ok(expected));
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use super::*;
 
 mod docs;
 mod files;
+mod grants;
 mod include;
+mod network;
 mod problems;
 
 /// Three sections that are right. None has a line break of its own in front,
@@ -261,8 +263,11 @@ fn the_design_parses_whole() {
             write: false,
         }]
     );
-    let template = config.plugins[1].grants.maildrop.as_ref().unwrap();
-    assert_eq!(template.as_str(), "/var/mail/{domain}/{local}/Maildir");
+    let maildrop = config.plugins[1].grants.maildrop.as_ref().unwrap();
+    assert_eq!(
+        maildrop.template().as_str(),
+        "/var/mail/{domain}/{local}/Maildir"
+    );
     let tenant = &config.tenants[0];
     assert_eq!(tenant.domains, names(&["acme.example"]));
     assert_eq!(tenant.server_names, names(&["pop.acme.example"]));
@@ -366,8 +371,11 @@ log-lines = 0
             ("dotted.key", ""),
         ]
     );
-    let template = plugin.grants.maildrop.as_ref().unwrap();
-    assert_eq!(template.as_str(), "/etc/restante/mail/{tenant}/{user}");
+    let maildrop = plugin.grants.maildrop.as_ref().unwrap();
+    assert_eq!(
+        maildrop.template().as_str(),
+        "/etc/restante/mail/{tenant}/{user}"
+    );
     assert!(plugin.grants.create_maildrop && plugin.grants.follow_links);
     assert_eq!(plugin.grants.missing_maildrop, MissingMaildrop::Empty);
     assert_eq!(plugin.grants.maildrop_marker.as_deref(), Some(".mounted"));
@@ -400,107 +408,6 @@ log-lines = 0
     assert_eq!(tenant.domains, ["acme.example"]);
     assert_eq!(tenant.server_names, ["*.acme.example"]);
     assert_eq!(tenant.plaintext_login, PlaintextLogin::Never);
-}
-
-#[test]
-fn what_oauth_clients_hear() {
-    let read =
-        |lines: &str| said(&[&format!("[server]\n{lines}"), LISTENER, PLUGIN, TENANT].concat());
-    let text = "oauth-scope = 'openid email'\noauth-configuration = 'https://idp.example.org/x'\n";
-    let config = good(&[&format!("[server]\n{text}"), LISTENER, PLUGIN, TENANT].concat());
-    assert_eq!(config.server.oauth.scope.as_deref(), Some("openid email"));
-    let url = config.server.oauth.configuration.as_deref();
-    assert_eq!(url, Some("https://idp.example.org/x"));
-    for bad in ["''", "' a'", "'a  b'", "'a\"b'", "\"a\\nb\"", "'\u{e4}'"] {
-        let problems = read(&format!("oauth-scope = {bad}\n"));
-        assert!(problems[0].contains("`oauth-scope`"), "{bad}: {problems:?}");
-    }
-    for bad in [
-        "''",
-        "'idp.example.org'",
-        "'https://'",
-        "'https://a b'",
-        "'file:///x'",
-    ] {
-        let problems = read(&format!("oauth-configuration = {bad}\n"));
-        assert!(
-            problems[0].contains("`oauth-configuration`"),
-            "{bad}: {problems:?}"
-        );
-    }
-}
-
-#[test]
-fn connections_are_granted_place_by_place() {
-    let read = |lines: &str| {
-        let grants = format!("[plugin.p.grants]\n{lines}\n");
-        said(&[LISTENER, PLUGIN, &grants, TENANT].concat())
-    };
-    for bad in [
-        "['pop.example.org:995']",
-        "['tls://pop.example.org']",
-        "['*']",
-        "[995]",
-        "['tls://a.example:995', 'tcp://A.example:995']",
-    ] {
-        let problems = read(&format!("connect = {bad}"));
-        assert!(
-            problems.len() == 1 && problems[0].contains("`connect`"),
-            "{problems:?}"
-        );
-    }
-    let problems = read("connect-authorities = 'ca.pem'");
-    assert!(
-        problems[0].contains("stands without `connect`"),
-        "{problems:?}"
-    );
-    let grants =
-        "[plugin.p.grants]\nconnect = ['tcp://pop.example.org:110', 'tcp://localhost:110']\n";
-    let clear = [LISTENER, PLUGIN, grants, TENANT].concat();
-    let warnings = good(&clear).warnings;
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].to_string().contains("in the clear"));
-}
-
-#[test]
-fn http_is_granted_origin_by_origin() {
-    let read = |lines: &str| {
-        said(
-            &[
-                LISTENER,
-                PLUGIN,
-                &format!("[plugin.p.grants]\n{lines}\n"),
-                TENANT,
-            ]
-            .concat(),
-        )
-    };
-    for bad in [
-        "['idp.example.org']",
-        "['https://idp.example.org/realm']",
-        "['*']",
-        "[5]",
-    ] {
-        let problems = read(&format!("http = {bad}"));
-        assert!(
-            problems.len() == 1 && problems[0].contains("`http`"),
-            "{problems:?}"
-        );
-    }
-    let problems = read("http-authorities = 'ca.pem'");
-    assert!(
-        problems[0].contains("stands without `http`"),
-        "{problems:?}"
-    );
-    let clear = [
-        LISTENER,
-        PLUGIN,
-        "[plugin.p.grants]\nhttp = ['http://idp.example.org', 'http://localhost']\n",
-        TENANT,
-    ];
-    let warnings = good(&clear.concat()).warnings;
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].to_string().contains("in the clear"));
 }
 
 #[test]
@@ -549,184 +456,6 @@ fn odd_but_allowed_is_a_warning() {
     let apart = two.replace("{local}", "{tenant}/{local}");
     assert_eq!(warned(&[&apart, second].concat()), [spare, shared]);
     assert_eq!(warned(&two.replace("{local}", "{domain}/{local}")), [spare]);
-}
-
-/// Whether tenants a (a.example), b (b.example) and, with nothing, rest can be
-/// served from stores with these templates.
-#[test]
-fn maildrops_keep_tenants_apart() {
-    let refused = |templates: [&str; 3], lines: &str| -> Vec<String> {
-        let tenant = |(name, template): (&str, &str)| {
-            let claim = match name {
-                "rest" => "default = true".to_owned(),
-                name => format!("domains = ['{name}.example']"),
-            };
-            format!(
-                "[plugin.m-{name}]\ncomponent = 'builtin:m'\ngrants.maildrop = '{template}'\n\
-                 [tenant.{name}]\n{claim}\nauthenticators = ['p']\nstore = 'm-{name}'\n{lines}"
-            )
-        };
-        let tenants = ["a", "b", "rest"].into_iter().zip(templates).map(tenant);
-        let text = tenants.chain([LISTENER.into(), PLUGIN.into()]);
-        said(&text.collect::<String>())
-    };
-    let apart = |template| refused([template; 3], "").is_empty();
-    for template in [
-        "/mail/{tenant}/{user}",
-        "/mail/x-{tenant}/{local}",
-        "/mail/{domain}/{local}",
-        "/mail/{local}/{domain}",
-        "/mail/{local}/{tenant}",
-    ] {
-        assert!(apart(template), "{template}");
-    }
-    for template in [
-        "/mail",
-        "/mail/{user}",
-        "/mail/{local}",
-        "/mail/{maildrop}",
-        "/mail/{attribute.home}",
-        "/mail/x{domain}/{local}",
-        "/mail/{tenant}{local}",
-    ] {
-        let said = refused([template; 3], "");
-        assert!(!said.is_empty(), "{template}");
-        let lines = "shares-maildrops-with-other-tenants = true\n";
-        let said = refused([template; 3], lines);
-        assert!(said.is_empty(), "{template}: {said:?}");
-    }
-    for (templates, expected) in [
-        (["/a/{local}", "/b/{local}", "/rest/{local}"], true),
-        (["/a/{local}", "/a/b/{local}", "/rest/{local}"], false),
-        (["/A/{local}", "/a/{local}", "/rest/{local}"], false),
-        (["/m/{domain}", "/m/b.example/{local}", "/m/{domain}"], true),
-        (
-            ["/m/{domain}", "/m/a.example/{local}", "/m/{domain}"],
-            false,
-        ),
-        (["/m/{domain}", "/m/{domain}", "/m/c.example"], true),
-        (["/m/{domain}", "/m/c.example", "/m/{domain}"], false),
-        (["/m/{domain}", "/m/{local}", "/rest/{local}"], false),
-    ] {
-        let said = refused(templates, "");
-        assert_eq!(said.is_empty(), expected, "{templates:?}: {said:?}");
-    }
-    let said = refused(["/m/{user}", "/m/{user}", "/rest/{user}"], "");
-    assert_eq!(
-        said,
-        [
-            "restante.toml:8:9: `maildrop` of [plugin.m-a] and [plugin.m-b] can lead users of \
-          [tenant.a] and of [tenant.b] to the same mail\n  put {tenant} into it as a folder, or \
-          {domain} where all of these tenants but one have `domains`"
-        ]
-    );
-}
-
-/// Of the operator's side: where it is, and who may come there.
-#[test]
-fn admin_address_is_of_this_machine_and_guarded() {
-    let server = |lines: &str| said(&["[server]\n", lines, LISTENER, PLUGIN, TENANT].concat());
-    let admin = |lines: &str| {
-        let text = ["[server]\n", lines, LISTENER, PLUGIN, TENANT].concat();
-        good(&text).server.admin
-    };
-    let token = "admin-token-file = 'token'\n";
-    let token_file = Some(PathBuf::from("/etc/restante/token"));
-    let tcp = |address: &str| AdminAddress::Tcp(address.parse().unwrap());
-    for address in ["127.0.0.1:9110", "[::1]:9110", "127.8.0.1:0"] {
-        let address_of = admin(&format!("admin = '{address}'\n{token}"));
-        let (address, token_file) = (tcp(address), token_file.clone());
-        assert_eq!(
-            address_of,
-            Some(Admin {
-                address,
-                token_file
-            })
-        );
-    }
-    for (text, path) in [
-        ("unix:/run/restante/admin.sock", "/run/restante/admin.sock"),
-        ("unix:admin.sock", "/etc/restante/admin.sock"),
-    ] {
-        let address = AdminAddress::Unix(path.into());
-        let without_token = Some(Admin {
-            address,
-            token_file: None,
-        });
-        assert_eq!(admin(&format!("admin = '{text}'\n")), without_token);
-    }
-    assert_eq!(admin(""), None);
-
-    assert_eq!(
-        server("admin = '0.0.0.0:9110'\nadmin-token-file = 'token'\n"),
-        [
-            "restante.toml:2:9: `admin` in [server] is 0.0.0.0:9110, which others reach than this machine\n  \
-          write a loopback address such as \"127.0.0.1:9110\", or \"unix:/run/restante/admin.sock\""
-        ]
-    );
-    assert_eq!(
-        server("admin = '[::1]:9110'\n"),
-        [
-            "restante.toml:2:9: `admin` in [server] is a TCP port, which every program of this machine reaches, and there is no `admin-token-file`\n  \
-          add admin-token-file = \"PATH\", or write \"unix:/run/restante/admin.sock\""
-        ]
-    );
-    assert_eq!(
-        server(token),
-        [
-            "restante.toml:2:20: `admin-token-file` in [server] is for `admin`, which is not there\n  \
-          add admin = \"127.0.0.1:9110\", or remove it"
-        ]
-    );
-    let mend =
-        "write an IP address and a port: \"127.0.0.1:9110\", or \"unix:/run/restante/admin.sock\"";
-    for wrong in ["localhost:9110", "127.0.0.1", "unix:"] {
-        assert_eq!(
-            server(&format!("admin = '{wrong}'\n{token}")),
-            [format!(
-                "restante.toml:2:9: `admin` in [server] is `{wrong}`\n  {mend}"
-            )]
-        );
-    }
-    let long = format!("admin = 'unix:/{}'\n", "x".repeat(107));
-    assert_eq!(
-        server(&long),
-        [
-            "restante.toml:2:9: `admin` in [server] is a path of 108 octets\n  \
-          write one of at most 107: that is what a socket's name can have"
-        ]
-    );
-    let taken = "admin = '127.0.0.1:1110'\nadmin-token-file = 'token'\n";
-    assert_eq!(server(taken).len(), 1, "the listener has this address");
-}
-
-#[test]
-fn proxies() {
-    let listener = |from: &str| {
-        let text = format!(
-            "[listener.l]\naddress = '[::]:110'\ntls = 'off'\nproxy-protocol-from = [{from}]\n"
-        );
-        [&text, PLUGIN, TENANT].concat()
-    };
-    let config = good(&listener(
-        "'10.0.0.0/8', '192.0.2.1', '::1', '2001:db8::/32', 'fe80::/10'",
-    ));
-    let from = &config.listeners[0].proxy_protocol_from;
-    let shown: Vec<String> = from.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        shown,
-        [
-            "10.0.0.0/8",
-            "192.0.2.1/32",
-            "::1/128",
-            "2001:db8::/32",
-            "fe80::/10"
-        ]
-    );
-    assert_eq!(config.warnings, []);
-    let everybody = good(&listener("'0.0.0.0/0', '::/0'")).warnings;
-    assert_eq!(everybody.len(), 2, "{everybody:?}");
-    assert!(everybody[0].what.contains("lets everybody say"));
 }
 
 #[test]
@@ -801,26 +530,5 @@ fn whose_signatures_count() {
             "restante.toml:2:19: `minisign.pub` in `signature-keys` of [server] is no minisign public key\n  \
           write the second line of the minisign.pub, 56 characters that begin with RW"
         ]
-    );
-}
-
-#[test]
-fn the_oldest_version_of_tls_is_a_listeners_and_a_tenants_own() {
-    let listener =
-        "[listener.l]\naddress = '127.0.0.1:1110'\ntls = 'starttls'\ntls-minimum = '1.3'\n";
-    let server = "[server]\ncertificate = '/c.pem'\nkey = '/c.key'\n";
-    let tenant = [TENANT, "tls-minimum = '1.3'\n"].concat();
-    let config = good(&[server, listener, PLUGIN, &tenant].concat());
-    assert_eq!(config.listeners[0].tls_minimum, TlsVersion::V1_3);
-    assert_eq!(config.tenants[0].tls_minimum, TlsVersion::V1_3);
-    assert_eq!(config.warnings, []);
-    assert!(TlsVersion::V1_2 < TlsVersion::V1_3);
-    // Where there is no TLS there is no version of it.
-    let config = good(&[server, &listener.replace("starttls", "off"), PLUGIN, TENANT].concat());
-    assert_eq!(config.warnings.len(), 1);
-    assert!(
-        config.warnings[0]
-            .what
-            .ends_with("is never used: tls = \"off\"")
     );
 }

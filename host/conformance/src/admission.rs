@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::candidate::Candidate;
-use crate::exam::{Checked, Exam, Shown, expect, served};
+use crate::exam::{Checked, Exam, Printable, expect, served};
 use restante_roles::address::Client;
 use restante_roles::backend::{Admission, Admitted};
 
@@ -49,7 +49,7 @@ async fn any_client(candidate: &Candidate, admission: &dyn Admission) -> Checked
                     sent,
                     format_args!(
                         "\"no\" with a text of more than a line: {}",
-                        Shown(text.as_bytes())
+                        Printable(text.as_bytes())
                     ),
                 )?;
             }

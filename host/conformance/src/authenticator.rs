@@ -7,7 +7,7 @@ use restante_pop3::{DigestAlgorithm, ScramHash, Secret};
 use tokio::time::Instant;
 
 use crate::candidate::Candidate;
-use crate::exam::{Checked, Exam, Shown, broken, expect, skip, unpleasant_names};
+use crate::exam::{Checked, Exam, Printable, broken, expect, skip, unpleasant_names};
 use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Denial};
 
 /// Whom nobody knows.
@@ -144,8 +144,8 @@ fn words(answer: &Result<Account, Denial>) -> String {
     match answer {
         Ok(account) => format!(
             "the account of {} with maildrop {}",
-            Shown(account.user.as_bytes()),
-            Shown(account.maildrop.as_bytes())
+            Printable(account.user.as_bytes()),
+            Printable(account.maildrop.as_bytes())
         ),
         Err(Denial::Unknown) => "unknown".to_owned(),
         Err(Denial::Rejected) => "rejected".to_owned(),
@@ -155,7 +155,7 @@ fn words(answer: &Result<Account, Denial>) -> String {
 
 /// As it may be shown: a password never is.
 fn question(user: &str, what: &str) -> String {
-    format!("user {}, {what}", Shown(user.as_bytes()))
+    format!("user {}, {what}", Printable(user.as_bytes()))
 }
 
 impl Asked<'_> {
@@ -265,7 +265,7 @@ impl Asked<'_> {
             if self.user.as_ref().is_some_and(|(_, right)| right == wrong) {
                 continue;
             }
-            let what = format!("the password {}", Shown(wrong.as_bytes()));
+            let what = format!("the password {}", Printable(wrong.as_bytes()));
             self.denied(user, wrong, &what).await?;
         }
         Ok(())
@@ -351,7 +351,7 @@ impl Asked<'_> {
                 for response in ["0".repeat(32), String::new(), "f".repeat(4096)] {
                     let sent = format!(
                         "{}, {algorithm:?}, a response of {} octets that is nobody's",
-                        Shown(user.as_bytes()),
+                        Printable(user.as_bytes()),
                         response.len()
                     );
                     let credentials = Credentials::Digest {
@@ -378,7 +378,7 @@ impl Asked<'_> {
                     host: None,
                     port: None,
                 };
-                let sent = format!("the token {}", Shown(token.as_bytes()));
+                let sent = format!("the token {}", Printable(token.as_bytes()));
                 self.denies(credentials, &sent).await?;
             }
         }
@@ -394,7 +394,7 @@ impl Asked<'_> {
         ] {
             let connection = self.candidate.connection_with_certificate(der.clone());
             for acting_as in [None, Some(NOBODY.to_owned())] {
-                let sent = format!("a certificate of the octets {}", Shown(&der));
+                let sent = format!("a certificate of the octets {}", Printable(&der));
                 let credentials = Credentials::Certificate { acting_as };
                 self.denies_over(&connection, credentials, &sent).await?;
             }
@@ -428,7 +428,7 @@ impl Asked<'_> {
                 continue;
             };
             // What is no key of this hash the host has refused already.
-            let sent = format!("{hash:?}, {}", Shown(user.as_bytes()));
+            let sent = format!("{hash:?}, {}", Printable(user.as_bytes()));
             let (once, twice) = (lookup(user).await, lookup(user).await);
             for answer in [&once, &twice] {
                 if let Err(Denial::Failed(failure)) = answer {

@@ -11,6 +11,7 @@ use restante_roles::backend::{
     Store, Tls,
 };
 use restante_roles::metrics::Ledger;
+use restante_roles::work::WorkHold;
 
 use crate::messages;
 
@@ -47,6 +48,7 @@ impl Candidate {
             penalised: false,
             tls,
             recording: None,
+            hold: WorkHold::default(),
         })
     }
 

@@ -125,12 +125,12 @@ pub(crate) fn served<T>(answer: Result<T, Failure>, sent: impl Display) -> Check
 }
 
 /// A name or a message as a report shows it: printable, and not endless.
-pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
+pub(crate) struct Printable<'a>(pub(crate) &'a [u8]);
 
 /// Octets of it that are shown.
 const SHOWN_OCTETS: usize = 60;
 
-impl Display for Shown<'_> {
+impl Display for Printable<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cut = self.0.len().min(SHOWN_OCTETS);
         write!(out, "\"{}\"", self.0[..cut].escape_ascii())?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use restante_pop3::LineEnds;
 
 use crate::candidate::Candidate;
-use crate::exam::{Checked, Exam, Shown, broken, expect, served};
+use crate::exam::{Checked, Exam, Printable, broken, expect, served};
 use crate::messages;
 use restante_roles::backend::{Account, Failure, Filter, Message, Verdict};
 use restante_roles::validate::{HEADER_OCTETS, READ_OCTETS, invalid_annotation};
@@ -97,7 +97,7 @@ impl Bench<'_> {
                 let fields = fields.join("\n");
                 return broken(
                     message.sent(),
-                    format_args!("{lie}: {}", Shown(fields.as_bytes())),
+                    format_args!("{lie}: {}", Printable(fields.as_bytes())),
                 );
             }
         }

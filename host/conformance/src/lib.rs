@@ -18,36 +18,40 @@ pub use candidate::{Candidate, Maildrops};
 pub use exam::{CheckResult, Outcome, TakeLog};
 pub use filter::message;
 
+use futures_core::future::BoxFuture;
+
 use exam::Exam;
 
 /// Every check of every role that the candidate has. `told` hears of each as soon
 /// as it is done.
-pub async fn examine(
-    candidate: &Candidate,
-    take_log: TakeLog<'_>,
-    told: &mut (dyn FnMut(&Outcome) + Send),
-) -> Vec<Outcome> {
-    let mut exam = Exam {
-        candidate,
-        take_log,
-        told,
-        role: "",
-        outcomes: Vec::new(),
-    };
-    if let Some(role) = &candidate.authenticator {
-        authenticator::examine(exam.of("authenticator"), &**role).await;
-    }
-    if let Some(role) = &candidate.store {
-        store::examine(exam.of("store"), role).await;
-    }
-    if let Some(role) = &candidate.filter {
-        filter::examine(exam.of("filter"), &**role).await;
-    }
-    if let Some(role) = &candidate.selector {
-        selector::examine(exam.of("selector"), &**role).await;
-    }
-    if let Some(role) = &candidate.admission {
-        admission::examine(exam.of("admission"), &**role).await;
-    }
-    exam.outcomes
+pub fn examine<'a>(
+    candidate: &'a Candidate,
+    take_log: TakeLog<'a>,
+    told: &'a mut (dyn FnMut(&Outcome) + Send),
+) -> BoxFuture<'a, Vec<Outcome>> {
+    Box::pin(async move {
+        let mut exam = Exam {
+            candidate,
+            take_log,
+            told,
+            role: "",
+            outcomes: Vec::new(),
+        };
+        if let Some(role) = &candidate.authenticator {
+            authenticator::examine(exam.of("authenticator"), &**role).await;
+        }
+        if let Some(role) = &candidate.store {
+            store::examine(exam.of("store"), role).await;
+        }
+        if let Some(role) = &candidate.filter {
+            filter::examine(exam.of("filter"), &**role).await;
+        }
+        if let Some(role) = &candidate.selector {
+            selector::examine(exam.of("selector"), &**role).await;
+        }
+        if let Some(role) = &candidate.admission {
+            admission::examine(exam.of("admission"), &**role).await;
+        }
+        exam.outcomes
+    })
 }

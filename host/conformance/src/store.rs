@@ -7,7 +7,7 @@ use restante_pop3::{Listing, Scales};
 use tokio::time::timeout;
 
 use crate::candidate::Candidate;
-use crate::exam::{Checked, Exam, Shown, broken, expect, served, skip, unpleasant_names};
+use crate::exam::{Checked, Exam, Printable, broken, expect, served, skip, unpleasant_names};
 use restante_roles::backend::{Account, Content, Entries, Failure, Maildrop, Store};
 use restante_roles::content::{CHUNK_OCTETS, Source};
 
@@ -454,8 +454,8 @@ impl Bench<'_> {
                 };
                 let sent = format!(
                     "maildrop.open() of user {}, maildrop {} ({what})",
-                    Shown(user.as_bytes()),
-                    Shown(maildrop.as_bytes())
+                    Printable(user.as_bytes()),
+                    Printable(maildrop.as_bytes())
                 );
                 if let Some(entries) = self.shown_to(&account, &sent).await? {
                     expect(
@@ -518,7 +518,7 @@ fn differing(one: &[u8], other: &[u8]) -> String {
         "{} octets instead of {}, different from octet {at} on: {} instead of {}",
         other.len(),
         one.len(),
-        Shown(&other[at..]),
-        Shown(&one[at..])
+        Printable(&other[at..]),
+        Printable(&one[at..])
     )
 }

@@ -66,7 +66,7 @@ pub use policy::{ByUser, Retention};
 pub use prepare::{Preparation, Unprepared, saslprep};
 pub use refusal::Refusal;
 pub use sasl::{
-    BadScramNonce, BadTimestamp, ChannelBinding, Decoy, Discovery, Mechanism, Mechanisms,
+    BadScramNonce, BadTimestamp, ChannelBinding, Discovery, Mechanism, Mechanisms, MockCredentials,
     ScramHash, ScramKeys, ScramKeysError, ScramNonce, Timestamp,
 };
 pub use secret::Secret;

@@ -26,7 +26,7 @@ pub(crate) use digest::name_and_digest;
 pub use digest::{BadTimestamp, Timestamp};
 pub(crate) use exchange::{Exchange, Turn};
 pub(crate) use framing::{challenge_line, decoded};
-pub use keys::{BadScramNonce, Decoy, ScramHash, ScramKeys, ScramKeysError, ScramNonce};
+pub use keys::{BadScramNonce, MockCredentials, ScramHash, ScramKeys, ScramKeysError, ScramNonce};
 pub use mechanism::{Mechanism, Mechanisms};
 pub(crate) use scram::ClientFirst;
 pub(crate) use stop::Stop;

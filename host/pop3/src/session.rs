@@ -26,7 +26,7 @@ use crate::maildrop::Maildrop;
 use crate::policy::Retention;
 use crate::refusal::Refusal;
 use crate::reply::{self, refused};
-use crate::sasl::{Decoy, ScramKeys, ScramNonce, Timestamp};
+use crate::sasl::{MockCredentials, ScramKeys, ScramNonce, Timestamp};
 use crate::settings::{Channel, Settings};
 use context::{Context, Policy};
 
@@ -101,15 +101,15 @@ impl Session<Authorization> {
         Session { context, phase }
     }
 
-    /// Which decoy [`Session::scram_keys`] goes by from now on, in place of the
+    /// Which mock credentials [`Session::scram_keys`] goes by from now on, in place of the
     /// settings' own, and as whose: under the name that the user would be looked up by.
-    pub fn decoy(&mut self, decoy: Decoy, user: String) {
-        self.phase.decoy(decoy, user);
+    pub fn mock_credentials(&mut self, mock_credentials: MockCredentials, user: String) {
+        self.phase.mock_credentials(mock_credentials, user);
     }
 
     /// Answers [`AuthorizationAction::ScramKeys`](crate::AuthorizationAction::ScramKeys). A refusal with
     /// [`ResponseCode::Auth`](crate::ResponseCode::Auth) says that there are none: the exchange goes on all
-    /// the same, with a decoy, and fails at its end. Any other refusal ends it here.
+    /// the same, with mock credentials, and fails at its end. Any other refusal ends it here.
     ///
     /// The nonce is for this exchange alone.
     ///

@@ -3,7 +3,7 @@
 //! here knows.
 
 use crate::policy::{ByUser, Retention};
-use crate::sasl::{ChannelBinding, Decoy, Discovery, Mechanism, Mechanisms};
+use crate::sasl::{ChannelBinding, Discovery, Mechanism, Mechanisms, MockCredentials};
 use crate::wording::Language;
 
 /// What a session is told once: the same for all sessions of a listener and
@@ -29,7 +29,7 @@ pub struct Settings {
     pub language: Option<Language>,
     /// What SCRAM shows of users whom nobody knows. Without it, SCRAM would tell
     /// who exists, and is not offered.
-    pub decoy: Option<Decoy>,
+    pub mock_credentials: Option<MockCredentials>,
     /// What a client hears whose token is refused.
     pub discovery: Discovery,
     /// Bounds of a session.
@@ -45,7 +45,7 @@ impl Default for Settings {
             login_delay_seconds: None,
             utf8: false,
             language: None,
-            decoy: None,
+            mock_credentials: None,
             discovery: Discovery::default(),
             limits: Limits::default(),
         }
@@ -117,7 +117,7 @@ impl Channel {
     /// The mechanisms that are legal on this channel: PLAIN and LOGIN where
     /// `plaintext_login` or TLS is; OAUTHBEARER, XOAUTH2 and EXTERNAL with TLS
     /// only (RFC 7628 section 5); `-PLUS` with a binding. What a session lacks
-    /// besides (a decoy for SCRAM, a timestamp for CRAM-MD5) it does not offer
+    /// besides (mock credentials for SCRAM, a timestamp for CRAM-MD5) it does not offer
     /// either.
     pub fn offered(&self) -> Mechanisms {
         self.mechanisms

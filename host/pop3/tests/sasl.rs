@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use restante_pop3::{
-    AuthorizationAction, Cause, Channel, ChannelBinding, Close, Credentials, Decoy,
-    DigestAlgorithm, Discovery, FailedLogin, Language, Limits, Listing, Login, Maildrop, Mechanism,
+    AuthorizationAction, Cause, Channel, ChannelBinding, Close, Credentials, DigestAlgorithm,
+    Discovery, FailedLogin, Language, Limits, Listing, Login, Maildrop, Mechanism, MockCredentials,
     Refusal, ResponseCode, ScramHash, ScramKeys, ScramNonce, Session, Settings, Step, Timestamp,
 };
 
@@ -21,7 +21,7 @@ fn settings(output_bytes: usize) -> Arc<Settings> {
     Arc::new(Settings {
         utf8: true,
         language: Some(Language::French),
-        decoy: Some(Decoy::new([7; 32], 4096, 32)),
+        mock_credentials: Some(MockCredentials::new([7; 32], 4096, 32)),
         discovery: Discovery {
             scope: Some("x".repeat(300)),
             openid_configuration: Some("y".repeat(350)),

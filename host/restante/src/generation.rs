@@ -11,13 +11,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use restante_pop3::Decoy;
+use parking_lot::RwLock;
+use restante_pop3::MockCredentials;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::{error, warn};
 
+use super::databases::Databases;
+use super::mail_engines::Engines;
 use super::maildir_settings;
 use restante_config as config;
 use restante_config::{Config, Owner, Place, Problem, Problems, Scram};
@@ -30,7 +33,7 @@ use restante_server::policy::Policy;
 use restante_server::shutdown::Ending;
 use restante_server::tenant::{self, Serving, SessionSettings, Tenant, Tenants};
 use restante_server::tls;
-use restante_wasm::{Loaded, MissingRole, Plugin, Runtime};
+use restante_wasm::{Loaded, MissingRole, Plugin, Runtime, Services};
 
 /// Who asks a plugin that tenants use already, when a generation is built. No
 /// tenant can be called so: names begin with a letter or a digit.
@@ -51,10 +54,7 @@ pub enum Broken {
 /// What new sessions get now.
 pub fn current(current: &Current) -> Arc<Serving> {
     // A pointer is stored whole or not at all.
-    current
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    current.read().clone()
 }
 
 /// A tenant's share as the configuration has it.
@@ -78,7 +78,7 @@ fn in_place<R>(work: impl FnOnce() -> R) -> R {
 
 /// From now on new sessions get this one. The one before it is given back.
 pub fn swap(current: &Current, next: Serving) -> Arc<Serving> {
-    let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+    let mut current = current.write();
     std::mem::replace(&mut *current, Arc::new(next))
 }
 
@@ -105,12 +105,14 @@ impl Retired {
 /// Builds a generation, or says everything that is in the way of it. Compiles
 /// components where they are new: seconds, on the blocking pool. Tenants that
 /// were there `before` keep their count of sessions and what they know of their
-/// users' logins, and plugins that have not changed go on. `decoy_secret` as
-/// [`Decoy::new`](restante_pop3::Decoy::new) wants it.
+/// users' logins, and plugins that have not changed go on. `engines` are the server's, which
+/// a generation leaves as they are. `mock_secret` as
+/// [`MockCredentials::new`](restante_pop3::MockCredentials::new) wants it.
 pub async fn build(
     config: &Config,
     runtime: &Arc<Runtime>,
-    decoy_secret: [u8; 32],
+    engines: &Engines,
+    mock_secret: [u8; 32],
     before: Option<Before<'_>>,
     broken: Broken,
 ) -> Result<(Serving, Plugins), Problems> {
@@ -132,11 +134,12 @@ pub async fn build(
         .into_iter()
         .map(|name| (name.clone(), metrics.ledger(name)))
         .collect();
-    let decoy = tenant::decoy(&config.server, decoy_secret);
+    let mock_credentials = tenant::mock_credentials(&config.server, mock_secret);
     let plugins = builder
         .plugins(
             runtime,
-            &decoy,
+            engines,
+            &mock_credentials,
             &ledgers,
             before.map(|before| before.plugins),
         )
@@ -183,7 +186,7 @@ pub async fn build(
     let serving = Serving {
         tenants,
         tls,
-        settings: SessionSettings::new(&config.server, &config.tenants, decoy),
+        settings: SessionSettings::new(&config.server, &config.tenants, mock_credentials),
         generation: metrics.next_generation(),
         ending: Ending::default(),
         recorder: None,
@@ -196,7 +199,17 @@ type Ledgers = BTreeMap<String, Arc<Ledger>>;
 
 /// The plugins of a generation, to build the next one with.
 #[derive(Default)]
-pub struct Plugins(HashMap<String, Ready>);
+pub struct Plugins {
+    ready: HashMap<String, Ready>,
+    databases: Arc<Databases>,
+}
+
+impl Plugins {
+    /// The databases that they were granted.
+    pub fn databases(&self) -> &Arc<Databases> {
+        &self.databases
+    }
+}
 
 /// The generation that is to be followed.
 #[derive(Clone, Copy)]
@@ -298,10 +311,16 @@ impl Builder<'_> {
     async fn plugins(
         &mut self,
         runtime: &Arc<Runtime>,
-        decoy: &Decoy,
+        engines: &Engines,
+        mock_credentials: &MockCredentials,
         ledgers: &Ledgers,
         before: Option<&Plugins>,
     ) -> Plugins {
+        let databases = Databases::of(self.config, before.map(|before| &*before.databases)).await;
+        let services = Services {
+            databases: databases.shared(),
+            engines: engines.shared().to_vec(),
+        };
         let mut plugins = HashMap::new();
         let mut users: HashMap<&str, &config::Tenant> = HashMap::new();
         for tenant in &self.config.tenants {
@@ -314,8 +333,13 @@ impl Builder<'_> {
             if absent.contains(&Owner::Plugin(wanted.name.clone())) {
                 continue;
             }
-            let before = before.and_then(|before| before.0.get(&wanted.name));
-            let Some(loaded) = self.load(wanted, runtime, decoy, before).await else {
+            let before = before.and_then(|before| before.ready.get(&wanted.name));
+            if self.lacks_a_database(wanted, &databases) {
+                continue;
+            }
+            let services = services.clone();
+            let loading = self.load(wanted, runtime, mock_credentials, services, before);
+            let Some(loaded) = loading.await else {
                 continue;
             };
             let tenants = &self.config.tenants;
@@ -345,19 +369,41 @@ impl Builder<'_> {
             };
             plugins.insert(wanted.name.clone(), ready);
         }
-        Plugins(plugins)
+        Plugins {
+            ready: plugins,
+            databases: Arc::new(databases),
+        }
+    }
+
+    /// Notes what keeps it from the databases that it is granted.
+    fn lacks_a_database(&mut self, wanted: &config::Plugin, databases: &Databases) -> bool {
+        let mut lacks = false;
+        for name in &wanted.grants.databases {
+            if let Some(problem) = databases.problem(name) {
+                lacks = true;
+                let what = format!(
+                    "[plugin.{}] needs [database.{name}]: {problem}",
+                    wanted.name
+                );
+                self.problem_of_plugin(wanted, what, None);
+            }
+        }
+        lacks
     }
 
     async fn load(
         &mut self,
         wanted: &config::Plugin,
         runtime: &Arc<Runtime>,
-        decoy: &Decoy,
+        mock_credentials: &MockCredentials,
+        services: Services,
         before: Option<&Ready>,
     ) -> Option<Loaded> {
-        let (runtime, plugin, decoy) = (runtime.clone(), wanted.clone(), decoy.clone());
+        let (runtime, plugin, mock_credentials) =
+            (runtime.clone(), wanted.clone(), mock_credentials.clone());
         let before = before.map(|before| before.loaded.clone());
-        let loading = move || runtime.plugin(&plugin, &decoy, before.as_ref());
+        let loading =
+            move || runtime.plugin(&plugin, &mock_credentials, &services, before.as_ref());
         let what = match tokio::task::spawn_blocking(loading).await {
             Ok(Ok(loaded)) => return Some(loaded),
             Ok(Err(error)) => error.to_string(),
@@ -392,7 +438,7 @@ impl Builder<'_> {
             Err(_) if known.is_some() => {}
             Err(_) => self.failed(wanted, "looks over its settings"),
         }
-        match (plugin.accepts(ledger).await, known) {
+        match (plugin.accepts(ledger, known).await, known) {
             (Ok(accepts), _) => accepts,
             (Err(_), Some(known)) => known,
             (Err(_), None) => {
@@ -414,7 +460,7 @@ impl Builder<'_> {
     fn trusted<'p>(&mut self, tenant: &config::Tenant, plugins: &'p Plugins) -> Trusted<'p> {
         let mut trusted = Trusted::new();
         for wanted in tenant.plugins().collect::<BTreeSet<_>>() {
-            let Some((name, ready)) = plugins.0.get_key_value(wanted) else {
+            let Some((name, ready)) = plugins.ready.get_key_value(wanted) else {
                 continue;
             };
             let section = self.sections.get(wanted);

@@ -3,22 +3,26 @@
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use futures_core::future::BoxFuture;
+use parking_lot::RwLock;
 use restante_config::{Config, Problems};
 use restante_roles::metrics::Metrics;
 use restante_roles::recording::Recorder;
 use restante_roles::state_dir::StateDir;
 use restante_server::admin::{Reload, Reloaded};
-use restante_server::decoy;
+use restante_server::mock_secret;
 use restante_wasm::{Compiler, Runtime};
 use tokio::sync::Mutex;
 use tokio::task;
 use tracing::{error, info, warn};
 
+use crate::databases::Databases;
 use crate::generation::{self, Before, Broken, Plugins, Retired};
+use crate::mail_engines::Engines;
 use crate::start_error::StartError;
 use crate::watch::Watched;
 
@@ -41,13 +45,17 @@ pub struct Generations {
     recorder: Option<Arc<Recorder>>,
     told: Arc<dyn Manager>,
     runtime: Arc<Runtime>,
-    decoy_secret: [u8; 32],
+    /// Of all generations.
+    engines: Arc<Engines>,
+    mock_secret: [u8; 32],
     current: generation::Current,
     /// What was read last and is in order.
     config: RwLock<Arc<Config>>,
+    /// Those that the current generation asks.
+    databases: RwLock<Arc<Databases>>,
     /// What the next generation is built with; held while it is.
     plugins: Mutex<Plugins>,
-    retired: std::sync::Mutex<Retired>,
+    retired: parking_lot::Mutex<Retired>,
     /// The files that were looked at last, be it with success or not.
     watched: RwLock<Arc<Watched>>,
 }
@@ -57,15 +65,17 @@ impl Generations {
     ///
     /// # Errors
     /// Everything that is in the way of serving it; nothing is served then.
-    pub async fn first(
+    pub fn first(
         config: &Config,
         compiler: Compiler,
         broken: Broken,
         recorder: Option<Arc<Recorder>>,
         told: Arc<dyn Manager>,
-    ) -> Result<Arc<Self>, StartError> {
-        let state_dir = StateDir::open(&config.server.state_dir);
-        Self::build(config, &state_dir, compiler, broken, recorder, told).await
+    ) -> BoxFuture<'_, Result<Arc<Self>, StartError>> {
+        Box::pin(async move {
+            let state_dir = StateDir::open(&config.server.state_dir);
+            Self::build(config, &state_dir, compiler, broken, recorder, told).await
+        })
     }
 
     /// Compiles and checks all that the configuration names, as [`Generations::first`] does,
@@ -73,11 +83,13 @@ impl Generations {
     ///
     /// # Errors
     /// Everything that is in the way of serving it.
-    pub async fn check(config: &Config, compiler: Compiler) -> Result<(), StartError> {
-        let state_dir = StateDir::look(&config.server.state_dir);
-        let (broken, told) = (Broken::Refused, Arc::new(()));
-        let built = Self::build(config, &state_dir, compiler, broken, None, told).await;
-        built.map(drop)
+    pub fn check(config: &Config, compiler: Compiler) -> BoxFuture<'_, Result<(), StartError>> {
+        Box::pin(async move {
+            let state_dir = StateDir::look(&config.server.state_dir);
+            let (broken, told) = (Broken::Refused, Arc::new(()));
+            let built = Self::build(config, &state_dir, compiler, broken, None, told).await;
+            built.map(drop)
+        })
     }
 
     async fn build(
@@ -91,23 +103,26 @@ impl Generations {
         let watched = Watched::of(config, None);
         let limits = &config.server.limits;
         let runtime = Runtime::new(limits.instances, state_dir, compiler, Metrics::new())?;
-        let decoy_secret = match &config.server.mock_secret_file {
-            Some(file) => decoy::shared(file)?,
-            None => decoy::secret(state_dir).map_err(StartError::Randomness)?,
+        let engines = Engines::of(config, runtime.metrics());
+        let mock_secret = match &config.server.mock_secret_file {
+            Some(file) => mock_secret::shared(file)?,
+            None => mock_secret::secret(state_dir).map_err(StartError::Randomness)?,
         };
         let (mut serving, plugins) =
-            generation::build(config, &runtime, decoy_secret, None, broken).await?;
+            generation::build(config, &runtime, &engines, mock_secret, None, broken).await?;
         serving.recorder.clone_from(&recorder);
         Ok(Arc::new(Self {
             file: config.files[0].clone(),
             recorder,
             told,
             runtime,
-            decoy_secret,
+            engines,
+            mock_secret,
             current: generation::Current::new(RwLock::new(Arc::new(serving))),
             config: RwLock::new(Arc::new(config.clone())),
+            databases: RwLock::new(plugins.databases().clone()),
             plugins: Mutex::new(plugins),
-            retired: std::sync::Mutex::default(),
+            retired: parking_lot::Mutex::default(),
             watched: RwLock::new(Arc::new(watched)),
         }))
     }
@@ -115,6 +130,11 @@ impl Generations {
     /// What new sessions get.
     pub fn current(&self) -> &generation::Current {
         &self.current
+    }
+
+    /// The engines that it was started with.
+    pub(crate) fn engines(&self) -> &Arc<Engines> {
+        &self.engines
     }
 
     /// Where everything is counted.
@@ -125,11 +145,11 @@ impl Generations {
     /// The files that were looked at last.
     pub(crate) fn watched(&self) -> Arc<Watched> {
         let watched = self.watched.read();
-        watched.unwrap_or_else(PoisonError::into_inner).clone()
+        watched.clone()
     }
 
     fn watch(&self, watched: Watched) {
-        let mut now = self.watched.write().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.watched.write();
         *now = Arc::new(watched);
     }
 
@@ -154,7 +174,7 @@ impl Generations {
     pub fn config(&self) -> Arc<Config> {
         // A pointer is stored whole or not at all.
         let config = self.config.read();
-        config.unwrap_or_else(PoisonError::into_inner).clone()
+        config.clone()
     }
 }
 
@@ -173,9 +193,9 @@ impl Reload for Generations {
                     serving: &old,
                     plugins: &plugins,
                 });
-                let secret = self.decoy_secret;
-                let runtime = &self.runtime;
-                generation::build(&next, runtime, secret, before, Broken::Refused)
+                let secret = self.mock_secret;
+                let (runtime, engines) = (&self.runtime, &self.engines);
+                generation::build(&next, runtime, engines, secret, before, Broken::Refused)
                     .await
                     .map(|built| (next, built))
             }
@@ -212,12 +232,10 @@ impl Reload for Generations {
             took: started.elapsed(),
         };
         drop(generation::swap(&self.current, serving));
+        *self.databases.write() = loaded.databases().clone();
         *plugins = loaded;
         let drain_time = next.server.limits.drain_time;
-        let retired = self.retired.lock();
-        retired
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(&old, drain_time);
+        self.retired.lock().add(&old, drain_time);
         // Whoever hears that it is done shall not count it any more.
         drop(old);
         self.runtime.metrics().reloaded(true);
@@ -227,7 +245,12 @@ impl Reload for Generations {
             milliseconds = u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX),
             "reloaded"
         );
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        *self.config.write() = Arc::new(next);
         Ok(reloaded)
+    }
+
+    fn flush_caches(&self) -> usize {
+        let databases = self.databases.read();
+        databases.flush()
     }
 }

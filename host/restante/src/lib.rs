@@ -3,12 +3,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod databases;
+pub mod engines;
+mod garbage;
 pub mod generation;
 pub mod generations;
-pub mod log;
+pub mod mail_engines;
 mod maildir_settings;
+mod on_demand;
 mod reload;
 pub mod server;
+mod shared_holds;
 mod start_error;
 pub mod watch;
 

@@ -54,7 +54,7 @@ fn doubted_times(plugin: &Plugin, kind_of: impl Fn(&Path) -> Option<u32>) -> Opt
     if setting(plugin, TRUST_TIMES).is_some() {
         return None;
     }
-    let prefix = plugin.grants.maildrop.as_ref()?.prefix();
+    let prefix = plugin.grants.maildrop.as_ref()?.directory()?.prefix();
     let name = name(kind_of(&prefix)?)?;
     Some(format!(
         "{} is on {name}, where a directory may change without a new time, and mail may be seen \

@@ -19,8 +19,10 @@ use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use futures_core::future::BoxFuture;
 use restante_config::Config;
 use restante_roles::recording::Recorder;
+use restante_roles::shared_holds::SharedHolds;
 use restante_server::admin::{self, Admin};
 use restante_server::listener::{BindErrors, Bound, CurrentServing, Front};
 use restante_server::shutdown::Signal;
@@ -30,6 +32,7 @@ use tokio::task::JoinHandle;
 use crate::generation::{self, Broken};
 use crate::generations::{Generations, Manager};
 use crate::reload;
+use crate::shared_holds::EngineHolds;
 pub use crate::start_error::StartError;
 
 /// A server that has its addresses. It accepts no connection yet: clients wait in
@@ -103,22 +106,33 @@ impl Server {
     ///
     /// # Errors
     /// Everything that is in the way of serving it.
-    pub async fn prepare(self) -> Result<Prepared, StartError> {
-        let Server {
-            config,
-            bound,
-            compiler,
-            broken,
-            recorder,
-            manager,
-        } = self;
-        let generations = Generations::first(&config, compiler, broken, recorder, manager).await?;
-        let admin = config.server.admin.as_ref().map(admin::Bound::new);
-        Ok(Prepared {
-            config,
-            bound,
-            admin: admin.transpose()?,
-            generations,
+    pub fn prepare(self) -> BoxFuture<'static, Result<Prepared, StartError>> {
+        Box::pin(async move {
+            let Server {
+                config,
+                bound,
+                compiler,
+                broken,
+                recorder,
+                manager,
+            } = self;
+            let generations =
+                Generations::first(&config, compiler, broken, recorder, manager).await?;
+            let admin = config
+                .server
+                .admin
+                .as_ref()
+                .map(admin::Bound::new)
+                .transpose()?;
+            // Last: whoever joins takes the node's name from a server that has it.
+            let holds = generations.engines().holds(&config).await?;
+            Ok(Prepared {
+                config,
+                bound,
+                admin,
+                generations,
+                holds,
+            })
         })
     }
 
@@ -126,8 +140,8 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::prepare`]; or the listeners panicked.
-    pub async fn run(self, shutdown: Signal) -> Result<(), StartError> {
-        self.prepare().await?.serve(shutdown).ended().await
+    pub fn run(self, shutdown: Signal) -> BoxFuture<'static, Result<(), StartError>> {
+        Box::pin(async move { self.prepare().await?.serve(shutdown).ended().await })
     }
 }
 
@@ -137,6 +151,7 @@ pub struct Prepared {
     bound: Vec<Bound>,
     admin: Option<admin::Bound>,
     generations: Arc<Generations>,
+    holds: Option<Arc<EngineHolds>>,
 }
 
 impl Prepared {
@@ -158,11 +173,15 @@ impl Prepared {
             bound,
             admin,
             generations,
+            holds,
         } = self;
         let current = generations.current().clone();
         let serving: CurrentServing = Arc::new(move || generation::current(&current));
         let metrics = generations.metrics().clone();
-        let front = Front::new(&config.server.limits, serving.clone(), metrics.clone());
+        let shared = holds.map(|holds| holds as Arc<dyn SharedHolds>);
+        generations.engines().begin(&config);
+        let limits = &config.server.limits;
+        let front = Front::new(limits, serving.clone(), metrics.clone(), shared);
         if let Some(bound) = admin {
             let admin = Admin {
                 metrics,
@@ -210,6 +229,7 @@ impl Serving {
     pub async fn ended(&mut self) -> Result<(), StartError> {
         let ended = (&mut self.served).await;
         self.watching.abort();
+        self.generations.engines().leave().await;
         Ok(ended?)
     }
 }

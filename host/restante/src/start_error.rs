@@ -3,9 +3,10 @@
 use std::io;
 
 use restante_config::Problems;
+use restante_engine::Problem;
 use restante_server::admin;
-use restante_server::decoy::SharedSecretError;
 use restante_server::listener::BindErrors;
+use restante_server::mock_secret::SharedSecretError;
 use restante_wasm::RuntimeError;
 use tokio::task::JoinError;
 
@@ -30,6 +31,16 @@ pub enum StartError {
     /// The secret that is shared with other servers cannot be had.
     #[error(transparent)]
     MockSecret(#[from] SharedSecretError),
+    /// The engine that `holds` names cannot be used.
+    #[error(
+        "no login is possible without engine `{engine}` (`holds` in [server]), so the server does not start: {problem}"
+    )]
+    Engine {
+        /// Its name.
+        engine: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
     /// The listeners' task ended by a panic.
     #[error("the listeners failed: {0}")]
     Listeners(#[from] JoinError),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use restante_config::signature::ENDING;
-use restante_config::{ComponentSource, Config, Include, Pem};
+use restante_config::{ComponentSource, Config, DatabaseKind, Include, Pem};
 use restante_roles::stamp::Stamp;
 
 /// Between two looks, at least. A change counts once it is the same in two looks.
@@ -175,6 +175,11 @@ fn files(config: &Config) -> BTreeSet<PathBuf> {
         }
         files.extend(plugin.grants.http_authorities.clone());
         files.extend(plugin.grants.connect_authorities.clone());
+    }
+    for database in &config.databases {
+        if let DatabaseKind::Postgres(place) = &database.kind {
+            files.extend(place.files().cloned());
+        }
     }
     files
 }

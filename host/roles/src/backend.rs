@@ -22,8 +22,9 @@ use restante_pop3::{Listing, ScramHash, ScramKeys};
 use crate::address::Client;
 use crate::metrics::Ledger;
 use crate::recording;
+use crate::shared_holds::SharedHolds;
 use crate::turns::Owner;
-use crate::work::WorkRoom;
+use crate::work::{WorkHold, WorkRoom};
 
 /// What the host knows of a client before anyone is authenticated.
 #[derive(Debug, Clone)]
@@ -44,9 +45,16 @@ pub struct Connection {
     pub tls: Option<Tls>,
     /// Where what its plugins are asked is written down; None: nowhere.
     pub recording: Option<Arc<recording::Session>>,
+    /// What the host's work for it holds: the lock of its maildrop, once it has it.
+    pub hold: WorkHold,
 }
 
 impl Connection {
+    /// Where the host does work for it that may wait.
+    pub fn work(&self) -> WorkRoom {
+        WorkRoom::new(self.ledger.clone()).holding(self.hold.clone())
+    }
+
     /// Whose work it is that the host does for it.
     pub fn owner(&self) -> Owner {
         Owner::client(self.ledger.tenant(), self.client, self.penalised)
@@ -284,6 +292,22 @@ pub trait FoundMaildrop: Send {
     /// accounts that lead to the same mail give the same key.
     fn lock_key(&self) -> &str;
 
+    /// What servers that share maildrops call it among them, the same on each: numbers of
+    /// a machine's own are not in it. Two accounts of one tenant that lead to the same mail
+    /// by the same path give the same key. Asked for only where servers share maildrops, or
+    /// the store has [`holds`](Self::holds).
+    ///
+    /// # Errors
+    /// Where it cannot be known.
+    fn shared_key(&self) -> Result<String, Failure>;
+
+    /// Where the hold on it is kept, if its store has a place of its own for that: there it
+    /// is taken under [`shared_key`](Self::shared_key) before the maildrop is opened. None:
+    /// it is kept where servers keep those on all maildrops, if they share any.
+    fn holds(&self) -> Option<Arc<dyn SharedHolds>> {
+        None
+    }
+
     /// Opens it, for this session alone. The lock is held.
     async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure>;
 }
@@ -298,6 +322,12 @@ pub trait Maildrop: Send {
 
     /// Where one message's octets come from.
     async fn content(&mut self, position: usize) -> Result<Content, Failure>;
+
+    /// Waits for what a store that rests needs before it can be asked: what is called next
+    /// does not wait for that, unless the session is silent meanwhile.
+    async fn wake(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// The UPDATE state: remove exactly these, and make it last before
     /// answering.
@@ -354,6 +384,11 @@ pub struct FileRange {
 pub trait ContentReader: Send {
     /// At most `limit` octets; none is the end.
     async fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure>;
+
+    /// How many octets are still to come, where that is known beforehand.
+    fn octets_left(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Positions `start..start + length` of a listing.

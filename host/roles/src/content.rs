@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backend::{Content, ContentReader, Failure};
-use crate::cached;
+use crate::nowait;
 use crate::work::{WorkError, WorkRoom};
 
 /// Octets of one chunk at most: what one read of a file, one pull of a guest's
@@ -84,12 +84,26 @@ enum Origin {
     Reader(Box<dyn ContentReader>),
 }
 
+/// From this length on a file is closed where that may wait: if another program has
+/// removed it meanwhile, the last one that closes it gives its blocks back.
+const LARGE_OCTETS: u64 = 16 * 1024 * 1024;
+
 struct FileSource {
     file: Arc<File>,
     path: PathBuf,
     at: u64,
     left: u64,
+    /// Whether to close it may take time.
+    is_large: bool,
     work: WorkRoom,
+}
+
+impl Drop for FileSource {
+    fn drop(&mut self) {
+        if self.is_large {
+            self.work.close(Box::new(Arc::clone(&self.file)));
+        }
+    }
 }
 
 impl Source {
@@ -103,6 +117,7 @@ impl Source {
                 path: range.path,
                 at: range.offset,
                 left: range.length,
+                is_large: range.length >= LARGE_OCTETS,
                 work: range.work,
             }),
         };
@@ -119,7 +134,7 @@ impl Source {
         match &self.origin {
             Origin::Inline { octets, at } => Some((octets.len() - at) as u64),
             Origin::File(file) => Some(file.left),
-            Origin::Reader(_) => None,
+            Origin::Reader(reader) => reader.octets_left(),
         }
     }
 
@@ -165,7 +180,7 @@ impl Source {
                         given: pulled.len(),
                     });
                 }
-                self.ended = pulled.is_empty();
+                self.ended = pulled.is_empty() || reader.octets_left() == Some(0);
                 if chunk.is_empty() {
                     *chunk = pulled;
                 } else {
@@ -185,7 +200,7 @@ impl FileSource {
         let start = chunk.len();
         let length = usize::try_from(self.left).map_or(limit, |left| left.min(limit));
         chunk.resize(start + length, 0);
-        let read = match cached::read_at(&self.file, &mut chunk[start..], self.at) {
+        let read = match nowait::read_at(&self.file, &mut chunk[start..], self.at) {
             Some(read) => read,
             None => self.read_waiting(chunk, start).await?,
         };
@@ -248,6 +263,22 @@ mod tests {
     use crate::metrics::Ledger;
 
     struct Pulls(Vec<Result<Vec<u8>, Failure>>);
+
+    /// The same, of which it is known how many octets they are.
+    struct Counted(Pulls, u64);
+
+    #[async_trait::async_trait]
+    impl ContentReader for Counted {
+        async fn read(&mut self, limit: u32) -> Result<Vec<u8>, Failure> {
+            let octets = self.0.read(limit).await?;
+            self.1 -= octets.len() as u64;
+            Ok(octets)
+        }
+
+        fn octets_left(&self) -> Option<u64> {
+            Some(self.1)
+        }
+    }
 
     #[async_trait::async_trait]
     impl ContentReader for Pulls {
@@ -338,6 +369,25 @@ mod tests {
         let pulls = vec![Ok(vec![0]), Err(Failure::internal())];
         let error = all(Content::Reader(Box::new(Pulls(pulls)))).await;
         assert!(matches!(error, Err(ContentError::Reader(_))));
+    }
+
+    /// No pull is made only to find its end.
+    #[tokio::test]
+    async fn a_reader_of_known_length_ends_with_its_last_octet() {
+        let pulls = vec![Ok(vec![1; 3]), Ok(vec![2; 2]), Err(Failure::internal())];
+        let reader = Counted(Pulls(pulls), 5);
+        let mut source = Source::new(Content::Reader(Box::new(reader)));
+        assert_eq!((source.length_left(), source.ended()), (Some(5), false));
+        let mut chunk = Vec::new();
+        source.fill(&mut chunk).await.expect("nothing fails");
+        assert_eq!(chunk, [1, 1, 1, 2, 2]);
+        assert!(source.ended());
+        let nothing = Counted(Pulls(Vec::new()), 0);
+        assert!(Source::new(Content::Reader(Box::new(nothing))).ended());
+        // What ends early has ended, and is as short as it is.
+        let early = Counted(Pulls(vec![Ok(vec![1])]), 5);
+        let early = all(Content::Reader(Box::new(early))).await;
+        assert_eq!(early.expect("nothing fails"), [1]);
     }
 
     #[tokio::test]

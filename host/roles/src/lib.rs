@@ -11,15 +11,16 @@
 pub mod acting;
 pub mod address;
 pub mod backend;
-pub mod cached;
 pub mod content;
 pub mod fingerprint;
 pub mod memory;
 pub mod metrics;
+pub mod nowait;
 pub mod passwords;
 pub mod recording;
 pub mod shadow;
 pub mod share;
+pub mod shared_holds;
 pub mod stamp;
 pub mod state_dir;
 pub mod tenant_cache;

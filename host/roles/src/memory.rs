@@ -4,11 +4,12 @@
 //! socket and the policy can be run, and tested, without a sandbox.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
+use parking_lot::{Mutex, MutexGuard};
 use restante_pop3::{DigestAlgorithm, Listing, Scales, ScramHash, ScramKeys, Weight};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -118,9 +119,9 @@ impl Memory {
     }
 }
 
-/// Every change is one call on the map: poison means nothing.
+/// Every change is one call on the map.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[async_trait]
@@ -271,6 +272,10 @@ struct Found {
 impl FoundMaildrop for Found {
     fn lock_key(&self) -> &str {
         &self.key
+    }
+
+    fn shared_key(&self) -> Result<String, Failure> {
+        Ok(self.key.clone())
     }
 
     async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure> {

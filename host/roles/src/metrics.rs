@@ -9,14 +9,19 @@
 //! at once) have one of their own, the others are added up under [`OTHER`].
 
 mod calls;
+mod durations;
+mod engines;
 mod exposition;
+mod holds;
 mod ledger;
 mod registry;
 
 pub use calls::{CallFailure, PluginCalls, ShadowResult};
+pub use engines::{EngineCall, EngineCalls, EngineFailure};
 pub use exposition::{CONTENT_TYPE, Current};
+pub use holds::{HoldCounts, HoldFailure, Presence};
 pub use ledger::{InstanceEntry, Ledger, LoginResult, Meter, SessionEntry, Totals};
 pub use registry::{
-    GenerationMark, LABELLED_PLUGINS, LABELLED_TENANTS, Metrics, NO_TENANT, OTHER, Status,
-    dropped_log_lines, log_line_dropped,
+    GenerationMark, LABELLED_ENGINES, LABELLED_PLUGINS, LABELLED_TENANTS, Metrics, NO_TENANT,
+    OTHER, Status, dropped_log_lines, log_line_dropped,
 };

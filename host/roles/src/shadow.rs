@@ -19,6 +19,7 @@ use crate::backend::{
     Account, Admission, Admitted, Authenticator, Connection, Credentials, Denial, Failure, Filter,
 };
 use crate::metrics::{Ledger, PluginCalls, ShadowResult};
+use crate::work::WorkHold;
 
 /// Questions to shadows under way at once, of one tenant.
 const AT_ONCE: usize = 4;
@@ -75,6 +76,8 @@ impl Shadows {
     pub fn connection(&self, connection: &Connection) -> Arc<Connection> {
         Arc::new(Connection {
             ledger: Arc::clone(&self.ledger),
+            // They have no maildrop, and may be asked when the session is over.
+            hold: WorkHold::default(),
             ..connection.clone()
         })
     }

@@ -6,10 +6,11 @@
 //! it. Nothing here waits but [`Share::place`], and nothing knows what a plugin is.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -100,15 +101,15 @@ impl Default for Share {
 impl Share {
     /// From now on these limits hold, also for what is under way.
     pub fn set(&self, limits: &ShareLimits) {
-        // Whole or not at all: poison means nothing.
-        let mut current = self.limits.write().unwrap_or_else(PoisonError::into_inner);
+        // Whole or not at all.
+        let mut current = self.limits.write();
         *current = limits.clone();
         drop(current);
         self.freed.notify_waiters();
     }
 
     fn limits(&self) -> ShareLimits {
-        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        let limits = self.limits.read();
         limits.clone()
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 /// How old a change must be for the next one to show: clocks of file systems go in
 /// steps, some of them in whole seconds.
-pub const SETTLED: Duration = Duration::from_secs(2);
+pub const RACY_WINDOW: Duration = Duration::from_secs(2);
 
 /// A file at one moment. Two that are equal are the same file, unchanged, if the
 /// first was [settled](Stamp::is_settled).
@@ -68,7 +68,10 @@ impl Stamp {
             return true;
         };
         let taken = self.taken.0.duration_since(SystemTime::UNIX_EPOCH);
-        let latest = taken.unwrap_or_default().saturating_sub(SETTLED).as_secs();
+        let latest = taken
+            .unwrap_or_default()
+            .saturating_sub(RACY_WINDOW)
+            .as_secs();
         u64::try_from(seen.changed.0.max(0)).is_ok_and(|changed| changed < latest)
     }
 }
@@ -90,7 +93,7 @@ mod tests {
         // It may change again within the same step of the clock.
         assert!(!one.is_settled());
         let mut later = one.clone();
-        later.taken = Taken(SystemTime::now() + SETTLED + Duration::from_secs(2));
+        later.taken = Taken(SystemTime::now() + RACY_WINDOW + Duration::from_secs(2));
         assert!(later.is_settled());
         assert_eq!(later, one);
 

@@ -1,9 +1,9 @@
 //! Log lines about what strangers can cause without end: one a second, with a
 //! count of those that were left out.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// From one log line to the next.
@@ -20,7 +20,7 @@ impl Complaints {
     /// one that were left out.
     pub fn line(&self) -> Option<u64> {
         let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let (last, left_out) = &mut *state;
         if last.is_some_and(|last| now.duration_since(last) < COMPLAINT_INTERVAL) {
             *left_out += 1;

@@ -10,9 +10,10 @@
 //!   the answer to its last failure did.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
@@ -66,6 +67,11 @@ impl Owner {
         }
     }
 
+    /// Its tenant.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
     /// The network that its client counts as, where there is a client.
     pub fn network(&self) -> Option<Network> {
         self.network
@@ -81,6 +87,8 @@ impl Owner {
 pub struct Turns {
     /// How many work at once.
     places: usize,
+    /// How many of one tenant's do.
+    places_of_tenant: usize,
     inner: Mutex<Inner>,
     left: Notify,
 }
@@ -109,15 +117,18 @@ struct Waiter {
 pub fn server() -> &'static Arc<Turns> {
     static TURNS: LazyLock<Arc<Turns>> = LazyLock::new(|| {
         let processors = std::thread::available_parallelism();
-        Turns::new(processors.map_or(2, std::num::NonZero::get))
+        let places = processors.map_or(2, std::num::NonZero::get);
+        Turns::new(places, places)
     });
     &TURNS
 }
 
 impl Turns {
-    fn new(places: usize) -> Arc<Self> {
+    /// For so many pieces of work at once, and so many of one tenant's.
+    pub fn new(places: usize, places_of_tenant: usize) -> Arc<Self> {
         Arc::new(Turns {
             places,
+            places_of_tenant,
             inner: Mutex::default(),
             left: Notify::new(),
         })
@@ -197,7 +208,7 @@ impl Turns {
     /// Gives out the turns that there are.
     fn go_on(self: &Arc<Self>) {
         loop {
-            let Some(next) = self.lock().next(self.places) else {
+            let Some(next) = self.lock().next(self.places, self.places_of_tenant) else {
                 return;
             };
             let turn = Turn {
@@ -210,14 +221,14 @@ impl Turns {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Every change leaves whole entries behind: poison means nothing.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        // Every change leaves whole entries behind.
+        self.inner.lock()
     }
 }
 
 impl Inner {
     /// Who works next, and does from now on.
-    fn next(&mut self, places: usize) -> Option<Waiter> {
+    fn next(&mut self, places: usize, places_of_tenant: usize) -> Option<Waiter> {
         let gone = |waiter: &mut Waiter| waiter.ready.is_closed();
         let gone: Vec<Waiter> = self.waiting.extract_if(.., gone).collect();
         for waiter in &gone {
@@ -226,7 +237,13 @@ impl Inner {
         if self.working.len() >= places {
             return None;
         }
-        let at = (0..self.waiting.len()).min_by_key(|at| {
+        let may_work = |at: &usize| {
+            let tenant = &self.waiting[*at].owner.tenant;
+            let working = self.working.iter().filter(|one| one.tenant == *tenant);
+            working.count() < places_of_tenant
+        };
+        let waiting = (0..self.waiting.len()).filter(may_work);
+        let at = waiting.min_by_key(|at| {
             let owner = &self.waiting[*at].owner;
             let working =
                 |of: &dyn Fn(&Owner) -> bool| self.working.iter().filter(|one| of(one)).count();
@@ -316,8 +333,7 @@ impl Drop for Entrance {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
+    use parking_lot::Mutex;
     use tokio::task::{JoinSet, yield_now};
 
     use super::*;
@@ -329,7 +345,7 @@ mod tests {
 
     /// In which order they work.
     async fn order(owners: &[(&'static str, Owner)]) -> Vec<&'static str> {
-        let turns = Turns::new(1);
+        let turns = Turns::new(1, 1);
         let first = turns
             .turn(owner("z", 99, false), MAX_BUSY_WAIT)
             .await
@@ -340,7 +356,7 @@ mod tests {
             let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
             all.spawn(async move {
                 let turn = turns.turn(owner, MAX_BUSY_WAIT).await.unwrap();
-                order.lock().unwrap().push(name);
+                order.lock().push(name);
                 drop(turn);
             });
             yield_now().await;
@@ -348,7 +364,7 @@ mod tests {
         drop(first);
         all.join_all().await;
         assert!(turns.lock().tenants.is_empty() && turns.lock().flows.is_empty());
-        let order = order.lock().unwrap();
+        let order = order.lock();
         order.clone()
     }
 
@@ -375,7 +391,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_keeps_no_place() {
-        let turns = Turns::new(1);
+        let turns = Turns::new(1, 1);
         let first = turns
             .turn(owner("t", 1, false), MAX_BUSY_WAIT)
             .await
@@ -389,10 +405,32 @@ mod tests {
         assert!(turns.lock().working.is_empty());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_has_some_of_the_places_and_the_rest_stay_free() {
+        let turns = Turns::new(3, 2);
+        let second = Duration::from_secs(1);
+        let one = turns.turn(owner("t", 1, false), second).await.unwrap();
+        let two = turns.turn(owner("t", 2, false), second).await.unwrap();
+        let third = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move { turns.turn(owner("t", 3, false), MAX_BUSY_WAIT).await }
+        });
+        yield_now().await;
+        let other = turns.turn(owner("u", 1, false), second).await.unwrap();
+        assert!(turns.turn(owner("v", 1, false), second).await.is_err());
+        drop(other);
+        assert!(!third.is_finished());
+        drop(one);
+        let third = third.await.unwrap().unwrap();
+        assert!(turns.turn(owner("t", 4, false), second).await.is_err());
+        drop((two, third));
+        assert!(turns.lock().working.is_empty());
+    }
+
     /// Which networks wait is the choice of strangers, who need not wait to the end.
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_leaves_nothing_behind() {
-        let turns = Turns::new(1);
+        let turns = Turns::new(1, 1);
         let first = turns.turn(owner("t", 1, false), MAX_BUSY_WAIT * 1000);
         let first = first.await.unwrap();
         for client in 2..100 {
@@ -412,7 +450,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn so_many_of_a_network_enter_while_there_is_a_queue() {
-        let turns = Turns::new(1);
+        let turns = Turns::new(1, 1);
         let crowd = owner("t", 1, false);
         let mut all = Vec::new();
         for _ in 0..3 * MAX_OF_NETWORK {

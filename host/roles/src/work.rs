@@ -6,8 +6,12 @@
 //! told to end when its time is over or its caller gone, and what it computed
 //! meanwhile is charged to its tenant. Knows nothing of what the work is.
 
+mod hold;
+mod open;
+pub mod opened;
 mod places;
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -19,6 +23,8 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+pub use hold::WorkHold;
+pub use open::{MAX_TENANT_OPEN, OpenPermit, TenantOpen};
 pub use places::{MAX_BLOCKING_THREADS, MAX_PLACES, MAX_TENANT_PLACES, TenantPlaces};
 
 /// How long work may take that no call of a plugin's sets a time for.
@@ -32,9 +38,17 @@ pub enum WorkError {
         "all places for work of the tenant's on this host are taken: perhaps a disk or a resolver does not answer"
     )]
     Busy,
+    /// As much is open as may be.
+    #[error(
+        "the guests of the tenant have 4,096 files, streams and connections open, the most there may be: see whether a plugin keeps them open, or a disk does not answer"
+    )]
+    Open,
     /// It was not done in time.
     #[error("it was not done in time: perhaps the disk or the resolver is slow")]
     Late,
+    /// Its session has given back what its work has to hold.
+    #[error("the session is over, and its maildrop is given back")]
+    Over,
     /// It panicked, or the server ends.
     #[error("the host failed")]
     Failed,
@@ -43,9 +57,9 @@ pub enum WorkError {
 impl From<WorkError> for io::Error {
     fn from(error: WorkError) -> Self {
         let kind = match error {
-            WorkError::Busy => io::ErrorKind::ResourceBusy,
+            WorkError::Busy | WorkError::Open => io::ErrorKind::ResourceBusy,
             WorkError::Late => io::ErrorKind::TimedOut,
-            WorkError::Failed => io::ErrorKind::Other,
+            WorkError::Over | WorkError::Failed => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }
@@ -53,11 +67,17 @@ impl From<WorkError> for io::Error {
 
 /// Whose work it is: who has the places, and is charged.
 pub trait WorkOwner: fmt::Debug + Send + Sync {
+    /// What the log calls it.
+    fn name(&self) -> &str;
+
     /// Its places.
     fn places(&self) -> &TenantPlaces;
 
     /// Its requests over the network that may be under way at once.
     fn requests(&self) -> &Arc<Semaphore>;
+
+    /// What its guests have open.
+    fn open(&self) -> &TenantOpen;
 
     /// Its work has computed for this long.
     fn charge(&self, time: Duration);
@@ -67,12 +87,28 @@ pub trait WorkOwner: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone)]
 pub struct WorkRoom {
     owner: Arc<dyn WorkOwner>,
+    hold: WorkHold,
 }
 
 impl WorkRoom {
     /// The places of a tenant, which is its [`Ledger`](crate::metrics::Ledger).
     pub fn new(owner: Arc<dyn WorkOwner>) -> Self {
-        WorkRoom { owner }
+        let hold = WorkHold::default();
+        WorkRoom { owner, hold }
+    }
+
+    /// What a piece of work of another place has to keep until it is over.
+    ///
+    /// # Errors
+    /// [`WorkError::Over`]
+    pub fn held(&self) -> Result<Option<Arc<dyn Any + Send + Sync>>, WorkError> {
+        self.hold.take().map_err(|_| WorkError::Over)
+    }
+
+    /// The same for a session's work, all of which holds this until it is over.
+    #[must_use]
+    pub fn holding(self, hold: WorkHold) -> Self {
+        WorkRoom { hold, ..self }
     }
 
     /// The owner's turn for a request over the network: what else asks for the same
@@ -80,6 +116,11 @@ impl WorkRoom {
     pub async fn request(&self) -> Option<OwnedSemaphorePermit> {
         // It is never closed.
         Arc::clone(self.owner.requests()).acquire_owned().await.ok()
+    }
+
+    /// What was computed for the owner elsewhere, for this long.
+    pub fn charge(&self, time: Duration) {
+        self.owner.charge(time);
     }
 
     /// Does work on a thread where waiting is no harm, until `deadline`.
@@ -92,6 +133,8 @@ impl WorkRoom {
         deadline: Instant,
         work: impl FnOnce(&Stop) -> R + Send + 'static,
     ) -> Result<R, WorkError> {
+        // Before it waits for a place: from here on it is under way.
+        let held = self.hold.take().map_err(|_| WorkError::Over)?;
         let place = places::server().take(self.owner.places());
         let Ok(place) = timeout_at(deadline, place).await else {
             return Err(WorkError::Busy);
@@ -101,6 +144,8 @@ impl WorkRoom {
         let _gone = Gone(stop.clone());
         let owner = Arc::clone(&self.owner);
         let working = tokio::task::spawn_blocking(move || {
+            // Given back last.
+            let _held = held;
             let _place = place;
             let _charge = Charge::begin(move |time| owner.charge(time));
             work(&stop)
@@ -234,6 +279,27 @@ mod tests {
         assert_eq!(neighbour.run(long(), |_| 7).await, Ok(7));
         drop(let_go.pop());
         assert_eq!(room.run(long(), |_| 8).await, Ok(8));
+    }
+
+    #[tokio::test]
+    async fn work_holds_what_its_session_held_until_it_is_over() {
+        let (hold, guard) = (WorkHold::default(), Arc::new(()));
+        let room = WorkRoom::new(Ledger::new("t")).holding(hold.clone());
+        assert_eq!(room.run(long(), |_| 7).await, Ok(7), "there is no lock yet");
+        hold.hold(&guard);
+        let gone = Arc::downgrade(&guard);
+        let (free, wait) = mpsc::channel::<()>();
+        // As a disk that does not answer: its caller gives up, and it goes on.
+        let hung = room.run(soon(), move |_| wait.recv().is_ok()).await;
+        assert_eq!(hung, Err(WorkError::Late));
+        // The session ends.
+        drop(guard);
+        assert!(gone.upgrade().is_some(), "its work is under way");
+        drop(free);
+        while gone.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(room.run(long(), |_| 8).await, Err(WorkError::Over));
     }
 
     #[tokio::test]

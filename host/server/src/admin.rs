@@ -7,7 +7,7 @@
 //!
 //! Whoever may come here must be able to when the server is in trouble. Connections that
 //! have not shown the token (where there is one; else: not sent a whole request) have
-//! places of which the oldest makes room for the newest ([`crate::waiting`]); those that
+//! places of which the oldest makes room for the newest ([`crate::eviction`]); those that
 //! have, have places of their own, so that strangers never stand in their way. And there
 //! are spare file descriptors for when all others are used up ([`crate::descriptors`]);
 //! no answer but that to a reload needs one.
@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -43,7 +44,7 @@ pub use guard::{Token, TokenError};
 pub use operated::{Admin, Reload, Reloaded};
 
 use crate::descriptors::{Exhausted, Spares};
-use crate::waiting::{Place, WaitingRoom};
+use crate::eviction::{EvictingSlots, Place};
 use restante_config as config;
 use restante_config::AdminAddress;
 use restante_roles::throttle::Complaints;
@@ -141,67 +142,69 @@ impl Bound {
     }
 
     /// Answers for as long as it is polled.
-    pub async fn serve(self, admin: Arc<Admin>) {
-        info!(address = %self.socket, "the admin address answers");
-        let site = Arc::new(api::Site {
-            admin,
-            guard: guard::Guard {
-                token: self.token,
-                is_tcp: matches!(self.socket, BoundSocket::Tcp(..)),
-            },
-            complaints: Complaints::default(),
-            reloads: Arc::new(Semaphore::new(api::RELOADS)),
-        });
-        let hall = Hall {
-            site,
-            untrusted: WaitingRoom::new(UNTRUSTED),
-            trusted: Arc::new(Semaphore::new(TRUSTED)),
-            spares: Spares::new(SPARES),
-        };
-        let complaints = Complaints::default();
-        loop {
-            let error = match self.socket.accept().await {
-                Ok(stream) => {
+    pub fn serve(self, admin: Arc<Admin>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            info!(address = %self.socket, "the admin address answers");
+            let site = Arc::new(api::Site {
+                admin,
+                guard: guard::Guard {
+                    token: self.token,
+                    is_tcp: matches!(self.socket, BoundSocket::Tcp(..)),
+                },
+                complaints: Complaints::default(),
+                reloads: Arc::new(Semaphore::new(api::RELOADS)),
+            });
+            let hall = AdminSlots {
+                site,
+                untrusted: EvictingSlots::new(UNTRUSTED),
+                trusted: Arc::new(Semaphore::new(TRUSTED)),
+                spares: Spares::new(SPARES),
+            };
+            let complaints = Complaints::default();
+            loop {
+                let error = match self.socket.accept().await {
+                    Ok(stream) => {
+                        hall.take_in(stream);
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                let Some(exhausted) = Exhausted::of(&error) else {
+                    error!(%error, "the admin address cannot accept, pausing");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
+                let lent = hall.spares.lend(|| self.socket.accept_now());
+                // The system looks for a descriptor first, and then whether anybody waits.
+                if let Some(Poll::Pending) = lent {
+                    continue;
+                }
+                hall.site.admin.metrics.without_descriptor();
+                if let Some(left_out) = complaints.line() {
+                    warn!(address = %self.socket, left_out, "{exhausted}");
+                }
+                if let Some(Poll::Ready(Ok(stream))) = lent {
                     hall.take_in(stream);
                     continue;
                 }
-                Err(error) => error,
-            };
-            let Some(exhausted) = Exhausted::of(&error) else {
-                error!(%error, "the admin address cannot accept, pausing");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let lent = hall.spares.lend(|| self.socket.accept_now());
-            // The system looks for a descriptor first, and then whether anybody waits.
-            if let Some(Poll::Pending) = lent {
-                continue;
+                // When that one is closed, its descriptor becomes a spare one.
+                hall.untrusted.make_room(REQUEST_PATIENCE);
+                sleep(SPARE_PAUSE).await;
+                hall.spares.refill();
             }
-            hall.site.admin.metrics.without_descriptor();
-            if let Some(left_out) = complaints.line() {
-                warn!(address = %self.socket, left_out, "{exhausted}");
-            }
-            if let Some(Poll::Ready(Ok(stream))) = lent {
-                hall.take_in(stream);
-                continue;
-            }
-            // When that one is closed, its descriptor becomes a spare one.
-            hall.untrusted.make_room(REQUEST_PATIENCE);
-            sleep(SPARE_PAUSE).await;
-            hall.spares.refill();
-        }
+        })
     }
 }
 
 /// Where connections have their places.
-struct Hall {
+struct AdminSlots {
     site: Arc<api::Site>,
-    untrusted: Arc<WaitingRoom>,
+    untrusted: Arc<EvictingSlots>,
     trusted: Arc<Semaphore>,
     spares: Arc<Spares>,
 }
 
-impl Hall {
+impl AdminSlots {
     fn take_in(&self, stream: Box<dyn Stream>) {
         let site = Arc::clone(&self.site);
         let place = self.untrusted.enter();

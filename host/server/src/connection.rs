@@ -33,6 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, debug, error_span, info};
 
+use crate::eviction::{EvictingSlots, Place};
 use crate::lock::Locks;
 use crate::penalty::Penalties;
 use crate::sessions::{LiveSession, Sessions};
@@ -41,13 +42,13 @@ use crate::socket::SocketWatch;
 use crate::tenant::{Serving, Tenant};
 use crate::user_names::{KnownNames, Passwords};
 use crate::view::Verdicts;
-use crate::waiting::{Place, WaitingRoom};
 use restante_config::{ListenerTls, TlsVersion};
 use restante_roles::acting::Denied;
 use restante_roles::address::Client;
 use restante_roles::backend::{Account, Connection, Tls};
 use restante_roles::metrics::Ledger;
 use restante_roles::recording;
+use restante_roles::shared_holds::SharedHolds;
 
 pub use end::{BrokenOff, End};
 use open::Open;
@@ -80,6 +81,8 @@ pub struct Shared {
     pub serving: Arc<Serving>,
     /// Who holds which maildrop, in the whole process.
     pub locks: Locks,
+    /// Who holds which maildrop among several processes, if they share any.
+    pub holds: Option<Arc<dyn SharedHolds>>,
     /// What filters said, in the whole process.
     pub verdicts: Arc<Verdicts>,
     /// Whose store is awake while they are silent, in the whole process.
@@ -144,9 +147,10 @@ struct Driver<S> {
     live: Arc<LiveSession>,
     serving: Arc<Serving>,
     locks: Locks,
+    holds: Option<Arc<dyn SharedHolds>>,
     verdicts: Arc<Verdicts>,
     /// Where it will be silent with a store awake.
-    awake: Arc<WaitingRoom>,
+    awake: Arc<EvictingSlots>,
     penalties: Arc<Penalties>,
     known_names: Arc<KnownNames>,
     /// What was shown for passwords so far.
@@ -195,6 +199,7 @@ where
             live,
             serving: shared.serving,
             locks: shared.locks,
+            holds: shared.holds,
             verdicts: shared.verdicts,
             awake: shared.awake.room(),
             penalties: shared.penalties,

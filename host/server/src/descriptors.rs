@@ -9,8 +9,9 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -80,7 +81,7 @@ impl Spares {
     /// Gives one back, has `accept` take a connection with it at once, and takes another
     /// as soon as there is one. None: there was none to give back.
     pub fn lend<T>(&self, accept: impl FnOnce() -> T) -> Option<T> {
-        let lending = LENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let lending = LENDING.lock();
         let spare = self.held().pop()?;
         drop(spare);
         let accepted = accept();
@@ -101,10 +102,8 @@ impl Spares {
             }
         }
     }
-
-    /// Poison means nothing: no step of a change can panic half way.
     fn held(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

@@ -2,10 +2,10 @@
 //! it that they end when the server does.
 //!
 //! At a limit of open connections, be it the server's or that of one client
-//! ([`crate::door`]), a newcomer is told so and closed (through implicit TLS
+//! ([`crate::connection_limits`]), a newcomer is told so and closed (through implicit TLS
 //! there are no words before a handshake, so it is closed only). At the limit of
 //! connections without a login the oldest of these is closed instead
-//! ([`crate::waiting`]). Where there is no file descriptor for a newcomer, it is turned away
+//! ([`crate::eviction`]). Where there is no file descriptor for a newcomer, it is turned away
 //! with a spare one ([`crate::descriptors`]), and who has been without a login for long makes
 //! room. Nobody waits unseen in the kernel's queue.
 
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use ipnet::IpNet;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -27,8 +28,9 @@ use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use crate::connection::{Awake, Peer, Shared, serve};
+use crate::connection_limits::{self, ConnectionLimits, NoHeader, Pass};
 use crate::descriptors::{Exhausted, Spares};
-use crate::door::{self, Door, NoHeader, Pass};
+use crate::eviction::EvictingSlots;
 use crate::lock::Locks;
 use crate::penalty::Penalties;
 use crate::sessions::Sessions;
@@ -37,11 +39,11 @@ use crate::socket::{ClientSocket, SocketWatch};
 use crate::tenant::Serving;
 use crate::user_names::KnownNames;
 use crate::view::Verdicts;
-use crate::waiting::WaitingRoom;
 use restante_config::{Listener, ListenerTls, ServerLimits, TlsVersion};
 use restante_roles::address::Client;
 use restante_roles::address::canonical;
 use restante_roles::metrics::Metrics;
+use restante_roles::shared_holds::SharedHolds;
 use restante_roles::throttle::Complaints;
 
 /// Connections that the kernel holds ready for us.
@@ -238,11 +240,12 @@ fn bound(listener: &Listener, all: &[Listener]) -> io::Result<Socket> {
 pub struct Front {
     serving: CurrentServing,
     connections: Arc<Semaphore>,
-    door: Arc<Door>,
+    connection_limits: Arc<ConnectionLimits>,
     proxy_timeout: Duration,
-    waiting: Arc<WaitingRoom>,
+    waiting: Arc<EvictingSlots>,
     spares: Arc<Spares>,
     locks: Locks,
+    holds: Option<Arc<dyn SharedHolds>>,
     verdicts: Arc<Verdicts>,
     awake: Arc<Awake>,
     penalties: Arc<Penalties>,
@@ -253,20 +256,27 @@ pub struct Front {
 }
 
 impl Front {
-    /// Nobody is connected. The limits hold for the server's whole life.
-    pub fn new(limits: &ServerLimits, serving: CurrentServing, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// Nobody is connected. The limits hold for the server's whole life. `holds`: what other
+    /// processes serve the same maildrops by, if any do.
+    pub fn new(
+        limits: &ServerLimits,
+        serving: CurrentServing,
+        metrics: Arc<Metrics>,
+        holds: Option<Arc<dyn SharedHolds>>,
+    ) -> Arc<Self> {
         let connections = limits.connections.min(Semaphore::MAX_PERMITS);
         Arc::new(Front {
             serving,
             connections: Arc::new(Semaphore::new(connections)),
-            door: Door::new(
+            connection_limits: ConnectionLimits::new(
                 limits.connections_per_address,
                 limits.connections_per_network,
             ),
             proxy_timeout: limits.proxy_timeout,
-            waiting: WaitingRoom::new(limits.unauthenticated),
+            waiting: EvictingSlots::new(limits.unauthenticated),
             spares: Spares::new(SPARES),
             locks: Locks::new(),
+            holds,
             verdicts: Arc::new(Verdicts::default()),
             awake: Arc::default(),
             penalties: Arc::new(Penalties::new()),
@@ -285,36 +295,38 @@ impl Front {
     /// Takes connections in until the end begins, then returns once all of them
     /// are gone: at once those without a login, the others when their sessions
     /// end or the grace time is over.
-    pub async fn serve(self: Arc<Self>, bound: Vec<Bound>, shutdown: Signal) {
-        let mut listeners = JoinSet::new();
-        for bound in bound {
-            let socket = match TcpListener::from_std(bound.socket) {
-                Ok(socket) => socket,
-                Err(error) => {
-                    error!(listener = %bound.name, %error, "cannot accept connections");
-                    continue;
-                }
-            };
-            info!(listener = %bound.name, address = %bound.address, tls = ?bound.tls, "listening");
-            let accepting = Accepting {
-                front: Arc::clone(&self),
-                name: bound.name,
-                tls: bound.tls,
-                tls_minimum: bound.tls_minimum,
-                proxies: bound.proxies,
-                shutdown: shutdown.clone(),
-                sessions: JoinSet::new(),
-            };
-            listeners.spawn(accepting.run(socket));
-        }
-        while let Some(ended) = listeners.join_next().await {
-            report_panic(ended);
-        }
+    pub fn serve(self: Arc<Self>, bound: Vec<Bound>, shutdown: Signal) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let mut listeners = JoinSet::new();
+            for bound in bound {
+                let socket = match TcpListener::from_std(bound.socket) {
+                    Ok(socket) => socket,
+                    Err(error) => {
+                        error!(listener = %bound.name, %error, "cannot accept connections");
+                        continue;
+                    }
+                };
+                info!(listener = %bound.name, address = %bound.address, tls = ?bound.tls, "listening");
+                let accepting = Accepting {
+                    front: Arc::clone(&self),
+                    name: bound.name,
+                    tls: bound.tls,
+                    tls_minimum: bound.tls_minimum,
+                    proxies: bound.proxies,
+                    shutdown: shutdown.clone(),
+                    sessions: JoinSet::new(),
+                };
+                listeners.spawn(accepting.run(socket));
+            }
+            while let Some(ended) = listeners.join_next().await {
+                report_panic(ended);
+            }
+        })
     }
 
     /// Lets a client in, or tells it why not.
     fn admit(&self, stream: &TcpStream, peer: &Peer) -> Option<Pass> {
-        match self.door.admit(peer.client) {
+        match self.connection_limits.admit(peer.client) {
             Ok(pass) => Some(pass),
             Err(crowded) => {
                 self.turn_away(stream, peer, &crowded, CROWDED);
@@ -347,6 +359,7 @@ impl Front {
         Shared {
             serving,
             locks: self.locks.clone(),
+            holds: self.holds.clone(),
             verdicts: Arc::clone(&self.verdicts),
             awake: Arc::clone(&self.awake),
             penalties: Arc::clone(&self.penalties),
@@ -495,7 +508,7 @@ impl Arrival {
         let header = tokio::select! {
             biased;
             () = shutdown.draining() => return,
-            header = door::header(&mut self.stream, self.front.proxy_timeout) => header,
+            header = connection_limits::header(&mut self.stream, self.front.proxy_timeout) => header,
         };
         let listener = Arc::clone(&self.peer.listener);
         match header {

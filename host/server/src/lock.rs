@@ -1,16 +1,20 @@
 //! Who holds which maildrop: the exclusive-access lock of RFC 1939 section 4.
 //!
-//! The lock lives in this process and dies with the session that took it, so
-//! there is no stale lock to clean up. What a key stands for is the store's
+//! The lock lives in this process, and is given back when the session that took it is
+//! over and so is the host's work for it: a call of the system's that hangs goes on
+//! without its session, and may be one that removes. So there is no stale lock to clean
+//! up. What a key stands for is the store's
 //! business ([`restante_roles::backend::FoundMaildrop::lock_key`]).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::sessions::{EndedBy, LiveSession};
+use crate::tenant::SessionPermit;
 
 /// The maildrops that are held, by key. Clones share one set.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +48,9 @@ pub struct Held {
     released: watch::Receiver<()>,
     /// For the one that may wait.
     waiting: Arc<Semaphore>,
+    /// The holder's place among its tenant's sessions: it has it as long as the lock, and
+    /// then the one that waits for that may have it.
+    place: Arc<Mutex<Option<SessionPermit>>>,
 }
 
 impl Held {
@@ -56,6 +63,14 @@ impl Held {
     /// later need not hold places of its tenant's meanwhile.
     pub fn wait(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.waiting).try_acquire_owned().ok()
+    }
+
+    /// The place that this holder had among its tenant's sessions, for whoever has its lock
+    /// now. None: it had none that it held with the lock.
+    pub fn inherit(self, _guard: &Guard) -> Option<SessionPermit> {
+        // A permit is there or not.
+        let mut place = self.place.lock();
+        place.take()
     }
 
     /// Returns once this holder has it no more.
@@ -80,14 +95,17 @@ impl Locks {
             Entry::Occupied(held) => Err(held.get().clone()),
             Entry::Vacant(free) => {
                 let (holds, released) = watch::channel(());
+                let place = Arc::default();
                 free.insert(Held {
                     holder: Arc::clone(holder),
                     released,
                     waiting: Arc::new(Semaphore::new(1)),
+                    place: Arc::clone(&place),
                 });
                 Ok(Guard {
                     locks: self.clone(),
                     key,
+                    place,
                     _holds: holds,
                 })
             }
@@ -111,9 +129,9 @@ impl Locks {
     }
 
     /// A panic elsewhere cannot leave the map half changed: inserting and
-    /// removing are all that happens under the mutex. So poison means nothing.
+    /// removing are all that happens under the mutex.
     fn change<T>(&self, change: impl FnOnce(&mut HashMap<Arc<str>, Held>) -> T) -> T {
-        change(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.held.lock())
     }
 }
 
@@ -123,8 +141,17 @@ impl Locks {
 pub struct Guard {
     locks: Locks,
     key: Arc<str>,
+    place: Arc<Mutex<Option<SessionPermit>>>,
     /// Dropped after the lock was given back: those who wait for it find it free.
     _holds: watch::Sender<()>,
+}
+
+impl Guard {
+    /// The holder's place among its tenant's sessions, which it has as long as the lock.
+    pub fn keep(&self, permit: SessionPermit) {
+        let mut place = self.place.lock();
+        *place = Some(permit);
+    }
 }
 
 impl Drop for Guard {
@@ -140,6 +167,8 @@ mod tests {
     use tokio::time::timeout;
 
     use restante_roles::address::Client;
+    use restante_roles::metrics::Ledger;
+    use restante_roles::work::{Stop, WorkHold, WorkRoom};
 
     use super::*;
     use crate::sessions::Sessions;
@@ -191,6 +220,37 @@ mod tests {
         assert!(held().wait().is_none());
         drop(first);
         assert!(held().wait().is_some());
+    }
+
+    /// As on a disk that does not answer, which nobody can end a call to.
+    #[tokio::test]
+    async fn maildrop_is_held_until_work_of_the_session_that_had_it_is_over() {
+        let (locks, bob) = (Locks::new(), holder("bob"));
+        let guard = locks.try_lock("a", &holder("ada")).expect("it is free");
+        let (guard, hold) = (Arc::new(guard), WorkHold::default());
+        hold.hold(&guard);
+        let room = WorkRoom::new(Ledger::new("t")).holding(hold);
+        let (free, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, began) = tokio::sync::oneshot::channel();
+        let session = tokio::spawn(async move {
+            let _guard = guard;
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+            let removing = move |_: &Stop| {
+                let _ = begun.send(());
+                wait.recv().is_ok()
+            };
+            room.run(deadline, removing).await
+        });
+        began.await.expect("it has begun");
+        // A later login takes it over.
+        session.abort();
+        assert!(session.await.is_err());
+        let mut held = locks.try_lock("a", &bob).expect_err("ada's work goes on");
+        let moment = Duration::from_millis(20);
+        assert!(timeout(moment, held.released()).await.is_err());
+        drop(free);
+        held.released().await;
+        assert!(locks.try_lock("a", &bob).is_ok());
     }
 
     #[test]

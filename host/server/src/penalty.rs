@@ -17,10 +17,10 @@
 //! address is not known are one client together.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use restante_roles::address::{Client, Network};
@@ -38,7 +38,7 @@ const MOST_FINGERPRINTS: usize = 8;
 
 /// How the waiting grows and shrinks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Growth {
+pub struct Backoff {
     /// For an address's first failed login. Zero: nobody ever waits.
     pub first: Duration,
     /// What it grows to, doubled with each more.
@@ -47,7 +47,7 @@ pub struct Growth {
     pub decay: Duration,
 }
 
-impl Growth {
+impl Backoff {
     /// How long the answer to the last of so many waits.
     fn delay(&self, failures: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
@@ -110,7 +110,7 @@ impl Penalties {
         &self,
         client: Client,
         fingerprint: Option<Fingerprint>,
-        growth: &Growth,
+        growth: &Backoff,
     ) -> Duration {
         let now = Instant::now();
         let mut records = self.records();
@@ -129,7 +129,7 @@ impl Penalties {
 
     /// How long an answer waits that refuses a login without having tried its
     /// password; it counts for nothing.
-    pub fn delay(&self, client: Client, growth: &Growth) -> Duration {
+    pub fn delay(&self, client: Client, growth: &Backoff) -> Duration {
         let records = self.records();
         let record = records.peek(&key(client));
         let failures = record.map_or(0, |record| record.failures_at(Instant::now(), growth));
@@ -137,7 +137,7 @@ impl Penalties {
     }
 
     /// What the latest failure of this client cost, as long as it counts.
-    pub fn owed(&self, client: Client, growth: &Growth) -> Duration {
+    pub fn owed(&self, client: Client, growth: &Backoff) -> Duration {
         let records = self.records();
         let record = records.peek(&key(client));
         let failures = record.map_or(0, |record| record.failures_at(Instant::now(), growth));
@@ -151,15 +151,13 @@ impl Penalties {
     pub fn addresses(&self) -> usize {
         self.records().len()
     }
-
-    /// Poison means nothing: no step of a change can panic half way.
     fn records(&self) -> MutexGuard<'_, LruCache<Network, Record>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock()
     }
 }
 
 impl Record {
-    fn count(&mut self, fingerprint: Option<Fingerprint>, now: Instant, growth: &Growth) {
+    fn count(&mut self, fingerprint: Option<Fingerprint>, now: Instant, growth: &Backoff) {
         let failures = self.failures_at(now, growth);
         if failures == 0 {
             self.fingerprints.clear();
@@ -178,7 +176,7 @@ impl Record {
     }
 
     /// How many still count.
-    fn failures_at(&self, now: Instant, growth: &Growth) -> u32 {
+    fn failures_at(&self, now: Instant, growth: &Backoff) -> u32 {
         let decay = growth.decay.as_nanos().max(1);
         let decayed = now.saturating_duration_since(self.since).as_nanos() / decay;
         self.failures
@@ -199,7 +197,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const GROWTH: Growth = Growth {
+    const GROWTH: Backoff = Backoff {
         first: Duration::from_secs(2),
         longest: Duration::from_secs(15),
         decay: Duration::from_secs(60),
@@ -307,7 +305,7 @@ mod tests {
 
     #[test]
     fn other_growths() {
-        let growth = |first, longest| Growth {
+        let growth = |first, longest| Backoff {
             first: Duration::from_millis(first),
             longest: Duration::from_millis(longest),
             decay: SECOND,

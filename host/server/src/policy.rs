@@ -4,10 +4,11 @@
 //! Knows neither the session nor how anybody is authenticated.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use restante_pop3::{ByUser, Retention};
 use tokio::time::Instant;
 use tracing::warn;
@@ -244,8 +245,8 @@ impl LastLogins {
     }
 
     fn lock(&self) -> MutexGuard<'_, Welcomes> {
-        // Every change is one call on the map: poison means nothing.
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+        // Every change is one call on the map.
+        self.users.lock()
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -156,7 +157,7 @@ impl Sessions {
             end: Notify::new(),
             ended_by: OnceLock::new(),
         });
-        self.lock().insert(id.to_owned(), Arc::clone(&session));
+        self.live.lock().insert(id.to_owned(), Arc::clone(&session));
         Listed {
             sessions: Arc::clone(self),
             session,
@@ -165,12 +166,12 @@ impl Sessions {
 
     /// How many there are, logged in or not.
     pub fn count(&self) -> usize {
-        self.lock().len()
+        self.live.lock().len()
     }
 
     /// Everybody, who connected first before the others.
     pub fn list(&self) -> Vec<Seen> {
-        let mut all: Vec<_> = self.lock().values().cloned().collect();
+        let mut all: Vec<_> = self.live.lock().values().cloned().collect();
         all.sort_by(|one, other| (one.began, &one.id).cmp(&(other.began, &other.id)));
         all.iter().map(|session| session.seen()).collect()
     }
@@ -180,8 +181,8 @@ impl Sessions {
     /// which were told.
     pub fn kick(&self, which: &Which) -> Vec<String> {
         let chosen: Vec<_> = match which {
-            Which::Session(id) => self.lock().get(id).cloned().into_iter().collect(),
-            _ => self.lock().values().cloned().collect(),
+            Which::Session(id) => self.live.lock().get(id).cloned().into_iter().collect(),
+            _ => self.live.lock().values().cloned().collect(),
         };
         let mut told: Vec<_> = chosen
             .iter()
@@ -193,11 +194,6 @@ impl Sessions {
             .collect();
         told.sort_unstable();
         told
-    }
-
-    /// Poison means nothing: no step of a change can panic half way.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<LiveSession>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -218,7 +214,7 @@ impl Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.sessions.lock().remove(&self.session.id);
+        self.sessions.live.lock().remove(&self.session.id);
     }
 }
 

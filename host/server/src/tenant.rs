@@ -15,7 +15,7 @@ pub use offer::Offer;
 pub use one::Tenant;
 pub use serving::Serving;
 pub use sessions::{SessionCount, SessionPermit, UserPermit};
-pub use settings::{SessionSettings, decoy};
+pub use settings::{SessionSettings, mock_credentials};
 pub use tenants::Tenants;
 
 #[cfg(test)]

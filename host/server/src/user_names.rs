@@ -19,9 +19,9 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use restante_pop3::Secret;
 
 use restante_config::UserNames;
@@ -105,10 +105,8 @@ impl KnownNames {
     fn digest(&self, text: &str) -> u64 {
         self.hasher.hash_one(text)
     }
-
-    /// Poison means nothing: no step of a change can panic half way.
     fn known(&self) -> MutexGuard<'_, LruCache<u64, ()>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

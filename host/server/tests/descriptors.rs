@@ -11,7 +11,7 @@ use std::time::Duration;
 use restante_config::{Listener, ListenerTls, ServerLimits, TlsVersion, UserNames, Utf8};
 use restante_roles::metrics::{GenerationMark, Metrics};
 use restante_server::listener::{Bound, Front};
-use restante_server::penalty::Growth;
+use restante_server::penalty::Backoff;
 use restante_server::shutdown;
 use restante_server::tenant::{Serving, SessionSettings, Tenants};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,7 +30,7 @@ fn settings() -> SessionSettings {
         handshake_timeout: second,
         write_timeout: second,
         utf8: Utf8::Off,
-        failure_delay: Growth {
+        failure_delay: Backoff {
             first: second,
             longest: second,
             decay: second,
@@ -75,6 +75,7 @@ async fn who_comes_when_descriptors_are_gone_is_told_and_the_next_is_served() {
         &ServerLimits::default(),
         Arc::new(move || Arc::clone(&serving)),
         Arc::clone(&metrics),
+        None,
     );
     let (_trigger, signal) = shutdown::channel();
     tokio::spawn(front.serve(bound, signal));

@@ -9,6 +9,8 @@ wasmtime::component::bindgen!({
         "restante:plugin/files": async | trappable,
         "restante:plugin/passwords": async | trappable,
         "restante:plugin/maildrop": async | trappable,
+        "restante:plugin/database": async | trappable,
+        "restante:plugin/mail-index": async | trappable,
         default: trappable,
     },
     exports: { default: async },

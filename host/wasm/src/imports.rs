@@ -2,11 +2,13 @@
 //! [`State`](crate::instance::state::State), and no part of that knows any of them.
 
 mod config_store;
+mod database;
 mod files;
 mod filesystem;
 mod http;
 pub(crate) mod linker;
 mod logging;
+mod mail_index;
 mod maildrop;
 mod passwords;
 mod preopens;

@@ -5,23 +5,33 @@
 //! here, and a [`Failure`] without details for the client; the instance is
 //! gone with it, since after a trap nothing in it can be relied on.
 
+pub(crate) mod answer_cache;
 pub(crate) mod breaker;
+pub(crate) mod calls;
+pub(crate) mod databases;
+pub(crate) mod engines;
 pub(crate) mod errors;
 pub(crate) mod facts;
+pub(crate) mod handle;
 pub(crate) mod http;
 pub(crate) mod lent;
+pub(crate) mod maildrop;
 pub(crate) mod output;
+pub(crate) mod recall;
 pub(crate) mod sockets;
 pub(crate) mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod usage;
 
 use std::fmt::Write;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -32,13 +42,15 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::component::chain;
 use crate::disk::ahead::Ahead;
-use crate::disk::grants::{Granted, Root};
+use crate::disk::grants::Granted;
 use crate::disk::left_out::AllLeftOut;
 use crate::instance::breaker::{Caller, Pass};
 use crate::instance::errors::WriteFailures;
 use crate::instance::facts::Witness;
 use crate::instance::http::Http;
+use crate::instance::maildrop::SessionMaildrop;
 use crate::instance::output::{Output, Voice};
+use crate::instance::recall::Recall;
 use crate::instance::sockets::Sockets;
 use crate::instance::state::{Border, CallWork, Limits, SHARE_OF_MEMORY, State};
 use crate::instance::usage::measured;
@@ -51,7 +63,7 @@ use restante_roles::recording::Redactor;
 use restante_roles::share::{Limit, Place};
 use restante_roles::throttle::Complaints;
 use restante_roles::turns::{Busy, Owner};
-use restante_roles::work::WorkRoom;
+use restante_roles::work::{WorkHold, WorkRoom};
 
 /// Octets that a guest may answer one call with: listings, names, content. One
 /// that was granted more memory may answer with as much.
@@ -78,7 +90,7 @@ pub(crate) type Call<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> +
 
 /// An instance with a session's own grants.
 pub(crate) struct Instance {
-    whose: Whose,
+    whose: InstanceOwner,
     pass: Pass,
     /// None after a failure: the instance must not be used again.
     live: Option<Live>,
@@ -86,8 +98,8 @@ pub(crate) struct Instance {
     tape: Option<Arc<Tape>>,
 }
 
-/// Whose instance it is; what makes its world and words its failures.
-struct Whose {
+/// For whom an instance is made, and of what: its world, and the words of its failures.
+struct InstanceOwner {
     plugin: Arc<Plugin>,
     tenant: Arc<str>,
     ledger: Arc<Ledger>,
@@ -101,6 +113,8 @@ struct Asker {
     caller: Option<Caller>,
     /// False: the operator asks.
     bounded: bool,
+    /// What the work for it holds.
+    hold: WorkHold,
 }
 
 impl Asker {
@@ -109,6 +123,7 @@ impl Asker {
             owner: Owner::operator(ledger.tenant()),
             caller: None,
             bounded: false,
+            hold: WorkHold::default(),
         }
     }
 }
@@ -127,13 +142,35 @@ struct Permit {
 }
 
 impl Instance {
-    /// Makes an instance for this session. `maildrop` is this account's directory,
-    /// where there is one; `caller` for whom the plugin is asked, where that is known.
+    /// Makes an instance that has nothing to do with the maildrop's files; `caller`: for
+    /// whom the plugin is asked, where that is known.
     pub(crate) async fn new(
         plugin: &Arc<Plugin>,
         connection: &Connection,
-        maildrop: Option<Arc<Root>>,
         caller: Option<Caller>,
+    ) -> Result<Self, Failure> {
+        let (none, hold) = (SessionMaildrop::None, WorkHold::default());
+        Self::of_session(plugin, connection, none, caller, hold).await
+    }
+
+    /// Makes a store's instance. `maildrop` is this account's, where there is one. The
+    /// work for it holds the maildrop until it is over.
+    pub(crate) async fn of_store(
+        plugin: &Arc<Plugin>,
+        connection: &Connection,
+        maildrop: SessionMaildrop,
+        caller: Caller,
+    ) -> Result<Self, Failure> {
+        let hold = connection.hold.clone();
+        Self::of_session(plugin, connection, maildrop, Some(caller), hold).await
+    }
+
+    async fn of_session(
+        plugin: &Arc<Plugin>,
+        connection: &Connection,
+        maildrop: SessionMaildrop,
+        caller: Option<Caller>,
+        hold: WorkHold,
     ) -> Result<Self, Failure> {
         let border = match &connection.recording {
             None => Border::Live,
@@ -143,6 +180,7 @@ impl Instance {
             owner: connection.owner(),
             caller,
             bounded: true,
+            hold,
         };
         Self::make(plugin, &connection.ledger, maildrop, asker, border).await
     }
@@ -152,7 +190,7 @@ impl Instance {
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
         player: Arc<Player>,
-        maildrop: Option<Arc<Root>>,
+        maildrop: SessionMaildrop,
     ) -> Result<Self, Failure> {
         let asker = Asker::operator(ledger);
         Self::make(plugin, ledger, maildrop, asker, Border::Replayed(player)).await
@@ -164,25 +202,26 @@ impl Instance {
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, Failure> {
-        Self::make(plugin, ledger, None, Asker::operator(ledger), Border::Live).await
+        let none = SessionMaildrop::None;
+        Self::make(plugin, ledger, none, Asker::operator(ledger), Border::Live).await
     }
 
     async fn make(
         plugin: &Arc<Plugin>,
         ledger: &Arc<Ledger>,
-        maildrop: Option<Arc<Root>>,
-        asker: Asker,
+        maildrop: SessionMaildrop,
+        mut asker: Asker,
         border: Border,
     ) -> Result<Self, Failure> {
         let tape = border.tape().cloned();
-        let whose = Whose {
+        let whose = InstanceOwner {
             plugin: plugin.clone(),
             tenant: ledger.tenant().clone(),
             ledger: ledger.clone(),
             bounded: asker.bounded,
         };
         whose.within_share()?;
-        let mut pass = whose.pass(asker.caller)?;
+        let mut pass = whose.pass(asker.caller.take())?;
         let not_made = |error: wasmtime::Error| {
             error!(
                 plugin = %plugin.name, tenant = %whose.tenant, cause = chain(&error),
@@ -195,7 +234,7 @@ impl Instance {
         // those of its tenant's work.
         let directories = whose.directories().await.map_err(not_made)?;
         let permit = whose.permit().await?;
-        let store = whose.store(maildrop, directories, border, asker.owner);
+        let store = whose.store(maildrop, directories, border, asker);
         let mut store = store.map_err(not_made)?;
         begin(&mut store, plugin);
         let pre = &plugin.compiled.roles.pre;
@@ -334,7 +373,7 @@ fn begin(store: &mut Store<State>, plugin: &Plugin) {
     store.set_epoch_deadline(1);
 }
 
-impl Whose {
+impl InstanceOwner {
     /// Leave of the breaker.
     fn pass(&self, caller: Option<Caller>) -> Result<Pass, Failure> {
         self.plugin
@@ -414,10 +453,10 @@ impl Whose {
 
     fn store(
         &self,
-        maildrop: Option<Arc<Root>>,
+        maildrop: SessionMaildrop,
         directories: Arc<[Granted]>,
         border: Border,
-        owner: Owner,
+        asker: Asker,
     ) -> wasmtime::Result<Store<State>> {
         let plugin = &self.plugin;
         let voice = Arc::new(Mutex::new(Voice::new(
@@ -427,8 +466,10 @@ impl Whose {
         )));
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
-        let limits = Limits::new(plugin.limits.memory, self.ledger.instance(self.bounded));
+        let entry = self.ledger.instance(self.bounded).holding(asker.hold);
+        let limits = Limits::new(plugin.limits.memory, entry);
         let work = CallWork::new(limits.meter().work());
+        let (maildrop, mail) = maildrop.parts();
         let mut store = Store::new(
             plugin.runtime.engine(),
             State {
@@ -439,15 +480,19 @@ impl Whose {
                 http: Http::new(plugin.http.clone(), WorkRoom::new(self.ledger.clone())),
                 settings: plugin.settings.clone(),
                 maildrop,
+                mail,
                 directories,
+                databases: plugin.databases.clone(),
                 voice,
                 salts: plugin.salts.of(Some(&self.tenant)),
-                owner,
+                owner: asker.owner,
                 border,
                 witness: Witness::default(),
+                recall: Recall::default(),
                 ahead: Ahead::default(),
                 left_out: AllLeftOut::default(),
                 write_failures: WriteFailures::default(),
+                preopened: None,
                 work,
             },
         );

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use restante_pop3::Decoy;
+use restante_pop3::MockCredentials;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -17,11 +17,13 @@ use crate::disk::authorities::AuthorityError;
 use crate::disk::grants::Directories;
 use crate::disk::maildrop_directory::{self, NoSuchUser};
 use crate::instance::breaker::Breaker;
+use crate::instance::databases::SharedDatabase;
+use crate::instance::engines::SharedEngine;
 use crate::instance::{http, sockets};
 use crate::record::tape::Subject;
 use crate::roles::store::cache::Listings;
 use restante_config as config;
-use restante_config::{Demand, Grants, PluginLimits};
+use restante_config::{Demand, Grants, MaildropGrant, PluginLimits};
 use restante_roles::metrics::{Metrics, PluginCalls};
 use restante_roles::shadow::Shadow;
 use restante_roles::stamp::Stamp;
@@ -52,6 +54,14 @@ pub enum PluginError {
     /// Likewise.
     #[error("grants: maildrop-owner: {0}")]
     MaildropOwner(#[from] NoSuchUser),
+    /// Likewise.
+    #[error("grants: databases: there is no [database.{0}]")]
+    Database(String),
+    /// Likewise.
+    #[error(
+        "grants: maildrop: this server was started without [engine.{0}]: restart it, since engines are opened once"
+    )]
+    Engine(String),
 }
 
 /// One engine, the compiled components and the instances' places, for the
@@ -91,11 +101,13 @@ impl Runtime {
     /// Makes a configured plugin ready. May compile for seconds: not for the
     /// event loop. `salts`: what SCRAM keys are made with that a plugin has none
     /// of its own for. What of `before` is the same goes on as it is: its component
-    /// is not even read, and what the plugin did so far is not forgotten.
+    /// is not even read, and what the plugin did so far is not forgotten. `services`: all
+    /// that may be granted.
     pub fn plugin(
         self: &Arc<Self>,
         plugin: &config::Plugin,
-        salts: &Decoy,
+        salts: &MockCredentials,
+        services: &Services,
         before: Option<&Loaded>,
     ) -> Result<Loaded, PluginError> {
         let (compiled, signed) =
@@ -103,9 +115,13 @@ impl Runtime {
                 .load(&plugin.component, plugin.sha256.as_ref(), &plugin.demands)?;
         let authorities = authority_files(&plugin.grants);
         let maildrop_rules = maildrop_directory::Rules::of(&plugin.grants)?;
+        let databases = granted_databases(&plugin.grants, &services.databases)?;
+        let engine = granted_engine(&plugin.grants, &services.engines)?;
         if let Some(Loaded { plugin: before, .. }) = before
             && before.is(plugin, &compiled, salts, &authorities)
             && before.maildrop_rules == maildrop_rules
+            && same(&before.databases, &databases)
+            && same(before.engine.as_slice(), engine.as_slice())
         {
             let plugin = Arc::clone(before);
             return Ok(Loaded { plugin, signed });
@@ -120,11 +136,13 @@ impl Runtime {
         let plugin = Arc::new(Plugin {
             name: plugin.name.as_str().into(),
             source: plugin.component.to_string(),
-            identity: identity(&compiled.digest, plugin).into(),
+            identity: identity(&compiled.digest, plugin, &databases, engine.as_ref()).into(),
             settings: plugin.settings.clone().into(),
             grants: plugin.grants.clone(),
             maildrop_rules,
             directories: Directories::default(),
+            databases,
+            engine,
             limits: plugin.limits.clone(),
             http,
             dialer,
@@ -146,6 +164,15 @@ impl Runtime {
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
+}
+
+/// What plugins may be granted of the operator's beside the machine's files.
+#[derive(Debug, Clone, Default)]
+pub struct Services {
+    /// Databases that may be asked.
+    pub databases: Vec<Arc<SharedDatabase>>,
+    /// Engines that maildrops may be in.
+    pub engines: Vec<Arc<SharedEngine>>,
 }
 
 /// A plugin that is ready, and who signed its component.
@@ -174,6 +201,10 @@ pub struct Plugin {
     /// Of its grants, with the number of the user that they name.
     pub(crate) maildrop_rules: maildrop_directory::Rules,
     pub(crate) directories: Directories,
+    /// Those of its grants.
+    pub(crate) databases: Arc<[Arc<SharedDatabase>]>,
+    /// The one that its maildrops are in, if they are in any.
+    pub(crate) engine: Option<Arc<SharedEngine>>,
     pub(crate) limits: PluginLimits,
     /// None: it was granted no origin.
     pub(crate) http: Option<Arc<http::Client>>,
@@ -181,7 +212,7 @@ pub struct Plugin {
     pub(crate) dialer: Option<Arc<sockets::Dialer>>,
     /// The files of authorities that its grants name.
     pub(crate) authorities: Vec<Stamp>,
-    pub(crate) salts: Decoy,
+    pub(crate) salts: MockCredentials,
     pub(crate) compiled: Arc<Compiled>,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) calls: Arc<PluginCalls>,
@@ -218,7 +249,7 @@ impl Plugin {
         &self,
         wanted: &config::Plugin,
         compiled: &Arc<Compiled>,
-        salts: &Decoy,
+        salts: &MockCredentials,
         authorities: &[Stamp],
     ) -> bool {
         Arc::ptr_eq(&self.compiled, compiled)
@@ -249,12 +280,53 @@ fn authority_files(grants: &Grants) -> Vec<Stamp> {
         .collect()
 }
 
+/// The engine that these grants name, if they name one.
+fn granted_engine(
+    grants: &Grants,
+    all: &[Arc<SharedEngine>],
+) -> Result<Option<Arc<SharedEngine>>, PluginError> {
+    let Some(name) = grants.maildrop.as_ref().and_then(MaildropGrant::engine) else {
+        return Ok(None);
+    };
+    let found = all.iter().find(|engine| engine.name() == name);
+    let engine = found.ok_or_else(|| PluginError::Engine(name.to_owned()))?;
+    Ok(Some(engine.clone()))
+}
+
+/// The databases that these grants name.
+fn granted_databases(
+    grants: &Grants,
+    all: &[Arc<SharedDatabase>],
+) -> Result<Arc<[Arc<SharedDatabase>]>, PluginError> {
+    let names = grants.databases.iter();
+    let found = names.map(|name| {
+        let found = all.iter().find(|database| database.name() == name);
+        found
+            .cloned()
+            .ok_or_else(|| PluginError::Database(name.clone()))
+    });
+    found.collect()
+}
+
+fn same<T>(some: &[Arc<T>], others: &[Arc<T>]) -> bool {
+    let mut pairs = some.iter().zip(others);
+    some.len() == others.len() && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
 /// Two plugins that answer alike have one identity: the same component, the
 /// same settings, the same grants.
-fn identity(digest: &str, plugin: &config::Plugin) -> String {
+fn identity(
+    digest: &str,
+    plugin: &config::Plugin,
+    databases: &[Arc<SharedDatabase>],
+    engine: Option<&Arc<SharedEngine>>,
+) -> String {
     let mut hasher = Sha256::new();
     hasher.update(digest);
     // Debug output of texts is quoted, so two lists never look alike.
     hasher.update(format!("{:?}{:?}", plugin.settings, plugin.grants));
+    let places = databases.iter().map(|database| database.place());
+    hasher.update(format!("{:?}", places.collect::<Vec<_>>()));
+    hasher.update(format!("{:?}", engine.map(|engine| engine.place())));
     hex(&hasher.finalize())
 }

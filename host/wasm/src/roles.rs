@@ -9,11 +9,13 @@ pub(crate) mod store;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_core::future::BoxFuture;
 use thiserror::Error;
 
 use crate::component::exports::Role;
 use crate::convert;
 use crate::instance::Instance;
+use crate::instance::state::State;
 use crate::plugin::Plugin;
 use restante_roles::backend::{
     Accepts, Admission, Authenticator, Failure, Filter, Selector, Store,
@@ -51,7 +53,7 @@ impl Plugin {
     /// The plugin as a store.
     pub fn store(self: &Arc<Self>) -> Result<Arc<dyn Store>, MissingRole> {
         match self.compiled.roles.store.clone() {
-            Some(functions) => Ok(Arc::new(store::PluginStore {
+            Some(functions) => Ok(Arc::new(store::find::PluginStore {
                 plugin: self.clone(),
                 functions,
             })),
@@ -94,72 +96,92 @@ impl Plugin {
 
     /// Asks the plugin which kinds of credentials it judges. Without the interface
     /// `accepts` it is passwords, and SCRAM where it has that; with it, SCRAM is
-    /// still only what the plugin has keys for. `ledger`: whose instance asks.
-    pub async fn accepts(self: &Arc<Self>, ledger: &Arc<Ledger>) -> Result<Accepts, Failure> {
-        let roles = &self.compiled.roles;
-        let scram = roles.scram.is_some();
-        let Some(functions) = roles.accepts.clone() else {
-            return Ok(Accepts {
-                scram_sha1: scram,
-                scram_sha256: scram,
-                ..Accepts::PASSWORD
-            });
-        };
-        let mut instance = Instance::for_operator(self, ledger).await?;
-        let kinds = instance
-            .call("accepts.accepts", |store, guest| {
-                Box::pin(async move {
-                    let functions = functions.load(&mut *store, guest)?;
-                    functions.call_accepts(store).await
+    /// still only what the plugin has keys for. `ledger`: whose instance asks. `known`: what
+    /// it said before, which holds on where something that it asked did not answer.
+    pub fn accepts<'a>(
+        self: &'a Arc<Self>,
+        ledger: &'a Arc<Ledger>,
+        known: Option<Accepts>,
+    ) -> BoxFuture<'a, Result<Accepts, Failure>> {
+        Box::pin(async move {
+            let roles = &self.compiled.roles;
+            let scram = roles.scram.is_some();
+            let Some(functions) = roles.accepts.clone() else {
+                return Ok(Accepts {
+                    scram_sha1: scram,
+                    scram_sha256: scram,
+                    ..Accepts::PASSWORD
+                });
+            };
+            let mut instance = Instance::for_operator(self, ledger).await?;
+            let kinds = instance
+                .call("accepts.accepts", |store, guest| {
+                    Box::pin(async move {
+                        let functions = functions.load(&mut *store, guest)?;
+                        functions.call_accepts(store).await
+                    })
                 })
-            })
-            .await?;
-        let accepts = Accepts::from(kinds);
-        if !scram && (accepts.scram_sha1 || accepts.scram_sha256) {
-            return Err(instance.lie(
-                "accepts.accepts",
-                "SCRAM, and the component does not export the interface scram",
-            ));
-        }
-        Ok(accepts)
+                .await?;
+            let has_failed = |state: &mut State| state.witness.has_failed();
+            if let Some(known) = known
+                && instance.state().is_some_and(has_failed)
+            {
+                return Ok(known);
+            }
+            let accepts = Accepts::from(kinds);
+            if !scram && (accepts.scram_sha1 || accepts.scram_sha256) {
+                return Err(instance.lie(
+                    "accepts.accepts",
+                    "SCRAM, and the component does not export the interface scram",
+                ));
+            }
+            Ok(accepts)
+        })
     }
 
     /// Asks the plugin itself what is wrong with its settings; one line for
     /// each problem. A plugin without the role `settings` has none. `ledger`:
     /// whose instance asks.
-    pub async fn validate(self: &Arc<Self>, ledger: &Arc<Ledger>) -> Result<Vec<String>, Failure> {
-        let Some(functions) = self.compiled.roles.settings.clone() else {
-            return Ok(Vec::new());
-        };
-        let mut instance = Instance::for_operator(self, ledger).await?;
-        let validated = instance
-            .call("settings.validate", |store, guest| {
-                Box::pin(async move {
-                    let functions = functions.load(&mut *store, guest)?;
-                    functions.call_validate(store).await
+    pub fn validate<'a>(
+        self: &'a Arc<Self>,
+        ledger: &'a Arc<Ledger>,
+    ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(async move {
+            let Some(functions) = self.compiled.roles.settings.clone() else {
+                return Ok(Vec::new());
+            };
+            let mut instance = Instance::for_operator(self, ledger).await?;
+            let validated = instance
+                .call("settings.validate", |store, guest| {
+                    Box::pin(async move {
+                        let functions = functions.load(&mut *store, guest)?;
+                        functions.call_validate(store).await
+                    })
                 })
-            })
-            .await?;
-        let complaints = validated.err().unwrap_or_default();
-        Ok(complaints
-            .into_iter()
-            .take(COMPLAINTS)
-            .map(convert::words)
-            .collect())
+                .await?;
+            let complaints = validated.err().unwrap_or_default();
+            Ok(complaints
+                .into_iter()
+                .take(COMPLAINTS)
+                .map(convert::words)
+                .collect())
+        })
     }
 
     /// Makes an instance and lets go of it: how long the making took, and how many
     /// octets of memory it had. `ledger`: one that nothing else is counted in.
-    pub async fn fresh_instance(
-        self: &Arc<Self>,
-        ledger: &Arc<Ledger>,
-    ) -> Result<(Duration, u64), Failure> {
-        let begun = Instant::now();
-        let instance = Instance::for_operator(self, ledger).await?;
-        let took = begun.elapsed();
-        let octets = ledger.totals().memory_octets;
-        drop(instance);
-        Ok((took, octets))
+    pub fn fresh_instance<'a>(
+        self: &'a Arc<Self>,
+        ledger: &'a Arc<Ledger>,
+    ) -> BoxFuture<'a, Result<(Duration, u64), Failure>> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let instance = Instance::for_operator(self, ledger).await?;
+            let took = begun.elapsed();
+            let octets = ledger.totals().memory_octets;
+            drop(instance);
+            Ok((took, octets))
+        })
     }
 
     pub(crate) fn missing(&self, role: Role) -> MissingRole {

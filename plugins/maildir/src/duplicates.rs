@@ -12,9 +12,9 @@ use std::path::Path;
 use restante_guest::files::Status;
 use restante_guest::{files, log};
 
-use crate::census::{Found, Message};
 use crate::index::{Entry, Index};
 use crate::name;
+use crate::scan::{Found, Message};
 
 /// Gives those files the unique-ids that the index remembers for them which their names
 /// do not tell. They are as the directories have them, in any order.

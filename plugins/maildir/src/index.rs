@@ -25,8 +25,8 @@ use std::path::Path;
 use restante_guest::files::{self, Reader, Status, reason};
 use restante_guest::log;
 
-use crate::census::{Place, Times};
 use crate::name;
+use crate::scan::{Place, Times};
 
 /// Its name in the maildrop. Programs that read Maildirs pass it over.
 pub(crate) const FILE: &str = ".restante-index";

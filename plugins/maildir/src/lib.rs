@@ -22,36 +22,41 @@
 //! - A file that some program compressed is refused when it is asked for.
 //! - What is removed is taken off the quota in `maildirsize`, where there is one.
 //!
-//! Settings: `create = true` makes `cur`, `new` and `tmp` where they are
-//! missing. Without it a missing Maildir is an empty maildrop, and nothing is
-//! made. `trust-times = false` goes through the directories at each login. `seen =
+//! - `new` without `cur`, or `cur` without `new`, fails the login: half of the mail is
+//!   away. Neither of them in an empty directory is an empty maildrop: whether that may be
+//!   is for the host, which has looked.
+//! - A file that is there and cannot be read is listed, and refused when it is asked for.
+//!
+//! Settings: `create = true` makes `cur`, `new` and `tmp` where all mail would be
+//! missing without them. `trust-times = false` goes through the directories at each login. `seen =
 //! true` moves each message that is asked for to `cur`, with the flag S.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod census;
+mod create;
 mod duplicates;
 mod index;
 mod maildir;
+mod measure;
 mod memo;
 mod name;
 mod removal;
+mod scan;
 mod seen;
 #[cfg(test)]
 mod tests;
-mod weigh;
 
 use restante_guest::prelude::*;
 
-use crate::census::Granted;
 use crate::maildir::Maildir;
+use crate::scan::Granted;
 
 struct Mail(Maildir<Granted>);
 
 restante_guest::export! { store: Mail, settings: Mail }
 
 restante_guest::describe_settings! {
-    "create": "\"true\" makes cur, new and tmp where they are missing",
+    "create": "\"true\" makes cur and new where both are missing, and tmp where it is",
     "trust-times": "\"false\" scans cur and new at each login, for file systems whose times of \
                     change cannot be trusted; \"true\" if it is not set",
     "seen": "\"true\" moves each message that is asked for from new to cur, with the flag S",
@@ -71,7 +76,7 @@ impl Maildrop for Mail {
             maildir = maildir.marking_seen();
         }
         if settings.create {
-            maildir.create();
+            create::create(files::root());
         }
         Ok(Mail(maildir))
     }

@@ -4,10 +4,10 @@
 //! names of the same file behind `//`: enough to find it again, wherever another program
 //! moved it, without any memory of the listing. Where other files have the same base
 //! name it is `SIZE=IDENTITY/PATH`, and the path is not trusted: another one of them may
-//! have taken its place.
+//! have taken its place. `SIZE?OCTETS` in place of `SIZE` is a file that could not be read
+//! when it was listed, with so many octets.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -16,14 +16,14 @@ use restante_guest::files::{Kind, PACKING_OCTETS, packing, reason};
 use restante_guest::maildir;
 use restante_guest::prelude::*;
 
-use crate::census::{self, Census, Files, Found, Located, Look, Message, Place, Stamp, Times};
 use crate::duplicates;
 use crate::index::{self, Entry, Index};
+use crate::measure::{CHANGED_PART, Measured, Scales};
 use crate::memo::{Known, Memo};
 use crate::name;
 use crate::removal::Removal;
+use crate::scan::{self, Files, Found, Located, Look, Message, Place, Scan, Stamp, Times};
 use crate::seen;
-use crate::weigh::{CHANGED_PART, Scales, Weighed};
 
 /// Between the paths of a name; no path has it.
 const AND: &str = "//";
@@ -46,7 +46,7 @@ pub(crate) struct Maildir<F> {
     /// Of the directories as they were listed.
     listed: Option<Stamp>,
     /// What was found when a message was not in its place.
-    census: Option<Census>,
+    scan: Option<Scan>,
     /// The name of the message whose content was asked for last.
     asked: Option<String>,
     /// The index was wrong, and has been told so.
@@ -66,6 +66,8 @@ pub(crate) struct Maildir<F> {
 /// A message's name, taken apart.
 struct Name<'a> {
     size: u64,
+    /// What its listing says, if that is a guess.
+    guessed: Option<u64>,
     /// The file's number in its directory; none: its base name is no other's.
     identity: Option<u64>,
     paths: &'a str,
@@ -79,9 +81,14 @@ impl<'a> Name<'a> {
                 Some((size, identity)) => (size, Some(identity.parse().ok()?)),
                 None => (numbers, None),
             };
+            let (size, guessed) = match size.split_once('?') {
+                Some((size, octets)) => (size, Some(octets.parse().ok()?)),
+                None => (size, None),
+            };
             let size = size.parse().ok()?;
             Some(Name {
                 size,
+                guessed,
                 identity,
                 paths,
             })
@@ -113,7 +120,7 @@ impl<F: Files> Maildir<F> {
             root,
             files,
             listed: None,
-            census: None,
+            scan: None,
             asked: None,
             has_doubted: false,
             trusts_times: true,
@@ -144,23 +151,6 @@ impl<F: Files> Maildir<F> {
         }
     }
 
-    /// Makes the directories that are missing.
-    pub(crate) fn create(&self) {
-        for directory in ["tmp", "new", "cur"] {
-            let path = self.root.join(directory);
-            let there =
-                matches!(files::stat(&path), Ok(Some(about)) if about.kind == Kind::Directory);
-            if there {
-                continue;
-            }
-            if let Err(error) = fs::create_dir_all(path) {
-                let reason = reason(&error);
-                log::warn!("{directory} cannot be created, going on without: {reason}");
-                return;
-            }
-        }
-    }
-
     /// See [`Maildrop::stamp`]. Nothing that changed since it was listed is
     /// vouched for. Whether the directories are too fresh to tell a change is for the
     /// host to see, which knows what the stamp was made of: it need not ask again as
@@ -171,7 +161,7 @@ impl<F: Files> Maildir<F> {
         }
         let times = Stamp::times_of(&self.root).map_err(unreadable)?;
         Ok(match &self.listed {
-            None => Some(census::text(&times)),
+            None => Some(scan::text(&times)),
             Some(listed) if listed.times == times => listed.trusted(),
             Some(_) => None,
         })
@@ -186,28 +176,37 @@ impl<F: Files> Maildir<F> {
             let look = Look::take(&self.root, &self.files, known).map_err(unreadable)?;
             let mut messages = look.files(&self.root, &index);
             let settled = duplicates::settle(&self.root, &mut messages);
-            let weighed = match scales.weigh_all(&mut messages) {
-                Weighed::All if settled.some_gone => Weighed::SomeGone,
-                weighed => weighed,
+            let measured = match scales.weigh_all(&mut messages) {
+                Measured::All if settled.some_gone => Measured::SomeGone,
+                measured => measured,
             };
-            match weighed {
+            match measured {
                 // Gone is deleted, or moved: then it has to be looked for.
-                Weighed::SomeGone if retries > 0 => {
+                Measured::SomeGone if retries > 0 => {
                     retries -= 1;
                     continue;
                 }
-                Weighed::All | Weighed::SomeGone => {}
-                Weighed::OutOfTime => {
+                Measured::SomeGone => {
+                    log::warn!(
+                        "the maildrop changes all the time, and part of it is no listing: see which program renames its files"
+                    );
+                    return Err(Failure::temporary("the maildrop is being changed"));
+                }
+                Measured::All => {}
+                Measured::OutOfTime => {
                     log::warn!("measuring the maildrop goes on at the next login");
                     return Err(Failure::temporary(
                         "a large maildrop is opened for the first time, try again soon",
                     ));
                 }
+                Measured::Failed => {
+                    return Err(Failure::temporary("the maildrop cannot be read"));
+                }
             }
             let memo = Memo::of(&look, &messages);
             // The index has one name of a file.
             let has_links = messages.iter().any(|message| !message.links.is_empty());
-            let is_whole = weighed == Weighed::All && !has_links;
+            let is_whole = !has_links;
             let is_known = is_whole && scales.is_all_known();
             scales.close(&look, &messages, is_whole, settled.has_new_ids);
             let mut listing = oldest_first(messages);
@@ -249,7 +248,7 @@ impl<F: Files> Maildir<F> {
             return Ok(None);
         }
         let mut scales = Scales::for_few(&self.root, &self.files);
-        if scales.weigh_all(&mut messages) != Weighed::All || !scales.is_all_known() {
+        if scales.weigh_all(&mut messages) != Measured::All || !scales.is_all_known() {
             return Ok(None);
         }
         memo.messages = (memo.messages + messages.len()).saturating_sub(gone.len());
@@ -284,6 +283,9 @@ impl<F: Files> Maildir<F> {
             let path = moved.or_else(|| parsed.paths().next());
             path.unwrap_or_default().to_owned()
         };
+        if let Some(octets) = parsed.guessed {
+            self.expect_readable(&path, octets)?;
+        }
         self.expect_mail(&path, parsed.size)?;
         Ok(match self.marks_seen && parsed.paths().count() == 1 {
             true => self.mark_seen(name, path),
@@ -308,6 +310,26 @@ impl<F: Files> Maildir<F> {
                 path
             }
         }
+    }
+
+    /// Refuses a file that could not be read when it was listed with so many octets, and
+    /// cannot be now, or has others.
+    fn expect_readable(&self, path: &str, octets: u64) -> Result<(), Failure> {
+        let problem = match self.files.measure(path) {
+            Ok(Some(weight)) if weight.octets == octets => return Ok(()),
+            // Which one it is the host finds out, or the next listing.
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) => {
+                return Err(Failure::temporary(
+                    "the message can be read again, at the next login",
+                ));
+            }
+            Err(problem) => problem,
+        };
+        log::error!(
+            "{path:?} cannot be read, RETR of it is [SYS/TEMP]: {problem}; check the mode of the file and the disk"
+        );
+        Err(Failure::temporary("the message cannot be read now"))
     }
 
     /// Refuses a file that some mail program has compressed or encrypted. A file that
@@ -359,7 +381,7 @@ impl<F: Files> Maildir<F> {
             let status = files::stat(root.join(&file.path));
             name.may_be(file) && matches!(status, Ok(Some(status)) if status.size == name.size)
         };
-        let found = self.census()?.files_of(&name.unique_id()).find(is_it);
+        let found = self.scan()?.files_of(&name.unique_id()).find(is_it);
         if let Some(found) = found {
             return Ok(found.path.clone());
         }
@@ -399,16 +421,16 @@ impl<F: Files> Maildir<F> {
     }
 
     /// The files as they are now; not looked for again while nothing changed.
-    fn census(&mut self) -> Result<&Census, Failure> {
+    fn scan(&mut self) -> Result<&Scan, Failure> {
         let now = Stamp::of(&self.root, SystemTime::now()).map_err(unreadable)?;
-        let is_current = |census: &Census| {
-            self.trusts_times && census.stamp.is_same(&now) && census.stamp.trusted().is_some()
+        let is_current = |scan: &Scan| {
+            self.trusts_times && scan.stamp.is_same(&now) && scan.stamp.trusted().is_some()
         };
-        let census = match self.census.take() {
-            Some(census) if is_current(&census) => census,
-            _ => Census::take(&self.root, &self.files).map_err(unreadable)?,
+        let scan = match self.scan.take() {
+            Some(scan) if is_current(&scan) => scan,
+            _ => Scan::take(&self.root, &self.files).map_err(unreadable)?,
         };
-        Ok(self.census.insert(census))
+        Ok(self.scan.insert(scan))
     }
 
     /// Removes what is named, tries everything, and makes it last.
@@ -433,15 +455,15 @@ impl<F: Files> Maildir<F> {
             if lost.is_empty() {
                 break;
             }
-            let census = match Census::take(&self.root, &self.files) {
-                Ok(census) => census,
+            let scan = match Scan::take(&self.root, &self.files) {
+                Ok(scan) => scan,
                 Err(problem) => {
                     removal.fail(".", io::Error::other(problem));
                     break;
                 }
             };
             // What is not found any more was removed by somebody else.
-            lost.retain(|name| match self.paths_of(name, &census) {
+            lost.retain(|name| match self.paths_of(name, &scan) {
                 Ok(paths) => !paths.is_empty() && !removal.unlink_all(&paths, name.size),
                 Err(error) => {
                     removal.fail(name.paths, error);
@@ -457,10 +479,10 @@ impl<F: Files> Maildir<F> {
 
     /// Where a message's file is, by all its names. An error: it cannot be told from
     /// another file that has the same base name now.
-    fn paths_of<'a>(&self, name: &Name<'_>, census: &'a Census) -> io::Result<Vec<&'a str>> {
+    fn paths_of<'a>(&self, name: &Name<'_>, scan: &'a Scan) -> io::Result<Vec<&'a str>> {
         let mut paths = Vec::new();
         let mut first = None;
-        for file in census.files_of(&name.unique_id()) {
+        for file in scan.files_of(&name.unique_id()) {
             let found = files::stat(self.root.join(&file.path)).map_err(io::Error::other)?;
             let Some(status) = found.filter(|status| status.size == name.size) else {
                 continue;
@@ -529,8 +551,12 @@ fn oldest_first(mut messages: Vec<Message<'_>>) -> Listing {
         let Some(record) = first.record else {
             continue;
         };
-        let (mut size, mut identity) = ([0; 20], [0; 20]);
+        let (mut size, mut octets, mut identity) = ([0; 20], [0; 20], [0; 20]);
         let size = decimal(record.size, &mut size);
+        let guessed = match first.is_unread {
+            true => ["?", decimal(record.octets, &mut octets)],
+            false => ["", ""],
+        };
         let identity = match first.shares_name {
             true => ["=", decimal(first.identity, &mut identity)],
             false => ["", ""],
@@ -538,7 +564,8 @@ fn oldest_first(mut messages: Vec<Message<'_>>) -> Listing {
         let links = message.links.iter();
         let links = links.flat_map(|link| [AND, link.place.directory(), "/", link.name]);
         let path = ["/", first.place.directory(), "/", first.name];
-        let name = [size].into_iter().chain(identity).chain(path).chain(links);
+        let numbers = [size].into_iter().chain(guessed).chain(identity);
+        let name = numbers.chain(path).chain(links);
         let (seconds, _) = first.delivered();
         listing.push_parts(&first.unique_id, record.octets, seconds, name);
         listing.surrogate(record.surrogate);

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::census::{Look, Message, Place, Times};
+use crate::scan::{Look, Message, Place, Times};
 
 /// Octets that the files of one directory take at most; a host keeps 64 KiB in all.
 const NAMES_OCTETS: usize = 30 * 1024;

@@ -40,6 +40,8 @@ restante_guest::export! { store: Mail, settings: Mail }
 
 restante_guest::describe_settings! {
     "file": "the mbox in the granted folder, \"mbox\" if it is not set",
+    "missing": "what the maildrop is without the file: \"refuse\" fails the login, \"empty\" shows an \
+                empty one",
     "quoting": "how lines that begin with From are kept from looking like a message",
     "lock-wait": "how long another program's lock is waited for",
     "stale-lock": "a lock that is older was left behind, and is removed",
@@ -82,6 +84,8 @@ impl Validate for Mail {
 struct Settings {
     /// The mbox's name in the granted directory.
     file: String,
+    /// What the maildrop is where the folder is not empty and has no such file.
+    missing: Missing,
     quoting: Quoting,
     /// How long somebody else's lock is waited for.
     lock_wait: Span,
@@ -95,6 +99,13 @@ enum Quoting {
     Mboxo,
     Mboxrd,
     Mboxcl2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Missing {
+    Refuse,
+    Empty,
 }
 
 impl Quoting {
@@ -111,6 +122,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             file: "mbox".into(),
+            missing: Missing::Refuse,
             quoting: Quoting::Mboxo,
             lock_wait: Span(Duration::from_secs(10)),
             stale_lock: Span(Duration::from_secs(300)),

@@ -10,12 +10,12 @@ use restante_guest::mbox::{Unquoting, Variant};
 use restante_guest::prelude::*;
 use restante_guest::store::{FileRange, Reader};
 
-use crate::Settings;
 use crate::id::{Name, unique_id};
 use crate::index::{Index, Mark, mark};
 use crate::lock::{Lock, NoLock};
 use crate::removal::{self, Removal};
 use crate::scan::{self, Unread};
+use crate::{Missing, Settings};
 
 /// Octets of a unique-id and of a name, more or less.
 const ID_OCTETS: usize = 41;
@@ -327,8 +327,38 @@ impl Mbox {
         }
     }
 
+    /// None: there is no mbox, and that is an empty maildrop.
     fn status(&self) -> Result<Option<Status>, Failure> {
-        scan::status(&self.path).map_err(|unread| self.unread(unread))
+        let status = scan::status(&self.path).map_err(|unread| self.unread(unread))?;
+        if status.is_none() && self.settings.missing == Missing::Refuse {
+            return self.expect_bare();
+        }
+        Ok(status)
+    }
+
+    /// Refuses a folder that something is in, but no mbox. Whether an empty one is an
+    /// empty maildrop the operator has told the host. The locks of delivery agents, and
+    /// what they make them of, are there before the first mail is.
+    fn expect_bare(&self) -> Result<Option<Status>, Failure> {
+        let lock = format!("{}.lock", self.settings.file);
+        match files::is_bare(self.directory, |name| name.starts_with(&lock)) {
+            Ok(true) => Ok(None),
+            Ok(false) => {
+                // It may be the mbox itself, which has just been made.
+                let status = scan::status(&self.path).map_err(|unread| self.unread(unread))?;
+                if status.is_some() {
+                    return Ok(status);
+                }
+                log::error!(
+                    "there is no {}, though its folder is not empty: bring it back; or, where new \
+                     users have none, or a program removes an mbox without messages, set \
+                     `missing = \"empty\"` in the plugin's settings",
+                    self.path.display()
+                );
+                Err(Failure::temporary("the maildrop is missing"))
+            }
+            Err(error) => Err(self.unread(Unread::Error(error))),
+        }
     }
 
     fn unread(&self, unread: Unread) -> Failure {

@@ -95,10 +95,41 @@ fn nothing_is_an_empty_maildrop_and_no_file_is_made() {
     assert!(mail.messages().is_empty());
     mail.write("\n\n");
     assert!(mail.messages().is_empty());
-    fs::remove_file(mail.0.path().join("mbox")).unwrap();
+    let new = Box(Granted::new());
+    assert!(new.messages().is_empty());
+    // The first mail is on its way.
+    new.0.write("mbox.lock.mail.example.4711", "");
+    new.0.write("mbox.lock", "");
+    assert!(new.messages().is_empty());
+    let left = fs::read_dir(new.0.path()).unwrap();
+    assert_eq!(left.count(), 2);
+}
+
+/// A file that is missing beside others is away, unless the settings say that it may be.
+#[test]
+fn a_missing_mbox_is_no_empty_maildrop() {
+    let mail = Box::new(mbox(&[1, 2]));
+    let path = mail.0.path().join("mbox");
+    let away = mail.0.path().join("away");
+    let mut open = mail.open();
+    fs::rename(&path, &away).unwrap();
+    testing::take_log();
+    let refused = |opened: Option<Failure>| matches!(opened, Some(Failure::Temporary(_)));
+    assert!(refused(open.retrieve(0).err()));
+    assert!(refused(open.quit(&[0]).err()));
+    assert!(refused(Session::<Mail>::open(Account::new("alice")).err()));
+    let log = testing::take_log();
+    let is_told = |line: &testing::Line| {
+        line.text.contains("there is no") && line.text.contains("`missing = ")
+    };
+    assert!(log.iter().any(is_told), "{log:?}");
+    fs::rename(&away, &path).unwrap();
+    assert_eq!(mail.messages(), [1, 2].map(content));
+
+    fs::remove_file(&path).unwrap();
+    testing::set_settings([("missing", "empty")]);
     assert!(mail.messages().is_empty());
-    let left = fs::read_dir(mail.0.path()).unwrap();
-    assert!(left.flatten().all(|file| file.file_name() != "mbox"));
+    assert!(!path.exists());
 }
 
 #[test]
@@ -347,6 +378,7 @@ fn settings_that_are_none_have_words() {
             [("quoting", "mbox")],
             "quoting: must be one of mboxo, mboxrd, mboxcl2",
         ),
+        ([("missing", "no")], "missing: must be one of refuse, empty"),
         ([("lock-wait", "3")], "lock-wait: has no unit"),
         (
             [("lockwait", "3s")],

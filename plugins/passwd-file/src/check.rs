@@ -103,7 +103,7 @@ impl Report {
             .map(|(scheme, users)| format!("{{{scheme}}}: {users}"));
         let each: Vec<String> = each.collect();
         self.lines.push(format!(
-            "{} with legacy hashes ({}), which give passwords away to whoever gets the file: give them new ones (restante hash-password)",
+            "{} with legacy hashes ({}), which give passwords away to whoever gets the file: give them new ones (restante hash-password), or have their logins do it (`rehash`)",
             counted(users),
             each.join(", ")
         ));

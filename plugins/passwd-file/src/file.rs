@@ -2,13 +2,14 @@
 //! others.
 
 use std::io::{self, BufRead, Read};
+use std::ops::Range;
 
 use restante_guest::log;
 use restante_guest::types::Account;
 use restante_guest::users::Case;
 
 use crate::Verify;
-use crate::hash::{Field, Problem};
+use crate::hash::{Field, Problem, kind};
 
 /// How lines are read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -221,6 +222,76 @@ fn is_about(line: &[u8], user: &str, case: Case) -> bool {
         .next()
         .and_then(|name| str::from_utf8(name).ok())
         .is_some_and(|name| case.is_same(name, user))
+}
+
+/// Where the hash is that a user's password is checked against.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HashPlace {
+    /// The number of the line, from 1.
+    pub(crate) line: usize,
+    /// Where the hash is in the file.
+    pub(crate) octets: Range<usize>,
+}
+
+/// Looks for the hash of an entry's user, to replace it by a new one. None: the line that counts
+/// for the user is another by now, or has another field of hashes.
+///
+/// # Errors
+/// What would be wrong with the line if it had the new hash.
+pub(crate) fn hash_place(
+    file: &[u8],
+    entry: &Entry,
+    new_hash: &str,
+    rules: Rules,
+) -> Result<Option<HashPlace>, Problem> {
+    let mut end = 0;
+    for (index, line) in file.split_inclusive(|&octet| octet == b'\n').enumerate() {
+        let begin = end;
+        end += line.len();
+        let line = without_end(line);
+        if !is_about(line, &entry.user, rules.case) {
+            continue;
+        }
+        // A comment, of a user whose name begins as one.
+        let Some(found) = parse(line, rules) else {
+            continue;
+        };
+        let colon = line.iter().position(|&octet| octet == b':');
+        let (Line::Entry(found), Some(colon)) = (found, colon) else {
+            return Ok(None);
+        };
+        if found.hash != entry.hash {
+            return Ok(None);
+        }
+        let old = colon + 1..colon + 1 + found.hash.for_passwords().len();
+        let new_line = [&line[..old.start], new_hash.as_bytes(), &line[old.end..]].concat();
+        expect_same_but_hash(&new_line, &found, new_hash, rules)?;
+        return Ok(Some(HashPlace {
+            line: index + 1,
+            octets: begin + old.start..begin + old.end,
+        }));
+    }
+    Ok(None)
+}
+
+/// A new line means what the old one did, and has the new hash.
+fn expect_same_but_hash(line: &[u8], old: &Entry, hash: &str, rules: Rules) -> Result<(), Problem> {
+    match parse(line, rules) {
+        Some(Line::Broken(problem)) => Err(problem),
+        Some(Line::Entry(new))
+            if new.hash.for_passwords() == hash
+                && kind(hash).is_some()
+                && !hash.contains(char::is_control)
+                && !new.hash.is_locked()
+                && new.hash.legacy_scheme().is_none()
+                && new.user == old.user
+                && new.maildrop == old.maildrop
+                && new.attributes == old.attributes =>
+        {
+            Ok(())
+        }
+        _ => Err("the new hash does not fit into a line".into()),
+    }
 }
 
 /// Hands over each line with its number, from 1, without its end. One that is

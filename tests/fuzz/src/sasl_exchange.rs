@@ -18,7 +18,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use restante_pop3::{
-    AuthorizationAction, Channel, ChannelBinding, Credentials, Decoy, DigestAlgorithm, Discovery,
+    AuthorizationAction, Channel, ChannelBinding, Credentials, MockCredentials, DigestAlgorithm, Discovery,
     Language, Limits, Listing, Login, Maildrop, Mechanism, Preparation, Refusal, ResponseCode,
     ScramNonce, Session, Settings, Transaction, TransactionAction, saslprep,
 };
@@ -76,7 +76,7 @@ fn settings(output_bytes: usize) -> Settings {
     Settings {
         utf8: true,
         language: Some(Language::German),
-        decoy: Some(Decoy::new([7; 32], ITERATIONS, 16)),
+        mock_credentials: Some(MockCredentials::new([7; 32], ITERATIONS, 16)),
         discovery: Discovery {
             scope: Some("mail \"all\"".into()),
             openid_configuration: Some("y".repeat(600)),

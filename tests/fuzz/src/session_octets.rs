@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use restante_pop3::{
-    AuthorizationAction, ByUser, Channel, ChannelBinding, Decoy, Language, Limits, Listing,
+    AuthorizationAction, ByUser, Channel, ChannelBinding, MockCredentials, Language, Limits, Listing,
     Maildrop, Mechanism, Refusal, ResponseCode, Retention, ScramKeys, ScramNonce, Session,
     Settings, Stuffing, Transaction, TransactionAction,
 };
@@ -111,7 +111,7 @@ fn settings(input: &Input<'_>, output_bytes: usize) -> Settings {
         }),
         utf8: offered(4),
         language: offered(5).then_some(Language::French),
-        decoy: offered(6).then(|| Decoy::new([7; 32], 4096, 16)),
+        mock_credentials: offered(6).then(|| MockCredentials::new([7; 32], 4096, 16)),
         limits: Limits {
             line_octets: line_octets(limits),
             bad_commands_before_login: [0, 2, 20, u32::MAX][usize::from(limits >> 2 & 3)],

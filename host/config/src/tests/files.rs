@@ -169,6 +169,36 @@ fn a_relative_name_leads_to_absolute_paths() {
     .unwrap();
     let here: PathBuf = std::env::current_dir().unwrap();
     assert_eq!(config.server.state_dir, here.join("x"));
-    let template = config.plugins[0].grants.maildrop.as_ref().unwrap();
-    assert_eq!(template.as_str(), format!("{}/m/{{user}}", here.display()));
+    let maildrop = config.plugins[0].grants.maildrop.as_ref().unwrap();
+    assert_eq!(
+        maildrop.template().as_str(),
+        format!("{}/m/{{user}}", here.display())
+    );
+}
+
+#[test]
+fn files_of_databases_are_their_plugins_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let text = "[database.s]\nkind = 'sqlite'\nfile = 'none'\n\
+                [database.p]\nkind = 'postgres'\nurl = 'postgresql://r@h/d'\npassword-file = '.'\nca-file = 'none'\n\
+                [plugin.p]\ncomponent = 'builtin:p'\ngrants.databases = ['s', 'p']\n";
+    let rest = REST.replace("implicit", "off");
+    fs::write(folder.join("bad.toml"), format!("{text}{rest}")).unwrap();
+    let create = "create it, or correct the path (a relative one starts at this file's folder)";
+    let config = Config::load(&folder.join("bad.toml")).unwrap();
+    let plugin = Owner::Plugin("p".into());
+    assert!(config.absent.iter().all(|absent| absent.owner == plugin));
+    let told = config.absent.iter().map(|absent| {
+        let told = absent.problem.to_string();
+        told.replace(&folder.display().to_string(), "DIR")
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            format!("DIR/bad.toml:3:8: database `DIR/none` does not exist\n  {create}"),
+            "DIR/bad.toml:7:17: password-file `DIR/.` is a directory\n  name the file in it".into(),
+            format!("DIR/bad.toml:8:11: ca-file `DIR/none` does not exist\n  {create}"),
+        ]
+    );
 }

@@ -73,7 +73,7 @@ fn each_tenant_is_a_file() {
     assert_eq!(own.component, component);
     let maildrop = own.grants.maildrop.as_ref().unwrap();
     assert_eq!(
-        maildrop.as_str(),
+        maildrop.template().as_str(),
         format!("{}/mail/{{user}}", path.join("tenants.d").display())
     );
     assert_eq!(config.absent, []);
@@ -93,7 +93,7 @@ fn every_problem_says_which_file() {
         ("tenants.d/d.toml", "Dear sir\n"),
         (
             "tenants.d/e.toml",
-            "include = 'x'\n[server]\nhostname = 'a'\n[listener.m]\ntls = 'off'\n",
+            "include = 'x'\n[server]\nhostname = 'a'\n[listener.m]\ntls = 'off'\n[engine.e]\nkind = 'embedded'\n[database.d]\nkind = 'sqlite'\n",
         ),
     ]);
     fs::create_dir(folder.path().join("tenants.d/f.toml")).unwrap();
@@ -116,6 +116,8 @@ fn every_problem_says_which_file() {
             "DIR/tenants.d/e.toml:1:11: `include` stands in a file that is included",
             "DIR/tenants.d/e.toml:2:2: `server` stands in a file that is included",
             "DIR/tenants.d/e.toml:4:2: `listener` stands in a file that is included",
+            "DIR/tenants.d/e.toml:6:2: `engine` stands in a file that is included",
+            "DIR/tenants.d/e.toml:8:2: `database` stands in a file that is included",
         ]
     );
 }

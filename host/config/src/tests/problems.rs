@@ -6,6 +6,106 @@ use super::*;
 #[test]
 fn each_problem_has_its_place_and_its_mend() {
     let table: &[(&str, &[&str], &[&str])] = &[
+        // Engines.
+        (
+            "[server]\nnode = 'a b'\nholds = 'db'\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "2:8: `node` in [server] is `a b`\n  write at most 64 letters, digits, `-`, `_` or `.`, a letter or digit first",
+                "3:9: `holds` in [server] names `db`, and there is no such engine\n  add a section [engine.db]",
+            ],
+        ),
+        (
+            "[server]\nholds = 'db'\n[engine.db]\nkind = 'postgres'\nurl = 'postgresql://r@h/d'\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "2:9: `holds` in [server] names an engine, and this server has no name in it\n  add: node = \"NAME\", which is different on each server",
+            ],
+        ),
+        (
+            "[server]\nnode = 'a'\nholds = 'bd'\n[engine.db]\nkind = 'postgres'\nurl = 'postgresql://r@h/d'\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "3:9: `holds` in [server] names `bd`, and there is no such engine\n  did you mean `db`?",
+            ],
+        ),
+        (
+            "[engine.memory]\nkind = 'embedded'\ndirectory = 'x'\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "1:9: the name `memory` is reserved: in `holds` it is this process alone\n  give it another name",
+            ],
+        ),
+        (
+            "[engine.e]\nkind = 'embedded'\nurl = 'postgresql://r@h/d'\n[engine.f]\nkind = 'postgres'\ndirectory = 'x'\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "1:9: `directory` is missing in [engine.e]\n  add: directory = \"/var/lib/restante/engine\"",
+                "3:7: `url` in [engine.e] is no key of an engine of this kind\n  remove it",
+                "4:9: `url` is missing in [engine.f]\n  add: url = \"postgresql://HOST/DATABASE?user=ROLE\"",
+                "6:13: `directory` in [engine.f] is no key of an engine of this kind\n  remove it",
+            ],
+        ),
+        (
+            "[engine.e]\nkind = 'postgres'\nurl = 'postgresql://r:secret@h/d'\n[engine.f]\nkind = 'postgres'\nurl = 'postgresql://h/d'\n[engine.g]\nkind = 'postgres'\nurl = 'host=h password=secret'\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "3:7: `url` in [engine.e] has a password in it\n  write the password into a file, and name that with `password-file`",
+                "6:7: `url` in [engine.f] is `postgresql://h/d`, which names no role\n  write \"postgresql://HOST/DATABASE?user=ROLE\"",
+                "9:7: `url` in [engine.g] is no URL of a database\n  write \"postgresql://HOST/DATABASE?user=ROLE\"",
+            ],
+        ),
+        // Databases.
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants.databases = ['users']\n",
+            &[LISTENER, TENANT],
+            &[
+                "3:21: `databases` in [plugin.p.grants] names `users`, and there is no such database\n  add a section [database.users]",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants.databases = ['user', 'a', 'users', 'a', 'x y', 1, 'users', 'mail']\n\
+             [database.users]\nkind = 'sqlite'\nfile = 'u'\n[database.a]\nkind = 'postgres'\nurl = 'postgresql://r@h/d'\n",
+            &[LISTENER, TENANT],
+            &[
+                "3:21: `databases` in [plugin.p.grants] names `user`, and there is no such database\n  did you mean `users`?",
+                "3:43: an entry of `databases` in [plugin.p.grants] is `a`, which is granted already\n  name each database once",
+                "3:48: an entry of `databases` in [plugin.p.grants] is `x y`\n  write the NAME of a section [database.NAME]",
+                "3:55: an entry of `databases` in [plugin.p.grants] is an integer\n  write the name of a database, in quotes",
+                "3:58: an entry of `databases` in [plugin.p.grants] is `users`, which is granted already\n  name each database once",
+                "3:67: `databases` in [plugin.p.grants] names `mail`, and there is no such database\n  known here: `users`, `a`",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants.databases = 'users'\n[database.users]\nkind = 'mysql'\n",
+            &[LISTENER, TENANT],
+            &[
+                "3:20: `databases` in [plugin.p.grants] is a string\n  write an array of names: [\"users\"], for [database.users]",
+                "5:8: `kind` in [database.users] is `mysql`\n  write one of `postgres`, `sqlite`",
+            ],
+        ),
+        (
+            "[database.s]\nkind = 'sqlite'\nurl = 'postgresql://r@h/d'\n[database.p]\nkind = 'postgres'\nfile = 'x'\n[database.n]\nfile = ''\n[database.'a b']\nkind = 'sqlite'\nfile = 'x'\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "1:11: `file` is missing in [database.s]\n  add: file = \"/srv/users.sqlite\"",
+                "3:7: `url` in [database.s] is no key of a database of this kind\n  remove it",
+                "4:11: `url` is missing in [database.p]\n  add: url = \"postgresql://HOST/DATABASE?user=ROLE\"",
+                "6:8: `file` in [database.p] is no key of a database of this kind\n  remove it",
+                "7:11: `kind` is missing in [database.n]\n  add: kind = \"postgres\" (or \"sqlite\")",
+                "8:8: `file` in [database.n] is empty\n  write a path",
+                "9:11: `a b` is no name for a database\n  write [database.NAME] with at most 64 letters, digits, `-`, `_` or `.`, a letter or digit first",
+            ],
+        ),
+        (
+            "[database.d]\nkind = 'postgres'\nurl = 'postgresql://r:secret@h/d'\n[database.e]\nkind = 'postgres'\nurl = 'postgresql://h/d'\n[database.f]\nkind = 'postgres'\nurl = 'host=h password=secret'\n",
+            &[LISTENER, PLUGIN, TENANT],
+            &[
+                "3:7: `url` in [database.d] has a password in it\n  write the password into a file, and name that with `password-file`",
+                "6:7: `url` in [database.e] is `postgresql://h/d`, which names no role\n  write \"postgresql://HOST/DATABASE?user=ROLE\"",
+                "9:7: `url` in [database.f] is no URL of a database\n  write \"postgresql://HOST/DATABASE?user=ROLE\"",
+            ],
+        ),
         // Keys.
         (
             "[server]\nstate_dir = '/x'\n",
@@ -16,7 +116,7 @@ fn each_problem_has_its_place_and_its_mend() {
             "[server]\nzzz = 1\n",
             &[LISTENER, PLUGIN, TENANT],
             &[
-                "2:1: unknown key `zzz` in [server]\n  known here: `hostname`, `state-dir`, `certificate`, `key`, `admin`, `admin-token-file`, `user`, `group`, `compiler-user`, `watch`, `implementation`, `scram-iterations`, `mock-secret-file`, `utf8`, `signature-keys`, `signed`, `oauth-scope`, `oauth-configuration`, `log`, `limits`",
+                "2:1: unknown key `zzz` in [server]\n  known here: `hostname`, `state-dir`, `certificate`, `key`, `admin`, `admin-token-file`, `user`, `group`, `compiler-user`, `node`, `holds`, `watch`, `implementation`, `scram-iterations`, `mock-secret-file`, `utf8`, `signature-keys`, `signed`, `oauth-scope`, `oauth-configuration`, `log`, `limits`",
             ],
         ),
         (
@@ -303,6 +403,48 @@ fn each_problem_has_its_place_and_its_mend() {
             &[LISTENER, TENANT],
             &[
                 "3:19: `maildrop` in [plugin.p.grants] is no path: the path holds `..` as a component\n  write the path out, without `.` and `..`",
+            ],
+        ),
+        // Maildrops in engines.
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\n[plugin.p.grants]\nmaildrop = 'engine:mial/{user}'\n[engine.mail]\nkind = 'embedded'\ndirectory = 'x'\n",
+            &[LISTENER, TENANT],
+            &[
+                "4:12: `maildrop` in [plugin.p.grants] names `mial`, and there is no such engine\n  did you mean `mail`?",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants.maildrop = 'engine:mail/{user}'\n",
+            &[LISTENER, TENANT],
+            &[
+                "3:19: `maildrop` in [plugin.p.grants] names `mail`, and there is no such engine\n  add a section [engine.mail]",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants.maildrop = 'engine:mail/{user}'\n[engine.mail]\nkind = 'postgres'\nurl = 'postgresql://r@h/d'\n",
+            &[LISTENER, TENANT],
+            &[
+                "3:19: `maildrop` in [plugin.p.grants] names the engine `mail`, which servers share, and this server has no name among them\n  add to [server]: node = \"NAME\", which is different on each server",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\ngrants.maildrop = 'engine:a b/{user}'\n[plugin.q]\ncomponent = 'builtin:q'\ngrants.maildrop = 'engine:e/'\n[plugin.r]\ncomponent = 'builtin:r'\ngrants.maildrop = 'engine:e/../{usr}'\n[engine.e]\nkind = 'embedded'\ndirectory = 'x'\n",
+            &[LISTENER, TENANT],
+            &[
+                "3:19: `maildrop` in [plugin.p.grants] names the engine `a b`\n  write \"engine:NAME/{domain}/{local}\", for a section [engine.NAME]",
+                "6:19: `maildrop` in [plugin.q.grants] names an engine and no maildrop in it\n  write \"engine:NAME/{domain}/{local}\", for a section [engine.NAME]",
+                "9:19: `maildrop` in [plugin.r.grants] has an unknown placeholder `usr`\n  did you mean `user`?",
+            ],
+        ),
+        (
+            "[plugin.p]\ncomponent = 'builtin:p'\n[plugin.p.grants]\nmaildrop = 'engine:e/{user}'\ncreate-maildrop = true\nfollow-links = true\nmaildrop-owner = 'any'\nmissing-maildrop = 'empty'\nmaildrop-marker = 'm'\n[engine.e]\nkind = 'embedded'\ndirectory = 'x'\n",
+            &[LISTENER, TENANT],
+            &[
+                "5:19: `create-maildrop` in [plugin.p.grants] is for maildrops in directories, and `maildrop` names an engine\n  remove it",
+                "6:16: `follow-links` in [plugin.p.grants] is for maildrops in directories, and `maildrop` names an engine\n  remove it",
+                "7:18: `maildrop-owner` in [plugin.p.grants] is for maildrops in directories, and `maildrop` names an engine\n  remove it",
+                "8:20: `missing-maildrop` in [plugin.p.grants] is for maildrops in directories, and `maildrop` names an engine\n  remove it",
+                "9:19: `maildrop-marker` in [plugin.p.grants] is for maildrops in directories, and `maildrop` names an engine\n  remove it",
             ],
         ),
         // Tenants.

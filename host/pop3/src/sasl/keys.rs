@@ -68,7 +68,7 @@ pub struct ScramKeys {
     pub(super) stored_key: Sensitive,
     pub(super) server_key: Sensitive,
     /// Nobody proves to have them.
-    pub(super) decoy: bool,
+    pub(super) mock_credentials: bool,
 }
 
 /// Why something is no [`ScramKeys`].
@@ -124,7 +124,7 @@ impl ScramKeys {
             iterations,
             stored_key: Sensitive::copied(stored_key),
             server_key: Sensitive::copied(server_key),
-            decoy: false,
+            mock_credentials: false,
         })
     }
 }
@@ -159,18 +159,18 @@ impl Error for ScramKeysError {}
 /// knows: it looks like any other, and is the same whenever it is asked for, so
 /// that SCRAM does not tell who exists.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Decoy {
+pub struct MockCredentials {
     secret: [u8; 32],
     iterations: u32,
     salt_octets: usize,
 }
 
-impl Decoy {
+impl MockCredentials {
     /// `secret` is random, the same for all sessions and across restarts, and
-    /// known to nobody else: whoever has it can tell a decoy. The iteration
+    /// known to nobody else: whoever has it can tell mock credentials. The iteration
     /// count and the octets of a salt (1 to 32) are those that real users have.
     pub fn new(secret: [u8; 32], iterations: u32, salt_octets: usize) -> Self {
-        Decoy {
+        MockCredentials {
             secret,
             iterations: iterations.max(1),
             salt_octets: salt_octets.clamp(1, ScramHash::Sha256.octets()),
@@ -188,11 +188,11 @@ impl Decoy {
         };
         let mut secret = [0; 32];
         secret.copy_from_slice(&ScramHash::Sha256.hmac(&self.secret, &parts));
-        Decoy { secret, ..*self }
+        MockCredentials { secret, ..*self }
     }
 
     /// The salt that this user would have: keys that are made of a password anew
-    /// each time have it too, and nobody can tell them from a decoy.
+    /// each time have it too, and nobody can tell them from mock credentials.
     pub fn salt(&self, hash: ScramHash, user: &str) -> Vec<u8> {
         let mut salt = self.derived(b"salt", hash, user);
         salt.truncate(self.salt_octets);
@@ -213,7 +213,7 @@ impl Decoy {
             iterations: self.iterations,
             stored_key: key(b"stored"),
             server_key: key(b"server"),
-            decoy: true,
+            mock_credentials: true,
         }
     }
 
@@ -224,9 +224,9 @@ impl Decoy {
     }
 }
 
-impl fmt::Debug for Decoy {
+impl fmt::Debug for MockCredentials {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Decoy({} iterations, ***)", self.iterations)
+        write!(out, "MockCredentials({} iterations, ***)", self.iterations)
     }
 }
 
@@ -322,11 +322,11 @@ mod tests {
     }
 
     #[test]
-    fn a_decoy_is_steady_and_differs_by_user_hash_and_secret() {
+    fn a_mock_credential_is_steady_and_differs_by_user_hash_and_secret() {
         let shown = |secret, hash, user| {
-            let keys = Decoy::new([secret; 32], 4096, 16).keys(hash, user);
+            let keys = MockCredentials::new([secret; 32], 4096, 16).keys(hash, user);
             assert_eq!((keys.iterations, keys.salt.len()), (4096, 16));
-            assert!(keys.decoy && keys.stored_key.len() == hash.octets());
+            assert!(keys.mock_credentials && keys.stored_key.len() == hash.octets());
             keys.salt
         };
         let one = shown(1, ScramHash::Sha1, "user");
@@ -334,8 +334,8 @@ mod tests {
         assert_ne!(one, shown(1, ScramHash::Sha1, "users"));
         assert_ne!(one, shown(1, ScramHash::Sha256, "user"));
         assert_ne!(one, shown(2, ScramHash::Sha1, "user"));
-        let printed = format!("{:?}", Decoy::new([0x77; 32], 4096, 16));
-        assert_eq!(printed, "Decoy(4096 iterations, ***)");
+        let printed = format!("{:?}", MockCredentials::new([0x77; 32], 4096, 16));
+        assert_eq!(printed, "MockCredentials(4096 iterations, ***)");
     }
 
     #[test]

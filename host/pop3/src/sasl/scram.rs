@@ -163,7 +163,7 @@ impl Proving {
         let signature = keys.hash.hmac(&keys.stored_key, &parts);
         let key: Vec<u8> = proof.iter().zip(&signature).map(|(p, s)| p ^ s).collect();
         let is_proof = equal(&keys.hash.digest(&key), &keys.stored_key);
-        if !is_proof || keys.decoy {
+        if !is_proof || keys.mock_credentials {
             return Err(failed(self.first.user, Cause::Proof));
         }
         let signature = keys.hash.hmac(&keys.server_key, &parts);

@@ -11,7 +11,8 @@ use crate::login::{Cause, Credentials, DigestAlgorithm, FailedLogin, Login};
 use crate::refusal::Refusal;
 use crate::reply::{mechanisms, positive, refused};
 use crate::sasl::{
-    self, Bearer, ClientFirst, Decoy, Exchange, Mechanism, ScramKeys, ScramNonce, Stop, Terms, Turn,
+    self, Bearer, ClientFirst, Exchange, Mechanism, MockCredentials, ScramKeys, ScramNonce, Stop,
+    Terms, Turn,
 };
 use crate::secret::Sensitive;
 use crate::settings::Channel;
@@ -22,7 +23,7 @@ use crate::wording::Phrase;
 pub struct Authorization {
     stage: Stage,
     /// In place of the settings' own.
-    decoy: Option<(Decoy, String)>,
+    mock_credentials: Option<(MockCredentials, String)>,
     /// The greeting showed the timestamp.
     pub(super) apop_announced: bool,
     /// The USER right before an AUTH, which an AUTH that fails leaves as it was.
@@ -112,7 +113,7 @@ impl Authorization {
     pub(super) fn new() -> Self {
         Authorization {
             stage: Stage::Command { user: None },
-            decoy: None,
+            mock_credentials: None,
             apop_announced: false,
             user_before_auth: None,
             cram_exchanges: 0,
@@ -120,8 +121,8 @@ impl Authorization {
         }
     }
 
-    pub(super) fn decoy(&mut self, decoy: Decoy, user: String) {
-        self.decoy = Some((decoy, user));
+    pub(super) fn mock_credentials(&mut self, mock_credentials: MockCredentials, user: String) {
+        self.mock_credentials = Some((mock_credentials, user));
     }
 
     /// The login that was asked for succeeds.
@@ -143,15 +144,18 @@ impl Authorization {
             Stage::FetchingKeys(first) => first,
             stage => stage.unasked("scram_keys()"),
         };
-        let own = self.decoy.take();
-        let decoy = match &own {
-            Some((decoy, user)) => Some((decoy, user.as_str())),
-            None => (context.settings.decoy.as_ref()).map(|decoy| (decoy, first.user())),
+        let own = self.mock_credentials.take();
+        let mock_credentials = match &own {
+            Some((mock_credentials, user)) => Some((mock_credentials, user.as_str())),
+            None => (context.settings.mock_credentials.as_ref())
+                .map(|mock_credentials| (mock_credentials, first.user())),
         };
-        let keys = match (keys, decoy) {
+        let keys = match (keys, mock_credentials) {
             (Ok(keys), _) => keys,
-            (Err(refusal), Some((decoy, user))) if refusal.code() == Some(ResponseCode::Auth) => {
-                decoy.keys(first.hash(), user)
+            (Err(refusal), Some((mock_credentials, user)))
+                if refusal.code() == Some(ResponseCode::Auth) =>
+            {
+                mock_credentials.keys(first.hash(), user)
             }
             (Err(refusal), _) => {
                 self.stage = self.login_refused(&refusal, context, out);

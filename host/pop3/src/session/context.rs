@@ -123,7 +123,7 @@ impl Context {
                 Mechanism::ScramSha1
                 | Mechanism::ScramSha1Plus
                 | Mechanism::ScramSha256
-                | Mechanism::ScramSha256Plus => self.settings.decoy.is_some(),
+                | Mechanism::ScramSha256Plus => self.settings.mock_credentials.is_some(),
                 _ => true,
             })
             .collect()

@@ -18,7 +18,7 @@ pub(crate) struct Voice {
 impl Voice {
     /// The phrase, ready to be written.
     pub(crate) fn say(self, phrase: Phrase) -> impl fmt::Display {
-        Said {
+        Phrasing {
             voice: self,
             phrase,
         }
@@ -48,14 +48,14 @@ impl fmt::Display for Worded {
     }
 }
 
-struct Said {
+struct Phrasing {
     voice: Voice,
     phrase: Phrase,
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for Phrasing {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Said {
+        let Phrasing {
             voice: Voice { language, utf8 },
             phrase,
         } = self;

@@ -8,8 +8,8 @@ mod escapes;
 use std::fmt;
 
 use restante_pop3::{
-    ByUser, Channel, ChannelBinding, Close, Decoy, Mechanism, Mechanisms, Refusal, Retention,
-    ScramNonce, Settings, Timestamp,
+    ByUser, Channel, ChannelBinding, Close, Mechanism, Mechanisms, MockCredentials, Refusal,
+    Retention, ScramNonce, Settings, Timestamp,
 };
 
 use credentials::Accepted;
@@ -129,10 +129,11 @@ impl Dialogue {
                 let nonce = ScramNonce::new(value).map_err(|error| error.to_string())?;
                 self.nonce = Some(nonce);
             }
-            "decoy" => {
+            "mock-credentials" => {
                 let (iterations, salt) = value.split_once(' ').ok_or("a length is missing")?;
-                let decoy = Decoy::new([7; 32], number(iterations)?, number(salt)? as usize);
-                self.settings.decoy = Some(decoy);
+                let mock_credentials =
+                    MockCredentials::new([7; 32], number(iterations)?, number(salt)? as usize);
+                self.settings.mock_credentials = Some(mock_credentials);
             }
             "utf8" => self.settings.utf8 = value == "offered",
             "utf8-mail" => self.utf8_mail.push(number(value)?),

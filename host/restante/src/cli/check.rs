@@ -8,16 +8,18 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, ensure};
+use restante::databases;
 use restante::generations::Generations;
 use restante::server::StartError;
-use restante_config::{Config, Log, Plugin};
+use restante_config::{Config, Log, MaildropGrant, Plugin};
 use restante_server::admin;
 use restante_server::listener::{BindError, BindErrors, Bound};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use super::as_server::{as_the_server, warning};
 use super::compiler::compiler;
-use super::serve::{becoming, executor, load, log, refused};
-use super::{descriptors, plugin, port_holder};
+use super::serve::{executor, load, refused};
+use super::{descriptors, engine, plugin, port_holder};
 
 /// `restante check`.
 pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
@@ -25,7 +27,7 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
     let lines = match deep {
         true => Some(plugin::Lines::begin()?),
         false => {
-            log(&Log {
+            restante_log::begin(&Log {
                 filter: "warn".into(),
                 ..Log::default()
             })?;
@@ -65,6 +67,9 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
             eprintln!("log: {line}");
         }
         built?;
+        let mut away = executor.block_on(engine::problems(&config));
+        away.extend(executor.block_on(databases_away(&config)));
+        ensure!(away.is_empty(), "{}", away.join("\n"));
         let kept = executor.block_on(plugin::deep(&config, lines))?;
         ensure!(kept, "{}: a plugin breaks a rule", file.display());
     } else {
@@ -80,35 +85,15 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn warning(words: impl std::fmt::Display) {
-    eprintln!("warning: {words}");
-}
-
-/// Becomes the user that the server becomes, and reads the configuration as that user will
-/// at each reload.
-fn as_the_server(config: Config, file: &Path) -> anyhow::Result<Config> {
-    let Some(becoming) = becoming(&config)? else {
-        return Ok(config);
-    };
-    let name = becoming.name();
-    if !becoming.is_possible() {
-        warning(format_args!(
-            "[server] user: what {name:?} may read and write is not known, only root can become that user: run this as root"
-        ));
-        return Ok(config);
-    }
-    // There are no threads yet.
-    becoming.become_it_alone()?;
-    match Config::load(file) {
-        Ok(config) => Ok(config),
-        Err(problems) => {
-            warning(format_args!(
-                "{}: no reload works: {name:?}, who reads it then, finds\n{problems}",
-                file.display()
-            ));
-            Ok(config)
+/// What is wrong with the databases of a configuration, each in a line.
+async fn databases_away(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    for database in &config.databases {
+        if let Err(problem) = databases::look(database).await {
+            problems.push(format!("[database.{}]: {problem}", database.name));
         }
     }
+    problems
 }
 
 /// What is to be said of listeners that cannot have their addresses now.
@@ -165,7 +150,8 @@ fn out_of_reach(plugin: &Plugin) -> Vec<String> {
         }
         wanted.push(("directories", directory.host.clone(), access));
     }
-    if let Some(template) = &grants.maildrop {
+    let maildrop = grants.maildrop.as_ref();
+    if let Some(template) = maildrop.and_then(MaildropGrant::directory) {
         let mut access = Access::EXEC_OK;
         if grants.create_maildrop {
             access |= Access::WRITE_OK;

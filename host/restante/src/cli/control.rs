@@ -48,9 +48,9 @@ pub(super) struct Ask {
     json: bool,
 }
 
-/// Whose sessions.
+/// Which sessions it is about.
 #[derive(clap::Args)]
-pub(super) struct Whose {
+pub(super) struct SessionChoice {
     /// Only those of this user
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -149,7 +149,7 @@ fn tenants_in_words(status: &Value) -> String {
 }
 
 /// `restante sessions`.
-pub(super) fn sessions(ask: &Ask, whose: &Whose) -> anyhow::Result<()> {
+pub(super) fn sessions(ask: &Ask, whose: &SessionChoice) -> anyhow::Result<()> {
     let mut answer = ask.get("/sessions")?;
     let fits = |session: &Value, key: &str, wanted: &Option<String>| {
         wanted
@@ -277,6 +277,16 @@ pub(super) fn kick(ask: &Ask, which: &Which) -> anyhow::Result<()> {
         bail!("there is no such session");
     }
     Ok(())
+}
+
+/// `restante cache flush`.
+pub(super) fn flush_cache(ask: &Ask) -> anyhow::Result<()> {
+    let answer = ask.post("/flush-cache", json!({}))?;
+    ask.print(&answer.body, || {
+        let forgotten = answer.body["answers"].as_u64().unwrap_or_default();
+        let noun = if forgotten == 1 { "answer" } else { "answers" };
+        format!("{forgotten} remembered {noun} of databases forgotten\n")
+    })
 }
 
 /// `restante reload`.

@@ -55,7 +55,7 @@ pub(super) fn demo(
     listen_tls: SocketAddr,
     maildrop: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let queue = serve::log(&Log::default())?;
+    let queue = restante_log::begin(&Log::default())?;
     queue.start().context("the log")?;
     let mut home = Home::new()?;
     if let Some(path) = maildrop {

@@ -15,6 +15,13 @@ const OF_SESSION: u64 = 2;
 const OF_HTTP: u64 = 64;
 const OF_HTTP_ORIGIN: u64 = 8;
 
+/// Those of one database: connections, of which each of a SQLite file has that file, its log
+/// and the log's index.
+const OF_DATABASE: u64 = 64;
+
+/// Those of one engine: connections, or files that are open for a moment.
+const OF_ENGINE: u64 = 32;
+
 /// Those of the server itself: log, event loop, admin address, state directory, spare ones.
 const OF_SERVER: u64 = 128;
 
@@ -84,6 +91,8 @@ fn needed(config: &Config) -> u64 {
         count(work::MAX_PLACES),
         count(config.listeners.len()),
         of_connections,
+        count(config.databases.len()).saturating_mul(OF_DATABASE),
+        count(config.engines.len()).saturating_mul(OF_ENGINE),
         OF_SERVER,
     ];
     sums.into_iter()

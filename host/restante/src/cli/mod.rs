@@ -1,12 +1,14 @@
 //! Commands, arguments, exit codes. 0: done. 1: refused, with every reason on
 //! stderr. 2: the arguments are not those of a command.
 
+mod as_server;
 mod check;
 mod compiler;
 mod config;
 mod control;
 mod demo;
 mod descriptors;
+mod engine;
 mod hash_password;
 mod plugin;
 mod port_holder;
@@ -48,7 +50,8 @@ enum Command {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Check each plugin against the rules of its roles too, as `plugin test` does
+        /// Check each plugin against the rules of its roles too, as `plugin test` does, and try to
+        /// reach each engine
         #[arg(long)]
         deep: bool,
     },
@@ -83,7 +86,7 @@ enum Command {
         #[command(flatten)]
         ask: control::Ask,
         #[command(flatten)]
-        whose: control::Whose,
+        whose: control::SessionChoice,
     },
     /// End sessions of a running server, deleting nothing; exit status 1 if there was none
     Kick {
@@ -98,6 +101,11 @@ enum Command {
         #[command(flatten)]
         ask: control::Ask,
     },
+    /// What a running server remembers of databases' answers
+    Cache {
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// List what each tenant of a running server has used since its start
     Tenants {
         #[command(flatten)]
@@ -107,6 +115,11 @@ enum Command {
     Plugin {
         #[command(subcommand)]
         command: plugin::Command,
+    },
+    /// Look at the engines of a configuration, and change their tables for this version
+    Engine {
+        #[command(subcommand)]
+        command: engine::Command,
     },
     /// Compile a component from stdin to stdout, within limits; the server runs this itself
     #[command(name = COMPILE_COMMAND, hide = true)]
@@ -126,6 +139,15 @@ enum Command {
     HashPassword(hash_password::Options),
 }
 
+#[derive(clap::Subcommand)]
+enum CacheCommand {
+    /// Forget all of it: the next login asks the database
+    Flush {
+        #[command(flatten)]
+        ask: control::Ask,
+    },
+}
+
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
     let done = match Arguments::parse().command {
@@ -141,8 +163,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Sessions { ask, whose } => control::sessions(&ask, &whose),
         Command::Kick { which, ask } => control::kick(&ask, &which),
         Command::Reload { ask } => control::reload(&ask),
+        Command::Cache {
+            command: CacheCommand::Flush { ask },
+        } => control::flush_cache(&ask),
         Command::Tenants { ask } => control::tenants(&ask),
         Command::Plugin { command } => plugin::run(command),
+        Command::Engine { command } => engine::run(command),
         Command::CompileComponent {
             seconds,
             memory,

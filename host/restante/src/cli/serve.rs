@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use restante::log::{self, LogQueue};
 use restante::server::{Prepared, Server, Serving, StartError};
-use restante_config::{Config, Log, LogFormat, Problems};
+use restante_config::{Config, Problems};
 use restante_roles::recording::{self, Recorder};
 use restante_roles::work::MAX_BLOCKING_THREADS;
 use restante_server::admin::Reload;
@@ -77,7 +76,7 @@ impl Record {
 /// `restante serve`.
 pub(super) fn serve(file: &Path, record: Record) -> anyhow::Result<()> {
     let config = load(file)?;
-    let queue = log(&config.server.log)?;
+    let queue = restante_log::begin(&config.server.log)?;
     for warning in &config.warnings {
         warn!("{}", warning.one_line());
     }
@@ -118,9 +117,9 @@ pub(super) async fn prepare(server: Server, file: &Path) -> anyhow::Result<Prepa
 }
 
 /// Whom the configuration wants the server to become.
-pub(super) fn becoming(config: &Config) -> anyhow::Result<Option<service::Becoming>> {
+pub(super) fn becoming(config: &Config) -> anyhow::Result<Option<service::ProcessIdentity>> {
     let identity = config.server.identity.as_ref();
-    identity.map(service::Becoming::look_up).transpose()
+    identity.map(service::ProcessIdentity::look_up).transpose()
 }
 
 /// Reads a configuration; everything that is wrong with it is said.
@@ -192,25 +191,6 @@ pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("the event loop cannot start")
-}
-
-/// Log lines go to stderr; stdout is for what a command was asked for.
-pub(super) fn log(settings: &Log) -> anyhow::Result<LogQueue> {
-    let filter = Log::read_filter(&settings.filter).context("[server.log] filter")?;
-    let queue = LogQueue::new(settings.format);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(queue.clone())
-        .log_internal_errors(false)
-        .with_target(false);
-    match settings.format {
-        LogFormat::Text => builder
-            .fmt_fields(log::fields())
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
-    Ok(queue)
 }
 
 /// Lets the allocator keep as many arenas as there are processors. glibc makes eight for

@@ -38,16 +38,16 @@ pub(super) fn no_core_dumps() {
 }
 
 /// A user of this machine, with what comes with it.
-pub(super) struct Becoming {
+pub(super) struct ProcessIdentity {
     name: String,
     user: Uid,
     group: Gid,
     groups: Vec<Gid>,
 }
 
-impl Becoming {
+impl ProcessIdentity {
     /// Looks the names up.
-    pub(super) fn look_up(identity: &Identity) -> anyhow::Result<Becoming> {
+    pub(super) fn look_up(identity: &Identity) -> anyhow::Result<ProcessIdentity> {
         let name = &identity.user;
         let user = uzers::get_user_by_name(name)
             .with_context(|| format!("[server] user: this machine has no user {name:?}"))?;
@@ -59,7 +59,7 @@ impl Becoming {
         };
         let groups = uzers::get_user_groups(name, group).unwrap_or_default();
         let groups = groups.iter().map(|group| Gid::from_raw(group.gid()));
-        Ok(Becoming {
+        Ok(ProcessIdentity {
             name: name.clone(),
             user: Uid::from_raw(user.uid()),
             group: Gid::from_raw(group),
@@ -79,7 +79,7 @@ impl Becoming {
 
     /// Makes the state directory for this user where there is none, and becomes the user.
     pub(super) fn become_it(&self, state_dir: &Path) -> anyhow::Result<()> {
-        let Becoming { name, user, .. } = self;
+        let ProcessIdentity { name, user, .. } = self;
         let from_root = geteuid().is_root() && geteuid() != *user;
         if from_root {
             state_dir::make_for(state_dir, *user, self.group)
@@ -95,7 +95,7 @@ impl Becoming {
     /// Becomes this user for good, which only root can. Threads that there are already
     /// would stay root's: this is for the time before them.
     pub(super) fn become_it_alone(&self) -> anyhow::Result<()> {
-        let Becoming { name, user, .. } = self;
+        let ProcessIdentity { name, user, .. } = self;
         if geteuid() == *user {
             return Ok(());
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::durations::{DurationTotals, Durations};
+
 /// What plugins are called for. `instantiate` is the making of an instance.
 pub(super) const ROLES: [&str; 9] = [
     "instantiate",
@@ -15,13 +17,6 @@ pub(super) const ROLES: [&str; 9] = [
     "selector",
     "settings",
     "store",
-];
-
-/// Upper bounds of the histogram's buckets, in seconds; what took longer is in
-/// one more.
-pub(super) const BOUNDS: [f64; 13] = [
-    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0, 5.0,
-    30.0,
 ];
 
 /// How a call fails.
@@ -117,8 +112,7 @@ pub struct PluginCalls {
 
 #[derive(Debug, Default)]
 struct RoleCalls {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    nanoseconds: AtomicU64,
+    durations: Durations,
     failures: [AtomicU64; CallFailure::ALL.len()],
     shadow: [AtomicU64; ShadowResult::ALL.len()],
 }
@@ -126,8 +120,7 @@ struct RoleCalls {
 /// What one role's calls were like until a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct RoleTotals {
-    pub(super) buckets: [u64; BOUNDS.len() + 1],
-    pub(super) nanoseconds: u64,
+    pub(super) durations: DurationTotals,
     pub(super) failures: [u64; CallFailure::ALL.len()],
     pub(super) shadow: [u64; ShadowResult::ALL.len()],
 }
@@ -166,12 +159,7 @@ impl PluginCalls {
     /// A call took this long, however it ended. `call` is as the log has it:
     /// "store.listing".
     pub fn took(&self, call: &str, time: Duration) {
-        let role = self.role(call);
-        let seconds = time.as_secs_f64();
-        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
-        role.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        role.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.role(call).durations.took(time);
     }
 
     /// A call failed, or was not made.
@@ -207,8 +195,7 @@ impl PluginCalls {
             roles: std::array::from_fn(|at| {
                 let role = &self.roles[at];
                 RoleTotals {
-                    buckets: std::array::from_fn(|bucket| get(&role.buckets[bucket])),
-                    nanoseconds: get(&role.nanoseconds),
+                    durations: role.durations.totals(),
                     failures: std::array::from_fn(|failure| get(&role.failures[failure])),
                     shadow: std::array::from_fn(|result| get(&role.shadow[result])),
                 }
@@ -230,22 +217,16 @@ impl CallTotals {
 impl RoleTotals {
     fn with(self, other: &RoleTotals) -> RoleTotals {
         RoleTotals {
-            buckets: std::array::from_fn(|at| self.buckets[at] + other.buckets[at]),
-            nanoseconds: self.nanoseconds + other.nanoseconds,
+            durations: self.durations.with(&other.durations),
             failures: std::array::from_fn(|at| self.failures[at] + other.failures[at]),
             shadow: std::array::from_fn(|at| self.shadow[at] + other.shadow[at]),
         }
     }
 
-    /// How many calls were made.
-    pub(super) fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-
     /// Whether there is anything to tell.
     pub(super) fn is_empty(&self) -> bool {
         let counters = self.failures.iter().chain(&self.shadow);
-        self.count() == 0 && counters.into_iter().all(|counter| *counter == 0)
+        self.durations.count() == 0 && counters.into_iter().all(|counter| *counter == 0)
     }
 }
 
@@ -254,20 +235,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_rise_and_a_call_is_in_the_first_bucket_that_holds_it() {
-        assert!(BOUNDS.is_sorted());
+    fn calls_are_counted_by_role() {
         let calls = PluginCalls::new("p");
         calls.took("store.open", Duration::from_millis(1));
-        calls.took("store.listing", Duration::from_nanos(1_000_001));
         calls.took("store.listing", Duration::from_secs(31));
         calls.failed("authenticator.authenticate", CallFailure::Lie);
         let totals = calls.totals();
-        let store = &totals.roles[8];
-        assert_eq!((store.buckets[5], store.buckets[6]), (1, 1));
-        assert_eq!(store.buckets[BOUNDS.len()], 1);
-        assert_eq!(store.count(), 3);
-        assert_eq!(store.nanoseconds, 31_002_000_001);
+        let store = &totals.roles[8].durations;
+        assert_eq!((store.count(), store.nanoseconds), (2, 31_001_000_000));
         assert_eq!(totals.roles[3].failures[CallFailure::Lie as usize], 1);
-        assert_eq!(totals.roles[3].count(), 0);
+        assert_eq!(totals.roles[3].durations.count(), 0);
     }
 }

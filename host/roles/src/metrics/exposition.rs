@@ -11,7 +11,10 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::calls::{BOUNDS, CallFailure, CallTotals, ROLES, ShadowResult};
+use super::calls::{CallFailure, CallTotals, ROLES, ShadowResult};
+use super::durations::{BOUNDS, DurationTotals};
+use super::engines::{EngineCall, EngineFailure, EngineTotals};
+use super::holds::{HoldCounts, HoldFailure};
 use super::ledger::{LoginResult, Totals};
 use super::registry::{Metrics, NO_TENANT, Status};
 
@@ -40,6 +43,8 @@ struct Snapshot {
     tenants: Vec<(std::sync::Arc<str>, Totals)>,
     unclaimed: Totals,
     plugins: Vec<(std::sync::Arc<str>, CallTotals)>,
+    engines: Vec<(std::sync::Arc<str>, EngineTotals)>,
+    holds: std::sync::Arc<HoldCounts>,
 }
 
 impl Metrics {
@@ -55,6 +60,8 @@ impl Metrics {
             tenants: self.labelled_tenants(),
             unclaimed: self.nobody.totals(),
             plugins: self.labelled_plugins(),
+            engines: self.labelled_engines(),
+            holds: std::sync::Arc::clone(self.holds()),
         };
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(snapshot));
@@ -68,6 +75,7 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.server(&mut encoder)?;
         self.tenants(&mut encoder)?;
+        self.engines(&mut encoder)?;
         self.plugins(&mut encoder)
     }
 }
@@ -95,6 +103,16 @@ impl Snapshot {
                 "generations",
                 "Generations that live: the current one, and older ones with sessions",
                 status.generations,
+            ),
+            (
+                "engine_away",
+                "Engines with holds that do not answer, or where another server has this one's `node`",
+                self.holds.engines_away(),
+            ),
+            (
+                "holds",
+                "Maildrops that this server has a hold on",
+                self.holds.held(),
             ),
             (
                 "instances_limit",
@@ -145,7 +163,7 @@ impl Snapshot {
             ),
             (
                 "log_lines_dropped",
-                "Lines of the log that were not read as fast as they came",
+                "Lines of the log that could not be written, or not as fast as they came",
                 status.log_lines_dropped,
             ),
         ];
@@ -154,6 +172,16 @@ impl Snapshot {
                 &mut encoder.encode_descriptor(name, help, None, MetricType::Counter)?,
                 &value,
             )?;
+        }
+        let mut failures = encoder.encode_descriptor(
+            "hold_failures",
+            "Holds that were refused or lost, by reason",
+            None,
+            MetricType::Counter,
+        )?;
+        for why in HoldFailure::ALL {
+            let count = self.holds.failures(why);
+            labelled_counter(&mut failures, &[("kind", why.name())], &count)?;
         }
         let mut reloads = encoder.encode_descriptor(
             "reloads",
@@ -270,6 +298,35 @@ impl Snapshot {
         Ok(())
     }
 
+    fn engines(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let asked = || self.engines.iter().filter(|(_, totals)| !totals.is_empty());
+        let mut durations = encoder.encode_descriptor(
+            "engine_call_seconds",
+            "How long engines took for what sessions asked of their maildrops",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (engine, totals) in asked() {
+            for call in EngineCall::ALL {
+                let labels = [("engine", &**engine), ("call", call.name())];
+                labelled_histogram(&mut durations, &labels, &totals.calls[call as usize])?;
+            }
+        }
+        let mut failures = encoder.encode_descriptor(
+            "engine_failures",
+            "Such calls that failed",
+            None,
+            MetricType::Counter,
+        )?;
+        for (engine, totals) in asked() {
+            for kind in EngineFailure::ALL {
+                let labels = [("engine", &**engine), ("kind", kind.name())];
+                labelled_counter(&mut failures, &labels, &totals.failures[kind as usize])?;
+            }
+        }
+        Ok(())
+    }
+
     fn plugins(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut resting = encoder.encode_descriptor(
             "plugin_resting_tenants",
@@ -289,22 +346,8 @@ impl Snapshot {
             MetricType::Histogram,
         )?;
         for (plugin, role, totals) in self.called() {
-            let mut buckets = [(f64::INFINITY, 0); BOUNDS.len() + 1];
-            for (bucket, bound) in buckets.iter_mut().zip(BOUNDS) {
-                bucket.0 = bound;
-            }
-            for (bucket, count) in buckets.iter_mut().zip(totals.buckets) {
-                bucket.1 = count;
-            }
             let labels = [("plugin", plugin), ("role", role)];
-            durations
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(
-                    seconds(totals.nanoseconds),
-                    totals.count(),
-                    &buckets,
-                    None,
-                )?;
+            labelled_histogram(&mut durations, &labels, &totals.durations)?;
         }
         let mut failures = encoder.encode_descriptor(
             "plugin_failures",
@@ -350,6 +393,23 @@ impl Snapshot {
                 .map(|(name, role)| (&**plugin, *name, role))
         })
     }
+}
+
+fn labelled_histogram(
+    metric: &mut MetricEncoder<'_>,
+    labels: &impl EncodeLabelSet,
+    totals: &DurationTotals,
+) -> fmt::Result {
+    let mut buckets = [(f64::INFINITY, 0); BOUNDS.len() + 1];
+    for (bucket, bound) in buckets.iter_mut().zip(BOUNDS) {
+        bucket.0 = bound;
+    }
+    for (bucket, count) in buckets.iter_mut().zip(totals.buckets) {
+        bucket.1 = count;
+    }
+    metric
+        .encode_family(labels)?
+        .encode_histogram::<NoLabelSet>(seconds(totals.nanoseconds), totals.count(), &buckets, None)
 }
 
 fn labelled_counter<V: prometheus_client::encoding::EncodeCounterValue>(
@@ -402,6 +462,8 @@ mod tests {
         let _ledger = metrics.ledger("t");
         let calls = metrics.calls("p");
         calls.failed("store.open", CallFailure::Lie);
+        let engine = metrics.engine("e");
+        engine.failed(EngineFailure::Lost);
         let current = Current {
             generation: 1,
             tenants: 1,
@@ -418,6 +480,9 @@ mod tests {
         // The values of labels too.
         let words = LoginResult::ALL.map(LoginResult::name).into_iter();
         let words = words.chain(CallFailure::ALL.map(CallFailure::name));
+        let words = words.chain(HoldFailure::ALL.map(HoldFailure::name));
+        let words = words.chain(EngineCall::ALL.map(EngineCall::name));
+        let words = words.chain(EngineFailure::ALL.map(EngineFailure::name));
         for word in words {
             assert!(REFERENCE.contains(&format!("`{word}`")), "{word}");
         }

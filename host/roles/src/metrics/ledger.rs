@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::share::Share;
-use crate::work::{TenantPlaces, WorkOwner, WorkRoom};
+use crate::work::{TenantOpen, TenantPlaces, WorkHold, WorkOwner, WorkRoom};
 
 /// HTTP requests of one tenant's that may be under way at once, over all its plugins: half
 /// of what one plugin may have.
@@ -90,6 +90,7 @@ pub struct Ledger {
     /// Places for work that may wait for the disk or the resolver.
     work: TenantPlaces,
     requests: Arc<Semaphore>,
+    open: TenantOpen,
     share: Arc<Share>,
 }
 
@@ -131,6 +132,14 @@ pub struct Totals {
 }
 
 impl WorkOwner for Ledger {
+    fn name(&self) -> &str {
+        &self.tenant
+    }
+
+    fn open(&self) -> &TenantOpen {
+        &self.open
+    }
+
     fn places(&self) -> &TenantPlaces {
         &self.work
     }
@@ -171,6 +180,7 @@ impl Ledger {
             password_hash_nanoseconds: AtomicU64::default(),
             work: TenantPlaces::default(),
             requests: Arc::new(Semaphore::new(MAX_TENANT_REQUESTS)),
+            open: TenantOpen::default(),
             share: Arc::default(),
         })
     }
@@ -252,6 +262,7 @@ impl Ledger {
             ledger: Arc::clone(self),
             memory: 0,
             bounded,
+            hold: WorkHold::default(),
         }
     }
 
@@ -333,9 +344,16 @@ pub struct InstanceEntry {
     /// What it has of the tenant's memory, in octets.
     memory: u64,
     bounded: bool,
+    hold: WorkHold,
 }
 
 impl InstanceEntry {
+    /// The same of a session's, whose work holds this.
+    pub fn holding(mut self, hold: WorkHold) -> Self {
+        self.hold = hold;
+        self
+    }
+
     /// Its calls kept a processor busy for this long.
     pub fn ran(&self, time: Duration) {
         self.ledger.ran(time);
@@ -369,29 +387,36 @@ impl InstanceEntry {
 
     /// What counts octets that cross the border elsewhere.
     pub fn meter(&self) -> Meter {
-        Meter(Arc::clone(&self.ledger))
+        Meter {
+            ledger: Arc::clone(&self.ledger),
+            hold: self.hold.clone(),
+        }
     }
 }
 
 /// Counts octets of an instance that cross the border where its entry is out of
 /// reach: on its network connections.
 #[derive(Debug, Clone)]
-pub struct Meter(Arc<Ledger>);
+pub struct Meter {
+    ledger: Arc<Ledger>,
+    hold: WorkHold,
+}
 
 impl Meter {
     /// Octets crossed the border, one way or the other.
     pub fn carried(&self, octets: usize) {
-        self.0.carried(octets);
+        self.ledger.carried(octets);
     }
 
     /// A password's hash computed for this long.
     pub fn hashed(&self, time: Duration) {
-        self.0.hashed(time);
+        self.ledger.hashed(time);
     }
 
     /// The tenant's places for work that may wait.
     pub fn work(&self) -> WorkRoom {
-        WorkRoom::new(Arc::<Ledger>::clone(&self.0))
+        let ledger = Arc::clone(&self.ledger);
+        WorkRoom::new(ledger).holding(self.hold.clone())
     }
 }
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use super::calls::{CallTotals, PluginCalls};
+use super::engines::{EngineCalls, EngineTotals};
+use super::holds::HoldCounts;
 use super::ledger::{Ledger, Totals};
+use parking_lot::RwLock;
 
 /// Tenants with a label of their own.
 pub const LABELLED_TENANTS: usize = 100;
@@ -16,7 +19,10 @@ pub const LABELLED_TENANTS: usize = 100;
 /// Plugins with a label of their own.
 pub const LABELLED_PLUGINS: usize = 100;
 
-/// The label of all tenants or plugins that have none of their own. No tenant can
+/// Engines with a label of their own.
+pub const LABELLED_ENGINES: usize = 100;
+
+/// The label of all tenants, plugins or engines that have none of their own. No tenant can
 /// be called so: names begin with a letter or a digit.
 pub const OTHER: &str = "_other";
 
@@ -43,6 +49,7 @@ pub struct Metrics {
     started_at: SystemTime,
     tenants: RwLock<Named<Ledger>>,
     plugins: RwLock<Named<PluginCalls>>,
+    engines: RwLock<Named<EngineCalls>>,
     pub(super) nobody: Arc<Ledger>,
     connections: AtomicU64,
     refused: AtomicU64,
@@ -53,6 +60,7 @@ pub struct Metrics {
     reloads: AtomicU64,
     failed_reloads: AtomicU64,
     memory: ResidentMemory,
+    holds: Arc<HoldCounts>,
 }
 
 /// Counters by name, and what those left behind whose name is gone.
@@ -165,6 +173,25 @@ impl Counted for PluginCalls {
     }
 }
 
+impl Counted for EngineCalls {
+    type Totals = EngineTotals;
+    fn make(name: &str, labelled: bool) -> Arc<Self> {
+        EngineCalls::labelled(name, labelled)
+    }
+    fn name(&self) -> &Arc<str> {
+        self.name()
+    }
+    fn has_label(&self) -> bool {
+        self.has_label()
+    }
+    fn totals(&self) -> EngineTotals {
+        self.totals()
+    }
+    fn add(one: EngineTotals, other: &EngineTotals) -> EngineTotals {
+        one.with(other)
+    }
+}
+
 impl Metrics {
     /// Of a server that starts now.
     pub fn new() -> Arc<Self> {
@@ -173,6 +200,7 @@ impl Metrics {
             started_at: SystemTime::now(),
             tenants: RwLock::new(Named::new()),
             plugins: RwLock::new(Named::new()),
+            engines: RwLock::new(Named::new()),
             nobody: Ledger::new(NO_TENANT),
             connections: AtomicU64::default(),
             refused: AtomicU64::default(),
@@ -183,19 +211,26 @@ impl Metrics {
             reloads: AtomicU64::default(),
             failed_reloads: AtomicU64::default(),
             memory: ResidentMemory::new(),
+            holds: Arc::default(),
         })
     }
 
     /// The tenant's ledger: the one that its last generation had, or a new one.
     pub fn ledger(&self, tenant: &str) -> Arc<Ledger> {
-        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.tenants.write();
         tenants.get(tenant, LABELLED_TENANTS)
     }
 
     /// The plugin's calls, likewise.
     pub fn calls(&self, plugin: &str) -> Arc<PluginCalls> {
-        let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
+        let mut plugins = self.plugins.write();
         plugins.get(plugin, LABELLED_PLUGINS)
+    }
+
+    /// The engine's calls, likewise.
+    pub fn engine(&self, engine: &str) -> Arc<EngineCalls> {
+        let mut engines = self.engines.write();
+        engines.get(engine, LABELLED_ENGINES)
     }
 
     /// Where logins are counted that no tenant was found for.
@@ -203,9 +238,14 @@ impl Metrics {
         &self.nobody
     }
 
+    /// What is counted of shared holds.
+    pub fn holds(&self) -> &Arc<HoldCounts> {
+        &self.holds
+    }
+
     /// Every tenant and what it used, by name; not bounded as labels are.
     pub fn tenants(&self) -> Vec<(Arc<str>, Totals)> {
-        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.tenants.write();
         tenants.prune();
         let of = |ledger: &Arc<Ledger>| (Arc::clone(ledger.tenant()), ledger.totals());
         tenants.live.values().map(of).collect()
@@ -276,13 +316,19 @@ impl Metrics {
     }
 
     pub(super) fn labelled_tenants(&self) -> Vec<(Arc<str>, Totals)> {
-        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.tenants.write();
         tenants.prune();
         tenants.by_label()
     }
 
+    pub(super) fn labelled_engines(&self) -> Vec<(Arc<str>, EngineTotals)> {
+        let mut engines = self.engines.write();
+        engines.prune();
+        engines.by_label()
+    }
+
     pub(super) fn labelled_plugins(&self) -> Vec<(Arc<str>, CallTotals)> {
-        let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
+        let mut plugins = self.plugins.write();
         plugins.prune();
         plugins.by_label()
     }

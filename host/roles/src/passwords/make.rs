@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use password_hash::PasswordHasher;
 use restante_pop3::{Preparation, ScramHash, saslprep};
 
-use super::limits::{HashError, Limit, SECRET_LENGTH};
+use super::limits::{HashError, Limit, SECRET_LENGTH, SHA_CRYPT_WORK};
 use super::scram::{self, ScramSecret};
 
 /// OWASP's setting for argon2id.
@@ -101,6 +101,8 @@ fn bcrypt(secret: &str) -> Result<String, HashError> {
 
 fn sha512_crypt(secret: &str) -> Result<String, HashError> {
     no_nul(secret)?;
+    // What is over it could be made and never be checked.
+    SHA_CRYPT_WORK.admits(u128::from(SHA_CRYPT_ROUNDS) * secret.len() as u128)?;
     let params = sha_crypt::Params::new(SHA_CRYPT_ROUNDS)
         .expect("the rounds for new hashes are within crypt(3)'s own limits");
     let salt: [u8; SHA_CRYPT_SALT_OCTETS] = salt()?;

@@ -207,6 +207,14 @@ fn a_scheme_hashes_no_secret_that_it_would_cut() {
     let longest = "s".repeat(SECRET_OCTETS);
     let hash = made(Scheme::Argon2id, &longest).unwrap();
     assert_eq!(verify(&hash, &longest), Ok(true));
+    // Nor one that it would take too long to check.
+    let long = "s".repeat(1280);
+    let hash = made(Scheme::Sha512Crypt, &long).unwrap();
+    assert_eq!(verify(&hash, &long), Ok(true));
+    assert_eq!(
+        made(Scheme::Sha512Crypt, &"s".repeat(1281)),
+        Err(HashError::OverLimit(SHA_CRYPT_WORK))
+    );
     // RFC 4013 section 2.5: stored strings have no unassigned code points.
     for secret in ["a\u{7}", "\u{1f600}"] {
         assert!(matches!(

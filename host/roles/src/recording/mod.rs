@@ -12,9 +12,11 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, MutexGuard};
 
 pub use format::{
     Answered, Call, Header, HostCall, Kept, LINE, Line, Octets, PluginLine, Recording,
@@ -236,7 +238,7 @@ impl Session {
 
     fn reel(&self) -> MutexGuard<'_, Reel> {
         // What was learned of secrets stays learned, whatever else broke.
-        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tape.lock()
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tracing::{error, warn};
 
 use crate::state_dir::Folder;
@@ -55,7 +56,7 @@ impl Writer {
         folder.remove(PROBE);
         let (orders, received) = sync_channel(WAITING);
         let state = Arc::new(State::default());
-        let desk = Desk {
+        let desk = DiskWriter {
             directory,
             folder,
             left: octets,
@@ -99,8 +100,7 @@ impl Writer {
     }
 
     pub(super) fn finish(&self) {
-        let thread = self.thread.lock();
-        let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             // Waits for a place behind what is to be written; both fail only if the
             // thread is gone.
@@ -111,7 +111,7 @@ impl Writer {
     }
 }
 
-struct Desk {
+struct DiskWriter {
     /// For messages alone.
     directory: PathBuf,
     folder: Folder,
@@ -121,7 +121,7 @@ struct Desk {
     state: Arc<State>,
 }
 
-impl Desk {
+impl DiskWriter {
     fn serve(mut self, orders: &Receiver<Order>) {
         while let Ok(Order::Write {
             session,

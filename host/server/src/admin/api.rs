@@ -58,6 +58,7 @@ enum Endpoint {
     Tenants,
     Reload,
     Kick,
+    FlushCache,
 }
 
 impl Endpoint {
@@ -71,13 +72,14 @@ impl Endpoint {
             "/tenants" => Endpoint::Tenants,
             "/reload" => Endpoint::Reload,
             "/kick" => Endpoint::Kick,
+            "/flush-cache" => Endpoint::FlushCache,
             _ => return None,
         })
     }
 
     fn takes(self, method: &Method) -> bool {
         match self {
-            Endpoint::Reload | Endpoint::Kick => *method == Method::POST,
+            Endpoint::Reload | Endpoint::Kick | Endpoint::FlushCache => *method == Method::POST,
             _ => *method == Method::GET || *method == Method::HEAD,
         }
     }
@@ -175,6 +177,7 @@ impl Site {
             Endpoint::Tenants => self.tenants(),
             Endpoint::Reload => self.reload().await,
             Endpoint::Kick => self.kick(&body),
+            Endpoint::FlushCache => self.flush_cache(),
         }
     }
 
@@ -337,6 +340,12 @@ impl Site {
                 )
             }
         }
+    }
+
+    fn flush_cache(&self) -> Answer {
+        let forgotten = self.admin.reload.flush_caches();
+        info!(answers = forgotten, "an operator had the caches flushed");
+        json_answer(StatusCode::OK, &json!({ "answers": forgotten }))
     }
 
     fn kick(&self, body: &[u8]) -> Answer {

@@ -36,6 +36,9 @@ pub trait Reload: Send + Sync {
     /// # Errors
     /// Everything that is in the way of it; nothing has changed then.
     async fn reload(&self) -> Result<Reloaded, Problems>;
+
+    /// Forgets what is remembered of databases' answers, and tells how many answers that were.
+    fn flush_caches(&self) -> usize;
 }
 
 /// What the operator's side looks at and acts on.

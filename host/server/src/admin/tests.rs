@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use super::*;
 use crate::sessions::Sessions;
 use crate::shutdown::{self, Ending};
-use crate::tenant::{Serving, SessionSettings, Tenants, decoy};
+use crate::tenant::{Serving, SessionSettings, Tenants, mock_credentials};
 use restante_config::Config;
 use restante_config::Problems;
 use restante_roles::metrics::GenerationMark;
@@ -21,19 +21,23 @@ impl Reload for NoReload {
     async fn reload(&self) -> Result<Reloaded, Problems> {
         Err(Problems(Vec::new()))
     }
+
+    fn flush_caches(&self) -> usize {
+        0
+    }
 }
 
 /// An admin address on a port, or a socket, where there is no token.
-fn hall(has_token: bool) -> Hall {
+fn hall(has_token: bool) -> AdminSlots {
     let text = "[listener.l]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
                 [plugin.p]\ncomponent = \"builtin:p\"\n\
                 [tenant.t]\nauthenticators = [\"p\"]\nstore = \"p\"\n";
     let config = Config::parse(text, Path::new("test.toml"), Path::new("/")).unwrap();
-    let decoy = decoy(&config.server, [7; 32]);
+    let mock_credentials = mock_credentials(&config.server, [7; 32]);
     let serving = Arc::new(Serving {
         tenants: Tenants::new(),
         tls: None,
-        settings: SessionSettings::new(&config.server, &config.tenants, decoy),
+        settings: SessionSettings::new(&config.server, &config.tenants, mock_credentials),
         generation: GenerationMark::default(),
         ending: Ending::default(),
         recorder: None,
@@ -51,7 +55,7 @@ fn hall(has_token: bool) -> Hall {
         fs::write(file.path(), TOKEN).unwrap();
         Token::read(file.path()).unwrap()
     });
-    Hall {
+    AdminSlots {
         site: Arc::new(api::Site {
             admin: Arc::new(admin),
             guard: guard::Guard {
@@ -61,14 +65,14 @@ fn hall(has_token: bool) -> Hall {
             complaints: Complaints::default(),
             reloads: Arc::new(Semaphore::new(api::RELOADS)),
         }),
-        untrusted: WaitingRoom::new(UNTRUSTED),
+        untrusted: EvictingSlots::new(UNTRUSTED),
         trusted: Arc::new(Semaphore::new(TRUSTED)),
         spares: Spares::new(0),
     }
 }
 
 /// A client that has said this so far, and was heard.
-async fn say(hall: &Hall, words: &str) -> DuplexStream {
+async fn say(hall: &AdminSlots, words: &str) -> DuplexStream {
     let (mut near, far) = duplex(64 * 1024);
     near.write_all(words.as_bytes()).await.unwrap();
     hall.take_in(Box::new(far));

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::waiting::Place;
+use crate::eviction::Place;
 
 /// Whether a connection is one of somebody who may come here.
 pub(super) struct Trust {

@@ -21,6 +21,7 @@ use crate::tenant::Tenant;
 use restante_roles::backend::{Admitted, Connection};
 use restante_roles::recording;
 use restante_roles::shadow::Leave;
+use restante_roles::work::WorkHold;
 
 /// The longest that an admission may let a client wait.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
@@ -81,6 +82,7 @@ where
             penalised: !self.penalty().is_zero(),
             tls: self.tls.as_ref().map(|tls| tls.seen_by(&tenant.name)),
             recording: self.recording(tenant),
+            hold: WorkHold::default(),
         })
     }
 

@@ -18,13 +18,14 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::end::End;
-use super::open::Open;
+use super::open::{Exclusive, Open};
 use super::refusal::{login_failed, refusal_for};
 use super::{Driver, Proving};
 use crate::lock::{Holder, Locks};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::sessions::LiveSession;
+use crate::shared_holds;
 use crate::tenant::{SessionPermit, Tenant, Tenants};
 use crate::user_names::{Name, ShownName};
 use crate::view::{Octets, Verdicts, View};
@@ -35,6 +36,7 @@ use restante_roles::acting::{self, Denied};
 use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Failure};
 use restante_roles::metrics::LoginResult;
 use restante_roles::shadow::Decision;
+use restante_roles::shared_holds::SharedHolds;
 use restante_roles::turns;
 
 /// What was refused, as the address that it came from is charged for it.
@@ -120,10 +122,11 @@ where
         };
         let (user, acting_as) = (told(given), acting_as.map(told));
         let (user, acting_as) = (user.as_str(), acting_as.as_deref());
-        if let Some(decoy) = &serving.settings.protocol.decoy {
+        if let Some(mock_credentials) = &serving.settings.protocol.mock_credentials {
             // As the tenant's plugins have it, for keys that are made of passwords.
             let name = tenant.map(|tenant| tenant.name.as_str());
-            self.session.decoy(decoy.of(name), user.to_owned());
+            self.session
+                .mock_credentials(mock_credentials.of(name), user.to_owned());
         }
         let found = match tenant {
             Some(tenant) => match own(
@@ -140,7 +143,7 @@ where
             Ok(keys) => Ok(keys),
             Err(LoginError::End(end)) => return Err(end),
             Err(LoginError::Refused(refused)) => {
-                // Those without keys go on with a decoy, and are told at the end.
+                // Those without keys go on with mock credentials, and are told at the end.
                 let name = self.shown_name(given);
                 let why = name.hide_in(refused.why.to_string());
                 debug!(user = %name, why, "no SCRAM keys");
@@ -209,7 +212,7 @@ where
                 let tenant = proving.tenant;
                 let (connection, at) = (proving.connection, self.desk(&tenant));
                 let opening = async {
-                    let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
+                    let permit = tenant.permit();
                     open(&tenant, &connection, account, permit, &at).await
                 };
                 self.wire.flush_while(opening).await?
@@ -281,7 +284,9 @@ where
         let serving = Arc::clone(&self.serving);
         let penalty = self.penalty();
         let asking = async {
-            let permit = tenant.permit().ok_or_else(Refused::too_many_sessions)?;
+            // Without one it may still get that of an older session of its user's, and
+            // whose it is has to be known first.
+            let permit = tenant.permit();
             let entrance = turns::server().enter(&connection.owner(), penalty).await?;
             let decided = authenticate(tenant, &connection, credentials).await;
             drop(entrance);
@@ -297,12 +302,13 @@ where
         Ok(self.wire.flush_while(asking).await??)
     }
 
-    fn desk(&self, tenant: &Tenant) -> Desk {
+    fn desk(&self, tenant: &Tenant) -> Opening {
         let utf8 = tenant.utf8.unwrap_or(self.serving.settings.utf8);
         let as_surrogates = utf8 == Utf8::Surrogate && !self.session.utf8();
-        Desk {
+        Opening {
             live: Arc::clone(&self.live),
             locks: self.locks.clone(),
+            holds: self.holds.clone(),
             verdicts: Arc::clone(&self.verdicts),
             octets: match as_surrogates {
                 true => Octets::Surrogates,
@@ -420,9 +426,10 @@ where
 }
 
 /// What a maildrop is opened with beside its tenant.
-struct Desk {
+struct Opening {
     live: Arc<LiveSession>,
     locks: Locks,
+    holds: Option<Arc<dyn SharedHolds>>,
     verdicts: Arc<Verdicts>,
     octets: Octets,
 }
@@ -432,10 +439,13 @@ async fn open(
     tenant: &Arc<Tenant>,
     connection: &Arc<Connection>,
     account: Account,
-    permit: SessionPermit,
-    at: &Desk,
+    permit: Option<SessionPermit>,
+    at: &Opening,
 ) -> Answer {
     debug!(user = ?Name(&account.user), maildrop = ?Name(&account.maildrop), "authenticated");
+    if permit.is_none() && !tenant.has_session_of(&account.user) {
+        return Err(Refused::too_many_sessions());
+    }
     let policy = tenant.policy.of(&account);
     if let Some(wait) = tenant.last_logins.wait(&account.user) {
         return Err(Failure::LoginDelay(whole_seconds(wait)).into());
@@ -446,14 +456,30 @@ async fn open(
         tenant: Arc::clone(tenant.ledger.tenant()),
         user: account.user.clone(),
     });
-    let key = tenant.lock_key(found.lock_key());
-    let lock = in_use::lock(&at.locks, &key, &holder, tenant)
+    // Holds that the store's engine keeps are what that engine removes by.
+    let own = found.holds();
+    let key = tenant.lock_key(found.lock_key(), own.is_some());
+    let (lock, inherited) = in_use::lock(&at.locks, &key, &holder, tenant)
         .await
         .ok_or_else(Refused::in_use)?;
+    // The place of the session that had the maildrop is its successor's: were it free for a
+    // moment, another user might have it, and this one would have no session at all.
+    let permit = permit.or(inherited).or_else(|| tenant.permit());
+    lock.keep(permit.ok_or_else(Refused::too_many_sessions)?);
     // After the lock: the session that had it until now counts no more.
     let users = tenant
         .user_permit(&account.user)
         .ok_or_else(Refused::too_many_of_this_user)?;
+    let hold = match own.as_ref().or(at.holds.as_ref()) {
+        Some(holds) => {
+            let key = tenant.shared_key(&found.shared_key()?, own.is_some());
+            Some(shared_holds::acquire(&**holds, &key).await?)
+        }
+        None => None,
+    };
+    // What the host does for this session may go on when it is over.
+    let exclusive = Arc::new(Exclusive { hold, lock });
+    connection.hold.hold(&exclusive);
     let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
     let view = View::new(
@@ -471,9 +497,9 @@ async fn open(
         tenant: Arc::clone(tenant),
         policy,
         retrieved: HashSet::new(),
-        _permits: (permit, users),
+        _permit: users,
         _entry: tenant.ledger.session(),
-        _lock: lock,
+        exclusive,
     };
     Ok((open, account))
 }

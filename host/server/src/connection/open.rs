@@ -9,13 +9,14 @@ use tracing::warn;
 
 use crate::lock::Guard;
 use crate::policy::OfUser;
-use crate::tenant::{SessionPermit, Tenant, UserPermit};
+use crate::tenant::{Tenant, UserPermit};
 use crate::view::{OpenMaildrop, View};
 use restante_roles::metrics::{Ledger, SessionEntry};
+use restante_roles::shared_holds::{NotInForce, SharedHold};
 
 /// A session's hold on its maildrop. The order of the fields is the order in
-/// which they are let go of: the maildrop, what is counted, then the lock, which the
-/// user's next session may be waiting for.
+/// which they are let go of: the maildrop, what is counted, the hold among nodes, then the
+/// lock, which the user's next session may be waiting for.
 pub(super) struct Open {
     pub(super) maildrop: OpenMaildrop,
     pub(super) view: View,
@@ -23,9 +24,19 @@ pub(super) struct Open {
     pub(super) policy: OfUser,
     /// Visible positions, where the policy asks for them.
     pub(super) retrieved: HashSet<usize>,
-    pub(super) _permits: (SessionPermit, UserPermit),
+    pub(super) _permit: UserPermit,
     pub(super) _entry: SessionEntry,
-    pub(super) _lock: Guard,
+    /// With the place among the tenant's sessions. Work for the session that is still under
+    /// way has it too.
+    pub(super) exclusive: Arc<Exclusive>,
+}
+
+/// That nobody else has the maildrop: first no other process, then no other session of this
+/// one. Given back in this order.
+pub(super) struct Exclusive {
+    /// None where no other process serves the maildrop.
+    pub(super) hold: Option<Box<dyn SharedHold>>,
+    pub(super) lock: Guard,
 }
 
 impl Open {
@@ -33,6 +44,35 @@ impl Open {
     pub(super) fn retrieved(&mut self, message: MessageNumber) {
         if self.policy.expire == Some(Retention::Days(0)) {
             self.retrieved.insert(message.position());
+        }
+    }
+
+    /// Whether no other node may have the maildrop.
+    pub(super) async fn check_hold(&self) -> Result<(), NotInForce> {
+        match &self.exclusive.hold {
+            Some(hold) => hold.check().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lets go of everything, and returns once other nodes can have the maildrop, if that
+    /// takes no longer than they wait for it. Where work of the session is still under way,
+    /// the maildrop is given back when that is over, and nobody waits for it here.
+    pub(super) async fn let_go(self) {
+        let Open {
+            maildrop,
+            view,
+            _permit,
+            _entry,
+            exclusive,
+            ..
+        } = self;
+        drop((maildrop, view, _permit, _entry));
+        if let Some(Exclusive { hold, lock }) = Arc::into_inner(exclusive) {
+            if let Some(hold) = hold {
+                hold.release().await;
+            }
+            drop(lock);
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::waiting::WaitingRoom;
+use crate::eviction::EvictingSlots;
 
 /// Silence after which a session is idle; clients that are at work answer sooner.
 pub(super) const REST_AFTER: Duration = Duration::from_secs(2);
@@ -23,14 +23,14 @@ const AT_ONCE: usize = 16;
 /// The sessions that are silent with a store awake, in the whole process.
 #[derive(Debug)]
 pub struct Awake {
-    rooms: [Arc<WaitingRoom>; ROOMS],
+    rooms: [Arc<EvictingSlots>; ROOMS],
     sessions: AtomicUsize,
 }
 
 impl Default for Awake {
     fn default() -> Self {
         Awake {
-            rooms: std::array::from_fn(|_| WaitingRoom::new(AT_ONCE)),
+            rooms: std::array::from_fn(|_| EvictingSlots::new(AT_ONCE)),
             sessions: AtomicUsize::new(0),
         }
     }
@@ -38,7 +38,7 @@ impl Default for Awake {
 
 impl Awake {
     /// Where the next session is silent.
-    pub(super) fn room(&self) -> Arc<WaitingRoom> {
+    pub(super) fn room(&self) -> Arc<EvictingSlots> {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         Arc::clone(&self.rooms[session % ROOMS])
     }

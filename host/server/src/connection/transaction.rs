@@ -6,7 +6,7 @@ use std::time::Duration;
 use restante_pop3::{Close, MessageNumber, Session, Summary, Transaction, TransactionAction};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::end::End;
 use super::open::Open;
@@ -14,10 +14,11 @@ use super::refusal::refusal_for;
 use super::rest::REST_AFTER;
 use super::wire::Wire;
 use crate::clock::Clock;
+use crate::eviction::EvictingSlots;
 use crate::sessions::LiveSession;
 use crate::shutdown::{Ending, Signal};
 use crate::tenant::Serving;
-use crate::waiting::WaitingRoom;
+use restante_roles::backend::Failure;
 use restante_roles::recording;
 
 /// What an answer may take that a session is in the middle of when its generation
@@ -30,7 +31,7 @@ pub(super) struct TransactionDriver<S> {
     pub(super) live: Arc<LiveSession>,
     pub(super) serving: Arc<Serving>,
     /// Where it is silent with a store awake.
-    pub(super) awake: Arc<WaitingRoom>,
+    pub(super) awake: Arc<EvictingSlots>,
     pub(super) shutdown: Signal,
     pub(super) wire: Wire<S>,
     pub(super) session: Session<Transaction>,
@@ -138,14 +139,11 @@ where
             info!(messages = expired, "expired messages are removed");
         }
         let removing = async {
-            if !positions.is_empty() {
-                open.maildrop.lock().await.remove(&positions).await?;
-            }
-            open.ledger().removed(positions.len() as u64);
-            Ok(())
+            let removed = remove_positions(&open, &positions).await;
+            open.let_go().await;
+            removed
         };
         let removed = self.wire.flush_while(removing).await?;
-        drop(open);
         Ok(match removed {
             Ok(()) => self.session.updated(expired, self.wire.out()),
             Err(failure) => {
@@ -155,6 +153,26 @@ where
             }
         })
     }
+}
+
+/// Removes these messages, if no other node may have the maildrop.
+async fn remove_positions(open: &Open, positions: &[usize]) -> Result<(), Failure> {
+    if !positions.is_empty() {
+        let mut maildrop = open.maildrop.lock().await;
+        // Whatever takes long comes before the look at the hold, not between it and the act.
+        maildrop.wake().await?;
+        if let Err(why) = open.check_hold().await {
+            warn!(
+                tenant = open.tenant.name, %why,
+                "messages were not removed: see `restante engine status`"
+            );
+            let text = "the maildrop's lock cannot be confirmed, nothing was removed";
+            return Err(Failure::Temporary(text.into()));
+        }
+        maildrop.remove(positions).await?;
+    }
+    open.ledger().removed(positions.len() as u64);
+    Ok(())
 }
 
 /// Returns when a session of a generation that had to go is still in the middle of

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use restante_pop3::DigestAlgorithm;
 
 use super::sessions::{SessionCount, SessionPermit, UserPermit};
-use crate::outage::Outage;
 use crate::policy::{LastLogins, Policy};
 use crate::tls;
+use crate::unavailable::Unavailable;
 use crate::view::ViewPolicy;
 use restante_config as config;
 use restante_config::{
@@ -126,7 +126,11 @@ impl Tenant {
             limits: tenant.limits.clone(),
             shares_maildrops: tenant.shares_maildrops,
             out: problems,
-            ..Tenant::new(&tenant.name, vec![Arc::new(Outage)], Arc::new(Outage))
+            ..Tenant::new(
+                &tenant.name,
+                vec![Arc::new(Unavailable)],
+                Arc::new(Unavailable),
+            )
         }
     }
 
@@ -179,19 +183,34 @@ impl Tenant {
     }
 
     /// What a maildrop is locked under that its store calls `key`: no tenant waits
-    /// for another's users, unless the two have their maildrops in common.
-    pub fn lock_key(&self, key: &str) -> String {
+    /// for another's users, unless the two have their maildrops in common. `is_engines`: it is
+    /// in an engine, where no two tenants have.
+    pub fn lock_key(&self, key: &str, is_engines: bool) -> String {
         // No tenant's name is empty or holds a line's end.
-        let owner = match self.shares_maildrops {
+        [self.owner_of(is_engines), key].join("\n")
+    }
+
+    /// What nodes share the hold on a maildrop under that its store calls `key`, likewise.
+    pub fn shared_key(&self, key: &str, is_engines: bool) -> String {
+        // No tenant's name is empty or holds a colon.
+        [self.owner_of(is_engines), key].join(":")
+    }
+
+    fn owner_of(&self, is_engines: bool) -> &str {
+        match self.shares_maildrops && !is_engines {
             true => "",
-            false => &*self.name,
-        };
-        [owner, key].join("\n")
+            false => &self.name,
+        }
     }
 
     /// A place for one more session, until the permit is dropped.
     pub fn permit(&self) -> Option<SessionPermit> {
         self.sessions.take(self.limits.sessions)
+    }
+
+    /// Whether this user has a session, by canonical name.
+    pub fn has_session_of(&self, user: &str) -> bool {
+        self.sessions.has(user)
     }
 
     /// A place for one more session of this user, by canonical name.

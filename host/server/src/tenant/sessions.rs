@@ -1,9 +1,10 @@
 //! How many sessions a tenant and its users have.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use restante_roles::fingerprint::Fingerprint;
 
 /// How many sessions a tenant has. Clones share one count.
@@ -30,6 +31,11 @@ impl SessionCount {
         })
     }
 
+    /// Whether this user has one.
+    pub(super) fn has(&self, user: &str) -> bool {
+        self.users().contains_key(&Fingerprint::of(user))
+    }
+
     pub(super) fn take_for(&self, user: &str, limit: usize) -> Option<UserPermit> {
         let user = Fingerprint::of(user);
         let mut users = self.users();
@@ -43,10 +49,8 @@ impl SessionCount {
             user,
         })
     }
-
-    /// Poison means nothing: no step of a change can panic half way.
     pub(super) fn users(&self) -> MutexGuard<'_, HashMap<Fingerprint, usize>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+        self.users.lock()
     }
 }
 

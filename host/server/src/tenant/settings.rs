@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_pop3::{Decoy, Discovery, Language};
+use restante_pop3::{Discovery, Language, MockCredentials};
 
 use crate::clock::Clock;
-use crate::penalty::Growth;
+use crate::penalty::Backoff;
 use crate::policy;
 use restante_config as config;
 use restante_config::{UserNames, Utf8};
@@ -14,9 +14,9 @@ use restante_config::{UserNames, Utf8};
 /// Octets of a SCRAM salt, as nearly everybody makes them.
 const SCRAM_SALT_OCTETS: usize = 16;
 
-/// What SCRAM shows of users whom nobody knows; `secret` is [`Decoy::new`]'s.
-pub fn decoy(server: &config::Server, secret: [u8; 32]) -> Decoy {
-    Decoy::new(secret, server.scram_iterations, SCRAM_SALT_OCTETS)
+/// What SCRAM shows of users whom nobody knows; `secret` is [`MockCredentials::new`]'s.
+pub fn mock_credentials(server: &config::Server, secret: [u8; 32]) -> MockCredentials {
+    MockCredentials::new(secret, server.scram_iterations, SCRAM_SALT_OCTETS)
 }
 
 /// What holds for every session, whoever's it is.
@@ -35,7 +35,7 @@ pub struct SessionSettings {
     /// What a client gets that has not said UTF8.
     pub utf8: Utf8,
     /// From PASS to the answer that the login failed.
-    pub failure_delay: Growth,
+    pub failure_delay: Backoff,
     /// The server's name, as APOP and CRAM-MD5 put it in their challenges.
     pub hostname: Arc<str>,
     /// Which names of failed logins stand in the log.
@@ -45,8 +45,12 @@ pub struct SessionSettings {
 }
 
 impl SessionSettings {
-    /// As the configuration has them; `decoy` as [`decoy`] makes it.
-    pub fn new(server: &config::Server, tenants: &[config::Tenant], decoy: Decoy) -> Self {
+    /// As the configuration has them; `mock_credentials` as [`mock_credentials`] makes it.
+    pub fn new(
+        server: &config::Server,
+        tenants: &[config::Tenant],
+        mock_credentials: MockCredentials,
+    ) -> Self {
         let (expire, login_delay_seconds) = policy::announced(tenants);
         let limits = &server.limits;
         let mut protocol = restante_pop3::Settings {
@@ -63,7 +67,7 @@ impl SessionSettings {
             language: Some(Language::English),
             expire,
             login_delay_seconds,
-            decoy: Some(decoy),
+            mock_credentials: Some(mock_credentials),
             discovery: Discovery {
                 scope: server.oauth.scope.clone(),
                 openid_configuration: server.oauth.configuration.clone(),
@@ -81,7 +85,7 @@ impl SessionSettings {
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.write_timeout,
             utf8: server.utf8,
-            failure_delay: Growth {
+            failure_delay: Backoff {
                 first: limits.failure_delay,
                 longest: limits.max_failure_delay,
                 decay: limits.failure_decay,

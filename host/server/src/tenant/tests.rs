@@ -410,7 +410,8 @@ fn nothing_that_is_said_leads_to_another_tenant() {
             let configured = config.tenants.iter().find(|one| one.name == tenant.name);
             let store = &configured.expect("it is one of them").store;
             let store = config.plugins.iter().find(|one| one.name == *store);
-            let template = store.and_then(|store| store.grants.maildrop.as_ref());
+            let maildrop = store.and_then(|store| store.grants.maildrop.as_ref());
+            let template = maildrop.map(|maildrop| maildrop.template());
             let home = name(&mut chance);
             let values = Values {
                 tenant: &tenant.name,
@@ -425,7 +426,7 @@ fn nothing_that_is_said_leads_to_another_tenant() {
             logins += 1;
             all.push(Reached {
                 tenant: Arc::clone(tenant),
-                lock_key: tenant.lock_key(&path.to_string_lossy()),
+                lock_key: tenant.lock_key(&path.to_string_lossy(), false),
                 // To some file systems it is all one.
                 path: path.to_string_lossy().to_lowercase().into(),
             });
@@ -455,7 +456,16 @@ fn locks_are_by_tenant_unless_it_shares() {
         shares_maildrops,
         ..Tenant::new(name, Vec::new(), Arc::new(Memory::new()))
     };
-    let key = |name: &str, shares| tenant(name, shares).lock_key("/mail/ada");
+    let key = |name: &str, shares| tenant(name, shares).lock_key("/mail/ada", false);
+    assert_ne!(key("a", false), key("b", false));
+    assert_ne!(key("a", true), key("a", false));
+    assert_eq!(key("a", true), key("b", true));
+    // No two tenants have a maildrop of an engine in common, and a tenant's is one.
+    let of_engine = |shares| tenant("a", shares).lock_key("engine:mail/ada", true);
+    assert_eq!(of_engine(true), of_engine(false));
+    let of_engine = |shares| tenant("a", shares).shared_key("mail/ada", true);
+    assert_eq!(of_engine(true), of_engine(false));
+    let key = |name: &str, shares| tenant(name, shares).shared_key("/mail/ada", false);
     assert_ne!(key("a", false), key("b", false));
     assert_ne!(key("a", true), key("a", false));
     assert_eq!(key("a", true), key("b", true));

@@ -1,7 +1,7 @@
-use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use parking_lot::Mutex as StdMutex;
 
 use restante_pop3::Scales;
 use tokio::sync::Mutex;
@@ -15,6 +15,7 @@ use restante_roles::memory::{Mail, Memory};
 use restante_roles::validate::{
     ANNOTATION_FIELD_OCTETS, ANNOTATION_FIELDS, HEADER_OCTETS, READ_OCTETS,
 };
+use restante_roles::work::WorkHold;
 
 const MAILDROP: &str = "m";
 
@@ -95,7 +96,7 @@ struct VerdicterAtWork {
 impl Screener for VerdicterAtWork {
     async fn screen(&mut self, message: Arc<dyn Message>) -> Result<Verdict, Failure> {
         let unique_id = message.unique_id();
-        self.asked.lock().unwrap().push(unique_id.to_owned());
+        self.asked.lock().push(unique_id.to_owned());
         let verdict = self.verdicts.iter().find(|(id, _)| *id == unique_id);
         verdict.map_or(Ok(Verdict::Show), |(_, verdict)| verdict.clone())
     }
@@ -112,7 +113,7 @@ impl Verdicter {
 
     /// The unique-ids that it was asked about since the last time.
     fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+        std::mem::take(&mut *self.asked.lock())
     }
 }
 
@@ -158,6 +159,7 @@ impl World {
             penalised: false,
             tls: None,
             recording: None,
+            hold: WorkHold::default(),
         });
         let account = Account {
             user: "u".into(),
@@ -391,7 +393,7 @@ impl Screener for Reads {
     async fn screen(&mut self, message: Arc<dyn Message>) -> Result<Verdict, Failure> {
         assert_eq!(message.received(), 7);
         let header = message.header().await?;
-        self.headers.lock().unwrap().push(header);
+        self.headers.lock().push(header);
         let middle = message.read(5, 10).await?;
         let start = message.read(0, 3).await?;
         let end = message.read(message.octets() - 3, 100).await?;
@@ -399,7 +401,7 @@ impl Screener for Reads {
         let far = message.read(u64::MAX, u32::MAX).await?;
         assert!(behind.is_empty() && far.is_empty());
         let parts = [start, middle, end].join(&b'|');
-        self.parts.lock().unwrap().push(parts);
+        self.parts.lock().push(parts);
         Ok(Verdict::Show)
     }
 }
@@ -409,14 +411,14 @@ async fn a_filter_reads_what_the_client_would() {
     let filter = Arc::new(Reads::default());
     let world = World::new(Vec::new(), vec![Arc::clone(&filter) as Arc<dyn Filter>]);
     world.view().await.unwrap();
-    let headers = filter.headers.lock().unwrap().clone();
+    let headers = filter.headers.lock().clone();
     let expected: [&[u8]; 3] = [
         b"Subject: one\r\n",
         b"Subject: two\r\n",
         b"Subject: three\r\n",
     ];
     assert_eq!(headers, expected);
-    let parts = filter.parts.lock().unwrap().clone();
+    let parts = filter.parts.lock().clone();
     let expected: [&[u8]; 3] = [
         b"Sub|ct: one\r\n\r|y\r\n",
         b"Sub|ct: two\r\n\r|y\r\n",
@@ -486,6 +488,7 @@ async fn a_large_message_is_read_in_windows() {
         penalised: false,
         tls: None,
         recording: None,
+        hold: WorkHold::default(),
     });
     let account = Account {
         user: "u".into(),

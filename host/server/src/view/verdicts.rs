@@ -9,8 +9,9 @@
 //! indexing a vector.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use restante_pop3::Listing;
 use sha2::{Digest, Sha256};
 
@@ -98,10 +99,8 @@ impl Verdicts {
         let bytes = column.bytes();
         self.lock().insert(tenant, scope, column, bytes);
     }
-
-    /// Poison means nothing: no step of a change can panic half way.
     fn lock(&self) -> MutexGuard<'_, TenantCache<Scope, Arc<Column>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

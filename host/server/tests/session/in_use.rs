@@ -87,6 +87,27 @@ async fn a_limit_of_one_session_of_a_user_is_no_obstacle() {
     assert_eq!(taken_over(&world), 2);
 }
 
+/// The older session's place is the newer one's, whoever else wants it.
+#[tokio::test(start_paused = true)]
+async fn a_tenant_at_its_limit_of_sessions_is_no_obstacle() {
+    let mut plan = take_over();
+    plan.tenant_limits.sessions = 1;
+    let world = plan.begin();
+    let (mut other, _session) = world.pipe(ListenerTls::Off);
+    other.greeting().await;
+    for round in 1..=3 {
+        let (client, _session) = world.logged_in().await;
+        std::mem::forget(client);
+        assert_eq!(taken_over(&world), round - 1);
+        // Whoever wants a place of its own has none, whichever moment it tries.
+        other.ok("USER v").await;
+        other.err("PASS other", "[SYS/TEMP]").await;
+        // And nobody's session is ended by a wrong password.
+        other.ok("USER u").await;
+        other.err("PASS wrong", "[AUTH]").await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_user_takes_nothing_over() {
     let world = take_over().begin();

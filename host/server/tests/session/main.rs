@@ -20,6 +20,7 @@ mod proxies;
 mod retention;
 mod retrieval;
 mod sasl;
+mod shared;
 mod surrogates;
 mod timers;
 mod tls;

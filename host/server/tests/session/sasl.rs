@@ -372,7 +372,7 @@ async fn scram_does_not_tell_who_exists() {
     }
     assert!(shapes.iter().all(|shape| *shape == shapes[0]), "{shapes:?}");
     assert!(shapes[0].2.starts_with("-ERR [AUTH]"), "{shapes:?}");
-    // The backend's salts go by the user alone, a decoy's by the hash too.
+    // The backend's salts go by the user alone, mock credentials's by the hash too.
     salts.dedup();
     assert_eq!(salts.len(), 5, "{salts:?}");
 }

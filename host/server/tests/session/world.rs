@@ -17,18 +17,19 @@ use restante_roles::backend::{
 };
 use restante_roles::memory::{Mail, Memory};
 use restante_roles::metrics::{GenerationMark, Ledger, Metrics};
+use restante_roles::shared_holds::SharedHolds;
 use restante_server::connection::{End, Peer, Shared, serve};
+use restante_server::eviction::EvictingSlots;
 use restante_server::listener::{Bound, Front};
 use restante_server::lock::Locks;
 use restante_server::penalty::Penalties;
 use restante_server::policy::Policy;
 use restante_server::sessions::Sessions;
 use restante_server::shutdown::{self, Signal, Trigger};
-use restante_server::tenant::{Serving, SessionSettings, Tenant, Tenants, decoy};
+use restante_server::tenant::{Serving, SessionSettings, Tenant, Tenants, mock_credentials};
 use restante_server::tls::SelfSigned;
 use restante_server::user_names::KnownNames;
 use restante_server::view::Verdicts;
-use restante_server::waiting::WaitingRoom;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
@@ -119,6 +120,12 @@ impl Plan {
         self.memory.deliver(MAILDROP, mail);
     }
 
+    /// With the users and the mail of another, for a node beside it.
+    pub(crate) fn has_mail_of(&mut self, other: &Plan) {
+        self.memory = Arc::clone(&other.memory);
+        self.doctored = Doctored::new(&self.memory);
+    }
+
     /// With a certificate of its own.
     pub(crate) fn tls(mut self) -> Self {
         self.own = Some(restante_server::tls::self_signed().unwrap());
@@ -172,7 +179,11 @@ impl Plan {
             serving: Arc::new(Serving {
                 tenants,
                 tls: self.own.as_ref().map(|own| Arc::clone(&own.contexts)),
-                settings: SessionSettings::new(&server, &config.tenants, decoy(&server, [7; 32])),
+                settings: SessionSettings::new(
+                    &server,
+                    &config.tenants,
+                    mock_credentials(&server, [7; 32]),
+                ),
                 generation: GenerationMark::default(),
                 ending: shutdown::Ending::default(),
 
@@ -181,12 +192,13 @@ impl Plan {
             limits: self.limits,
             own: self.own,
             locks: Locks::new(),
+            holds: None,
             verdicts: Arc::new(Verdicts::default()),
             penalties: Arc::new(Penalties::new()),
             known_names: Arc::default(),
             sessions: Sessions::new(),
             nobody: Ledger::new("_none"),
-            room: WaitingRoom::new(1000),
+            room: EvictingSlots::new(1000),
             trigger,
             signal,
         }
@@ -200,12 +212,14 @@ pub(crate) struct World {
     pub(crate) limits: ServerLimits,
     pub(crate) own: Option<SelfSigned>,
     pub(crate) locks: Locks,
+    /// What it shares with other worlds.
+    pub(crate) holds: Option<Arc<dyn SharedHolds>>,
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) penalties: Arc<Penalties>,
     pub(crate) known_names: Arc<KnownNames>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) nobody: Arc<Ledger>,
-    pub(crate) room: Arc<WaitingRoom>,
+    pub(crate) room: Arc<EvictingSlots>,
     pub(crate) trigger: Trigger,
     pub(crate) signal: Signal,
 }
@@ -242,6 +256,7 @@ impl World {
         let shared = Shared {
             serving: Arc::clone(&self.serving),
             locks: self.locks.clone(),
+            holds: self.holds.clone(),
             verdicts: Arc::clone(&self.verdicts),
             awake: Arc::default(),
             penalties: Arc::clone(&self.penalties),
@@ -284,7 +299,7 @@ impl World {
         let address = bound[0].address();
         let serving = Arc::clone(&self.serving);
         let serving = Arc::new(move || Arc::clone(&serving));
-        let front = Front::new(&self.limits, serving, Metrics::new());
+        let front = Front::new(&self.limits, serving, Metrics::new(), self.holds.clone());
         (
             address,
             tokio::spawn(front.serve(bound, self.signal.clone())),
@@ -319,6 +334,8 @@ pub(crate) struct Doctored {
     pub(crate) removal: Arc<Mutex<Option<Failure>>>,
     /// How long a removal takes.
     pub(crate) removal_time: Arc<Mutex<Duration>>,
+    /// What happens while the store is woken.
+    pub(crate) waking: Arc<Mutex<Option<Waking>>>,
     /// How many messages were asked for.
     pub(crate) asked: Arc<AtomicUsize>,
 }
@@ -330,6 +347,7 @@ impl Doctored {
             contents: Arc::default(),
             removal: Arc::default(),
             removal_time: Arc::default(),
+            waking: Arc::default(),
             asked: Arc::default(),
         }
     }
@@ -345,6 +363,8 @@ impl Doctored {
         contents.insert(position, Box::new(remedy));
     }
 }
+
+type Waking = Box<dyn Fn() + Send + Sync>;
 
 #[async_trait]
 impl Store for Doctored {
@@ -369,6 +389,10 @@ struct DoctoredFound {
 impl FoundMaildrop for DoctoredFound {
     fn lock_key(&self) -> &str {
         self.inner.lock_key()
+    }
+
+    fn shared_key(&self) -> Result<String, Failure> {
+        self.inner.shared_key()
     }
 
     async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure> {
@@ -400,6 +424,13 @@ impl Maildrop for DoctoredMaildrop {
             Some(content) => content,
             None => self.inner.content(position).await,
         }
+    }
+
+    async fn wake(&mut self) -> Result<(), Failure> {
+        if let Some(happens) = &*self.store.waking.lock().unwrap() {
+            happens();
+        }
+        self.inner.wake().await
     }
 
     async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure> {

@@ -8,10 +8,11 @@ use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -251,9 +252,9 @@ impl Catalog {
         files.retain(|_, all| all.iter().any(|known| known.compiled.strong_count() > 0));
     }
 
-    fn files(&self) -> std::sync::MutexGuard<'_, HashMap<ComponentSource, Vec<Known>>> {
+    fn files(&self) -> parking_lot::MutexGuard<'_, HashMap<ComponentSource, Vec<Known>>> {
         // An entry is right or not there, whatever became of its maker.
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 
     fn compiled(
@@ -263,10 +264,7 @@ impl Catalog {
         octets: &[u8],
     ) -> Result<Arc<Compiled>, ComponentError> {
         // Whoever waits for this will find what the one before has made.
-        let _one_at_a_time = self
-            .compiling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.compiling.lock();
         if let Some(compiled) = self.known().get(&digest).and_then(Weak::upgrade) {
             return Ok(compiled);
         }
@@ -289,9 +287,9 @@ impl Catalog {
         Ok(compiled)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Compiled>>> {
+    fn known(&self) -> parking_lot::MutexGuard<'_, HashMap<String, Weak<Compiled>>> {
         // An entry is inserted whole or not at all.
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+        self.compiled.lock()
     }
 
     fn component(

@@ -8,12 +8,12 @@
 
 use serde::Serialize;
 
-use restante_config::Grants;
+use restante_config::{Grants, MaildropGrant};
 
 /// The contract that this host speaks.
 pub(crate) const CONTRACT: &str = "restante:plugin";
 /// Its version; a component of any 0.1.x fits.
-pub(crate) const CONTRACT_VERSION: &str = "0.1.0";
+pub(crate) const CONTRACT_VERSION: &str = "0.1.1";
 
 /// An interface that a component imports or exports, as far as it uses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +39,10 @@ pub enum Need {
     Http,
     /// The grant `connect`: without it every use is answered "not permitted".
     Connect,
+    /// The grant `databases`: without it every use is refused.
+    Database,
+    /// A `maildrop` in an engine: without it every use is refused.
+    Engine,
     /// The host does not have it: the component is refused.
     Absent,
 }
@@ -53,6 +57,8 @@ impl Need {
             Need::Connect => {
                 "TCP connections, to the places of the grant `connect`; all else is answered \"not permitted\""
             }
+            Need::Database => "SQL, in the databases of the grant `databases`",
+            Need::Engine => "a maildrop in an engine: the grant `maildrop` = \"engine:NAME/…\"",
             Need::Absent => "not here: the component is refused",
         }
     }
@@ -74,11 +80,13 @@ const GIVEN: [(&str, &str, Need); 10] = [
 ];
 
 /// Interfaces of the contract that the host has.
-const HOST_SIDE: [(&str, Need); 4] = [
+const HOST_SIDE: [(&str, Need); 6] = [
     ("types", Need::Nothing),
     ("passwords", Need::Nothing),
     ("maildrop", Need::Nothing),
     ("files", Need::Directory),
+    ("database", Need::Database),
+    ("mail-index", Need::Engine),
 ];
 
 /// Functions that only somebody calls who wants the network. The rest of
@@ -205,9 +213,25 @@ pub(crate) fn ungranted(imports: &[Interface], grants: &Grants) -> Vec<String> {
     let files = imports
         .iter()
         .any(|import| parts(&import.name).1 == "files" && import.need() == Need::Directory);
-    if files && grants.directories.is_empty() && grants.maildrop.is_none() {
+    let maildrop = grants.maildrop.as_ref();
+    let has_directory = maildrop.is_some_and(|maildrop| maildrop.directory().is_some());
+    if files && grants.directories.is_empty() && !has_directory {
         words.push(
             "its component imports restante:plugin/files, and no directory is granted: add `directories` or `maildrop`"
+                .to_owned(),
+        );
+    }
+    let asks = imports.iter().any(|import| import.need() == Need::Database);
+    if asks && grants.databases.is_empty() {
+        words.push(
+            "its component imports restante:plugin/database, and no database is granted: add `databases`"
+                .to_owned(),
+        );
+    }
+    let reads_an_index = imports.iter().any(|import| import.need() == Need::Engine);
+    if reads_an_index && maildrop.and_then(MaildropGrant::engine).is_none() {
+        words.push(
+            "its component imports restante:plugin/mail-index, and its maildrop is in no engine: write maildrop = \"engine:NAME/{domain}/{local}\""
                 .to_owned(),
         );
     }
@@ -262,6 +286,7 @@ mod tests {
             ("wasi:http/outgoing-handler@0.3.0", Need::Absent),
             ("restante:plugin/files@0.1.0", Need::Directory),
             ("restante:plugin/passwords@0.1.7", Need::Nothing),
+            ("restante:plugin/mail-index@0.1.1", Need::Engine),
             ("restante:plugin/passwords@0.2.0", Need::Absent),
             ("restante:plugin/wishes@0.1.0", Need::Absent),
             ("acme:billing/ledger", Need::Absent),
@@ -277,7 +302,11 @@ mod tests {
     fn versions_stand_side_by_side() {
         let words = |name| import(name, &["f"]).absent();
         let new = words("restante:plugin/files@0.2.0");
-        assert!(new.contains("files@0.2.0") && new.contains("0.1.0") && new.contains("too new"));
+        assert!(
+            new.contains("files@0.2.0")
+                && new.contains(CONTRACT_VERSION)
+                && new.contains("too new")
+        );
         let old = words("restante:plugin/files@0.0.9");
         assert!(old.contains("too old"), "{old}");
     }
@@ -292,11 +321,25 @@ mod tests {
         assert_eq!(ungranted(&std_alone, &grants), [""; 0]);
         let files = [import("restante:plugin/files@0.1.0", &["scan"])];
         assert!(ungranted(&files, &grants)[0].contains("`directories`"));
+        let template = restante_config::template::Template::parse("/mail/{user}").unwrap();
         let granted = Grants {
-            maildrop: Some(restante_config::template::Template::parse("/mail/{user}").unwrap()),
+            maildrop: Some(MaildropGrant::Directory(template.clone())),
             ..Grants::default()
         };
         assert_eq!(ungranted(&files, &granted), [""; 0]);
+        let in_engine = Grants {
+            maildrop: Some(MaildropGrant::Engine {
+                engine: "mail".into(),
+                name: template,
+            }),
+            ..Grants::default()
+        };
+        assert!(ungranted(&files, &in_engine)[0].contains("`directories`"));
+        let index = [import("restante:plugin/mail-index@0.1.1", &["read"])];
+        assert_eq!(ungranted(&index, &in_engine), [""; 0]);
+        for without in [&grants, &granted] {
+            assert!(ungranted(&index, without)[0].contains("engine:NAME/"));
+        }
         let sockets = [import(
             "wasi:sockets/tcp-create-socket@0.2.6",
             &["create-tcp-socket"],

@@ -27,6 +27,10 @@ const LARGE: u64 = 1 << 20;
 /// Octets of files, and time, after which it is enough for once.
 const OCTETS: u64 = 8 << 20;
 const TIME: Duration = Duration::from_millis(50);
+/// Bytes of a directory's names that are kept for the call, of those behind the one that
+/// was asked for: a quarter of a million of common ones. Where there are more, the
+/// directory is read once more when these have been gone through.
+const MAX_NAMES_BYTES: usize = 16 << 20;
 
 /// What was measured ahead for one instance, in the call under way.
 #[derive(Default)]
@@ -40,16 +44,60 @@ pub(crate) struct Ahead {
     guessed: usize,
 }
 
-/// A directory's files.
+/// A directory's files, or a part of them.
 struct Directory {
     path: String,
+    /// The part has those behind this one.
+    behind: String,
     /// In order.
     names: Names,
+    /// There are more of them.
+    is_cut: bool,
 }
+
+impl Directory {
+    /// Of all that there are, as many behind this one as are kept.
+    fn part(path: &str, all: Names, name: &str, max_bytes: usize) -> Self {
+        let mut part = Directory {
+            path: path.to_owned(),
+            behind: String::new(),
+            names: all,
+            is_cut: false,
+        };
+        if part.names.bytes() <= max_bytes {
+            return part;
+        }
+        let all = std::mem::take(&mut part.names);
+        let begin = all.after(name);
+        let (mut end, mut octets) = (begin, 0);
+        while let Some(next) = all.get(end) {
+            if octets + next.len() + NAME_BYTES > max_bytes {
+                break;
+            }
+            octets += next.len() + NAME_BYTES;
+            end += 1;
+        }
+        part.behind = name.to_owned();
+        part.is_cut = end < all.len();
+        part.names = Names::exactly(&all, &(begin..end));
+        part
+    }
+
+    /// Whether it knows what is behind this one.
+    fn has_behind(&self, path: &str, name: &str) -> bool {
+        let is_in_front = || self.names.after(name) < self.names.len();
+        self.path == path && *self.behind <= *name && (!self.is_cut || is_in_front())
+    }
+}
+
+/// What a name takes beside its own octets: its end and a NUL.
+const NAME_BYTES: usize = size_of::<u32>() + 1;
 
 /// What a thread does where waiting is no harm.
 pub(crate) struct Batch {
     window: usize,
+    /// After which it is enough for once.
+    time: Duration,
     directory: Option<Arc<Directory>>,
     ready: HashMap<String, Weight>,
 }
@@ -73,6 +121,7 @@ impl Ahead {
         }
         Batch {
             window: self.window,
+            time: TIME,
             directory: self.directory.take(),
             ready: HashMap::new(),
         }
@@ -106,7 +155,7 @@ impl Batch {
     fn go_on(&mut self, place: &Place, stop: &Stop) {
         let begun = Instant::now();
         let (directory, name) = place.path.rsplit_once('/').unwrap_or(("", &place.path));
-        let Some(names) = self.names(place, directory, stop) else {
+        let Some(names) = self.names(place, directory, name, stop) else {
             return;
         };
         let names = &names.names;
@@ -127,23 +176,28 @@ impl Batch {
                 octets += weight.status.size;
                 self.ready.insert(place.path, weight);
             }
-            if octets > OCTETS || begun.elapsed() > TIME || stop.is_set() {
+            if octets > OCTETS || begun.elapsed() > self.time || stop.is_set() {
                 return;
             }
         }
     }
 
-    fn names(&mut self, place: &Place, directory: &str, stop: &Stop) -> Option<Arc<Directory>> {
+    /// What is behind a file in its directory.
+    fn names(
+        &mut self,
+        place: &Place,
+        directory: &str,
+        name: &str,
+        stop: &Stop,
+    ) -> Option<Arc<Directory>> {
         let known = self.directory.take();
-        let known = known.filter(|known| known.path == directory);
-        if known.is_none() {
-            let names = scan(place.dir(), directory, stop).ok()?.0.names;
-            self.directory = Some(Arc::new(Directory {
-                path: directory.to_owned(),
-                names: Names::packed(names),
-            }));
-        } else {
-            self.directory = known;
+        let known = known.filter(|known| known.has_behind(directory, name));
+        self.directory = known;
+        if self.directory.is_none() {
+            let all = scan(place.dir(), directory, stop).ok()?.0.names;
+            let all = Names::packed(all);
+            let part = Directory::part(directory, all, name, MAX_NAMES_BYTES);
+            self.directory = Some(Arc::new(part));
         }
         self.directory.clone()
     }
@@ -180,7 +234,10 @@ mod tests {
     }
 
     fn run(ahead: &mut Ahead, place: &Place) -> io::Result<Weight> {
-        let (measured, batch) = ahead.miss().run(place, &never());
+        let mut batch = ahead.miss();
+        // However slow this machine is.
+        batch.time = Duration::MAX;
+        let (measured, batch) = batch.run(place, &never());
         ahead.done(batch);
         measured
     }
@@ -204,6 +261,32 @@ mod tests {
         }
         // 4 by themselves, 17, 33, and the rest with one.
         assert_eq!(threads, 7);
+    }
+
+    #[test]
+    fn of_many_names_a_part_is_kept_and_then_the_next() {
+        let all = || -> String { (100..200).map(|number| format!("{number}\0")).collect() };
+        let max_bytes = 10 * (3 + NAME_BYTES) + 1;
+        let mut part = Directory::part("new", Names::packed(all()), "", max_bytes);
+        let (mut seen, mut parts) = (Vec::new(), 1);
+        let names = (100..199).map(|number| number.to_string());
+        for name in std::iter::once(String::new()).chain(names) {
+            if !part.has_behind("new", &name) {
+                part = Directory::part("new", Names::packed(all()), &name, max_bytes);
+                parts += 1;
+            }
+            assert!(part.names.bytes() <= max_bytes);
+            let next = part.names.get(part.names.after(&name)).unwrap();
+            seen.push(next.parse::<u32>().unwrap());
+        }
+        assert_eq!(seen, Vec::from_iter(100..200));
+        assert_eq!(parts, 10);
+        assert!(!part.has_behind("new", "150"), "it was gone through");
+        assert!(!part.has_behind("cur", "199"));
+        // What fits is kept whole.
+        let whole = Directory::part("new", Names::packed(all()), "150", MAX_NAMES_BYTES);
+        assert_eq!(whole.names.len(), 100);
+        assert!(whole.has_behind("new", "100"));
     }
 
     #[test]

@@ -2,44 +2,55 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::disk::opening::{self, MAX_PATH_OCTETS};
 use restante_config::template::{AccountPath, ExpandError, Values};
-use restante_config::{DirectoryGrant, Grants};
+use restante_config::{DirectoryGrant, Grants, MaildropGrant};
 use restante_roles::backend::{Account, FileRange};
-use restante_roles::cached;
+use restante_roles::nowait;
 use restante_roles::work::{Stop, WorkRoom};
 
 /// Where a session's maildrop appears in the guest.
 pub(crate) const MAILDROP: &str = "/maildrop";
 
-/// Where this account's maildrop is on the host, where the plugin has that grant.
-pub(crate) fn maildrop_path(
+/// Where an account's maildrop is.
+pub(crate) enum MaildropPlace {
+    /// On the host.
+    Directory(AccountPath),
+    /// In the engine of the grant, by this name.
+    Engine(String),
+}
+
+/// Where this account's maildrop is, where the plugin has that grant.
+pub(crate) fn maildrop_place(
     grants: &Grants,
     tenant: &str,
     account: &Account,
-) -> Result<Option<AccountPath>, ExpandError> {
+) -> Result<Option<MaildropPlace>, ExpandError> {
+    let Some(maildrop) = &grants.maildrop else {
+        return Ok(None);
+    };
     // No template names a secret.
     let attributes: Vec<_> = account.attributes.shown().collect();
-    grants
-        .maildrop
-        .as_ref()
-        .map(|template| {
-            template.expand(&Values {
-                tenant,
-                user: &account.user,
-                maildrop: &account.maildrop,
-                attributes: &attributes,
-            })
-        })
-        .transpose()
+    let path = maildrop.template().expand(&Values {
+        tenant,
+        user: &account.user,
+        maildrop: &account.maildrop,
+        attributes: &attributes,
+    })?;
+    Ok(Some(match maildrop {
+        MaildropGrant::Directory(_) => MaildropPlace::Directory(path),
+        MaildropGrant::Engine { .. } => MaildropPlace::Engine(path.name()),
+    }))
 }
 
 /// A granted directory, open.
@@ -58,13 +69,13 @@ impl Root {
 
     /// The same, if it takes no waiting.
     fn open_cached(path: &Path) -> Option<Root> {
-        Some(Root::local(cached::open_directory(path)?))
+        Some(Root::local(nowait::open_directory(path)?))
     }
 
     /// A directory that is open. May wait for the disk.
     pub(crate) fn of(directory: File) -> Root {
         Root {
-            is_local: cached::is_local(&directory),
+            is_local: nowait::is_local(&directory),
             dir: Dir::from_std_file(directory),
         }
     }
@@ -77,6 +88,13 @@ impl Root {
         }
     }
 
+    /// Its path on this machine, whatever links led to it.
+    pub(crate) fn real_path(&self) -> io::Result<PathBuf> {
+        // The kernel's word of what is open; the disk is not asked.
+        let descriptor = self.dir.as_fd().as_raw_fd();
+        std::fs::read_link(format!("/proc/self/fd/{descriptor}"))
+    }
+
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
     }
@@ -84,7 +102,7 @@ impl Root {
     /// Opens what is at a path below for reading, if that takes no waiting.
     pub(crate) fn open_at_once(&self, path: &str) -> Option<io::Result<File>> {
         match self.is_local {
-            true => cached::open(&self.dir, path),
+            true => nowait::open(&self.dir, path),
             false => None,
         }
     }
@@ -93,7 +111,7 @@ impl Root {
     pub(crate) fn look_at_once(&self, path: &str) -> Option<io::Result<Metadata>> {
         match self.is_local {
             true => {
-                let found = cached::find(&self.dir, path)?;
+                let found = nowait::find(&self.dir, path)?;
                 Some(found.and_then(|found| Metadata::from_file(&found)))
             }
             false => None,
@@ -131,7 +149,7 @@ impl Directories {
         if grants.is_empty() {
             return Ok(Arc::new([]));
         }
-        if let Some((since, opened)) = &*self.lock()
+        if let Some((since, opened)) = &*self.opened.lock()
             && since.elapsed() < TRUSTED
         {
             return Ok(opened.clone());
@@ -152,13 +170,8 @@ impl Directories {
                 work.run(deadline, open).await??
             }
         };
-        *self.lock() = Some((begun, Arc::clone(&opened)));
+        *self.opened.lock() = Some((begun, Arc::clone(&opened)));
         Ok(opened)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<[Granted]>)>> {
-        // It is replaced whole.
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

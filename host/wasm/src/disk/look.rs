@@ -18,7 +18,7 @@ use restante_pop3::{Scales, Weight as Weighed};
 use crate::bindings::restante::plugin::files::{Chunk, Kind, Names, Status, Weight};
 use crate::disk::grants::{Granted, MAILDROP, Root};
 use crate::disk::opening;
-use restante_roles::cached;
+use restante_roles::nowait;
 use restante_roles::work::Stop;
 
 use crate::disk::left_out::LeftOut;
@@ -387,7 +387,7 @@ pub(crate) fn read_cached(place: &Place, offset: u64, length: u32) -> Option<io:
     let mut octets = space(&status, offset, length);
     let mut filled = 0;
     while filled < octets.len() {
-        match cached::read_at(&file, &mut octets[filled..], offset + filled as u64)? {
+        match nowait::read_at(&file, &mut octets[filled..], offset + filled as u64)? {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) => return Some(Err(error)),

@@ -24,7 +24,7 @@ use crate::disk::grants::Root;
 use crate::disk::opening::{self, Links};
 use restante_config::template::AccountPath;
 use restante_config::{Grants, MaildropOwner, MissingMaildrop};
-use restante_roles::cached;
+use restante_roles::nowait;
 use restante_roles::work::{MAX_WORK_TIME, WorkError, WorkRoom};
 
 /// What a grant says of maildrops' directories, for all accounts.
@@ -122,6 +122,10 @@ pub(crate) enum MaildropError {
         "there is no such directory: create it, or have it created at login with `create-maildrop = true` in the plugin's grants, or take it for an empty maildrop with `missing-maildrop = \"empty\"`"
     )]
     Missing,
+    #[error(
+        "the directory is empty, as the place of a file system that is not mounted is: mount it; or, where new users begin with an empty directory, set `missing-maildrop = \"empty\"` or `create-maildrop = true` in the plugin's grants"
+    )]
+    Empty,
     #[error("{path:?}, the fixed part of `maildrop`, cannot be opened: {error}")]
     Prefix { path: PathBuf, error: io::Error },
     #[error(
@@ -198,20 +202,42 @@ impl MaildropDirectory {
         }
     }
 
+    /// What servers that share it call it: its path, since devices have other numbers on
+    /// other machines. Below the template's fixed part no link is followed without the
+    /// grant's word; with it, the path is where the links have led to.
+    ///
+    /// # Errors
+    /// Where it cannot be known.
+    pub(crate) fn shared_key(&self, found: Option<&Root>) -> Result<String, MaildropError> {
+        let path = match (found, self.rules.links) {
+            (Some(root), Links::Followed) => root.real_path()?,
+            _ => self.path.whole(),
+        };
+        Ok(path.to_string_lossy().into_owned())
+    }
+
+    /// Whether one that is there and empty is taken for one that is missing.
+    fn refuses_empty(&self) -> bool {
+        !self.rules.create && self.rules.missing == MissingMaildrop::Refuse
+    }
+
     /// If it takes no waiting to know, and there is a directory.
     fn find_cached(&self) -> Option<Result<Found, MaildropError>> {
-        if let Some(marker) = &self.rules.marker
-            && !cached::has(&self.path.prefix, marker)
-        {
-            return None;
-        }
         let rest = opening::itself_if_empty(&self.path.rest);
         let follow_links = self.rules.links == Links::Followed;
-        let found = cached::open_directory_below(&self.path.prefix, rest, follow_links)?;
+        let found = nowait::open_directory_below(
+            &self.path.prefix,
+            self.rules.marker.as_deref(),
+            rest,
+            follow_links,
+        )?;
         let identity = Identity {
             device: found.device,
             inode: found.inode,
         };
+        if self.refuses_empty() && !found.has_directories {
+            return None;
+        }
         let judged = self.judge(found.owner);
         Some(judged.map(|()| Found::Directory(Arc::new(Root::local(found.directory)), identity)))
     }
@@ -260,6 +286,9 @@ impl MaildropDirectory {
         })?;
         let (identity, owner) = identity(&directory)?;
         self.judge(owner)?;
+        if self.refuses_empty() && opening::is_empty(&directory)? {
+            return Err(MaildropError::Empty);
+        }
         Ok(Found::Directory(Arc::new(Root::of(directory)), identity))
     }
 
@@ -413,8 +442,32 @@ mod tests {
             }
             assert!(is_missing(&at(&site, rest, STRICT)).await);
         }
-        found(&at(&site, "bob/Maildir", refusing)).await;
         found(&at(&site, "alice/Maildir", CREATING)).await;
+        // An empty one may be the place of a mount that is away.
+        for folder in ["alice", "bob"] {
+            let rest = format!("{folder}/Maildir");
+            let error = refused(&at(&site, &rest, refusing.clone())).await;
+            assert!(matches!(error, MaildropError::Empty), "{error}");
+            for key in ["create-maildrop", "missing-maildrop"] {
+                assert!(error.to_string().contains(key), "{error}");
+            }
+            found(&at(&site, &rest, STRICT)).await;
+            found(&at(&site, &rest, CREATING)).await;
+        }
+        // Whatever is in it, it is somebody's.
+        fs::write(site.path().join("mail/alice/Maildir/mbox"), "").unwrap();
+        fs::create_dir(site.path().join("mail/bob/Maildir/new")).unwrap();
+        for rest in ["alice/Maildir", "bob/Maildir"] {
+            let directory = at(&site, rest, refusing.clone());
+            let (_, locked) = found(&directory).await;
+            // A session that has it open goes on when it is emptied.
+            let path = site.path().join("mail").join(rest);
+            for entry in fs::read_dir(&path).unwrap() {
+                let entry = entry.unwrap().path();
+                let _ = fs::remove_file(&entry).or_else(|_| fs::remove_dir(&entry));
+            }
+            assert!(directory.find_again(locked, &work()).await.is_ok());
+        }
     }
 
     #[tokio::test]
@@ -715,5 +768,28 @@ mod tests {
         assert_eq!(key("linked", "alice/Maildir", STRICT).await, alice);
         assert_ne!(key("mail", "carol/Maildir", STRICT).await, alice);
         assert_ne!(alice, bob);
+    }
+
+    /// Among servers it has the path that each has it by: no number of a machine's.
+    #[tokio::test]
+    async fn servers_share_a_maildrop_by_its_path() {
+        let site = site();
+        symlink("bob", site.path().join("mail/robert")).unwrap();
+        let key = async |rest: &str, rules| {
+            let directory = at(&site, rest, rules);
+            let found = find(&directory).await.unwrap();
+            let root = match &found {
+                Found::Directory(root, _) => Some(&**root),
+                Found::Nothing(_) => None,
+            };
+            directory.shared_key(root).unwrap()
+        };
+        let bob = key("bob/Maildir", STRICT).await;
+        let path = site.path().join("mail/bob/Maildir");
+        assert_eq!(bob, path.to_str().unwrap());
+        assert_eq!(key("robert/Maildir", FOLLOWING).await, bob);
+        assert_ne!(key("alice/Maildir", STRICT).await, bob);
+        let carol = site.path().join("mail/carol/Maildir");
+        assert_eq!(key("carol/Maildir", STRICT).await, carol.to_str().unwrap());
     }
 }

@@ -5,13 +5,16 @@
 //! waiting, whatever it is (to open a FIFO would wait for its other end, for ever),
 //! and then the descriptor says what it is. Nothing but files and directories is
 //! handed out.
+//!
+//! A file that is made may come to hold mail or hashes of passwords, and no guest can say
+//! who may read it: that is settled here ([`MADE`]).
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat};
 use rustix::io::Errno;
 
@@ -121,6 +124,17 @@ pub(crate) fn make_directory(base: &File, path: &Path) -> io::Result<File> {
     })
 }
 
+/// Whether nothing is in a directory.
+pub(crate) fn is_empty(directory: &File) -> io::Result<bool> {
+    let entries = rustix::fs::Dir::read_from(directory)?;
+    for entry in entries {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Whether a directory is missing because a link on the way to it names what is not
 /// there. Follows links.
 pub(crate) fn is_dangling(base: &File, path: &Path) -> bool {
@@ -220,24 +234,42 @@ fn open_as_it_is(dir: &Dir, path: &str, flags: OFlags) -> io::Result<File> {
         ));
     }
     let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match beneath(dir, path, flags) {
+    let mode = match flags.contains(OFlags::CREATE) {
+        true => mode_of_made(dir, path),
+        false => Mode::empty(),
+    };
+    match beneath(dir, path, flags, mode) {
         Some(opened) => opened,
-        None => piece_by_piece(dir, path, flags),
+        None => piece_by_piece(dir, path, flags, mode),
     }
 }
 
-/// Mode of a file that is made, before the process's mask.
-const MADE: Mode = Mode::from_raw_mode(0o666);
+/// Mode of a file that is made, before the process's mask: nobody reads it but the server's
+/// user.
+const MADE: Mode = Mode::from_raw_mode(0o600);
+/// The same in a directory with the set-group-ID bit. There a new file has the directory's
+/// group, which is how an operator says whom its files are for.
+const MADE_FOR_GROUP: Mode = Mode::from_raw_mode(0o640);
+
+/// If there is another directory by the time of the open, it is below the same grant.
+fn mode_of_made(dir: &Dir, path: &str) -> Mode {
+    let parent = Path::new(path).parent().and_then(Path::to_str);
+    let parent = match parent {
+        None | Some("") => ".",
+        Some(parent) => parent,
+    };
+    let is_for_group = |about: Metadata| Mode::from_raw_mode(about.mode()).contains(Mode::SGID);
+    match look(dir, parent).is_ok_and(is_for_group) {
+        true => MADE_FOR_GROUP,
+        false => MADE,
+    }
+}
 
 /// None: this kernel, or the sandbox around the server, has no openat2.
 #[cfg(target_os = "linux")]
-fn beneath(dir: &Dir, path: &str, flags: OFlags) -> Option<io::Result<File>> {
+fn beneath(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> Option<io::Result<File>> {
     use rustix::fs::ResolveFlags;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let mode = match flags.contains(OFlags::CREATE) {
-        true => MADE,
-        false => Mode::empty(),
-    };
     // With O_PATH the kernel takes no other flag than these.
     let flags = match flags.contains(OFlags::PATH) {
         true => flags & (OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY),
@@ -276,12 +308,12 @@ fn resolved(
 }
 
 #[cfg(not(target_os = "linux"))]
-fn beneath(_dir: &Dir, _path: &str, _flags: OFlags) -> Option<io::Result<File>> {
+fn beneath(_dir: &Dir, _path: &str, _flags: OFlags, _mode: Mode) -> Option<io::Result<File>> {
     None
 }
 
 /// The same where the kernel does not do it in one.
-fn piece_by_piece(dir: &Dir, path: &str, flags: OFlags) -> io::Result<File> {
+fn piece_by_piece(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
     if flags.contains(OFlags::NOFOLLOW)
         && dir.symlink_metadata(path).is_ok_and(|it| it.is_symlink())
     {
@@ -298,6 +330,7 @@ fn piece_by_piece(dir: &Dir, path: &str, flags: OFlags) -> io::Result<File> {
         true if flags.contains(OFlags::EXCL) => options.create_new(true),
         create => options.create(create),
     };
+    options.mode(mode.bits());
     let rest = flags & !(OFlags::RWMODE | OFlags::CREATE | OFlags::EXCL | OFlags::TRUNC);
     options.custom_flags(rest.bits() as i32);
     Ok(dir.open_with(path, &options)?.into_std())
@@ -339,8 +372,9 @@ mod tests {
         let _ = open(dir, path, OFlags::RDONLY | OFlags::NOFOLLOW);
         let _ = open_file(dir, path);
         let _ = look(dir, path);
-        let _ = piece_by_piece(dir, path, OFlags::RDONLY | OFlags::NONBLOCK);
-        let _ = piece_by_piece(dir, path, OFlags::WRONLY | OFlags::NONBLOCK);
+        for access in [OFlags::RDONLY, OFlags::WRONLY] {
+            let _ = piece_by_piece(dir, path, access | OFlags::NONBLOCK, Mode::empty());
+        }
     }
 
     #[test]
@@ -398,5 +432,43 @@ mod tests {
         assert!(look(&root, "link").is_ok_and(|about| !about.is_symlink()));
         let error = open(&root, "link", OFlags::RDONLY | OFlags::NOFOLLOW).unwrap_err();
         assert_eq!(Errno::from_io_error(&error), Some(Errno::LOOP));
+    }
+
+    /// Only a directory's set-group-ID bit has them read by others: its group.
+    #[test]
+    fn a_file_that_a_guest_makes_is_read_by_nobody_else() {
+        use std::fs::Permissions;
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        for (folder, mode) in [("own", 0o755), ("shared", 0o2755)] {
+            std::fs::create_dir(root.path().join(folder)).unwrap();
+            let mode = Permissions::from_mode(mode);
+            std::fs::set_permissions(root.path().join(folder), mode).unwrap();
+        }
+        std::os::unix::fs::symlink("shared", root.path().join("link")).unwrap();
+        std::fs::write(root.path().join("own/old"), "mail").unwrap();
+        let old = Permissions::from_mode(0o644);
+        std::fs::set_permissions(root.path().join("own/old"), old).unwrap();
+        let granted = dir(root.path());
+        let makes = OFlags::WRONLY | OFlags::CREATE;
+        for (path, mode) in [
+            ("new", 0o600),
+            ("own/new", 0o600),
+            ("shared/new", 0o640),
+            ("link/newer", 0o640),
+            ("own/old", 0o644),
+        ] {
+            let (_, about) = open(&granted, path, makes).unwrap();
+            assert_eq!(about.mode() & 0o777, mode, "{path}");
+        }
+        let shared = dir(&root.path().join("shared"));
+        let (_, about) = open(&shared, "newest", makes | OFlags::EXCL).unwrap();
+        assert_eq!(about.mode() & 0o777, 0o640);
+        for (path, mode) in [("own/piece", MADE), ("shared/piece", MADE_FOR_GROUP)] {
+            assert_eq!(mode_of_made(&granted, path), mode, "{path}");
+            let made = piece_by_piece(&granted, path, makes, mode).unwrap();
+            let about = Metadata::from_file(&made).unwrap();
+            assert_eq!(about.mode() & 0o777, mode.bits(), "{path}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::disk::look::{
     Base, Place, measure_cached, place, present, read_cached, read_waiting, scan, stat, stat_cached,
 };
 use crate::instance::state::State;
-use crate::record::tape::Heard;
+use crate::record::tape::Exchange;
 
 const NO_MAILDROP: &str = "there is no maildrop directory: not granted, or it does not exist";
 
@@ -18,7 +18,7 @@ impl Host for State {
         }
         let asked = self.copied(&directory);
         let answer = self.scanned(directory).await;
-        self.hear(asked, |directory| Heard::Scan {
+        self.hear(asked, |directory| Exchange::Scan {
             directory,
             answer: answer.clone(),
         });
@@ -31,7 +31,7 @@ impl Host for State {
         }
         let asked = self.copied(&path);
         let answer = self.measured(path).await;
-        self.hear(asked, |path| Heard::Measure {
+        self.hear(asked, |path| Exchange::Measure {
             path,
             answer: answer.clone(),
         });
@@ -43,7 +43,7 @@ impl Host for State {
             return Ok(player.stat(&path));
         }
         let answer = self.looked_at(&path).await;
-        self.hear(self.copied(&path), |path| Heard::Stat {
+        self.hear(self.copied(&path), |path| Exchange::Stat {
             path,
             answer: answer.clone(),
         });
@@ -60,7 +60,7 @@ impl Host for State {
             return Ok(player.read(&path, offset, length));
         }
         let answer = self.part_of(&path, offset, length).await;
-        self.hear(self.copied(&path), |path| Heard::Read {
+        self.hear(self.copied(&path), |path| Exchange::Read {
             path,
             offset,
             length,

@@ -33,7 +33,9 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use self::streams::{FileReader, FileWriter, WritePosition};
 use crate::instance::errors::code;
+use crate::instance::handle::{Handle, HeldFile, entry};
 use crate::instance::state::State;
+use restante_roles::work::OpenPermit;
 
 /// How wasmtime-wasi is told that a descriptor's operations are done on the thread that
 /// asks for them.
@@ -48,14 +50,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     Ok(())
 }
 
-/// A directory as guests have it.
-pub(crate) fn directory(directory: File, permissions: FsPerms, mode: OpenMode) -> Descriptor {
-    Descriptor::Dir(filesystem::Dir::new(
-        directory,
-        permissions,
-        mode,
-        ON_ITS_THREAD,
-    ))
+/// A granted directory, which the host has open too and for longer, as guests have it.
+pub(crate) fn granted(directory: File, permissions: FsPerms, mode: OpenMode) -> Handle {
+    let directory = filesystem::Dir::new(directory, permissions, mode, ON_ITS_THREAD);
+    Handle::granted(Descriptor::Dir(directory))
 }
 
 impl State {
@@ -70,15 +68,21 @@ impl State {
         + Send
         + 'static,
     ) -> FsResult<R> {
-        let mut table = ResourceTable::new();
-        let mut copies = Vec::with_capacity(N);
+        let mut handles = Vec::with_capacity(N);
         for descriptor in descriptors {
-            // The same open file.
-            let copy = self.table.get(descriptor)?.clone();
-            copies.push(table.push(copy)?);
+            handles.push(self.handle(descriptor)?.clone());
         }
-        let copies: [Resource<Descriptor>; N] = (copies.try_into()).expect("there is one for each");
         let done = self.work.run(move |_| {
+            let mut table = ResourceTable::new();
+            // The same open files.
+            let copies = handles.iter().map(|handle| handle.descriptor().clone());
+            let copies: Result<Vec<_>, _> = copies.map(|copy| table.push(copy)).collect();
+            let copies = match copies {
+                Ok(copies) => copies,
+                Err(error) => return Ok(Err(error.into())),
+            };
+            let copies: [Resource<Descriptor>; N] =
+                copies.try_into().expect("there is one for each");
             let mut ctx = WasiFilesystemCtx::default();
             let mut view = WasiFilesystemCtxView {
                 ctx: &mut ctx,
@@ -95,14 +99,31 @@ impl State {
         done.await?
     }
 
+    fn handle(&self, descriptor: &Resource<Descriptor>) -> FsResult<&Handle> {
+        Ok(self.table.get(&entry(descriptor))?)
+    }
+
+    /// The guest has something open.
+    fn has_open(&mut self, handle: Handle) -> FsResult<Resource<Descriptor>> {
+        let handle = self.table.push(handle)?;
+        Ok(Resource::new_own(handle.rep()))
+    }
+
+    /// Leave to open something more.
+    fn open_permit(&self) -> Result<OpenPermit, ErrorCode> {
+        let permit = self.work.room().open_permit();
+        permit.map_err(|_| ErrorCode::Busy)
+    }
+
     /// The file that a descriptor stands for, if the guest may write to it.
-    fn writable(&self, descriptor: &Resource<Descriptor>) -> FsResult<&std::sync::Arc<File>> {
-        match self.table.get(descriptor)? {
+    fn writable(&self, descriptor: &Resource<Descriptor>) -> FsResult<HeldFile> {
+        let handle = self.handle(descriptor)?;
+        match handle.descriptor() {
             Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor.into()),
             Descriptor::File(file) if file.perms.write_not_permitted() => {
                 Err(ErrorCode::NotPermitted.into())
             }
-            Descriptor::File(file) => Ok(&file.file),
+            Descriptor::File(_) => Ok(handle.hold()),
         }
     }
 
@@ -111,9 +132,10 @@ impl State {
         descriptor: &Resource<Descriptor>,
         position: WritePosition,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let file = self.writable(descriptor)?.clone();
+        let file = self.writable(descriptor)?;
+        let permit = self.open_permit()?;
         let failures = self.write_failures.clone();
-        let writer = FileWriter::new(file, position, self.limits.meter(), failures);
+        let writer = FileWriter::new(file, position, self.limits.meter(), failures, permit);
         let writer: DynOutputStream = Box::new(writer);
         Ok(self.table.push(writer)?)
     }
@@ -153,7 +175,13 @@ impl HostDescriptor for State {
 
     /// The kernel knows them of an open file: nothing waits.
     async fn get_flags(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
-        self.filesystem().get_flags(fd).await
+        let mut table = ResourceTable::new();
+        let copy = table.push(self.handle(&fd)?.descriptor().clone())?;
+        let mut view = WasiFilesystemCtxView {
+            ctx: &mut WasiFilesystemCtx::default(),
+            table: &mut table,
+        };
+        view.get_flags(copy).await
     }
 
     async fn get_type(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorType> {
@@ -285,11 +313,12 @@ impl HostDescriptor for State {
     ) -> FsResult<Resource<Descriptor>> {
         let follow = how.contains(PathFlags::SYMLINK_FOLLOW);
         let opened = self.open(&fd, follow, path, create, flags).await?;
-        Ok(self.table.push(opened)?)
+        self.has_open(opened)
     }
 
     fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
-        HostDescriptor::drop(&mut self.filesystem(), fd)
+        self.table.delete(entry(&fd))?;
+        Ok(())
     }
 
     async fn readlink_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<String> {
@@ -341,11 +370,13 @@ impl HostDescriptor for State {
         fd: Resource<Descriptor>,
         offset: Filesize,
     ) -> FsResult<Resource<DynInputStream>> {
-        let file = match self.table.get(&fd)? {
-            Descriptor::File(file) => file.file.clone(),
+        let handle = self.handle(&fd)?;
+        let file = match handle.descriptor() {
+            Descriptor::File(_) => handle.hold(),
             Descriptor::Dir(_) => return Err(ErrorCode::IsDirectory.into()),
         };
-        let reader = FileReader::new(file, offset, self.limits.meter());
+        let permit = self.open_permit()?;
+        let reader = FileReader::new(file, offset, self.limits.meter(), permit);
         let reader: DynInputStream = Box::new(reader);
         Ok(self.table.push(reader)?)
     }

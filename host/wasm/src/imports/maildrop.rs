@@ -6,7 +6,7 @@ use crate::bindings::restante::plugin::maildrop::{Host, HostMessage, HostView};
 use crate::bindings::restante::plugin::types::Failure;
 use crate::instance::lent::{MessageEntry, ViewEntry};
 use crate::instance::state::State;
-use crate::record::tape::Heard;
+use crate::record::tape::Exchange;
 
 /// Octets that one `read` hands over at most.
 const READ: u32 = 1 << 20;
@@ -43,7 +43,7 @@ impl HostMessage for State {
         let header = message.header().await;
         self.book(&header);
         let answer = header.map_err(Into::into);
-        self.hear(self.copied(&()), |()| Heard::Header {
+        self.hear(self.copied(&()), |()| Exchange::Header {
             answer: answer.clone(),
         });
         Ok(answer)
@@ -59,7 +59,7 @@ impl HostMessage for State {
         let octets = message.read(offset, length.min(READ)).await;
         self.book(&octets);
         let answer = octets.map_err(Into::into);
-        self.hear(self.copied(&()), |()| Heard::ReadMessage {
+        self.hear(self.copied(&()), |()| Exchange::ReadMessage {
             offset,
             length,
             answer: answer.clone(),

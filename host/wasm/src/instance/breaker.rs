@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!           FAILURES in a row             the pause is over
-//!  trusted ───────────────────▶ resting ───────────────────▶ on trial
+//!   closed ───────────────────▶   open  ───────────────────▶ half-open
 //!     ▲                            ▲                             │ one instance
 //!     │                            └──── failed: twice as long ──┤
 //!     └──────────────────────────────────────────── succeeded ───┘
@@ -21,10 +21,11 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -86,18 +87,18 @@ impl Caller {
 
 #[derive(Debug)]
 struct OfTenant {
-    whole: Trouble,
+    whole: Circuit,
     /// Who failed since the last success; no more than are needed.
     sources: Vec<Fingerprint>,
     /// Failures in a row for nobody in particular.
     nobodys: u32,
-    accounts: LruCache<Fingerprint, Trouble>,
+    accounts: LruCache<Fingerprint, Circuit>,
 }
 
 impl Default for OfTenant {
     fn default() -> Self {
         OfTenant {
-            whole: Trouble::default(),
+            whole: Circuit::default(),
             sources: Vec::new(),
             nobodys: 0,
             // Bounded in `failed`: a bounded one takes all its room at once.
@@ -107,27 +108,27 @@ impl Default for OfTenant {
 }
 
 #[derive(Debug, Default)]
-struct Trouble {
+struct Circuit {
     in_a_row: u32,
-    /// None: trusted still.
-    rest: Option<Rest>,
+    /// None: closed.
+    rest: Option<OpenCircuit>,
 }
 
-impl Trouble {
+impl Circuit {
     fn may_try(&self) -> bool {
         let rest = self.rest.as_ref();
-        rest.is_none_or(|rest| !rest.on_trial && Instant::now() >= rest.until)
+        rest.is_none_or(|rest| !rest.half_open && Instant::now() >= rest.until)
     }
 
     fn tries(&mut self) {
         if let Some(rest) = &mut self.rest {
-            rest.on_trial = true;
+            rest.half_open = true;
         }
     }
 
     fn undecided(&mut self) {
         if let Some(rest) = &mut self.rest {
-            rest.on_trial = false;
+            rest.half_open = false;
         }
     }
 
@@ -137,24 +138,24 @@ impl Trouble {
             None if !enough => return None,
             None => FIRST_PAUSE,
             // Begun before the rest was, and over only now.
-            Some(rest) if !rest.on_trial => return None,
+            Some(rest) if !rest.half_open => return None,
             Some(rest) => LONGEST_PAUSE.min(rest.pause * 2),
         };
-        self.rest = Some(Rest {
+        self.rest = Some(OpenCircuit {
             pause,
             until: Instant::now() + pause,
-            on_trial: false,
+            half_open: false,
         });
         Some(pause)
     }
 }
 
 #[derive(Debug)]
-struct Rest {
+struct OpenCircuit {
     pause: Duration,
     until: Instant,
-    /// Somebody is trying.
-    on_trial: bool,
+    /// One instance is being tried.
+    half_open: bool,
 }
 
 /// Leave to make one instance. What becomes of it is told when this is dropped:
@@ -247,7 +248,7 @@ impl Breaker {
                     sources.push(caller.source);
                 }
                 let accounts = &mut of_tenant.accounts;
-                let account = accounts.get_or_insert_mut(caller.who, Trouble::default);
+                let account = accounts.get_or_insert_mut(caller.who, Circuit::default);
                 account.in_a_row = account.in_a_row.saturating_add(1);
                 if let Some(pause) = account.failed(account.in_a_row >= FAILURES) {
                     warn!(
@@ -289,8 +290,8 @@ impl Breaker {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, OfTenant>> {
-        // Every change leaves whole entries behind: poison means nothing.
-        self.troubled.lock().unwrap_or_else(PoisonError::into_inner)
+        // Every change leaves whole entries behind.
+        self.troubled.lock()
     }
 }
 

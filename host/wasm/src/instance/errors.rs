@@ -3,8 +3,9 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
@@ -16,6 +17,10 @@ use crate::disk::opening;
 pub(crate) fn code(error: &io::Error) -> ErrorCode {
     if opening::is_neither(error) {
         return ErrorCode::NotPermitted;
+    }
+    // The host's own, of the tenant's places and of what it has open.
+    if error.kind() == io::ErrorKind::ResourceBusy {
+        return ErrorCode::Busy;
     }
     match Errno::from_io_error(error) {
         Some(Errno::ROFS) => ErrorCode::ReadOnly,
@@ -64,7 +69,7 @@ impl WriteFailures {
 
     fn lock(&self) -> MutexGuard<'_, Vec<WriteFailure>> {
         // Nothing in the list can be half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::bindings::restante::plugin::files::Status;
 use crate::disk::grants::Root;
 use crate::disk::look::{Changed, plain, status_at_once};
-use restante_roles::stamp::SETTLED;
+use restante_roles::stamp::RACY_WINDOW;
 
 /// Files that facts are about, at most.
 const FILES: usize = 8;
@@ -152,7 +152,7 @@ impl Facts {
 fn is_fresh(status: &Status, now: SystemTime) -> bool {
     let modified = UNIX_EPOCH + Duration::from_nanos(status.modified);
     let rest = now.duration_since(modified);
-    rest.map_or(true, |rest| rest <= SETTLED)
+    rest.map_or(true, |rest| rest <= RACY_WINDOW)
 }
 
 #[cfg(test)]
@@ -217,8 +217,8 @@ mod tests {
     fn what_changed_just_now_may_change_again_unseen() {
         let now = SystemTime::now();
         for (changed, fresh) in [
-            (now - SETTLED - Duration::from_millis(100), false),
-            (now - SETTLED + Duration::from_millis(500), true),
+            (now - RACY_WINDOW - Duration::from_millis(100), false),
+            (now - RACY_WINDOW + Duration::from_millis(500), true),
             (now, true),
             (now + Duration::from_secs(3600), true),
         ] {

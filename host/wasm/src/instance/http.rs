@@ -6,16 +6,18 @@
 //! like any other: the guest sees them, and the next request is judged again.
 
 mod answer;
+mod asker;
 mod call;
 mod client;
 mod failure;
+mod question;
 mod resolver;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ::http::{Method, Request, Response};
+use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -26,7 +28,8 @@ use wasmtime_wasi_http::{
 
 pub(crate) use client::Client;
 
-use call::{Call, Patience};
+use call::{Allowance, Call, Patience};
+use question::Question;
 
 use restante_config::PluginLimits;
 use restante_roles::work::WorkRoom;
@@ -76,7 +79,8 @@ impl Http {
                 places: Arc::new(Semaphore::new(REQUESTS)),
                 call: Call {
                     deadline: Instant::now(),
-                    octets: Arc::default(),
+                    sent: Allowance::default(),
+                    received: Allowance::default(),
                 },
             },
         }
@@ -91,7 +95,8 @@ impl Http {
     pub(crate) fn begin_call(&mut self, limits: &PluginLimits) {
         let call = &mut self.hooks.call;
         call.deadline = Instant::now() + limits.wall_time / 4 * QUARTERS;
-        call.octets.store(limits.http_octets, Ordering::Relaxed);
+        call.sent.set(limits.http_octets);
+        call.received.set(limits.http_octets);
     }
 }
 
@@ -149,8 +154,12 @@ impl Hooks {
         let patience = Patience::new(&options, &self.call);
         let work = self.work.clone();
         let call = self.call.clone();
+        let (parts, body) = request.into_parts();
+        let body = Question::new(body, call.sent.clone(), work.clone());
+        let body = body.inspect_err(|error| client.failed(&origin, &failure::words(error)))?;
+        let request = Request::from_parts(parts, body.boxed_unsync());
         let sent = client.send(origin, request, patience, call, place);
-        Ok(resolver::asking(work, sent))
+        Ok(asker::asking(work, sent))
     }
 }
 

@@ -4,9 +4,10 @@
 //! bounded, and what is over the bound is dropped with one line that says so.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use tracing::{debug, error, info, trace, warn};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -190,10 +191,7 @@ impl Output {
     }
 
     fn take(&self, octets: &[u8]) {
-        self.voice
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(self.channel, octets);
+        self.voice.lock().write(self.channel, octets);
     }
 }
 

@@ -1,10 +1,11 @@
 //! What belongs to one instance: its grants, its limits, its voice in the log.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use restante_pop3::Decoy;
+use parking_lot::Mutex;
+use restante_pop3::MockCredentials;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,16 +13,20 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::disk::ahead::Ahead;
 use crate::disk::grants::{Granted, Root};
 use crate::disk::left_out::AllLeftOut;
+use crate::instance::databases::SharedDatabase;
 use crate::instance::errors::WriteFailures;
 use crate::instance::facts::Witness;
+use crate::instance::handle::Handle;
 use crate::instance::http::Http;
+use crate::instance::maildrop::EngineMaildrop;
 use crate::instance::output::Voice;
+use crate::instance::recall::Recall;
 use crate::instance::sockets::Sockets;
 use crate::instance::usage::Usage;
 use crate::record::player::Player;
-use crate::record::tape::{Heard, Tape};
+use crate::record::tape::{Exchange, Tape};
 use restante_roles::metrics::{InstanceEntry, Meter};
-use restante_roles::turns::Owner;
+use restante_roles::turns::{Busy, MAX_BUSY_WAIT, Owner, Turn, Turns};
 use restante_roles::work::{Stop, WorkRoom};
 
 /// Table elements that one instance may have in all.
@@ -43,15 +48,23 @@ pub(crate) struct State {
     /// The session's maildrop directory, where the plugin has that grant and
     /// the directory exists.
     pub(crate) maildrop: Option<Arc<Root>>,
+    /// The session's maildrop in an engine, where the plugin has that grant.
+    pub(crate) mail: Option<EngineMaildrop>,
     /// The plugin's other directories, under their paths in the guest.
     pub(crate) directories: Arc<[Granted]>,
+    /// These and the maildrop, once the guest has asked for them: a handle and its path in
+    /// the guest, each.
+    pub(crate) preopened: Option<Vec<(Handle, String)>>,
+    /// The databases that the plugin was granted.
+    pub(crate) databases: Arc<[Arc<SharedDatabase>]>,
     pub(crate) voice: Arc<Mutex<Voice>>,
     /// Whose salts SCRAM keys have that are made of a password.
-    pub(crate) salts: Decoy,
+    pub(crate) salts: MockCredentials,
     /// Whose work it is that the host does for it.
     pub(crate) owner: Owner,
     pub(crate) border: Border,
     pub(crate) witness: Witness,
+    pub(crate) recall: Recall,
     pub(crate) ahead: Ahead,
     /// What scans of its maildrop left out.
     pub(crate) left_out: AllLeftOut,
@@ -71,6 +84,11 @@ impl CallWork {
             room,
             deadline: tokio::time::Instant::now(),
         }
+    }
+
+    /// Whose places it are.
+    pub(crate) fn room(&self) -> &WorkRoom {
+        &self.room
     }
 
     /// A new call begins, which may take so long.
@@ -124,6 +142,23 @@ impl State {
         self.sockets.postpone(time);
     }
 
+    /// A turn at something that tenants share. To wait for that is not the plugin's doing: its
+    /// wall clock stands still meanwhile.
+    ///
+    /// # Errors
+    /// There is none within the time that a call may wait for all of its turns.
+    pub(crate) async fn turn(&mut self, turns: &Arc<Turns>) -> Result<Turn, Busy> {
+        let usage = self.limits.usage();
+        let most = MAX_BUSY_WAIT.saturating_sub(usage.waited());
+        let waiting = usage.waits();
+        let before = usage.waited();
+        let turn = turns.turn(self.owner.clone(), most).await;
+        drop(waiting);
+        let waited = usage.waited().saturating_sub(before);
+        self.postpone(waited);
+        turn
+    }
+
     /// The recording that stands for the host, if one does.
     pub(crate) fn player(&self) -> Option<Arc<Player>> {
         match &self.border {
@@ -138,16 +173,16 @@ impl State {
     }
 
     /// The host has answered.
-    pub(crate) fn hear<T>(&self, asked: Option<T>, heard: impl FnOnce(T) -> Heard) {
+    pub(crate) fn hear<T>(&self, asked: Option<T>, heard: impl FnOnce(T) -> Exchange) {
         if let (Some(tape), Some(asked)) = (self.border.tape(), asked) {
             tape.hear(heard(asked));
         }
     }
 
     /// The instance's voice in the log.
-    pub(crate) fn voice(&self) -> std::sync::MutexGuard<'_, Voice> {
-        // A poisoned voice still has its lines: nothing in it can be half done.
-        self.voice.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn voice(&self) -> parking_lot::MutexGuard<'_, Voice> {
+        // After a panic it still has its lines: nothing in it can be half done.
+        self.voice.lock()
     }
 }
 

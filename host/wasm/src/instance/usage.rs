@@ -10,10 +10,11 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::time::Instant as Moment;
 
 use restante_roles::work::thread_time;
@@ -46,7 +47,7 @@ struct Begun {
 impl Usage {
     /// A new call begins, with this much CPU time.
     pub(crate) fn begin_call(&self, cpu_time: Duration) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.left = cpu_time;
         inner.poll = None;
         inner.waited = Duration::ZERO;
@@ -55,12 +56,12 @@ impl Usage {
 
     /// What was used since this was asked last.
     pub(crate) fn take(&self) -> Duration {
-        std::mem::take(&mut self.lock().unbooked)
+        std::mem::take(&mut self.0.lock().unbooked)
     }
 
     /// Whether the call under way has used up its CPU time.
     pub(crate) fn exhausted(&self) -> bool {
-        let inner = self.lock();
+        let inner = self.0.lock();
         match inner.poll {
             None => inner.left.is_zero(),
             // No thread has used more than has passed, and that is cheaper to ask.
@@ -71,13 +72,13 @@ impl Usage {
 
     /// From now on, until this is dropped, the call waits for the host's own resources.
     pub(crate) fn waits(self: &Arc<Self>) -> Waiting {
-        self.lock().waiting = Some(Moment::now());
+        self.0.lock().waiting = Some(Moment::now());
         Waiting(Arc::clone(self))
     }
 
     /// How long the call under way has waited for the host's own resources.
     pub(crate) fn waited(&self) -> Duration {
-        let inner = self.lock();
+        let inner = self.0.lock();
         let still = inner
             .waiting
             .map_or(Duration::ZERO, |since| since.elapsed());
@@ -86,23 +87,18 @@ impl Usage {
 
     /// Something is done in the name of the call, on this thread.
     fn measured<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.lock().poll = Some(Begun {
+        self.0.lock().poll = Some(Begun {
             wall: Instant::now(),
             cpu: thread_time(),
         });
         let done = work();
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if let Some(begun) = inner.poll.take() {
             let used = thread_time().saturating_sub(begun.cpu);
             inner.left = inner.left.saturating_sub(used);
             inner.unbooked += used;
         }
         done
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Numbers, each of which is right by itself: poison means nothing.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,7 +109,7 @@ pub(crate) struct Waiting(Arc<Usage>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut inner = self.0.lock();
+        let mut inner = self.0.0.lock();
         if let Some(since) = inner.waiting.take() {
             inner.waited += since.elapsed();
         }

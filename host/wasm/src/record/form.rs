@@ -426,7 +426,8 @@ pub(crate) fn spans(of: &[selector::Span]) -> Value {
     json!({ "hide": spans.collect::<Vec<_>>() })
 }
 
-fn unpacked(texts: &str) -> Vec<&str> {
+/// Texts out of a packed column.
+pub(crate) fn unpacked(texts: &str) -> Vec<&str> {
     texts.split_terminator('\0').collect()
 }
 

@@ -2,19 +2,24 @@
 //! then, and it notes what it was never asked.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wasmtime_wasi::clocks::HostWallClock;
 
+use crate::bindings::restante::plugin::database::{Answer, Problem, Statement};
 use crate::bindings::restante::plugin::files::{Chunk, Kind, Names, Status, Weight};
-use crate::bindings::restante::plugin::passwords::{ScramHash, ScramKeys};
-use crate::record::tape::hash_name;
+use crate::bindings::restante::plugin::mail_index;
+use crate::bindings::restante::plugin::passwords::{HashScheme, ScramHash, ScramKeys};
+use crate::record::index::{self, Question, Told};
+use crate::record::query;
+use crate::record::tape::{hash_name, scheme_name};
 use restante_roles::backend::{Failure, Message};
 use restante_roles::recording::{Call, HostCall, Kept, Octets};
 
@@ -141,6 +146,11 @@ impl Player {
         })
     }
 
+    pub(crate) fn hash(&self, secret: &str, scheme: HashScheme) -> Result<String, String> {
+        let asked = json!({ "secret": secret, "scheme": scheme_name(scheme) });
+        self.answer("passwords.hash", &asked)
+    }
+
     pub(crate) fn scan(&self, directory: &str) -> Result<Names, String> {
         let found: Scanned = self.answer("files.scan", &json!({ "directory": directory }))?;
         let mut names = String::new();
@@ -213,6 +223,32 @@ impl Player {
         }))
     }
 
+    pub(crate) fn database(
+        &self,
+        database: &str,
+        statements: &[Statement],
+        is_change: bool,
+    ) -> Result<Vec<Answer>, Problem> {
+        let call = query::call(is_change);
+        let asked = query::asked(database, statements, str::to_owned);
+        let answer = self.find(call, &asked);
+        let answer = answer.as_ref().and_then(query::played);
+        answer.unwrap_or_else(|| {
+            self.missing(call, &asked);
+            Err(Problem::Unavailable(NO_ANSWER.to_owned()))
+        })
+    }
+
+    pub(crate) fn index<T: Told>(&self, question: &Question) -> Result<T, mail_index::Problem> {
+        let (call, asked) = (question.name(), question.asked());
+        let answer = self.find(call, &asked);
+        let answer = answer.as_ref().and_then(index::played);
+        answer.unwrap_or_else(|| {
+            self.missing(call, &asked);
+            Err(mail_index::Problem::Unavailable(NO_ANSWER.to_owned()))
+        })
+    }
+
     fn mail(&self, call: &str, asked: &Value) -> Option<Result<Vec<u8>, Failure>> {
         let answer = self.find(call, asked)?;
         if answer.get("failure").is_some() {
@@ -230,9 +266,7 @@ impl Player {
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         // Nothing in it can be half done.
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock()
     }
 }
 

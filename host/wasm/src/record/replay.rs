@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use futures_core::future::BoxFuture;
 use restante_pop3::Listing;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use crate::component::exports::Role;
 use crate::disk::grants::Root;
 use crate::instance::Instance;
 use crate::instance::lent::{MessageEntry, ViewEntry};
+use crate::instance::maildrop::SessionMaildrop;
 use crate::plugin::Plugin;
 use crate::record::form::{self, Admit, Authenticate, Lookup, Open, Screen, Select};
 use crate::record::player::{Played, Player};
@@ -47,28 +49,30 @@ impl Plugin {
     /// Asks all these again, which are of one plugin in one session that began so
     /// many milliseconds after the Unix epoch. `scratch`: an empty folder, for the
     /// maildrop's files, without what was in them.
-    pub async fn replay(
-        self: &Arc<Self>,
-        calls: &[&Call],
+    pub fn replay<'a>(
+        self: &'a Arc<Self>,
+        calls: &'a [&'a Call],
         begun: u64,
-        scratch: &Path,
-    ) -> Vec<Replayed> {
-        let mut replay = Replay {
-            plugin: self,
-            player: Player::new(calls),
-            ledger: Ledger::new("replay"),
-            maildrop: maildrop(calls, scratch),
-            actors: HashMap::new(),
-        };
-        let mut replayed = Vec::with_capacity(calls.len());
-        for (position, call) in calls.iter().enumerate() {
-            let at = begun.saturating_mul(1000) + call.at_microseconds;
-            replay.player.begin(call, at.saturating_mul(1000));
-            let now = replay.ask(call).await;
-            let notes = replay.player.take_notes();
-            replayed.push(judged(position, call, now, notes));
-        }
-        replayed
+        scratch: &'a Path,
+    ) -> BoxFuture<'a, Vec<Replayed>> {
+        Box::pin(async move {
+            let mut replay = Replay {
+                plugin: self,
+                player: Player::new(calls),
+                ledger: Ledger::new("replay"),
+                maildrop: maildrop(calls, scratch),
+                actors: HashMap::new(),
+            };
+            let mut replayed = Vec::with_capacity(calls.len());
+            for (position, call) in calls.iter().enumerate() {
+                let at = begun.saturating_mul(1000) + call.at_microseconds;
+                replay.player.begin(call, at.saturating_mul(1000));
+                let now = replay.ask(call).await;
+                let notes = replay.player.take_notes();
+                replayed.push(judged(position, call, now, notes));
+            }
+            replayed
+        })
     }
 }
 
@@ -138,7 +142,8 @@ impl Replay<'_> {
                 .and_then(|path| Root::open(path).ok());
             let (plugin, ledger) = (self.plugin, &self.ledger);
             let player = Arc::clone(&self.player);
-            let instance = Instance::replayed(plugin, ledger, player, root.map(Arc::new)).await?;
+            let maildrop = SessionMaildrop::from(root.map(Arc::new));
+            let instance = Instance::replayed(plugin, ledger, player, maildrop).await?;
             let actor = Actor {
                 instance,
                 store: None,

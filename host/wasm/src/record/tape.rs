@@ -3,18 +3,20 @@
 //! no tape.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use restante_pop3::Secret;
 use serde_json::{Value, json};
 
+use crate::bindings::restante::plugin::database;
 use crate::bindings::restante::plugin::files::{Chunk, Kind, Names, Status, Weight};
-use crate::bindings::restante::plugin::passwords::{ScramHash, ScramKeys};
+use crate::bindings::restante::plugin::passwords::{HashScheme, ScramHash, ScramKeys};
 use crate::bindings::restante::plugin::types::Failure;
 use crate::disk::grants::MAILDROP;
-use crate::record::form;
+use crate::record::{form, query};
 use restante_roles::recording::{
     self, Answered, Called, Described, HostCall, Octets, Redactor, words,
 };
@@ -48,13 +50,13 @@ pub(crate) struct Tape {
 
 struct UnderWay {
     begun: Instant,
-    heard: Vec<Heard>,
+    heard: Vec<Exchange>,
     octets: usize,
     left_out: u64,
 }
 
 /// What the host was asked, and what it said.
-pub(crate) enum Heard {
+pub(crate) enum Exchange {
     Verify {
         hash: Secret,
         secret: Secret,
@@ -65,6 +67,11 @@ pub(crate) enum Heard {
         secret: Secret,
         hash: ScramHash,
         answer: Result<ScramKeys, String>,
+    },
+    Hash {
+        secret: Secret,
+        scheme: HashScheme,
+        answer: Result<Secret, String>,
     },
     Scan {
         directory: String,
@@ -83,6 +90,19 @@ pub(crate) enum Heard {
         offset: u64,
         length: u32,
         answer: Result<Option<Chunk>, String>,
+    },
+    Database {
+        database: String,
+        statements: Vec<database::Statement>,
+        is_change: bool,
+        answer: Result<Vec<database::Answer>, database::Problem>,
+    },
+    /// Of the maildrop's index; there are no secrets in it.
+    Index {
+        call: &'static str,
+        asked: Value,
+        answered: Value,
+        octets: usize,
     },
     Header {
         answer: Result<Vec<u8>, Failure>,
@@ -119,7 +139,7 @@ impl Tape {
     }
 
     /// The host has answered.
-    pub(crate) fn hear(&self, heard: Heard) {
+    pub(crate) fn hear(&self, heard: Exchange) {
         let mut under_way = self.under_way();
         under_way.octets += heard.octets();
         if under_way.octets > HEARD_OCTETS || under_way.heard.len() == HEARD {
@@ -165,7 +185,7 @@ impl Tape {
                 ),
             };
             let mut named = HashSet::new();
-            if heard.iter().any(Heard::is_of_policy) {
+            if heard.iter().any(Exchange::is_of_policy) {
                 for part in ABOUT {
                     words(&asked[part], &mut named);
                 }
@@ -204,9 +224,7 @@ impl Tape {
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         // Nothing in it can be half done.
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock()
     }
 }
 
@@ -233,18 +251,23 @@ fn user_names(asked: &Value) -> impl Iterator<Item = &str> {
         .filter_map(Value::as_str)
 }
 
-impl Heard {
+impl Exchange {
     fn octets(&self) -> usize {
         match self {
-            Heard::Scan {
+            Exchange::Scan {
                 answer: Ok(names), ..
             } => names.names.len() + 8 * names.identities.len(),
-            Heard::Read {
+            Exchange::Read {
                 answer: Ok(Some(chunk)),
                 ..
             } => chunk.octets.len(),
-            Heard::Header { answer: Ok(octets) }
-            | Heard::ReadMessage {
+            Exchange::Database {
+                answer: Ok(answers),
+                ..
+            } => answers.iter().map(query::bytes).sum(),
+            Exchange::Index { octets, .. } => *octets,
+            Exchange::Header { answer: Ok(octets) }
+            | Exchange::ReadMessage {
                 answer: Ok(octets), ..
             } => octets.len(),
             _ => 0,
@@ -253,12 +276,18 @@ impl Heard {
 
     /// Whether it holds texts of which the call's own words stay.
     fn is_of_policy(&self) -> bool {
-        matches!(self, Heard::Read { .. } | Heard::Verify { .. })
+        matches!(
+            self,
+            Exchange::Read { .. }
+                | Exchange::Verify { .. }
+                | Exchange::Hash { .. }
+                | Exchange::Database { .. }
+        )
     }
 
     fn told(self, redactor: &mut Redactor, named: &HashSet<String>) -> HostCall {
         let (call, asked, answered) = match self {
-            Heard::Verify {
+            Exchange::Verify {
                 hash,
                 secret,
                 answer,
@@ -272,7 +301,7 @@ impl Heard {
                     fallible(answer, |yes| json!(yes)),
                 )
             }
-            Heard::Derive {
+            Exchange::Derive {
                 user,
                 secret,
                 hash,
@@ -283,7 +312,18 @@ impl Heard {
                 let answered = fallible(answer, |keys| derived(&keys, redactor));
                 ("passwords.derive-scram", asked, answered)
             }
-            Heard::Scan { directory, answer } => {
+            Exchange::Hash {
+                secret,
+                scheme,
+                answer,
+            } => {
+                let secret = redactor.secret(secret.expose());
+                let asked = json!({ "secret": secret, "scheme": scheme_name(scheme) });
+                let answered =
+                    fallible(answer, |hash| json!(redactor.policy(hash.expose(), named)));
+                ("passwords.hash", asked, answered)
+            }
+            Exchange::Scan { directory, answer } => {
                 let asked = json!({ "directory": directory });
                 (
                     "files.scan",
@@ -291,7 +331,7 @@ impl Heard {
                     fallible(answer, |names| scanned(&names)),
                 )
             }
-            Heard::Measure { path, answer } => {
+            Exchange::Measure { path, answer } => {
                 let asked = json!({ "path": path });
                 let answered = fallible(answer, |weight| {
                     form::value(weight.map(|weight| {
@@ -304,13 +344,13 @@ impl Heard {
                 });
                 ("files.measure", asked, answered)
             }
-            Heard::Stat { path, answer } => {
+            Exchange::Stat { path, answer } => {
                 let answered = fallible(answer, |found| {
                     form::value(found.map(|found| status(&found)))
                 });
                 ("files.stat", json!({ "path": path }), answered)
             }
-            Heard::Read {
+            Exchange::Read {
                 path,
                 offset,
                 length,
@@ -326,11 +366,28 @@ impl Heard {
                 });
                 ("files.read", asked, answered)
             }
-            Heard::Header { answer } => {
+            Exchange::Database {
+                database,
+                statements,
+                is_change,
+                answer,
+            } => {
+                let words = |text: &str| redactor.policy(text, named);
+                let asked = query::asked(&database, &statements, words);
+                let answered = query::answered(answer, words);
+                (query::call(is_change), asked, answered)
+            }
+            Exchange::Index {
+                call,
+                asked,
+                answered,
+                ..
+            } => (call, asked, answered),
+            Exchange::Header { answer } => {
                 let answered = form::result(&answer, |octets| form::value(redactor.mail(octets)));
                 ("message.header", json!({}), answered)
             }
-            Heard::ReadMessage {
+            Exchange::ReadMessage {
                 offset,
                 length,
                 answer,
@@ -367,6 +424,17 @@ pub(crate) fn hash_name(hash: ScramHash) -> &'static str {
     match hash {
         ScramHash::Sha1 => "sha1",
         ScramHash::Sha256 => "sha256",
+    }
+}
+
+pub(crate) fn scheme_name(scheme: HashScheme) -> &'static str {
+    match scheme {
+        HashScheme::Argon2id => "argon2id",
+        HashScheme::Scrypt => "scrypt",
+        HashScheme::Bcrypt => "bcrypt",
+        HashScheme::Sha512Crypt => "sha512-crypt",
+        HashScheme::ScramSha256 => "scram-sha256",
+        HashScheme::ScramSha1 => "scram-sha1",
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct PluginAdmission {
 impl Admission for PluginAdmission {
     async fn admit(&self, connection: &Arc<Connection>) -> Result<Admitted, Failure> {
         const CALL: &str = "admission.admit";
-        let mut instance = Instance::new(&self.plugin, connection, None, None).await?;
+        let mut instance = Instance::new(&self.plugin, connection, None).await?;
         let functions = self.functions.clone();
         let asked = convert::connection(connection);
         let verdict = instance

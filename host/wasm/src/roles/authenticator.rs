@@ -59,18 +59,39 @@ impl Authenticator for PluginAuthenticator {
 }
 
 impl PluginAuthenticator {
+    /// Nobody is refused by what a database said some time ago: if it says something else by
+    /// now, the guest decides once more.
     async fn ask(
         &self,
         connection: &Arc<Connection>,
         credentials: &Credentials,
     ) -> Result<Result<Account, wit::Denial>, Failure> {
+        let (answer, is_outdated) = self.decide(connection, credentials, true).await?;
+        if !is_outdated {
+            return Ok(answer);
+        }
+        let (answer, _) = self.decide(connection, credentials, false).await?;
+        Ok(answer)
+    }
+
+    /// What the guest says, and whether a refusal rests on an answer that was remembered and
+    /// holds no more. `may_recall`: whether it may be told remembered answers.
+    async fn decide(
+        &self,
+        connection: &Arc<Connection>,
+        credentials: &Credentials,
+        may_recall: bool,
+    ) -> Result<(Result<Account, wit::Denial>, bool), Failure> {
         const CALL: &str = "authenticator.authenticate";
         let Some(given) = Given::new(credentials, connection) else {
             // A certificate that was verified for another tenant: nobody's here.
-            return Ok(Err(wit::Denial::Rejected));
+            return Ok((Err(wit::Denial::Rejected), false));
         };
         let caller = Caller::stranger(connection, credentials.user().unwrap_or_default());
-        let mut instance = Instance::new(&self.plugin, connection, None, Some(caller)).await?;
+        let mut instance = Instance::new(&self.plugin, connection, Some(caller)).await?;
+        if let (true, Some(state)) = (may_recall, instance.state()) {
+            state.recall.allow();
+        }
         let functions = self.functions.clone();
         let (asked, shown) = (convert::connection(connection), Arc::clone(&given));
         let answer = instance
@@ -91,8 +112,14 @@ impl PluginAuthenticator {
             )
             .await;
         match answer? {
-            Ok(account) => Ok(Ok(named(account, &mut instance, CALL)?)),
-            Err(denial) => Ok(Err(denial)),
+            Ok(account) => Ok((Ok(named(account, &mut instance, CALL)?), false)),
+            Err(denial) => {
+                let is_outdated = match instance.state() {
+                    Some(state) => state.was_told_old_answers().await,
+                    None => false,
+                };
+                Ok((Err(denial), is_outdated))
+            }
         }
     }
 
@@ -106,7 +133,7 @@ impl PluginAuthenticator {
     ) -> Result<Result<(ScramKeys, Option<Account>), Denial>, Failure> {
         const CALL: &str = "scram.lookup";
         let caller = Caller::stranger(connection, user);
-        let mut instance = Instance::new(&self.plugin, connection, None, Some(caller)).await?;
+        let mut instance = Instance::new(&self.plugin, connection, Some(caller)).await?;
         let functions = functions.clone();
         let asked = convert::connection(connection);
         let (name, other) = (user.to_owned(), acting_as.map(str::to_owned));

@@ -35,13 +35,8 @@ impl Filter for PluginFilter {
         connection: &Arc<Connection>,
         account: &Account,
     ) -> Result<Box<dyn Screener>, Failure> {
-        let mut instance = Instance::new(
-            &self.plugin,
-            connection,
-            None,
-            Some(Caller::account(account)),
-        )
-        .await?;
+        let mut instance =
+            Instance::new(&self.plugin, connection, Some(Caller::account(account))).await?;
         instance.speak_of(&account.user, None);
         let functions = self.functions.clone();
         let functions = instance

@@ -32,13 +32,8 @@ impl Selector for PluginSelector {
         entries: &Arc<Entries>,
     ) -> Result<Vec<Span>, Failure> {
         const CALL: &str = "selector.select";
-        let mut instance = Instance::new(
-            &self.plugin,
-            connection,
-            None,
-            Some(Caller::account(account)),
-        )
-        .await?;
+        let mut instance =
+            Instance::new(&self.plugin, connection, Some(Caller::account(account))).await?;
         instance.speak_of(&account.user, None);
         let functions = self.functions.clone();
         let asked = convert::connection(connection);

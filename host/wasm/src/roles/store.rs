@@ -2,15 +2,18 @@
 //! maildrop and no other in its world.
 
 mod awake;
+mod blob;
 pub(crate) mod cache;
 mod delta;
+pub(crate) mod find;
+mod place;
 mod reader;
 mod validate;
 
 use std::fmt::Write;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -24,19 +27,22 @@ use crate::convert;
 use crate::disk::grants;
 use crate::disk::grants::{Named, Root};
 use crate::disk::left_out::AllLeftOut;
-use crate::disk::maildrop_directory::{Found, Identity, MaildropDirectory, MaildropError};
+use crate::disk::maildrop_directory::MaildropError;
 use crate::instance::Instance;
 use crate::instance::breaker::Caller;
 use crate::instance::facts::{Facts, Grounds};
+use crate::instance::maildrop::SessionMaildrop;
 use crate::plugin::Plugin;
 use crate::record::form;
-use crate::roles::store::cache::{AccountKey, Key, Listed, Told};
+use crate::roles::store::cache::{CachedListing, Key, Listed};
 use crate::roles::store::validate::{checked, weight};
 use awake::{Awake, AwakeGuard, Shared};
+use blob::BlobAsker;
+use place::Place;
 use reader::PluginReader;
 use restante_config::template::AccountPath;
 use restante_roles::backend::{
-    Account, Connection, Content, Entries, Failure, FileRange, FoundMaildrop, Maildrop, Store,
+    Account, Connection, Content, Entries, Failure, FileRange, Maildrop,
 };
 use restante_roles::recording::Redactor;
 use restante_roles::work::{MAX_WORK_TIME, Stop, WorkRoom};
@@ -45,122 +51,6 @@ use restante_roles::work::{MAX_WORK_TIME, Stop, WorkRoom};
 const STAMP: usize = 4096;
 /// Calls into a fresh instance until the stamp is told: `open` and `stamp`.
 const CALLS_TO_STAMP: u32 = 2;
-
-pub(crate) struct PluginStore {
-    pub(crate) plugin: Arc<Plugin>,
-    pub(crate) functions: wit::GuestIndices,
-}
-
-impl PluginStore {
-    /// None: the plugin was granted no maildrop.
-    fn directory(
-        &self,
-        connection: &Connection,
-        account: &Account,
-    ) -> Result<Option<MaildropDirectory>, Failure> {
-        let path = grants::maildrop_path(&self.plugin.grants, &connection.tenant, account);
-        let path = path.map_err(|error| {
-            warn!(
-                plugin = %self.plugin.name, tenant = connection.tenant, user = ?account.user, %error,
-                "the maildrop grant does not expand for this account"
-            );
-            Failure::Permanent("this account has no maildrop".into())
-        })?;
-        let rules = self.plugin.maildrop_rules.clone();
-        Ok(path.map(|path| MaildropDirectory { path, rules }))
-    }
-}
-
-#[async_trait]
-impl Store for PluginStore {
-    async fn find(
-        &self,
-        connection: &Arc<Connection>,
-        account: &Account,
-    ) -> Result<Box<dyn FoundMaildrop>, Failure> {
-        let mut root = None;
-        let (lock_key, directory) = match self.directory(connection, account)? {
-            None => {
-                let parts = [&connection.tenant, &*self.plugin.name, &account.maildrop];
-                (parts.join("\n"), None)
-            }
-            Some(directory) => {
-                let work = WorkRoom::new(connection.ledger.clone());
-                let found = directory.find(&work).await;
-                if matches!(
-                    found,
-                    Ok(Found::Nothing(_))
-                        | Err(MaildropError::Missing
-                            | MaildropError::NoPrefix(_)
-                            | MaildropError::NoMarker(_)
-                            | MaildropError::Dangling(_))
-                ) {
-                    connection.ledger.found_no_maildrop();
-                }
-                let found = found.map_err(|error| {
-                    self.plugin
-                        .unopened(&connection.tenant, &directory.path, &error)
-                })?;
-                let lock_key = directory.lock_key(&found);
-                let identity = match found {
-                    Found::Directory(opened, identity) => {
-                        root = Some(opened);
-                        Some(identity)
-                    }
-                    Found::Nothing(_) => None,
-                };
-                (lock_key, Some((directory, identity)))
-            }
-        };
-        let key = Key {
-            identity: self.plugin.identity.clone(),
-            tenant: connection.tenant.clone(),
-            path: directory.as_ref().map(|(at, _)| at.path.whole()),
-            account: AccountKey::of(account).ok_or_else(|| {
-                error!("the system has no randomness: the login is refused");
-                Failure::Temporary("no randomness".into())
-            })?,
-        };
-        let shared = Shared {
-            root: Mutex::new(root),
-            ..Shared::default()
-        };
-        let maildrop = PluginMaildrop {
-            plugin: self.plugin.clone(),
-            functions: self.functions.clone(),
-            shared: Arc::new(shared),
-            key,
-            directory,
-            account: account.clone(),
-            connection: connection.clone(),
-            known: None,
-            listed: None,
-        };
-        Ok(Box::new(PluginFound { maildrop, lock_key }))
-    }
-}
-
-struct PluginFound {
-    maildrop: PluginMaildrop,
-    lock_key: String,
-}
-
-#[async_trait]
-impl FoundMaildrop for PluginFound {
-    fn lock_key(&self) -> &str {
-        &self.lock_key
-    }
-
-    /// Nothing is asked where it is known what the guest would say.
-    async fn open(self: Box<Self>) -> Result<Box<dyn Maildrop>, Failure> {
-        let mut maildrop = self.maildrop;
-        maildrop.known = maildrop.recall_known();
-        if maildrop.known.is_none() {
-            drop(maildrop.awake().await?);
-        }
-        Ok(Box::new(maildrop))
-    }
-}
 
 impl Plugin {
     /// A maildrop's directory cannot be opened: the operator is told why.
@@ -187,14 +77,12 @@ struct PluginMaildrop {
     functions: wit::GuestIndices,
     shared: Arc<Shared>,
     key: Key,
-    /// Where its directory is, and which one the session's lock is for: it has no other,
-    /// and none if none was there. None: the plugin was granted no maildrop.
-    directory: Option<(MaildropDirectory, Option<Identity>)>,
+    place: Place,
     /// With its secrets, for as long as the session.
     account: Account,
     connection: Arc<Connection>,
     /// What the guest need not be asked for.
-    known: Option<Told>,
+    known: Option<CachedListing>,
     listed: Option<Arc<Listed>>,
 }
 
@@ -217,13 +105,14 @@ impl PluginMaildrop {
     }
 
     async fn wake(&self) -> Result<Awake, Failure> {
-        let root = self.root().await?;
+        let maildrop = match &self.place {
+            Place::Engine(maildrop) => SessionMaildrop::Engine(maildrop.clone()),
+            Place::Elsewhere | Place::Directory(..) => self.root().await?.into(),
+        };
         let caller = Caller::account(&self.account);
-        let mut instance =
-            Instance::new(&self.plugin, &self.connection, root, Some(caller)).await?;
-        let directory = self.directory.as_ref();
-        let directory = directory.map(|(directory, _)| directory.path.whole());
-        instance.speak_of(&self.account.user, directory);
+        let instance = Instance::of_store(&self.plugin, &self.connection, maildrop, caller);
+        let mut instance = instance.await?;
+        instance.speak_of(&self.account.user, self.place.shown());
         let functions = self.functions.clone();
         let account = Arc::new(convert::account(&self.account));
         let of = account.clone();
@@ -260,7 +149,7 @@ impl PluginMaildrop {
 
     /// The maildrop's directory: opened for the session, and again after a rest.
     async fn root(&self) -> Result<Option<Arc<Root>>, Failure> {
-        let Some((directory, Some(identity))) = &self.directory else {
+        let Place::Directory(directory, Some(identity)) = &self.place else {
             return Ok(None);
         };
         if let Some(opened) = &*self.shared.root() {
@@ -277,8 +166,7 @@ impl PluginMaildrop {
 
     /// A message's file cannot be opened: the operator is told why.
     fn unopened(&self, path: &str, error: &io::Error) {
-        let directory = self.directory.as_ref();
-        let maildrop = directory.map(|(directory, _)| directory.path.whole());
+        let maildrop = self.place.shown();
         let maildrop = maildrop.as_ref().map(tracing::field::debug);
         let (plugin, tenant) = (&*self.plugin.name, &*self.key.tenant);
         let user = &self.account.user;
@@ -294,7 +182,7 @@ impl PluginMaildrop {
 
     /// Where the host works for this session.
     fn work(&self) -> WorkRoom {
-        WorkRoom::new(self.connection.ledger.clone())
+        self.connection.work()
     }
 
     /// Hands finished readers back to the guest, whose destructor may run.
@@ -316,7 +204,7 @@ impl PluginMaildrop {
     /// The listing that is remembered, if the facts behind its stamp still hold: a fresh
     /// instance would open the maildrop and say that stamp again. A recording has what was
     /// asked, so there all is.
-    fn recall_known(&self) -> Option<Told> {
+    fn recall_known(&self) -> Option<CachedListing> {
         if self.connection.recording.is_some() {
             return None;
         }
@@ -389,7 +277,10 @@ impl PluginMaildrop {
 
     /// The listing that is remembered, brought up to date. None: the guest cannot
     /// tell the changes.
-    async fn ask_changes(&mut self, told: &Told) -> Result<Option<Told>, Failure> {
+    async fn ask_changes(
+        &mut self,
+        told: &CachedListing,
+    ) -> Result<Option<CachedListing>, Failure> {
         let Some(memo) = told.memo.clone() else {
             return Ok(None);
         };
@@ -425,7 +316,7 @@ impl PluginMaildrop {
         } else {
             delta::apply(&told.listed, &gone, &came).map(Arc::new)
         };
-        Ok(listed.map(|listed| Told {
+        Ok(listed.map(|listed| CachedListing {
             stamp: None,
             facts: None,
             memo,
@@ -435,17 +326,17 @@ impl PluginMaildrop {
     }
 
     /// The listing as it is now, as cheaply as the guest can have it told.
-    async fn told(&mut self) -> Result<Told, Failure> {
+    async fn told(&mut self) -> Result<CachedListing, Failure> {
         let (stamp, facts) = self.stamp().await?;
         let remembered = self.plugin.runtime.listings.recall(&self.key);
         let mut left_out = AllLeftOut::default();
         if let Some(told) = remembered {
             if stamp.is_some() && told.stamp == stamp {
-                return Ok(Told { facts, ..told });
+                return Ok(CachedListing { facts, ..told });
             }
             left_out = told.left_out.clone();
             if let Some(told) = self.ask_changes(&told).await? {
-                let told = Told {
+                let told = CachedListing {
                     stamp,
                     facts,
                     left_out: self.with_left_out(left_out).await?,
@@ -455,7 +346,7 @@ impl PluginMaildrop {
             }
         }
         let (listed, memo) = self.ask().await?;
-        let told = Told {
+        let told = CachedListing {
             stamp,
             facts,
             memo,
@@ -467,13 +358,13 @@ impl PluginMaildrop {
 
     /// The same, with nothing to know it again by where the host could not do something
     /// that the guest asked for meanwhile: what that leaves out is there at the next login.
-    async fn vouched_for(&self, told: Told) -> Result<Told, Failure> {
+    async fn vouched_for(&self, told: CachedListing) -> Result<CachedListing, Failure> {
         let mut awake = self.awake().await?;
         let state = awake.instance.state();
         Ok(
             match state.is_some_and(|state| state.witness.has_failed()) {
                 false => told,
-                true => Told {
+                true => CachedListing {
                     stamp: None,
                     facts: None,
                     memo: None,
@@ -498,8 +389,7 @@ impl PluginMaildrop {
         let Some(left_out) = left_out.summary() else {
             return;
         };
-        let directory = self.directory.as_ref();
-        let maildrop = directory.map(|(directory, _)| directory.path.whole());
+        let maildrop = self.place.shown();
         let maildrop = maildrop.as_ref().map(tracing::field::debug);
         let (plugin, tenant) = (&*self.plugin.name, &*self.key.tenant);
         let user = &self.account.user;
@@ -563,6 +453,17 @@ impl PluginMaildrop {
             awake.instance.carried(octets.len());
         }
         Ok((content, awake.number, reader))
+    }
+
+    /// Opens what the guest has named: a blob of an engine's, or a file.
+    async fn open_named(&self, named: Named) -> Result<io::Result<Content>, Failure> {
+        if let (Place::Engine(maildrop), Some(path)) =
+            (&self.place, named.path.strip_prefix(blob::BLOBS))
+        {
+            let asker = BlobAsker::new(maildrop, &self.connection);
+            return Ok(asker.open(path, named.offset, named.length).await);
+        }
+        Ok(self.open_file(named).await?.map(Content::File))
     }
 
     /// Opens the file that the guest has named: at once if its path is cached,
@@ -639,13 +540,21 @@ impl Maildrop for PluginMaildrop {
                 offset: named.offset,
                 length: named.length,
             };
-            match self.open_file(named).await? {
-                Ok(range) => return Ok(Content::File(range)),
-                Err(error) if last => self.unopened(&path, &error),
+            match self.open_named(named).await? {
+                Ok(content) => return Ok(content),
+                Err(error) if last => {
+                    // Perhaps it is listed wrongly: an index may have been set back.
+                    self.plugin.runtime.listings.forget(&self.key);
+                    self.unopened(&path, &error);
+                }
                 Err(_) => {}
             }
         }
         Err(Failure::Temporary("the message cannot be read".into()))
+    }
+
+    async fn wake(&mut self) -> Result<(), Failure> {
+        self.awake().await.map(drop)
     }
 
     async fn remove(&mut self, positions: &[usize]) -> Result<(), Failure> {

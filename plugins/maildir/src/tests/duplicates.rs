@@ -5,8 +5,8 @@ use restante_guest::files::Status;
 use restante_guest::log::Level;
 
 use super::*;
-use crate::census::Place;
 use crate::index::{Entry, Record};
+use crate::scan::Place;
 
 /// Which text each unique-id stands for.
 fn texts(mail: &Mailbox) -> Vec<(String, String)> {

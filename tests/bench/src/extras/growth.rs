@@ -47,7 +47,7 @@ pub(super) fn messages(bench: &Bench) -> Result<Option<Table>> {
     };
     let server = start()?;
     let mut table = Table::new(
-        "Growth with messages: CPU ms of Restante for login, STAT, UIDL",
+        "Backoff with messages: CPU ms of Restante for login, STAT, UIDL",
         &[
             "messages",
             "unchanged",
@@ -116,7 +116,7 @@ pub(super) fn size(bench: &Bench) -> Result<Option<Table>> {
     let [floor, restante] = servers;
     let (floor, restante) = (floor?, restante?);
     let mut table = Table::new(
-        "Growth with message size: RETR one by one",
+        "Backoff with message size: RETR one by one",
         &[
             "octets",
             "µs CPU a message",
@@ -163,7 +163,7 @@ pub(super) fn tenants(bench: &Bench) -> Result<Option<Table>> {
     bench.make(Kind::Restante, &LOGIN)?;
     let classes = [LOGIN];
     let mut table = Table::new(
-        "Growth with tenants",
+        "Backoff with tenants",
         &["tenants", "ms to listening", "memory MiB", "CPU ms a login"],
         "Each with a domain of its own, all with the same plugins.",
     );

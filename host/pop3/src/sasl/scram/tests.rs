@@ -1,5 +1,5 @@
 use super::*;
-use crate::sasl::{Decoy, Discovery, Mechanisms};
+use crate::sasl::{Discovery, Mechanisms, MockCredentials};
 
 /// The exchanges of RFC 5802 section 5 and RFC 7677 section 3: user "user",
 /// password "pencil". The keys were derived from the password, salt and count
@@ -218,11 +218,11 @@ fn first_messages() {
 }
 
 #[test]
-fn decoys_answer_like_anybody_and_let_nobody_in() {
-    let decoy = Decoy::new([7; 32], 4096, 12);
+fn mock_credentials_answer_like_anybody_and_let_nobody_in() {
+    let mock_credentials = MockCredentials::new([7; 32], 4096, 12);
     let answer = || {
         let first = first(Mechanism::ScramSha1, RFC_5802.client_first, &terms(None)).unwrap();
-        let keys = decoy.keys(first.hash(), first.user());
+        let keys = mock_credentials.keys(first.hash(), first.user());
         proving(first.challenge(keys, &ScramNonce::new(RFC_5802.nonce).unwrap()))
     };
     let (said, proving) = answer();
@@ -234,7 +234,7 @@ fn decoys_answer_like_anybody_and_let_nobody_in() {
     }
     // Not even with the keys themselves.
     let keys = || ScramKeys {
-        decoy: true,
+        mock_credentials: true,
         ..RFC_5802.keys()
     };
     let first = first(Mechanism::ScramSha1, RFC_5802.client_first, &terms(None)).unwrap();
@@ -244,15 +244,15 @@ fn decoys_answer_like_anybody_and_let_nobody_in() {
 }
 
 #[test]
-fn decoys_are_each_tenants_own() {
-    let decoy = Decoy::new([7; 32], 4096, 16);
-    let salt = |tenant| decoy.of(tenant).salt(ScramHash::Sha256, "user");
+fn mock_credentials_are_each_tenants_own() {
+    let mock_credentials = MockCredentials::new([7; 32], 4096, 16);
+    let salt = |tenant| mock_credentials.of(tenant).salt(ScramHash::Sha256, "user");
     assert_eq!(salt(Some("a")), salt(Some("a")));
     let all = [None, Some(""), Some("a"), Some("ab"), Some("nobody:")].map(salt);
     for (at, one) in all.iter().enumerate() {
         assert!(!all[..at].contains(one));
     }
-    assert!(!all.contains(&decoy.salt(ScramHash::Sha256, "user")));
+    assert!(!all.contains(&mock_credentials.salt(ScramHash::Sha256, "user")));
 }
 
 /// A client's side, for what the RFCs give no example of.

@@ -7,24 +7,27 @@ use std::fs::{self, DirBuilder};
 use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use parking_lot::Mutex;
+use restante::databases::Databases;
 use restante_config as config;
 use restante_config::template::Template;
-use restante_config::{Config, MissingMaildrop, Server};
+use restante_config::{Config, MaildropGrant, MissingMaildrop};
 use restante_conformance::Maildrops;
-use restante_pop3::Decoy;
+use restante_pop3::MockCredentials;
 use restante_pop3::without_url_secrets;
 use restante_roles::backend::Accepts;
 use restante_roles::metrics::{Ledger, Metrics};
 use restante_roles::state_dir::StateDir;
 use restante_server::tenant;
-use restante_wasm::{Compiler, Plugin, Runtime};
+use restante_wasm::{Compiler, Plugin, Runtime, Services, SharedEngine};
 use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::memory_engine;
 use crate::cli::compiler::compiler;
 
 /// Instances that may live at once.
@@ -52,6 +55,13 @@ pub(super) struct Given {
     /// Grant TCP connections to a place, tls://HOST:PORT or tcp://HOST:PORT; may be repeated
     #[arg(long = "connect", value_name = "PLACE")]
     connect: Vec<String>,
+    /// Grant a database: NAME=FILE of SQLite, or NAME=postgresql://ROLE@HOST/DATABASE; may be
+    /// repeated
+    #[arg(long = "database", value_name = "NAME=PLACE")]
+    databases: Vec<String>,
+    /// The file with the password of the PostgreSQL roles in its first line
+    #[arg(long, value_name = "FILE")]
+    database_password_file: Option<PathBuf>,
     /// Trust these certificate authorities besides the system's, for --http and --connect
     #[arg(long, value_name = "FILE")]
     authorities: Option<PathBuf>,
@@ -67,15 +77,18 @@ pub(in crate::cli) struct Stage {
     /// Where maildrops are granted: each is a folder of its own in it.
     granted: PathBuf,
     runtime: Arc<Runtime>,
-    salts: Decoy,
+    databases: Databases,
+    salts: MockCredentials,
     compiler: Compiler,
     /// Gone when this is.
     home: TempDir,
 }
 
 impl Stage {
-    /// `server`: how what is new is compiled, and how SCRAM keys are made.
-    pub(super) fn begin(server: &Server, log: Lines) -> anyhow::Result<Stage> {
+    /// `config`: how what is new is compiled, how SCRAM keys are made, and which databases
+    /// may be granted.
+    pub(super) async fn begin(config: &Config, log: Lines) -> anyhow::Result<Stage> {
+        let server = &config.server;
         let home = home()?;
         let granted = home.path().join("maildrops");
         fs::create_dir(&granted)?;
@@ -90,15 +103,17 @@ impl Stage {
                 compiler.clone(),
                 Metrics::new(),
             )?,
+            databases: Databases::of(config, None).await,
             // Nobody logs in by these salts.
-            salts: tenant::decoy(server, [0; 32]),
+            salts: tenant::mock_credentials(server, [0; 32]),
             compiler,
             home,
         })
     }
 
     /// Compiles a component if it is new, and lets it look over its settings. Its
-    /// maildrop is one of the stage, whatever it was granted.
+    /// maildrop is a directory of the stage, or in an engine in memory if it was granted one
+    /// in an engine.
     pub(super) async fn ready(&self, section: &config::Plugin) -> anyhow::Result<Candidate> {
         let name = section.component.to_string();
         let plugin = self.load(section).await?;
@@ -114,7 +129,7 @@ impl Stage {
             let problems = problems.join("\n");
             bail!("{name}: its settings are invalid\n{problems}");
         }
-        let accepts = plugin.accepts(&ledger).await;
+        let accepts = plugin.accepts(&ledger, None).await;
         let accepts = accepts.map_err(|_| failed("says which credentials it accepts"))?;
         Ok(Candidate { plugin, accepts })
     }
@@ -123,14 +138,24 @@ impl Stage {
     pub(super) async fn load(&self, section: &config::Plugin) -> anyhow::Result<Arc<Plugin>> {
         let name = section.component.to_string();
         let mut section = section.clone();
-        let root = self.granted.to_str();
-        let root = root.context("the temporary folder's name is not UTF-8")?;
-        let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
-        section.grants.maildrop = Some(Template::parse(&maildrop).context("a template")?);
-        // What the plugin makes of a maildrop that is not there is asked too.
-        section.grants.missing_maildrop = MissingMaildrop::Empty;
+        let in_engine = engine_of(&section).map(memory_engine::engine);
+        if in_engine.is_none() {
+            let root = self.granted.to_str();
+            let root = root.context("the temporary folder's name is not UTF-8")?;
+            let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
+            let template = Template::parse(&maildrop).context("a template")?;
+            section.grants.maildrop = Some(MaildropGrant::Directory(template));
+            // What the plugin makes of a maildrop that is not there is asked too.
+            section.grants.missing_maildrop = MissingMaildrop::Empty;
+        }
         let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
-        let loading = move || runtime.plugin(&section, &salts, None);
+        for database in &section.grants.databases {
+            if let Some(problem) = self.databases.problem(database) {
+                bail!("{name}: database `{database}`: {problem}");
+            }
+        }
+        let services = self.services(in_engine);
+        let loading = move || runtime.plugin(&section, &salts, &services, None);
         let loaded = tokio::task::spawn_blocking(loading).await;
         let loaded = loaded.context("the compiler failed")?;
         Ok(loaded.with_context(|| name)?.plugin)
@@ -142,14 +167,22 @@ impl Stage {
         let state = self.folder()?;
         let compiler = self.compiler.clone();
         let (section, salts) = (section.clone(), self.salts.clone());
+        let services = self.services(engine_of(&section).map(memory_engine::engine));
         let compiling = move || {
             let runtime = Runtime::new(1, &StateDir::open(&state), compiler, Metrics::new())?;
             let begun = Instant::now();
-            runtime.plugin(&section, &salts, None)?;
+            runtime.plugin(&section, &salts, &services, None)?;
             anyhow::Ok(begun.elapsed())
         };
         let compiled = tokio::task::spawn_blocking(compiling).await;
         compiled.context("the compiler failed")?
+    }
+
+    fn services(&self, engine: Option<Arc<SharedEngine>>) -> Services {
+        Services {
+            databases: self.databases.shared(),
+            engines: engine.into_iter().collect(),
+        }
     }
 
     /// A new folder that goes with the stage.
@@ -171,6 +204,12 @@ impl Stage {
         );
         Ok(Maildrops::of(source.to_owned(), self.granted.clone()))
     }
+}
+
+/// The engine that a plugin's maildrops are in, if they are in one.
+pub(super) fn engine_of(section: &config::Plugin) -> Option<&str> {
+    let maildrop = section.grants.maildrop.as_ref();
+    maildrop.and_then(MaildropGrant::engine)
 }
 
 /// Says what a component asks for and was not granted.
@@ -195,16 +234,16 @@ fn home() -> anyhow::Result<TempDir> {
 impl Given {
     /// What was given, on a stage of its own.
     pub(super) async fn ready(&self) -> anyhow::Result<(Stage, Candidate)> {
-        let (stage, section) = self.section()?;
+        let (stage, section) = self.section().await?;
         let candidate = stage.ready(&section).await?;
         Ok((stage, candidate))
     }
 
     /// What was given as a configuration has it, and a stage.
-    pub(super) fn section(&self) -> anyhow::Result<(Stage, config::Plugin)> {
+    pub(super) async fn section(&self) -> anyhow::Result<(Stage, config::Plugin)> {
         let log = Lines::begin()?;
-        let (server, section) = self.parsed()?;
-        Ok((Stage::begin(&server, log)?, section))
+        let (config, section) = self.parsed()?;
+        Ok((Stage::begin(&config, log).await?, section))
     }
 
     /// A component with settings and directories, and no maildrop of its own.
@@ -215,13 +254,15 @@ impl Given {
             directories,
             http: Vec::new(),
             connect: Vec::new(),
+            databases: Vec::new(),
+            database_password_file: None,
             authorities: None,
             maildrop: None,
         }
     }
 
     /// What was given as a configuration has it.
-    pub(super) fn parsed(&self) -> anyhow::Result<(Server, config::Plugin)> {
+    pub(super) fn parsed(&self) -> anyhow::Result<(Config, config::Plugin)> {
         let here = std::env::current_dir().context("the working directory")?;
         let config = Config::parse(&self.configuration()?, Path::new("command line"), &here)
             .map_err(|problems| anyhow!("{}", without_places(&problems.to_string())))?;
@@ -229,7 +270,8 @@ impl Given {
             bail!("{}", without_places(&absent.problem.to_string()));
         }
         let section = config.plugins.first().context("one plugin was asked for")?;
-        Ok((config.server.clone(), section.clone()))
+        let section = section.clone();
+        Ok((config, section))
     }
 
     fn configuration(&self) -> anyhow::Result<String> {
@@ -264,6 +306,29 @@ impl Given {
             ));
         }
         let _ = writeln!(text, "directories = [{}]", directories.join(", "));
+        let mut sections = String::new();
+        let mut names = Vec::new();
+        for grant in &self.databases {
+            let (name, place) = grant.split_once('=').with_context(|| {
+                format!("--database {grant}: a database is written NAME=PLACE, as in users=./users.sqlite")
+            })?;
+            names.push(quoted(name));
+            let _ = writeln!(sections, "[database.{}]", quoted(name));
+            match place.starts_with("postgres") && place.contains("://") {
+                false => {
+                    let _ = writeln!(sections, "kind = \"sqlite\"\nfile = {}", quoted(place));
+                }
+                true => {
+                    let _ = writeln!(sections, "kind = \"postgres\"\nurl = {}", quoted(place));
+                    if let Some(file) = &self.database_password_file {
+                        let file = (file.to_str())
+                            .context("--database-password-file: its name is not UTF-8")?;
+                        let _ = writeln!(sections, "password-file = {}", quoted(file));
+                    }
+                }
+            }
+        }
+        let _ = writeln!(text, "databases = [{}]", names.join(", "));
         for (grant, places) in [("http", &self.http), ("connect", &self.connect)] {
             if places.is_empty() {
                 continue;
@@ -277,6 +342,7 @@ impl Given {
                 let _ = writeln!(text, "{grant}-authorities = {}", quoted(file));
             }
         }
+        text.push_str(&sections);
         text.push_str(
             "[tenant.none]\ndefault = true\nauthenticators = [\"candidate\"]\nstore = \"candidate\"\n",
         );
@@ -352,7 +418,7 @@ impl Lines {
 
     /// What was logged since the last time.
     pub(in crate::cli) fn take(&self) -> Vec<String> {
-        let octets = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let octets = std::mem::take(&mut *self.0.lock());
         let text = String::from_utf8_lossy(&octets);
         let lines = text.lines().map(|line| without_url_secrets(line.trim()));
         lines.map(Cow::into_owned).collect()
@@ -361,7 +427,7 @@ impl Lines {
 
 impl std::io::Write for Lines {
     fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         let room = LOG_OCTETS.saturating_sub(kept.len());
         kept.extend_from_slice(&octets[..octets.len().min(room)]);
         Ok(octets.len())

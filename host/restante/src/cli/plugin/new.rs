@@ -243,8 +243,13 @@ impl Role {
         );
         const WELCOME: &str = "host/restante/src/cli/demo-mail/1-welcome.eml";
         const IN_MAILDIR: (&str, &str) = (WELCOME, "sample/mail/alice/new/1700000001.1.sample");
+        // A Maildir without `cur` is half a one, and git keeps no empty directory.
+        const CUR: (&str, &str) = (
+            "host/restante/templates/sample/keep",
+            "sample/mail/alice/cur/.gitkeep",
+        );
         match self {
-            Role::Authenticator => &[IN_MAILDIR],
+            Role::Authenticator => &[IN_MAILDIR, CUR],
             Role::Store => &[
                 USERS,
                 (WELCOME, "sample/mail/alice/1-welcome.eml"),
@@ -260,12 +265,13 @@ impl Role {
             Role::Filter => &[
                 USERS,
                 IN_MAILDIR,
+                CUR,
                 (
                     "host/restante/src/cli/demo-mail/3-spam.eml",
                     "sample/mail/alice/new/1700000003.1.sample",
                 ),
             ],
-            Role::Admission => &[USERS, IN_MAILDIR],
+            Role::Admission => &[USERS, IN_MAILDIR, CUR],
         }
     }
 

@@ -95,7 +95,7 @@ async fn replay(options: &Options) -> anyhow::Result<()> {
         let recording = recording.with_context(|| file.display().to_string())?;
         recordings.push((file, recording));
     }
-    let (stage, section) = options.given.section()?;
+    let (stage, section) = options.given.section().await?;
     let roles = roles_of(&stage, &section).await?;
     let mut report = Report {
         component: options.given.component.clone(),

@@ -16,6 +16,7 @@ use restante_roles::backend::{
 };
 use restante_roles::content::Source;
 use restante_roles::metrics::Ledger;
+use restante_roles::work::WorkHold;
 use tokio::time::Instant;
 
 use super::candidate::{Candidate, Given, Stage, password};
@@ -85,6 +86,7 @@ async fn call(options: &Options) -> anyhow::Result<()> {
             penalised: false,
             tls: None,
             recording: None,
+            hold: WorkHold::default(),
         }),
     };
     let answer = match &options.call {
@@ -137,7 +139,7 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 /// What was answered, and how long it took.
-type Told = (String, Duration);
+type Answer = (String, Duration);
 
 struct Run<'a> {
     options: &'a Options,
@@ -155,7 +157,7 @@ impl Run<'_> {
         }
     }
 
-    async fn authenticate(&self, user: &str, password: String) -> anyhow::Result<Told> {
+    async fn authenticate(&self, user: &str, password: String) -> anyhow::Result<Answer> {
         let role = self
             .candidate
             .plugin
@@ -187,7 +189,7 @@ impl Run<'_> {
         Ok((text, took))
     }
 
-    async fn screen(&self, message: &PathBuf) -> anyhow::Result<Told> {
+    async fn screen(&self, message: &PathBuf) -> anyhow::Result<Answer> {
         let octets = fs::read(message).with_context(|| message.display().to_string())?;
         let role = self.candidate.plugin.filter()?;
         let account = self.account("run".to_owned());
@@ -215,7 +217,7 @@ impl Run<'_> {
         served(opened.await)
     }
 
-    async fn list(&self) -> anyhow::Result<Told> {
+    async fn list(&self) -> anyhow::Result<Answer> {
         let begun = Instant::now();
         let entries = served(self.maildrop().await?.listing().await)?;
         let took = begun.elapsed();
@@ -237,7 +239,7 @@ impl Run<'_> {
         Ok((text, took))
     }
 
-    async fn retr(&self, number: usize) -> anyhow::Result<Told> {
+    async fn retr(&self, number: usize) -> anyhow::Result<Answer> {
         let begun = Instant::now();
         let mut maildrop = self.maildrop().await?;
         let entries = served(maildrop.listing().await)?;
@@ -265,7 +267,7 @@ impl Run<'_> {
         ))
     }
 
-    async fn admit(&self) -> anyhow::Result<Told> {
+    async fn admit(&self) -> anyhow::Result<Answer> {
         let role = self.candidate.plugin.admission()?;
         let begun = Instant::now();
         let answer = served(role.admit(&self.connection).await)?;

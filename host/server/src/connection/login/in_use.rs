@@ -13,22 +13,23 @@ use tracing::info;
 use crate::lock::{Guard, Held, Holder, Locks};
 use crate::sessions::EndedBy;
 use crate::socket::FarEnd;
-use crate::tenant::Tenant;
+use crate::tenant::{SessionPermit, Tenant};
 use crate::user_names::Name;
 use restante_config::WhenInUse;
 
 /// For a session that is ending to give its maildrop back.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// The lock under `key`, for a session of this tenant; None: another one keeps it.
+/// The lock under `key`, for a session of this tenant, and the place among the tenant's
+/// sessions that its holder had, if it was one of the tenant's; None: another one keeps it.
 pub(super) async fn lock(
     locks: &Locks,
     key: &str,
     holder: &Arc<Holder>,
     tenant: &Tenant,
-) -> Option<Guard> {
+) -> Option<(Guard, Option<SessionPermit>)> {
     let mut held = match locks.try_lock(key, holder) {
-        Ok(guard) => return Some(guard),
+        Ok(guard) => return Some((guard, None)),
         Err(held) => held,
     };
     let _waiting = held.wait()?;
@@ -78,7 +79,9 @@ pub(super) async fn lock(
             tenant.ledger.took_over();
         }
     }
-    Some(guard)
+    let is_tenants = held.holder().tenant == holder.tenant;
+    let place = held.inherit(&guard).filter(|_| is_tenants);
+    Some((guard, place))
 }
 
 async fn released(held: &mut Held) -> bool {

@@ -11,6 +11,7 @@ use crate::tenant::Tenant;
 use restante_roles::acting::Denied;
 use restante_roles::backend::{Denial, Failure};
 use restante_roles::metrics::LoginResult;
+use restante_roles::shared_holds::NotHeld;
 use restante_roles::turns::Busy;
 
 /// Why a login comes to nothing.
@@ -43,6 +44,8 @@ pub(in crate::connection) enum Why {
     /// The client asks for another user than the one whose credentials it shows.
     ActingAs,
     InUse,
+    /// Another node has it, or nobody can say who.
+    NotHeld(NotHeld),
     Failed(Failure),
 }
 
@@ -143,6 +146,22 @@ impl Refused {
     }
 }
 
+impl From<NotHeld> for Refused {
+    fn from(why: NotHeld) -> Self {
+        let refusal = match &why {
+            NotHeld::InUse { .. } => Refused::in_use().refusal,
+            NotHeld::Unavailable(_) => Refusal::new(
+                Some(ResponseCode::SysTemp),
+                "the maildrop cannot be locked, try again later",
+            ),
+        };
+        Refused {
+            refusal,
+            why: Why::NotHeld(why),
+        }
+    }
+}
+
 impl From<End> for LoginError {
     fn from(end: End) -> Self {
         LoginError::End(end)
@@ -195,8 +214,8 @@ impl Why {
             | Why::TooManyOfThisUser
             | Why::TooManyLogins
             | Why::Failed(Failure::LoginDelay(_)) => LoginResult::Limited,
-            Why::InUse => LoginResult::InUse,
-            Why::Failed(_) => LoginResult::Failed,
+            Why::InUse | Why::NotHeld(NotHeld::InUse { .. }) => LoginResult::InUse,
+            Why::NotHeld(NotHeld::Unavailable(_)) | Why::Failed(_) => LoginResult::Failed,
         }
     }
 }
@@ -223,6 +242,7 @@ impl fmt::Display for Why {
                  (an entry { plugin = \"NAME\", acting-as = true } of `authenticators` lets it)",
             ),
             Why::InUse => out.write_str("maildrop in use"),
+            Why::NotHeld(why) => why.fmt(out),
             // Quoted: parts of it may have come from anywhere.
             Why::Failed(failure) => write!(out, "{:?}", failure.to_string()),
         }

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use rustix::fs::OFlags;
@@ -15,6 +14,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
 use crate::disk::opening;
 use crate::instance::errors::code;
+use crate::instance::handle::HeldFile;
 use crate::instance::state::State;
 
 impl State {
@@ -47,7 +47,7 @@ impl State {
         descriptor: &Resource<Descriptor>,
         change: impl FnOnce(&File) -> io::Result<R> + Send + 'static,
     ) -> FsResult<R> {
-        let file = self.writable(descriptor)?.clone();
+        let file = self.writable(descriptor)?;
         let changed = self.work.run(move |_| change(&file));
         Ok(changed.await.map_err(|error| code(&error))?)
     }
@@ -58,10 +58,9 @@ impl State {
         descriptor: &Resource<Descriptor>,
         sync: fn(&File) -> io::Result<()>,
     ) -> FsResult<()> {
-        let (file, is_directory) = match self.table.get(descriptor)? {
-            Descriptor::File(file) => (file.file.clone(), false),
-            Descriptor::Dir(dir) => (dir.dir.clone(), true),
-        };
+        let handle = self.handle(descriptor)?;
+        let is_directory = matches!(handle.descriptor(), Descriptor::Dir(_));
+        let file = handle.hold();
         if let Some(code) = self.write_failures.take(&file) {
             return Err(code.into());
         }
@@ -76,13 +75,14 @@ impl State {
     }
 
     /// A directory below which the guest may change things.
-    fn writable_directory(&self, descriptor: &Resource<Descriptor>) -> FsResult<Arc<File>> {
-        match self.table.get(descriptor)? {
+    fn writable_directory(&self, descriptor: &Resource<Descriptor>) -> FsResult<HeldFile> {
+        let handle = self.handle(descriptor)?;
+        match handle.descriptor() {
             Descriptor::File(_) => Err(ErrorCode::NotDirectory.into()),
             Descriptor::Dir(dir) if dir.perms.write_not_permitted() => {
                 Err(ErrorCode::NotPermitted.into())
             }
-            Descriptor::Dir(dir) => Ok(dir.dir.clone()),
+            Descriptor::Dir(_) => Ok(handle.hold()),
         }
     }
 }

@@ -7,12 +7,13 @@ use std::io;
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use wasmtime::component::{Linker, Resource, ResourceType};
-use wasmtime_wasi::WasiView;
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
 
 use crate::instance::errors::code;
+use crate::instance::handle::{Handle, entry};
 use crate::instance::state::State;
+use restante_roles::work::opened::Opened;
 
 /// The interface, in the version that wasmtime-wasi links.
 const INTERFACE: &str = "wasi:filesystem/types@0.2.12";
@@ -22,13 +23,14 @@ const READ_ENTRY: &str = "[method]directory-entry-stream.read-directory-entry";
 const STREAM: &str = "directory-entry-stream";
 
 /// Entries that are read in one place of work.
-const BATCH: usize = 512;
+const BATCH: usize = 64;
 
 /// What is left of a directory.
 pub(super) struct DirectoryStream {
     read: VecDeque<Result<DirectoryEntry, ErrorCode>>,
-    /// None: it is at its end, or reading it was given up.
-    unread: Option<Dir>,
+    /// None: reading it was given up.
+    directory: Option<Opened<Dir>>,
+    is_at_end: bool,
 }
 
 /// Takes the place of what is linked already; shadowing is allowed.
@@ -63,15 +65,20 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 }
 
 impl State {
-    async fn stream_directory(
+    pub(super) async fn stream_directory(
         &mut self,
         descriptor: &Resource<Descriptor>,
     ) -> wasmtime::Result<Result<DirectoryStream, ErrorCode>> {
-        let directory = match self.ctx().table.get(descriptor)? {
-            Descriptor::Dir(directory) => directory.dir.clone(),
+        let handle: &Handle = self.table.get(&entry(descriptor))?;
+        let directory = match handle.descriptor() {
+            Descriptor::Dir(_) => handle.hold(),
             Descriptor::File(_) => return Ok(Err(ErrorCode::NotDirectory)),
         };
-        let begun = self.work.run(move |_| DirectoryStream::begin(&directory));
+        let room = self.work.room().clone();
+        let begun = self.work.run(move |_| {
+            let permit = room.open_permit()?;
+            DirectoryStream::begin(&directory, |opened| room.opened(opened, permit))
+        });
         Ok(begun.await.map_err(|error| code(&error)))
     }
 
@@ -81,9 +88,10 @@ impl State {
     ) -> wasmtime::Result<Result<Option<DirectoryEntry>, ErrorCode>> {
         let left = self.table.get_mut(stream)?;
         if left.read.is_empty()
-            && let Some(unread) = left.unread.take()
+            && !left.is_at_end
+            && let Some(directory) = left.directory.take()
         {
-            let reading = self.work.run(move |_| Ok(DirectoryStream::read(unread)));
+            let reading = self.work.run(move |_| Ok(DirectoryStream::read(directory)));
             match reading.await {
                 Ok(read) => *self.table.get_mut(stream)? = read,
                 Err(error) => return Ok(Err(code(&error))),
@@ -95,16 +103,17 @@ impl State {
 
 impl DirectoryStream {
     /// From the first entry on. May wait for the disk.
-    fn begin(directory: &File) -> io::Result<Self> {
-        Ok(Self::read(Dir::read_from(directory)?))
+    fn begin(directory: &File, opened: impl FnOnce(Dir) -> Opened<Dir>) -> io::Result<Self> {
+        Ok(Self::read(opened(Dir::read_from(directory)?)))
     }
 
     /// The next batch. May wait for the disk.
-    fn read(mut unread: Dir) -> Self {
+    fn read(mut directory: Opened<Dir>) -> Self {
         let mut read = VecDeque::new();
-        while read.len() < BATCH {
-            match entry(&mut unread) {
-                None => return DirectoryStream { read, unread: None },
+        let mut is_at_end = false;
+        while read.len() < BATCH && !is_at_end {
+            match entry_of(&mut directory) {
+                None => is_at_end = true,
                 Some(Ok(Some(entry))) => read.push_back(Ok(entry)),
                 Some(Ok(None)) => {}
                 Some(Err(code)) => read.push_back(Err(code)),
@@ -112,14 +121,15 @@ impl DirectoryStream {
         }
         DirectoryStream {
             read,
-            unread: Some(unread),
+            directory: Some(directory),
+            is_at_end,
         }
     }
 }
 
 /// The next entry, if there is one; nothing in it for the directory itself and the one
 /// above.
-fn entry(directory: &mut Dir) -> Option<Result<Option<DirectoryEntry>, ErrorCode>> {
+fn entry_of(directory: &mut Dir) -> Option<Result<Option<DirectoryEntry>, ErrorCode>> {
     let entry = match directory.read()? {
         Ok(entry) => entry,
         Err(error) => return Some(Err(code(&error.into()))),
@@ -167,6 +177,8 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;
+    use restante_roles::metrics::Ledger;
+    use restante_roles::work::WorkRoom;
 
     #[test]
     fn each_entry_comes_once_and_no_more_than_a_batch_is_held() {
@@ -179,7 +191,11 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", root.path().join("link")).unwrap();
         let odd = std::ffi::OsStr::from_bytes(b"\xff");
         File::create(root.path().join(odd)).unwrap();
-        let mut stream = DirectoryStream::begin(&File::open(root.path()).unwrap()).unwrap();
+        let room = WorkRoom::new(Ledger::new("t"));
+        let permit = room.open_permit().unwrap();
+        let directory = File::open(root.path()).unwrap();
+        let stream = DirectoryStream::begin(&directory, |opened| room.opened(opened, permit));
+        let mut stream = stream.unwrap();
         let (mut names, mut odd) = (BTreeSet::new(), 0);
         loop {
             assert!(stream.read.len() <= BATCH);
@@ -196,10 +212,10 @@ mod tests {
                 assert_eq!(entry.type_, expected, "{}", entry.name);
                 assert!(names.insert(entry.name));
             }
-            let Some(unread) = stream.unread.take() else {
+            if stream.is_at_end {
                 break;
-            };
-            stream = DirectoryStream::read(unread);
+            }
+            stream = DirectoryStream::read(stream.directory.take().unwrap());
         }
         assert_eq!((names.len(), odd), (files + 2, 1));
     }

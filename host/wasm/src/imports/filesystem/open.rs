@@ -6,25 +6,25 @@
 
 use std::fs::{File, FileTimes};
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cap_std::fs::Dir;
 use rustix::fs::OFlags;
 use wasmtime::component::Resource;
-use wasmtime_wasi::WasiView;
 use wasmtime_wasi::filesystem::{self, Descriptor, FsPerms, OpenMode};
 use wasmtime_wasi::p2::FsResult;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags,
 };
 
-use super::{ON_ITS_THREAD, directory};
+use super::ON_ITS_THREAD;
 use crate::disk::opening;
 use crate::instance::errors::code;
+use crate::instance::handle::{Handle, HeldFile};
 use crate::instance::state::State;
 
 /// What is asked of an open, as the system takes it.
+#[derive(Clone, Copy)]
 struct Wanted {
     flags: OFlags,
     mode: OpenMode,
@@ -84,26 +84,32 @@ impl State {
         path: String,
         create: OpenFlags,
         flags: DescriptorFlags,
-    ) -> FsResult<Descriptor> {
+    ) -> FsResult<Handle> {
         let (dir, permissions) = self.opened_directory(descriptor)?;
         let wanted = Wanted::new(follow, create, flags)?;
         if permissions.write_not_permitted() && wanted.mode.contains(OpenMode::WRITE) {
             return Err(ErrorCode::NotPermitted.into());
         }
-        let flags = wanted.flags;
+        let permit = self.open_permit()?;
+        let room = self.work.room().clone();
         let opened = self.work.run(move |_| {
             let dir = Dir::from_std_file(dir.try_clone()?);
-            opening::open(&dir, &path, flags)
-        });
-        let (opened, about) = opened.await.map_err(|error| code(&error))?;
-        let mode = wanted.mode;
-        match (about.is_dir(), wanted.is_directory) {
-            (true, _) => Ok(directory(opened, permissions, mode)),
-            (false, true) => Err(ErrorCode::NotDirectory.into()),
-            (false, false) => {
+            let (opened, about) = opening::open(&dir, &path, wanted.flags)?;
+            let mode = wanted.mode;
+            let descriptor = if about.is_dir() {
+                let dir = filesystem::Dir::new(opened, permissions, mode, ON_ITS_THREAD);
+                Descriptor::Dir(dir)
+            } else {
                 let file = filesystem::File::new(opened, permissions, mode, ON_ITS_THREAD);
-                Ok(Descriptor::File(file))
-            }
+                Descriptor::File(file)
+            };
+            // Whoever is left to drop it from now on does not close it.
+            Ok(room.opened(descriptor, permit))
+        });
+        let opened = opened.await.map_err(|error| code(&error))?;
+        match (&*opened, wanted.is_directory) {
+            (Descriptor::File(_), true) => Err(ErrorCode::NotDirectory.into()),
+            _ => Ok(Handle::opened(opened)),
         }
     }
 
@@ -131,9 +137,10 @@ impl State {
     fn opened_directory(
         &mut self,
         descriptor: &Resource<Descriptor>,
-    ) -> FsResult<(Arc<File>, FsPerms)> {
-        match self.ctx().table.get(descriptor)? {
-            Descriptor::Dir(dir) => Ok((dir.dir.clone(), dir.perms)),
+    ) -> FsResult<(HeldFile, FsPerms)> {
+        let handle = self.handle(descriptor)?;
+        match handle.descriptor() {
+            Descriptor::Dir(dir) => Ok((handle.hold(), dir.perms)),
             Descriptor::File(_) => Err(ErrorCode::NotDirectory.into()),
         }
     }

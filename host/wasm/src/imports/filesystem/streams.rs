@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::mem;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -14,8 +13,9 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
 use crate::instance::errors::WriteFailures;
+use crate::instance::handle::HeldFile;
 use restante_roles::metrics::Meter;
-use restante_roles::work::MAX_WORK_TIME;
+use restante_roles::work::{MAX_WORK_TIME, OpenPermit};
 
 /// Octets that are read, or taken for writing, at once.
 const MAX_CHUNK_OCTETS: usize = 64 << 10;
@@ -38,11 +38,12 @@ fn work<R: Send + 'static>(
 
 /// A file that is read from somewhere on.
 pub(super) struct FileReader {
-    file: Arc<File>,
+    file: HeldFile,
     /// Octets in front of what the guest gets next.
     at: u64,
     meter: Meter,
     state: Reading,
+    _permit: OpenPermit,
 }
 
 enum Reading {
@@ -54,17 +55,18 @@ enum Reading {
 }
 
 impl FileReader {
-    pub(super) fn new(file: Arc<File>, at: u64, meter: Meter) -> Self {
+    pub(super) fn new(file: HeldFile, at: u64, meter: Meter, permit: OpenPermit) -> Self {
         FileReader {
             file,
             at,
             meter,
             state: Reading::Idle,
+            _permit: permit,
         }
     }
 
     fn begin(&mut self, octets: usize) {
-        let (file, at) = (Arc::clone(&self.file), self.at);
+        let (file, at) = (self.file.clone(), self.at);
         let reading = work(&self.meter, move || read_at(&file, at, octets));
         self.state = Reading::Busy(reading);
     }
@@ -155,11 +157,12 @@ pub(super) enum WritePosition {
 
 /// A file that is written to.
 pub(super) struct FileWriter {
-    file: Arc<File>,
+    file: HeldFile,
     position: WritePosition,
     meter: Meter,
     state: Writing,
     failures: WriteFailures,
+    _permit: OpenPermit,
 }
 
 enum Writing {
@@ -172,10 +175,11 @@ enum Writing {
 
 impl FileWriter {
     pub(super) fn new(
-        file: Arc<File>,
+        file: HeldFile,
         position: WritePosition,
         meter: Meter,
         failures: WriteFailures,
+        permit: OpenPermit,
     ) -> Self {
         FileWriter {
             file,
@@ -183,6 +187,7 @@ impl FileWriter {
             meter,
             state: Writing::Ready,
             failures,
+            _permit: permit,
         }
     }
 
@@ -214,7 +219,7 @@ impl OutputStream for FileWriter {
             return Err(StreamError::trap("more was written than there is room for"));
         }
         self.meter.carried(octets.len());
-        let (file, position) = (Arc::clone(&self.file), self.position);
+        let (file, position) = (self.file.clone(), self.position);
         let writing = work(&self.meter, move || write_at(&file, position, &octets));
         self.state = Writing::Busy(writing);
         Ok(())
@@ -301,15 +306,27 @@ mod tests {
     use std::future::Future;
     use std::task::{Context, Waker};
 
+    use wasmtime_wasi::filesystem::{self, Descriptor, FsPerms, OpenMode};
     use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
     use super::*;
+    use crate::instance::handle::Handle;
     use restante_roles::metrics::Ledger;
 
-    fn file(text: &str) -> Arc<File> {
+    fn held(file: File) -> HeldFile {
+        let (permissions, mode) = (FsPerms::ReadWrite, OpenMode::all());
+        let file = filesystem::File::new(file, permissions, mode, true);
+        Handle::granted(Descriptor::File(file)).hold()
+    }
+
+    fn file(text: &str) -> HeldFile {
         let mut file = tempfile::tempfile().unwrap();
         io::Write::write_all(&mut file, text.as_bytes()).unwrap();
-        Arc::new(file)
+        held(file)
+    }
+
+    fn permit(meter: &Meter) -> OpenPermit {
+        meter.work().open_permit().unwrap()
     }
 
     fn text(file: &File) -> String {
@@ -321,7 +338,8 @@ mod tests {
     async fn what_is_read_comes_in_order_to_its_end_and_is_counted() {
         let ledger = Ledger::new("t");
         let meter = ledger.instance(true).meter();
-        let mut reader = FileReader::new(file("0123456789"), 2, meter);
+        let permit = permit(&meter);
+        let mut reader = FileReader::new(file("0123456789"), 2, meter, permit);
         assert_eq!(reader.blocking_read(3).await.unwrap(), "234");
         // As a guest does that polls: what is ready may be more than it asks for.
         assert!(reader.read(0).unwrap().is_empty());
@@ -346,13 +364,15 @@ mod tests {
             WritePosition::At(1),
             meter.clone(),
             WriteFailures::default(),
+            permit(&meter),
         );
         writer.blocking_write_and_flush("ab".into()).await.unwrap();
         writer.write("cd".into()).unwrap();
         assert_eq!(writer.check_write().unwrap(), 0);
         writer.cancel().await;
         let failures = WriteFailures::default();
-        let mut writer = FileWriter::new(file.clone(), WritePosition::End, meter, failures);
+        let permit = permit(&meter);
+        let mut writer = FileWriter::new(file.clone(), WritePosition::End, meter, failures, permit);
         writer.blocking_write_and_flush("x".into()).await.unwrap();
         writer.blocking_write_and_flush("y".into()).await.unwrap();
         assert_eq!(text(&file), "0abcd56789xy");
@@ -363,9 +383,10 @@ mod tests {
     async fn a_failure_is_told_once_and_closes_the_stream() {
         let ledger = Ledger::new("t");
         let meter = ledger.instance(true).meter();
-        let read_only = Arc::new(File::open("/dev/null").unwrap());
+        let read_only = held(File::open("/dev/null").unwrap());
         let failures = WriteFailures::default();
-        let mut writer = FileWriter::new(read_only, WritePosition::At(0), meter, failures);
+        let permit = permit(&meter);
+        let mut writer = FileWriter::new(read_only, WritePosition::At(0), meter, failures, permit);
         let failed = writer.blocking_write_and_flush("x".into()).await;
         assert!(matches!(failed, Err(StreamError::LastOperationFailed(_))));
         assert!(matches!(writer.check_write(), Err(StreamError::Closed)));
@@ -377,7 +398,7 @@ mod tests {
         let ledger = Ledger::new("t");
         let meter = ledger.instance(true).meter();
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let full = Arc::new(full);
+        let full = held(full);
         let failures = WriteFailures::default();
         for at_once in [false, true] {
             let mut writer = FileWriter::new(
@@ -385,6 +406,7 @@ mod tests {
                 WritePosition::At(0),
                 meter.clone(),
                 failures.clone(),
+                permit(&meter),
             );
             let octets = Bytes::from_static(b"mail");
             let written = if at_once {

@@ -1,49 +1,11 @@
 use std::fs;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
-use restante_pop3::Decoy;
-use wasmtime_wasi::WasiCtx;
-
 use super::*;
-use crate::disk::ahead::Ahead;
-use crate::disk::left_out::AllLeftOut;
-use crate::instance::errors::WriteFailures;
-use crate::instance::facts::Witness;
-use crate::instance::http::Http;
-use crate::instance::output::Voice;
-use crate::instance::sockets::Sockets;
-use crate::instance::state::{Border, CallWork, Limits};
+use crate::instance::testing::state;
 use restante_roles::metrics::Ledger;
-use restante_roles::turns::Owner;
-use restante_roles::work::MAX_TENANT_PLACES;
-
-/// An instance's state, in a call without an end.
-fn state(ledger: &Arc<Ledger>) -> State {
-    let limits = Limits::new(0, ledger.instance(true));
-    let meter = limits.meter();
-    let mut work = CallWork::new(meter.work());
-    work.begin_call(Duration::from_secs(60));
-    State {
-        wasi: WasiCtx::builder().build(),
-        table: ResourceTable::new(),
-        http: Http::new(None, meter.work()),
-        sockets: Sockets::new(None, meter),
-        limits,
-        settings: Arc::default(),
-        maildrop: None,
-        directories: Arc::default(),
-        voice: Arc::new(Mutex::new(Voice::new("p".into(), "t".into(), 0))),
-        salts: Decoy::new([0; 32], 4096, 16),
-        owner: Owner::operator(&"t".into()),
-        border: Border::Live,
-        witness: Witness::default(),
-        ahead: Ahead::default(),
-        left_out: AllLeftOut::default(),
-        write_failures: WriteFailures::default(),
-        work,
-    }
-}
+use restante_roles::work::{MAX_TENANT_OPEN, MAX_TENANT_PLACES, Stop, WorkRoom};
 
 /// A grant of this directory.
 fn granted(state: &mut State, path: &std::path::Path, permissions: FsPerms) -> u32 {
@@ -51,8 +13,8 @@ fn granted(state: &mut State, path: &std::path::Path, permissions: FsPerms) -> u
         FsPerms::ReadOnly => OpenMode::READ,
         FsPerms::ReadWrite => OpenMode::READ | OpenMode::WRITE,
     };
-    let directory = directory(File::open(path).unwrap(), permissions, mode);
-    state.table.push(directory).unwrap().rep()
+    let directory = super::granted(File::open(path).unwrap(), permissions, mode);
+    state.has_open(directory).unwrap().rep()
 }
 
 fn at(descriptor: u32) -> Resource<Descriptor> {
@@ -229,7 +191,8 @@ async fn what_fails_says_why() {
     // A write that failed: the next sync of the file tells why.
     let full = File::options().write(true).open("/dev/full").unwrap();
     let full = filesystem::File::new(full, FsPerms::ReadWrite, OpenMode::WRITE, ON_ITS_THREAD);
-    let full = state.table.push(Descriptor::File(full)).unwrap().rep();
+    let full = Handle::granted(Descriptor::File(full));
+    let full = state.has_open(full).unwrap().rep();
     let written = state.write(at(full), b"mail".into(), 0).await.map(drop);
     failed(written, ErrorCode::InsufficientSpace);
     let stream = state.write_via_stream(at(full), 0).unwrap();
@@ -270,4 +233,80 @@ async fn operation_on_a_file_keeps_its_place_though_its_instance_is_gone() {
     drop(held.pop());
     state.work.begin_call(Duration::from_secs(60));
     assert!(state.stat(at(dir)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_guest_opened_is_closed_where_waiting_is_no_harm() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("file"), "mail").unwrap();
+    let ledger = Ledger::new("t");
+    let room = WorkRoom::new(ledger.clone());
+    // Whether by itself or with the whole instance, with streams over it or without.
+    for (streams, by_itself) in [(false, true), (false, false), (true, true), (true, false)] {
+        let mut state = state(&ledger);
+        let dir = granted(&mut state, root.path(), FsPerms::ReadOnly);
+        let file = open(&mut state, dir, "file", false).await;
+        let Descriptor::File(opened) = state.handle(&at(file)).unwrap().descriptor() else {
+            panic!("it is a file");
+        };
+        let opened = std::sync::Arc::downgrade(&opened.file);
+        if streams {
+            state.read_via_stream(at(file), 0).unwrap();
+            let listed = state.stream_directory(&at(dir)).await.unwrap();
+            state.table.push(listed.unwrap()).unwrap();
+        }
+        // All places are taken: it can be closed nowhere but on this thread.
+        let mut let_go = Vec::new();
+        for _ in 0..MAX_TENANT_PLACES {
+            let (go_on, wait) = mpsc::channel::<()>();
+            let (begun, began) = tokio::sync::oneshot::channel();
+            let room = room.clone();
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+            tokio::spawn(async move {
+                let hangs = move |_: &Stop| {
+                    let _ = begun.send(());
+                    let _ = wait.recv();
+                };
+                room.run(deadline, hangs).await
+            });
+            began.await.unwrap();
+            let_go.push(go_on);
+        }
+        if by_itself {
+            HostDescriptor::drop(&mut state, Resource::new_own(file)).unwrap();
+        }
+        drop(state);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(opened.strong_count() > 0, "it was closed on this thread");
+        drop(let_go);
+        while opened.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_much_open_in_all_its_instances() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("file"), "mail").unwrap();
+    let ledger = Ledger::new("t");
+    let mut state = state(&ledger);
+    let dir = granted(&mut state, root.path(), FsPerms::ReadWrite);
+    let file = open(&mut state, dir, "file", false).await;
+    let room = WorkRoom::new(ledger.clone());
+    let others: Vec<_> = std::iter::from_fn(|| room.open_permit().ok()).collect();
+    assert_eq!(others.len(), MAX_TENANT_OPEN - 1);
+    let none = PathFlags::empty();
+    let (plain, reading) = (OpenFlags::empty(), DescriptorFlags::READ);
+    let busy = |error: FsError| assert_eq!(error.downcast().unwrap(), ErrorCode::Busy);
+    let more = state.open_at(at(dir), none, "file".into(), plain, reading);
+    busy(more.await.unwrap_err());
+    busy(state.read_via_stream(at(file), 0).unwrap_err());
+    busy(state.append_via_stream(at(file)).unwrap_err());
+    let listed = state.stream_directory(&at(dir)).await.unwrap();
+    assert_eq!(listed.err(), Some(ErrorCode::Busy));
+    drop(others);
+    assert!(state.read_via_stream(at(file), 0).is_ok());
 }

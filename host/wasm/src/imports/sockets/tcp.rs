@@ -13,7 +13,7 @@ use wasmtime_wasi::p2::{
 };
 
 use crate::instance::sockets::io::Io;
-use crate::instance::sockets::link::{Input, Output, Shared, Whose};
+use crate::instance::sockets::link::{Input, LinkOwner, Output, Shared};
 use crate::instance::state::State;
 
 /// A socket. It stands in the table under the handle of WASI's `tcp-socket`.
@@ -26,8 +26,8 @@ type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
 
 enum Phase {
     New,
-    Connecting(Connecting, SocketAddr, Option<Whose>),
-    Connected(io::Result<Box<dyn Io>>, SocketAddr, Option<Whose>),
+    Connecting(Connecting, SocketAddr, Option<LinkOwner>),
+    Connected(io::Result<Box<dyn Io>>, SocketAddr, Option<LinkOwner>),
     Open(Shared, SocketAddr),
     Failed,
 }
@@ -91,11 +91,13 @@ impl tcp::HostTcpSocket for State {
             return Err(ErrorCode::AccessDenied.into());
         };
         self.sockets.attempt()?;
-        let whose = Whose {
+        let permit = self.work.room().open_permit();
+        let whose = LinkOwner {
             dialer: dialer.clone(),
             endpoint: endpoint.clone(),
             meter: self.sockets.meter.clone(),
             _place: self.sockets.place()?,
+            _permit: permit.map_err(|_| ErrorCode::NewSocketLimit)?,
         };
         let deadline = self.sockets.clock.deadline();
         let connecting = Box::pin(dialer.connect(endpoint, address, deadline));

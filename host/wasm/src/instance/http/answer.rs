@@ -33,8 +33,8 @@ impl Answer {
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Error> {
         // What it says it is going to send need not be waited for.
-        if incoming.size_hint().lower() > call.left() {
-            return Err(Error::HttpResponseBodySize(Some(call.left())));
+        if incoming.size_hint().lower() > call.received.left() {
+            return Err(Error::HttpResponseBodySize(Some(call.received.left())));
         }
         let late = Box::pin(sleep_until(call.deadline.min(Instant::now() + between)));
         Ok(Answer {
@@ -59,8 +59,8 @@ impl Body for Answer {
         match Pin::new(&mut this.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let octets = frame.data_ref().map_or(0, Bytes::len);
-                if !this.call.take(octets as u64) {
-                    let left = this.call.left();
+                if !this.call.received.take(octets as u64) {
+                    let left = this.call.received.left();
                     return Poll::Ready(Some(Err(Error::HttpResponseBodySize(Some(left)))));
                 }
                 let next = Instant::now() + this.between;

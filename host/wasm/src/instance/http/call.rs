@@ -14,22 +14,33 @@ pub(super) const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Call {
     pub(super) deadline: Instant,
-    /// Octets of answers that may still come.
-    pub(super) octets: Arc<AtomicU64>,
+    /// Octets of requests' bodies that may still go.
+    pub(super) sent: Allowance,
+    /// Octets of answers' bodies that may still come.
+    pub(super) received: Allowance,
 }
 
-impl Call {
-    /// Takes octets out of what may still come. False: it is too much.
+/// Octets of bodies that are left of a bound. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Allowance(Arc<AtomicU64>);
+
+impl Allowance {
+    /// This many are left from now on.
+    pub(super) fn set(&self, octets: u64) {
+        self.0.store(octets, Ordering::Relaxed);
+    }
+
+    /// Takes octets out of what is left. False: it is too much.
     pub(super) fn take(&self, octets: u64) -> bool {
         let less = |left: u64| left.checked_sub(octets);
         let taken = self
-            .octets
+            .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         taken.is_ok()
     }
 
     pub(super) fn left(&self) -> u64 {
-        self.octets.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 }
 

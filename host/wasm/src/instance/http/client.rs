@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use http_body_util::BodyExt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout, timeout_at};
 use tower_service::Service;
@@ -21,9 +22,10 @@ use tracing::warn;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::answer::Answer;
+use super::asker::{self, Tasks};
 use super::call::{CONNECT, Call, Patience};
 use super::failure;
-use super::resolver::{self, Resolver};
+use super::resolver::Resolver;
 use crate::disk::authorities::{AuthorityError, client_config};
 use restante_config::{Grants, HttpOrigin};
 
@@ -70,7 +72,7 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let pool = Pool::builder(TokioExecutor::new())
+        let pool = Pool::builder(Tasks)
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
@@ -104,7 +106,7 @@ impl Client {
             None => "no origin at all".to_owned(),
         };
         // A text is in it or not.
-        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut denied = self.denied.lock();
         if denied.len() < DENIED && denied.insert(asked.clone()) {
             warn!(
                 plugin = %self.plugin, origin = asked,
@@ -125,7 +127,7 @@ impl Client {
     ) -> Result<Response<WasiBody>, Error> {
         let asking = async {
             // First the tenant's, then the plugin's, which all its tenants share.
-            let _tenants = match resolver::who_asks() {
+            let _tenants = match asker::who_asks() {
                 Some(room) => room.request().await,
                 None => None,
             };
@@ -145,11 +147,12 @@ impl Client {
             }
         };
         let (header, body) = answer.into_parts();
-        let body = Answer::new(body, patience.between, call, place)?;
+        let body = Answer::new(body, patience.between, call, place);
+        let body = body.inspect_err(|error| self.failed(&origin, &failure::words(error)))?;
         Ok(Response::from_parts(header, body.boxed_unsync()))
     }
 
-    fn failed(&self, origin: &HttpOrigin, cause: &str) {
+    pub(super) fn failed(&self, origin: &HttpOrigin, cause: &str) {
         warn!(plugin = %self.plugin, %origin, cause, "an HTTP request failed");
     }
 }
@@ -169,14 +172,6 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.0.call(uri);
-        let who = resolver::who_asks();
-        // The pool may go on connecting when the request has found another connection.
-        let connecting = async move {
-            match who {
-                Some(who) => resolver::asking(who, connecting).await,
-                None => connecting.await,
-            }
-        };
         Box::pin(async move {
             match timeout(CONNECT, connecting).await {
                 Ok(connected) => connected,

@@ -25,6 +25,9 @@ pub(super) fn words(error: &(dyn StdError + 'static)) -> String {
             words.push(cause);
         }
     }
+    if causes(error).any(is_over_bound) {
+        words.push("`http-octets` of the plugin's limits bounds the bodies of a call".into());
+    }
     words.join(": ")
 }
 
@@ -41,7 +44,17 @@ fn causes<'a>(
     })
 }
 
+fn is_over_bound(cause: &(dyn StdError + 'static)) -> bool {
+    matches!(
+        cause.downcast_ref::<Error>(),
+        Some(Error::HttpRequestBodySize(_) | Error::HttpResponseBodySize(_))
+    )
+}
+
 fn known(cause: &(dyn StdError + 'static)) -> Option<Error> {
+    if let Some(Error::HttpRequestBodySize(octets)) = cause.downcast_ref::<Error>() {
+        return Some(Error::HttpRequestBodySize(*octets));
+    }
     if let Some(error) = cause.downcast_ref::<rustls::Error>() {
         return Some(match error {
             rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {

@@ -9,30 +9,15 @@ use std::task::{Context, Poll};
 use std::vec;
 
 use hyper_util::client::legacy::connect::dns::Name;
-use tokio::task_local;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::asker::who_asks;
 use super::call::CONNECT;
-use restante_roles::work::{Stop, WorkRoom};
+use restante_roles::work::Stop;
 
 /// Addresses behind one name that are looked at.
 const MAX_ADDRESSES: usize = 32;
-
-task_local! {
-    /// Whose request makes the pool connect.
-    static ASKING: WorkRoom;
-}
-
-/// Does something for this tenant.
-pub(super) async fn asking<F: Future>(work: WorkRoom, asked: F) -> F::Output {
-    ASKING.scope(work, asked).await
-}
-
-/// The tenant that it is done for.
-pub(super) fn who_asks() -> Option<WorkRoom> {
-    ASKING.try_with(WorkRoom::clone).ok()
-}
 
 #[derive(Clone)]
 pub(super) struct Resolver;

@@ -1,9 +1,10 @@
 //! Requests against a server of the test's own, which says what no good server
 //! would.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -11,7 +12,10 @@ use tokio::net::TcpListener;
 use std::time::Duration;
 
 use super::*;
+use parking_lot::Mutex;
 use restante_config::{Grants, HttpOrigin};
+use restante_roles::metrics::Ledger;
+use restante_roles::work::thread_time;
 
 /// A server that reads a request's header and answers with these octets, then
 /// keeps the connection. Its port, and how many connections there were.
@@ -46,7 +50,7 @@ async fn server(answer: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
 }
 
 fn work() -> WorkRoom {
-    WorkRoom::new(restante_roles::metrics::Ledger::new("t"))
+    WorkRoom::new(Ledger::new("t"))
 }
 
 fn grants(port: u16) -> Grants {
@@ -222,4 +226,120 @@ async fn what_is_no_answer_has_a_name() {
     let hooks = instance(port, &PluginLimits::default());
     let refused = ask(&hooks, get(&format!("http://127.0.0.1:{port}/"))).await;
     assert!(matches!(refused, Err(Error::ConnectionRefused)));
+}
+
+/// A body of so many octets in one piece, which takes this much of the processor to be had
+/// and notes the tasks that looked whether it is at its end.
+struct Costly {
+    octets: usize,
+    time: Duration,
+    looked: Arc<Mutex<Vec<Option<tokio::task::Id>>>>,
+}
+
+impl Costly {
+    fn new(octets: usize, time: Duration) -> Self {
+        let looked = Arc::default();
+        Costly {
+            octets,
+            time,
+            looked,
+        }
+    }
+
+    fn to(self, url: &str) -> Request<WasiBody> {
+        Request::post(url).body(self.boxed_unsync()).unwrap()
+    }
+}
+
+impl Body for Costly {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let began = thread_time();
+        while thread_time() - began < self.time {
+            std::hint::spin_loop();
+        }
+        let octets = std::mem::take(&mut self.octets);
+        // The server answers what ends like this.
+        let piece = |octets| [&vec![b'x'; octets - 4][..], b"\r\n\r\n"].concat();
+        std::task::Poll::Ready((octets > 0).then(|| Ok(Frame::data(piece(octets).into()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.looked.lock().push(tokio::task::try_id());
+        self.octets == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[tokio::test]
+async fn a_call_sends_so_many_octets() {
+    let limits = PluginLimits {
+        http_octets: 12,
+        ..PluginLimits::default()
+    };
+    let (port, connections) = server(HELLO).await;
+    let hooks = instance(port, &limits);
+    let url = format!("http://127.0.0.1:{port}/");
+    let declared = http_body_util::Full::<Bytes>::from(vec![b'x'; 13]);
+    let declared = declared.map_err(|never| match never {}).boxed_unsync();
+    let too_large = ask(&hooks, Request::post(&url).body(declared).unwrap()).await;
+    assert!(matches!(
+        too_large,
+        Err(Error::HttpRequestBodySize(Some(12)))
+    ));
+    assert_eq!(connections.load(Ordering::Relaxed), 0, "nothing is sent");
+    assert!(
+        ask(&hooks, Costly::new(8, Duration::ZERO).to(&url))
+            .await
+            .is_ok()
+    );
+    // It does not say how many it has, and the call has sent eight already.
+    let too_large = ask(&hooks, Costly::new(8, Duration::ZERO).to(&url)).await;
+    assert!(matches!(
+        too_large,
+        Err(Error::HttpRequestBodySize(Some(4)))
+    ));
+    assert!(failure::words(&too_large.err().unwrap()).contains("http-octets"));
+}
+
+/// Two tenants over one connection of a plugin's, whose task the first one began.
+#[tokio::test]
+async fn what_a_connection_computes_is_charged_to_the_tenant_that_asks() {
+    let (port, connections) = server(HELLO).await;
+    let client = Client::new("p", &grants(port)).unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    let time = Duration::from_millis(50);
+    let used = |ledger: &Arc<Ledger>| ledger.totals().guest_cpu_nanoseconds;
+    let ledgers = [Ledger::new("a"), Ledger::new("b")];
+    for ledger in &ledgers {
+        let mut http = Http::new(client.clone(), WorkRoom::new(ledger.clone()));
+        http.begin_call(&PluginLimits::default());
+        let answer = ask(&http.hooks, Costly::new(8, time).to(&url)).await;
+        assert!(body(answer.unwrap()).await.is_ok());
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+    let [first, second] = ledgers.each_ref().map(used);
+    let time = u64::try_from(time.as_nanos()).unwrap();
+    assert!(first >= time && second >= time, "{first} {second}");
+    assert!(first < 2 * time + time / 2, "not the other's: {first}");
+}
+
+/// What an empty body's connection is told its tenant by.
+#[tokio::test]
+async fn connection_looks_whether_a_body_is_empty_in_its_own_task() {
+    let (port, _) = server(HELLO).await;
+    let hooks = instance(port, &PluginLimits::default());
+    let empty = Costly::new(0, Duration::ZERO);
+    let looked = Arc::clone(&empty.looked);
+    let answer = ask(&hooks, empty.to(&format!("http://127.0.0.1:{port}/"))).await;
+    assert!(answer.is_ok());
+    assert!(looked.lock().iter().any(Option::is_some));
 }

@@ -4,9 +4,10 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -16,7 +17,7 @@ use tracing::warn;
 use super::io::Io;
 use crate::disk::authorities::{AuthorityError, client_config};
 use restante_config::{Endpoint, Grants};
-use restante_roles::work::{Stop, WorkRoom};
+use restante_roles::work::{Stop, WorkHold, WorkRoom};
 
 /// TCP and TLS, at most.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -64,7 +65,7 @@ impl Dialer {
     /// What was not granted is logged, each once.
     pub(crate) fn denied(&self, what: String) {
         // A text is in it or not.
-        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut denied = self.denied.lock();
         if denied.len() < DENIED && denied.insert(what.clone()) {
             warn!(
                 plugin = %self.plugin, asked = what,
@@ -87,6 +88,8 @@ impl Dialer {
             let addresses = found.map(|address| address.ip().to_canonical());
             io::Result::Ok(addresses.take(ADDRESSES).collect())
         };
+        // The resolver may take long after the session: its maildrop has nothing to do with it.
+        let work = work.holding(WorkHold::default());
         let found = work.run_io(deadline, look_up).await;
         found.inspect_err(|error| {
             warn!(plugin = %self.plugin, host, cause = %error, "a name could not be looked up");

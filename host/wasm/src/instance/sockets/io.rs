@@ -1,7 +1,8 @@
 //! What a connection is made of, and how long is waited for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -23,10 +24,10 @@ impl Default for Clock {
 impl Clock {
     pub(crate) fn deadline(&self) -> Instant {
         // An instant is whole or not there.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
-    pub(super) fn set(&self, deadline: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    pub(crate) fn set(&self, deadline: Instant) {
+        *self.0.lock() = deadline;
     }
 }

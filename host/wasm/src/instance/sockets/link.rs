@@ -5,10 +5,11 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
@@ -18,6 +19,7 @@ use super::dialer::Dialer;
 use super::io::{Clock, Io};
 use restante_config::Endpoint;
 use restante_roles::metrics::Meter;
+use restante_roles::work::OpenPermit;
 
 /// Octets that are read from the network at once.
 const READ: usize = 32 << 10;
@@ -37,16 +39,18 @@ struct Link {
     ended: bool,
     closing: Closing,
     failed: Option<io::ErrorKind>,
-    whose: Whose,
+    whose: LinkOwner,
 }
 
-/// Whose connection it is, and where it leads.
-pub(crate) struct Whose {
+/// For whom a connection is made, and where it leads.
+pub(crate) struct LinkOwner {
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) endpoint: Endpoint,
     pub(crate) meter: Meter,
     /// Among the instance's connections.
     pub(crate) _place: OwnedSemaphorePermit,
+    /// Among all that the tenant has open.
+    pub(crate) _permit: OpenPermit,
 }
 
 /// The end of what the guest sends.
@@ -133,7 +137,7 @@ impl Link {
 pub(crate) struct Shared(Arc<Mutex<Link>>);
 
 impl Shared {
-    pub(crate) fn new(io: Box<dyn Io>, whose: Whose) -> Self {
+    pub(crate) fn new(io: Box<dyn Io>, whose: LinkOwner) -> Self {
         Shared(Arc::new(Mutex::new(Link {
             io,
             came: Bytes::new(),
@@ -149,7 +153,7 @@ impl Shared {
     fn link(&self) -> MutexGuard<'_, Link> {
         // Nothing in it panics half way but the connection itself, which is then no
         // good to anybody and fails again.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The guest ends one direction, or both.

@@ -1,8 +1,9 @@
 //! The instance that a session's maildrop is open in.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use wasmtime::component::ResourceAny;
 
 use crate::bindings::exports::restante::plugin::store as wit;
@@ -35,13 +36,13 @@ pub(super) struct Shared {
 pub(super) type AwakeGuard<'a> = tokio::sync::MappedMutexGuard<'a, Awake>;
 
 impl Shared {
-    pub(super) fn root(&self) -> std::sync::MutexGuard<'_, Option<Arc<Root>>> {
+    pub(super) fn root(&self) -> parking_lot::MutexGuard<'_, Option<Arc<Root>>> {
         // It is replaced whole.
-        self.root.lock().unwrap_or_else(PoisonError::into_inner)
+        self.root.lock()
     }
 
     pub(super) fn take_done(&self) -> Vec<(u64, ResourceAny)> {
         // Nothing in the list can be half done.
-        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.done.lock())
     }
 }

@@ -4,9 +4,10 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
 use sha2::Sha256;
 
 use crate::disk::left_out::AllLeftOut;
@@ -112,11 +113,23 @@ impl Names {
         }
     }
 
+    /// Those at some positions of another, in no more memory than they need.
+    pub(crate) fn exactly(from: &Names, positions: &Range<usize>) -> Self {
+        let start = from.start(positions.start);
+        let end = from.start(positions.end);
+        let mut names = Self {
+            text: String::with_capacity(end - start),
+            ends: Vec::with_capacity(positions.len()),
+        };
+        names.append(from, positions);
+        names
+    }
+
     pub(crate) fn octets(&self) -> usize {
         self.text.len()
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.text.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 
@@ -163,7 +176,7 @@ impl Names {
 
 /// A listing, and what it was told with.
 #[derive(Clone)]
-pub(crate) struct Told {
+pub(crate) struct CachedListing {
     /// None: the store would not vouch for it.
     pub(crate) stamp: Option<String>,
     /// While these hold the stamp is the same. None: the store has to be asked.
@@ -176,7 +189,7 @@ pub(crate) struct Told {
 }
 
 /// The memory itself.
-pub(crate) struct Listings(Mutex<TenantCache<Key, Told>>);
+pub(crate) struct Listings(Mutex<TenantCache<Key, CachedListing>>);
 
 impl Listings {
     pub(crate) fn new() -> Self {
@@ -188,11 +201,11 @@ impl Listings {
     }
 
     /// The listing that was told last.
-    pub(crate) fn recall(&self, key: &Key) -> Option<Told> {
+    pub(crate) fn recall(&self, key: &Key) -> Option<CachedListing> {
         self.lock().get(key).cloned()
     }
 
-    pub(crate) fn remember(&self, key: Key, told: Told) {
+    pub(crate) fn remember(&self, key: Key, told: CachedListing) {
         let (tenant, weight) = (key.tenant.clone(), weight(&key, &told));
         self.lock().insert(&tenant, key, told, weight);
     }
@@ -202,14 +215,14 @@ impl Listings {
         self.lock().remove(key);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, TenantCache<Key, Told>> {
+    fn lock(&self) -> parking_lot::MutexGuard<'_, TenantCache<Key, CachedListing>> {
         // At worst a sum is off after a panic, and the bound with it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
 /// In bytes, all that it holds: a guest chooses how long its texts are.
-fn weight(key: &Key, told: &Told) -> usize {
+fn weight(key: &Key, told: &CachedListing) -> usize {
     let listed = &told.listed;
     let entries = &listed.entries;
     let names = listed.names.as_ref().map_or(0, Names::bytes);
@@ -231,7 +244,7 @@ fn weight(key: &Key, told: &Told) -> usize {
     };
     let received = entries.received.len() * size_of::<u64>();
     let told = columns + ids + surrogates + received + names + stamp + memo + facts + left_out;
-    told + size_of::<(Key, Told, Entries)>() + path + key.tenant.len()
+    told + size_of::<(Key, CachedListing, Entries)>() + path + key.tenant.len()
 }
 
 #[cfg(test)]
@@ -269,7 +282,7 @@ mod tests {
         assert_eq!(size_of_val(&key), ACCOUNT_KEY_OCTETS);
     }
 
-    fn told(messages: usize) -> Told {
+    fn told(messages: usize) -> CachedListing {
         let ids = (0..messages).map(|number| (number.to_string(), 1));
         let listing = Arc::new(Listing::new(ids).unwrap());
         let listed = Listed {
@@ -280,7 +293,7 @@ mod tests {
             }),
             names: None,
         };
-        Told {
+        CachedListing {
             stamp: None,
             facts: None,
             memo: None,

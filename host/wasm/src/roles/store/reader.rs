@@ -1,6 +1,6 @@
 //! A message that a guest hands over piece by piece.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -59,11 +59,7 @@ impl ContentReader for PluginReader {
 
 impl Drop for PluginReader {
     fn drop(&mut self) {
-        let mut done = self
-            .shared
-            .done
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut done = self.shared.done.lock();
         done.push((self.number, self.reader));
     }
 }

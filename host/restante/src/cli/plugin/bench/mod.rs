@@ -18,6 +18,7 @@ use restante_roles::backend::{
 };
 use restante_roles::content::Source;
 use restante_roles::metrics::Ledger;
+use restante_roles::work::WorkHold;
 use restante_wasm::inspect;
 
 use super::candidate::{Candidate, Given, Stage, password};
@@ -217,7 +218,7 @@ async fn compare(
     })
 }
 
-/// Whose mail stores are asked for.
+/// The mail that stores are asked for.
 struct Mailrooms {
     own: Maildrops,
     built_in: Maildrops,
@@ -317,6 +318,7 @@ impl Side {
                 penalised: false,
                 tls: None,
                 recording: None,
+                hold: WorkHold::default(),
             }),
             ledger,
             account: Account {

@@ -21,7 +21,7 @@ use restante::generations::Generations;
 use restante::server::{Prepared, Server};
 use restante::watch::{Folder, INTERVAL, pause};
 use restante_config as config;
-use restante_config::{ComponentSource, Config};
+use restante_config::{ComponentSource, Config, MaildropGrant};
 use restante_server::admin::Reload;
 use restante_server::listener::Bound;
 use restante_wasm::inspect;
@@ -227,9 +227,9 @@ fn written(config: &Config) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for plugin in &config.plugins {
         let grants = &plugin.grants;
-        if let Some(maildrop) = &grants.maildrop {
-            folders.push(maildrop.prefix());
-        }
+        let maildrop = grants.maildrop.as_ref();
+        let directory = maildrop.and_then(MaildropGrant::directory);
+        folders.extend(directory.map(|template| template.prefix()));
         let directories = grants.directories.iter().filter(|grant| grant.write);
         folders.extend(directories.map(|grant| grant.host.clone()));
     }

@@ -34,7 +34,7 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut said = Said::default();
+        let mut said = Fields::default();
         event.record(&mut said);
         let level = event.metadata().level().as_str().to_lowercase();
         out.write_str(&said.text(&level))
@@ -43,11 +43,11 @@ where
 
 /// The fields of a line.
 #[derive(Default)]
-struct Said {
+struct Fields {
     fields: Vec<(&'static str, String)>,
 }
 
-impl Visit for Said {
+impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.fields.push((field.name(), value.to_owned()));
     }
@@ -57,7 +57,7 @@ impl Visit for Said {
     }
 }
 
-impl Said {
+impl Fields {
     fn field(&self, name: &str) -> &str {
         let mut fields = self.fields.iter();
         let found = fields.find(|(known, _)| *known == name);
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_a_guest_says_and_how_it_fails_can_be_read() {
-        let said = |fields: &[(&'static str, &str)]| Said {
+        let said = |fields: &[(&'static str, &str)]| Fields {
             fields: fields
                 .iter()
                 .map(|&(name, value)| (name, value.to_owned()))

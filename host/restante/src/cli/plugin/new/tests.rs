@@ -37,6 +37,19 @@ fn every_language_has_every_role() {
 }
 
 #[test]
+fn a_sample_maildir_is_whole() {
+    let mut maildirs = 0;
+    for (what, files) in all_projects() {
+        let has = |folder: &str| files.keys().any(|path| path.starts_with(folder));
+        if has("sample/mail/alice/new/") {
+            assert!(has("sample/mail/alice/cur/"), "{what}");
+            maildirs += 1;
+        }
+    }
+    assert!(maildirs > 0);
+}
+
+#[test]
 fn no_placeholder_is_left() {
     for (what, files) in all_projects() {
         for (path, text) in files {

@@ -1,4 +1,4 @@
-import { measure, scan, stat } from "restante:plugin/files@0.1.0";
+import { measure, scan, stat } from "restante:plugin/files@0.1.1";
 import { log } from "wasi:logging/logging@0.1.0-draft";
 import { getDirectories } from "wasi:filesystem/preopens@0.2.0";
 

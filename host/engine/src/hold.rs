@@ -1,0 +1,106 @@
+//! Who has a maildrop to itself (RFC 1939 section 4), among all processes that share an
+//! engine.
+//!
+//! Two things with two purposes. *Safety* is a hold's token: a removal checks it in its
+//! own transaction, and no clock has a part in it. *Liveness* is a node's term: while a
+//! node's heartbeats come, nobody else gets what it holds; after a crash its holds are
+//! free once the term has run out, or at once when it starts again.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::problem::Problem;
+use crate::random;
+
+/// A process that holds maildrops, for as long as it lives: a name, and the term that
+/// [`Holds::join`] gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// As the configuration has it (`node` in `[server]`).
+    pub name: String,
+    /// Larger than that of each process of this name before.
+    pub term: u64,
+}
+
+/// What tells a hold from all others: random, so nobody has it who was not given it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(pub [u8; 16]);
+
+impl Token {
+    /// A new one.
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`] if the system has no random numbers.
+    pub fn new() -> Result<Self, Problem> {
+        random::octets().map(Token)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Token(…)")
+    }
+}
+
+/// That somebody holds a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// What is held.
+    pub key: String,
+    /// Checked wherever something is changed.
+    pub token: Token,
+    /// Larger than that of each hold of this engine that was given before.
+    pub fence: u64,
+}
+
+/// What came of [`Holds::acquire`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acquired {
+    /// It is held now.
+    Held(Hold),
+    /// Somebody else has it.
+    InUse {
+        /// Name of the node.
+        node: String,
+        /// Since when, in seconds since the Unix epoch.
+        since: u64,
+    },
+}
+
+/// Who holds what.
+#[async_trait]
+pub trait Holds: Send + Sync + fmt::Debug {
+    /// A process of this name begins: its term is a new one, which runs out when
+    /// heartbeats stop for [`crate::Retention::term`]. Holds of earlier terms of the name
+    /// are free. `about` is for the operator, who sees which process it is: its host and
+    /// process id, say. Both have 1 to
+    /// [`crate::MAX_NAME_OCTETS`] octets.
+    async fn join(&self, name: &str, about: &str) -> Result<Node, Problem>;
+
+    /// A heartbeat: the term runs for [`crate::Retention::term`] from now on, by the
+    /// engine's clock, even if it had run out and no other process has taken the name.
+    ///
+    /// # Errors
+    /// [`Problem::Lost`] if this is not the name's term any more.
+    async fn beat(&self, node: &Node) -> Result<(), Problem>;
+
+    /// The process ends: its holds are free at once. No problem if its term is over.
+    async fn leave(&self, node: &Node) -> Result<(), Problem>;
+
+    /// Holds a key of 1 to [`crate::MAX_NAME_OCTETS`] octets, if nobody has it whose term is
+    /// running. What this node holds itself is in use too.
+    ///
+    /// # Errors
+    /// [`Problem::Lost`] if this is not the name's term any more, or it has run out.
+    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem>;
+
+    /// Gives it back. No problem if it is not in force any more.
+    async fn release(&self, hold: &Hold) -> Result<(), Problem>;
+
+    /// Whether nobody has taken it over.
+    ///
+    /// # Errors
+    /// [`Problem::Lost`] if it is not in force any more.
+    async fn check(&self, hold: &Hold) -> Result<(), Problem>;
+}

@@ -1,0 +1,371 @@
+//! One process among those that share an engine's holds: it joins under its node's name,
+//! its heartbeats come, and it leaves.
+//!
+//! What is held here is given back whatever becomes of its holder, by a task of the
+//! membership's own: an engine that is away when a session ends hears of it later. What a
+//! session gives up while it waits for an answer is given back as well.
+
+mod returns;
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tracing::{error, info, warn};
+
+use crate::bounds::CALL_DEADLINE;
+use crate::hold::{Acquired, Hold, Holds, Node};
+use crate::names;
+use crate::problem::Problem;
+use returns::Returns;
+
+/// How long to wait for a call: longer than engines give their own, which say why there is
+/// no answer.
+const PATIENCE: Duration = CALL_DEADLINE.saturating_add(Duration::from_secs(1));
+/// How long [`Held::release`] waits before the task goes on with it.
+const RELEASE_WAIT: Duration = Duration::from_secs(1);
+
+/// How a process stands with the engine whose holds it shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Its heartbeats are answered.
+    Member,
+    /// The last heartbeat was not answered. After a term of this, others may have what it
+    /// holds.
+    Away,
+    /// Another process has taken the node's name: what was held is lost, for good.
+    Lost,
+    /// It has left.
+    Left,
+}
+
+/// A process that shares an engine's holds.
+pub struct Membership {
+    holds: Arc<dyn Holds>,
+    /// As the configuration calls it, for the log.
+    engine: String,
+    node: Node,
+    heartbeat: Duration,
+    standing: watch::Sender<Standing>,
+    returns: Arc<Returns>,
+    away_since: Mutex<Option<Instant>>,
+    /// How many are held.
+    in_use: AtomicUsize,
+}
+
+/// What came of [`Membership::acquire`].
+#[derive(Debug)]
+pub enum Answer {
+    /// It is held until this is released or dropped.
+    Held(Held),
+    /// Somebody else has it.
+    InUse {
+        /// Name of the node.
+        node: String,
+        /// Since when, in seconds since the Unix epoch.
+        since: u64,
+    },
+}
+
+impl Membership {
+    /// Joins as a node of this name, `about` being said to operators, and sends a heartbeat
+    /// each `heartbeat` from then on ([`crate::Retention::heartbeat`]). `engine` is what the
+    /// log calls the engine.
+    ///
+    /// # Errors
+    /// The engine's; [`Problem::Unavailable`] also if it does not answer in time.
+    pub async fn join(
+        holds: Arc<dyn Holds>,
+        engine: &str,
+        name: &str,
+        about: &str,
+        heartbeat: Duration,
+    ) -> Result<Arc<Membership>, Problem> {
+        let node = within(PATIENCE, holds.join(name, about)).await?;
+        info!(
+            engine,
+            node = node.name,
+            term = node.term,
+            "joined: holds are shared"
+        );
+        let membership = Arc::new(Membership {
+            returns: Returns::begin(holds.clone(), heartbeat),
+            holds,
+            engine: engine.to_owned(),
+            node,
+            heartbeat,
+            standing: watch::Sender::new(Standing::Member),
+            away_since: Mutex::default(),
+            in_use: AtomicUsize::new(0),
+        });
+        tokio::spawn(beat(Arc::downgrade(&membership), heartbeat));
+        Ok(membership)
+    }
+
+    /// How it stands, now and whenever that changes.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// The node's name.
+    pub fn node(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Holds `name`, which may have any octets, if nobody else does. While the engine is
+    /// away nobody waits for it.
+    ///
+    /// # Errors
+    /// [`Problem::Lost`] if another process has the node's name, and the engine's.
+    pub async fn acquire(self: &Arc<Self>, name: &str) -> Result<Answer, Problem> {
+        self.is_member()?;
+        let (membership, key) = (self.clone(), key(name));
+        // Seen through, also if whoever asked waits no longer: a call that is dropped may
+        // have acquired it all the same, and what was acquired for nobody is given back.
+        let asking = tokio::spawn(async move {
+            let answered = membership.ask(&key).await?;
+            Ok(match answered {
+                Acquired::Held(hold) => Answer::Held(Held::new(membership, hold)),
+                Acquired::InUse { node, since } => Answer::InUse { node, since },
+            })
+        });
+        let answer = async {
+            asking.await.unwrap_or_else(|error| {
+                Err(Problem::unavailable(format!("asking the engine: {error}")))
+            })
+        };
+        within(PATIENCE, answer).await
+    }
+
+    async fn ask(&self, key: &str) -> Result<Acquired, Problem> {
+        if let Some(own) = self.returns.take(key) {
+            // The session before has ended, and the engine has yet to hear of it.
+            if let Err(problem) = self.holds.release(&own).await {
+                self.returns.add(own);
+                return Err(problem);
+            }
+        }
+        match self.holds.acquire(key, &self.node).await {
+            // The term may have run out while the engine was away: a heartbeat tells whether
+            // it can go on.
+            Err(Problem::Lost) => {
+                self.beat_once().await?;
+                self.holds.acquire(key, &self.node).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// Leaves, if the engine can be told in time: what was held is free at once then, and
+    /// after a term otherwise. Where work for a session that has ended is still under way,
+    /// the engine is not told: nobody else may have those maildrops before the term is over.
+    pub async fn leave(&self) {
+        let before = self.standing.send_replace(Standing::Left);
+        self.returns.end();
+        if !matches!(before, Standing::Member | Standing::Away) {
+            return;
+        }
+        let in_use = self.in_use.load(Ordering::Relaxed);
+        if in_use > 0 {
+            warn!(
+                engine = self.engine,
+                node = self.node.name,
+                in_use,
+                "maildrops are in use while this server stops, perhaps because a disk does not answer: other servers can open its maildrops once its term (10 s) is over"
+            );
+            return;
+        }
+        match within(PATIENCE, self.holds.leave(&self.node)).await {
+            Ok(()) => info!(engine = self.engine, node = self.node.name, "left"),
+            Err(problem) => warn!(
+                engine = self.engine, node = self.node.name, %problem,
+                "the engine does not know that this node has ended: its maildrops are free once its term has run out"
+            ),
+        }
+    }
+
+    fn is_member(&self) -> Result<(), Problem> {
+        match *self.standing.borrow() {
+            Standing::Member => Ok(()),
+            Standing::Away => Err(Problem::unavailable(
+                "the engine has not answered the last heartbeat",
+            )),
+            Standing::Lost | Standing::Left => Err(Problem::Lost),
+        }
+    }
+
+    /// One heartbeat, and what it says of the standing.
+    async fn beat_once(&self) -> Result<(), Problem> {
+        let beaten = within(self.heartbeat, self.holds.beat(&self.node)).await;
+        let next = match &beaten {
+            Ok(()) => Standing::Member,
+            Err(Problem::Lost) => Standing::Lost,
+            Err(_) => Standing::Away,
+        };
+        let mut before = Standing::Left;
+        self.standing.send_if_modified(|now| {
+            before = *now;
+            // What is over stays so.
+            let changes = matches!(now, Standing::Member | Standing::Away) && *now != next;
+            if changes {
+                *now = next;
+            }
+            changes
+        });
+        if before != next {
+            self.tell(before, next, beaten.as_ref().err());
+        }
+        beaten
+    }
+
+    fn tell(&self, before: Standing, next: Standing, why: Option<&Problem>) {
+        let (engine, node) = (&self.engine, &self.node.name);
+        match (before, next) {
+            (Standing::Member, Standing::Away) => {
+                *self.away_since.lock() = Some(Instant::now());
+                let why = why.map(tracing::field::display);
+                warn!(
+                    engine,
+                    node,
+                    why,
+                    "the engine is away: logins are refused and nothing is removed until it is back"
+                );
+            }
+            (Standing::Away, Standing::Member) => {
+                let since = self.away_since.lock().take();
+                let seconds = since.map_or(0, |since| since.elapsed().as_secs());
+                info!(engine, node, seconds, "the engine is back");
+            }
+            (Standing::Member | Standing::Away, Standing::Lost) => {
+                self.returns.end();
+                error!(
+                    engine,
+                    node,
+                    "another process has joined under this node's name: logins are refused and nothing is removed; give each server a `node` of its own in [server], and restart this one"
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Membership")
+            .field("engine", &self.engine)
+            .field("node", &self.node)
+            .field("standing", &*self.standing.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Heartbeats, until the membership is over or gone.
+async fn beat(membership: Weak<Membership>, heartbeat: Duration) {
+    let mut ticks = interval_at(Instant::now() + heartbeat, heartbeat);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(membership) = membership.upgrade() else {
+            return;
+        };
+        let standing = *membership.standing.borrow();
+        if matches!(standing, Standing::Lost | Standing::Left) {
+            return;
+        }
+        // What it says is in the standing.
+        let _ = membership.beat_once().await;
+    }
+}
+
+/// What is held, until it is released or dropped.
+#[must_use = "it is held for as long as this lives"]
+pub struct Held {
+    membership: Arc<Membership>,
+    hold: Hold,
+    is_given_back: bool,
+}
+
+impl Held {
+    fn new(membership: Arc<Membership>, hold: Hold) -> Self {
+        membership.in_use.fetch_add(1, Ordering::Relaxed);
+        Held {
+            membership,
+            hold,
+            is_given_back: false,
+        }
+    }
+
+    /// What an index checks before it removes ([`crate::MailIndex::remove`]).
+    pub fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    /// Whether it is still in force, as the engine says now.
+    ///
+    /// # Errors
+    /// [`Problem::Lost`] if it is not, and the engine's.
+    pub async fn check(&self) -> Result<(), Problem> {
+        let standing = *self.membership.standing.borrow();
+        if !matches!(standing, Standing::Member | Standing::Away) {
+            return Err(Problem::Lost);
+        }
+        within(PATIENCE, self.membership.holds.check(&self.hold)).await
+    }
+
+    /// Gives it back, and waits a second at most for the engine to know; if it does not by
+    /// then, it is told later.
+    pub async fn release(mut self) {
+        let releasing = self.membership.holds.release(&self.hold);
+        let released = within(RELEASE_WAIT, releasing).await;
+        self.is_given_back = released.is_ok();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.membership.in_use.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_given_back {
+            self.membership.returns.add(self.hold.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Held").field(&self.hold).finish()
+    }
+}
+
+/// What the engine holds for a name of any octets: the name itself if it may be a key, so
+/// that an operator can read it, and else its digest.
+fn key(name: &str) -> String {
+    const DIGEST: &str = "sha256:";
+    if names::check("what is to be held", name).is_ok() && !name.starts_with(DIGEST) {
+        return name.to_owned();
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let digits = digest.iter().map(|octet| format!("{octet:02x}"));
+    DIGEST.to_owned() + &digits.collect::<String>()
+}
+
+/// The answer of a call, if it comes in time.
+async fn within<T>(
+    time: Duration,
+    call: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    match timeout(time, call).await {
+        Ok(answered) => answered,
+        Err(_) => Err(Problem::unavailable(format!(
+            "no answer in {} s",
+            time.as_secs_f64()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

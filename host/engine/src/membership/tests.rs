@@ -1,0 +1,275 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::*;
+use crate::memory::Memory;
+use crate::retention::Retention;
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Memory's holds, whose answers can be kept back.
+#[derive(Debug)]
+struct Line {
+    memory: Memory,
+    is_cut: AtomicBool,
+    is_slow: AtomicBool,
+    /// Keys that begin with this cannot be given back.
+    stuck: &'static str,
+}
+
+impl Line {
+    fn new() -> Arc<Self> {
+        Arc::new(Line {
+            memory: Memory::new(Retention::default()),
+            is_cut: AtomicBool::new(false),
+            is_slow: AtomicBool::new(false),
+            stuck: "stuck",
+        })
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::Relaxed);
+    }
+
+    async fn pass(&self) {
+        if self.is_cut.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The engine has done it, and the answer is under way.
+    async fn answer(&self) {
+        if self.is_slow.load(Ordering::Relaxed) {
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Holds for Line {
+    async fn join(&self, name: &str, about: &str) -> Result<Node, Problem> {
+        self.pass().await;
+        self.memory.join(name, about).await
+    }
+    async fn beat(&self, node: &Node) -> Result<(), Problem> {
+        self.pass().await;
+        self.memory.beat(node).await
+    }
+    async fn leave(&self, node: &Node) -> Result<(), Problem> {
+        self.pass().await;
+        self.memory.leave(node).await
+    }
+    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem> {
+        self.pass().await;
+        let acquired = self.memory.acquire(key, node).await;
+        self.answer().await;
+        acquired
+    }
+    async fn release(&self, hold: &Hold) -> Result<(), Problem> {
+        self.pass().await;
+        if hold.key.starts_with(self.stuck) {
+            return Err(Problem::unavailable("its row is locked"));
+        }
+        self.memory.release(hold).await
+    }
+    async fn check(&self, hold: &Hold) -> Result<(), Problem> {
+        self.pass().await;
+        self.memory.check(hold).await
+    }
+}
+
+async fn join(line: &Arc<Line>, name: &str) -> Arc<Membership> {
+    let holds: Arc<dyn Holds> = line.clone();
+    Membership::join(holds, "e", name, "a test", HEARTBEAT)
+        .await
+        .unwrap()
+}
+
+async fn held(membership: &Arc<Membership>, name: &str) -> Held {
+    match membership.acquire(name).await.unwrap() {
+        Answer::Held(held) => held,
+        in_use @ Answer::InUse { .. } => panic!("{in_use:?}"),
+    }
+}
+
+async fn holder(membership: &Arc<Membership>, name: &str) -> String {
+    match membership.acquire(name).await.unwrap() {
+        Answer::InUse { node, .. } => node,
+        Answer::Held(held) => panic!("{held:?}"),
+    }
+}
+
+fn standing(membership: &Membership) -> Standing {
+    *membership.standing().borrow()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_node_at_a_time_holds_a_name_and_gives_it_back_before_release_returns() {
+    let line = Line::new();
+    let (a, b) = (join(&line, "a").await, join(&line, "b").await);
+    let first = held(&a, "t:/mail/ada").await;
+    assert_eq!(holder(&b, "t:/mail/ada").await, "a");
+    let other = held(&b, "t:/mail/bob").await;
+    first.check().await.unwrap();
+    first.release().await;
+    let second = held(&b, "t:/mail/ada").await;
+    assert_eq!(holder(&a, "t:/mail/ada").await, "b");
+    drop((other, second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_is_given_back_also_when_the_engine_is_away() {
+    let line = Line::new();
+    let (a, b) = (join(&line, "a").await, join(&line, "b").await);
+    drop(held(&a, "k").await);
+    sleep(Duration::from_millis(1)).await;
+    let again = held(&b, "k").await;
+    line.cut(true);
+    again.release().await;
+    drop(held_later(&line, &a, "k").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_given_back_keeps_the_others_from_nothing() {
+    let line = Line::new();
+    let (a, b) = (join(&line, "a").await, join(&line, "b").await);
+    for number in 0..9 {
+        drop(held(&a, &format!("stuck{number}")).await);
+    }
+    for number in 0..9 {
+        drop(held(&a, &number.to_string()).await);
+    }
+    sleep(Duration::from_secs(60)).await;
+    for number in 0..9 {
+        held(&b, &number.to_string()).await.release().await;
+        assert_eq!(holder(&b, &format!("stuck{number}")).await, "a");
+    }
+}
+
+/// Once the line is there again.
+async fn held_later(line: &Line, membership: &Arc<Membership>, name: &str) -> Held {
+    line.cut(false);
+    for _ in 0..100 {
+        if let Ok(Answer::Held(held)) = membership.acquire(name).await {
+            return held;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    panic!("it is never free again");
+}
+
+/// The session before may have ended a moment ago.
+#[tokio::test(start_paused = true)]
+async fn a_node_is_not_in_its_own_way() {
+    let line = Line::new();
+    let a = join(&line, "a").await;
+    for _ in 0..10 {
+        drop(held(&a, "k").await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_acquired_for_nobody_is_given_back() {
+    let line = Line::new();
+    let (a, b) = (join(&line, "a").await, join(&line, "b").await);
+    line.is_slow.store(true, Ordering::Relaxed);
+    let given_up = timeout(Duration::from_millis(10), a.acquire("k")).await;
+    assert!(given_up.is_err());
+    assert_eq!(holder(&b, "k").await, "a");
+    sleep(HEARTBEAT).await;
+    drop(held(&b, "k").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_engine_is_away_nobody_waits_for_it_and_later_it_goes_on() {
+    let line = Line::new();
+    let a = join(&line, "a").await;
+    let kept = held(&a, "k").await;
+    line.cut(true);
+    sleep(2 * HEARTBEAT + Duration::from_millis(1)).await;
+    assert_eq!(standing(&a), Standing::Away);
+    let asked = Instant::now();
+    assert!(matches!(
+        a.acquire("other").await,
+        Err(Problem::Unavailable(_))
+    ));
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+    assert!(matches!(kept.check().await, Err(Problem::Unavailable(_))));
+    line.cut(false);
+    sleep(2 * HEARTBEAT).await;
+    assert_eq!(standing(&a), Standing::Member);
+    kept.check().await.unwrap();
+    drop(held(&a, "other").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loses_the_name_has_lost_what_it_held_and_acquires_nothing_more() {
+    let line = Line::new();
+    let a = join(&line, "a").await;
+    let kept = held(&a, "k").await;
+    let twin = join(&line, "a").await;
+    sleep(2 * HEARTBEAT).await;
+    assert_eq!(standing(&a), Standing::Lost);
+    // Not even if the engine would say otherwise.
+    line.cut(true);
+    assert!(matches!(kept.check().await, Err(Problem::Lost)));
+    assert!(matches!(a.acquire("k").await, Err(Problem::Lost)));
+    line.cut(false);
+    let theirs = held(&twin, "k").await;
+    drop(kept);
+    sleep(HEARTBEAT).await;
+    theirs.check().await.unwrap();
+    a.leave().await;
+    theirs.check().await.unwrap();
+    assert_eq!(standing(&twin), Standing::Member);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_frees_at_once_what_nobody_uses_any_more() {
+    let line = Line::new();
+    let (a, b) = (join(&line, "a").await, join(&line, "b").await);
+    let kept = held(&a, "k").await;
+    line.cut(true);
+    drop(kept);
+    line.cut(false);
+    a.leave().await;
+    held(&b, "k").await.check().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_keeps_what_is_in_use_for_its_term() {
+    let line = Line::new();
+    let (a, b) = (join(&line, "a").await, join(&line, "b").await);
+    let kept = held(&a, "k").await;
+    a.leave().await;
+    assert!(matches!(kept.check().await, Err(Problem::Lost)));
+    drop(kept);
+    assert_eq!(holder(&b, "k").await, "a");
+}
+
+/// Nothing that a session owns keeps a task alive.
+#[tokio::test(start_paused = true)]
+async fn heartbeats_end_with_the_membership() {
+    let line = Line::new();
+    let a = join(&line, "a").await;
+    let weak = Arc::downgrade(&a);
+    drop(a);
+    sleep(HEARTBEAT * 2).await;
+    assert!(weak.upgrade().is_none());
+    assert_eq!(Arc::strong_count(&line), 1);
+}
+
+#[test]
+fn any_name_has_a_key_of_its_own() {
+    let long = "x".repeat(2000);
+    let names = ["t:/mail/ada", "a\nb", "", &long, "sha256:00"];
+    let keys: std::collections::HashSet<String> = names.iter().map(|name| key(name)).collect();
+    assert_eq!(keys.len(), names.len());
+    assert!(keys.contains("t:/mail/ada"));
+    for made in &keys {
+        names::check("the key", made).unwrap();
+    }
+    assert!(!keys.contains("sha256:00"));
+}

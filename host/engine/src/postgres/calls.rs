@@ -1,0 +1,125 @@
+//! One statement, until it is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::failure::{Failure, remedy};
+use super::pool::Pool;
+use crate::bounds::CALL_DEADLINE;
+use crate::meter::Meter;
+use crate::problem::Problem;
+
+/// How long to find out what became of a change whose answer was lost. Whoever promotes a
+/// standby needs some of it.
+const INQUIRY_DEADLINE: Duration = Duration::from_secs(30);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A parameter and its type.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Runs a statement that does nothing more when it is sent again: once more on another
+/// connection if its answer is lost, within [`CALL_DEADLINE`]. Nobody is wronged if it is not
+/// known in the end whether it was run.
+pub(super) async fn call(
+    pool: &Arc<Pool>,
+    sql: &str,
+    parameters: &[Parameter<'_>],
+) -> Result<Vec<Row>, Problem> {
+    let deadline = Instant::now() + CALL_DEADLINE;
+    let mut before = None;
+    loop {
+        let failure = match attempt(pool, sql, parameters, deadline).await {
+            Ok(rows) => return Ok(rows),
+            Err(failure) => telling(failure, before),
+        };
+        wait_or_give_up(pool, &failure, deadline).await?;
+        before = Some(failure);
+    }
+}
+
+/// The same for what somebody is told of. If an answer is lost, sending the statement again
+/// tells what became of it, and that takes as long as it takes to promote a standby.
+pub(super) async fn settle(
+    pool: &Arc<Pool>,
+    sql: &str,
+    parameters: &[Parameter<'_>],
+) -> Result<Vec<Row>, Problem> {
+    let mut deadline = Instant::now() + CALL_DEADLINE;
+    let (mut doubtful, mut before) = (false, None);
+    loop {
+        // Each attempt has its own end: a primary that was cut off lets a commit hang.
+        let end = deadline.min(Instant::now() + CALL_DEADLINE);
+        let failure = match attempt(pool, sql, parameters, end).await {
+            Ok(rows) => return Ok(rows),
+            Err(failure) => telling(failure, before),
+        };
+        if matches!(failure, Failure::Unheard(_)) && !doubtful {
+            doubtful = true;
+            deadline = Instant::now() + INQUIRY_DEADLINE;
+        }
+        wait_or_give_up(pool, &failure, deadline)
+            .await
+            .map_err(|problem| match (doubtful, problem) {
+                (true, Problem::Unavailable(text)) => Problem::Unknown(text),
+                (_, problem) => problem,
+            })?;
+        before = Some(failure);
+    }
+}
+
+/// The last failure, or the one before it if that says more.
+fn telling(failure: Failure, before: Option<Failure>) -> Failure {
+    match (failure, before) {
+        (Failure::Late, Some(before)) => before,
+        (failure, _) => failure,
+    }
+}
+
+/// Sends it once.
+async fn attempt(
+    pool: &Arc<Pool>,
+    sql: &str,
+    parameters: &[Parameter<'_>],
+    end: Instant,
+) -> Result<Vec<Row>, Failure> {
+    let connection = timeout_at(end, pool.take()).await;
+    let connection = connection.unwrap_or(Err(Failure::Late))?;
+    connection.begin_call(&Meter::of_task());
+    // The rows end with the server's word that the transaction has ended.
+    match timeout_at(end, connection.query_typed(sql, parameters)).await {
+        Ok(Ok(rows)) => {
+            connection.give_back();
+            Ok(rows)
+        }
+        Ok(Err(error)) => {
+            let failure = Failure::of(&error);
+            if let Failure::Refused { .. } = failure {
+                connection.give_back();
+            }
+            Err(failure)
+        }
+        // Not cancelled: a commit whose wait for the standby is cancelled stays, without it.
+        Err(_) => Err(Failure::Unheard("it did not answer in time".to_owned())),
+    }
+}
+
+async fn wait_or_give_up(pool: &Pool, failure: &Failure, deadline: Instant) -> Result<(), Problem> {
+    let name = pool.name();
+    if let Failure::Refused { state, text } = failure {
+        return Err(Problem::Unavailable(format!(
+            "{name}: {text} (SQLSTATE {state}){}",
+            remedy(state)
+        )));
+    }
+    pool.forget_idle();
+    if Instant::now() + PAUSE >= deadline {
+        return Err(Problem::Unavailable(format!("{name}: {}", failure.text())));
+    }
+    sleep(PAUSE).await;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Holds of all nodes that share the database.
+
+use async_trait::async_trait;
+use tokio_postgres::types::Type;
+
+use super::calls::{Parameter, call};
+use super::index::Postgres;
+use super::rows::{signed, unsigned};
+use super::uuid::Uuid;
+use crate::hold::{Acquired, Hold, Holds, Node, Token};
+use crate::names;
+use crate::problem::Problem;
+
+#[async_trait]
+impl Holds for Postgres {
+    async fn join(&self, name: &str, about: &str) -> Result<Node, Problem> {
+        names::check("the node's name", name)?;
+        names::check("what is said about the node", about)?;
+        let sql = "select restante.join_node($1, $2, $3)";
+        let lasts = self.retention.term.as_secs_f64();
+        let parameters: [Parameter<'_>; 3] = [
+            (&name, Type::TEXT),
+            (&about, Type::TEXT),
+            (&lasts, Type::FLOAT8),
+        ];
+        let rows = call(&self.pool, sql, &parameters).await?;
+        let term: i64 = self
+            .one(&rows)?
+            .try_get(0)
+            .map_err(|error| self.odd(&error))?;
+        Ok(Node {
+            name: name.to_owned(),
+            term: unsigned(term),
+        })
+    }
+
+    async fn beat(&self, node: &Node) -> Result<(), Problem> {
+        let sql = "select restante.beat($1, $2, $3)";
+        let lasts = self.retention.term.as_secs_f64();
+        let parameters: [Parameter<'_>; 3] = [
+            (&node.name, Type::TEXT),
+            (&signed(node.term), Type::INT8),
+            (&lasts, Type::FLOAT8),
+        ];
+        let rows = call(&self.heartbeats, sql, &parameters).await?;
+        let beats: bool = self
+            .one(&rows)?
+            .try_get(0)
+            .map_err(|error| self.odd(&error))?;
+        beats.then_some(()).ok_or(Problem::Lost)
+    }
+
+    async fn leave(&self, node: &Node) -> Result<(), Problem> {
+        let sql = "select restante.leave($1, $2)";
+        let term = signed(node.term);
+        let parameters: [Parameter<'_>; 2] = [(&node.name, Type::TEXT), (&term, Type::INT8)];
+        call(&self.pool, sql, &parameters).await.map(drop)
+    }
+
+    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem> {
+        names::check("what is to be held", key)?;
+        let token = Token::new()?;
+        let Some(acquiring) = self.mine.begin(key) else {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            return Ok(Acquired::InUse {
+                node: node.name.clone(),
+                since: now.unwrap_or_default().as_secs(),
+            });
+        };
+        let sql = "select outcome, holder, held_since, hold_fence
+            from restante.acquire($1, $2, $3, $4, $5)";
+        let parameters: [Parameter<'_>; 5] = [
+            (&key, Type::TEXT),
+            (&Uuid(token.0), Type::UUID),
+            (&node.name, Type::TEXT),
+            (&signed(node.term), Type::INT8),
+            (&acquiring.is_unknown, Type::BOOL),
+        ];
+        let rows = call(&self.pool, sql, &parameters).await?;
+        let row = self.one(&rows)?;
+        let odd = |error| self.odd(&error);
+        match row.try_get(0).map_err(odd)? {
+            "held" => {
+                let fence: i64 = row.try_get(3).map_err(odd)?;
+                acquiring.keep(token);
+                Ok(Acquired::Held(Hold {
+                    key: key.to_owned(),
+                    token,
+                    fence: unsigned(fence),
+                }))
+            }
+            "in use" => Ok(Acquired::InUse {
+                node: row.try_get(1).map_err(odd)?,
+                since: unsigned(row.try_get(2).map_err(odd)?),
+            }),
+            _ => Err(Problem::Lost),
+        }
+    }
+
+    async fn release(&self, hold: &Hold) -> Result<(), Problem> {
+        // Even if the database does not hear of it: this node may take it back then.
+        self.mine.forget(hold);
+        let sql = "select restante.release($1, $2)";
+        let token = Uuid(hold.token.0);
+        let parameters: [Parameter<'_>; 2] = [(&hold.key, Type::TEXT), (&token, Type::UUID)];
+        call(&self.pool, sql, &parameters).await.map(drop)
+    }
+
+    async fn check(&self, hold: &Hold) -> Result<(), Problem> {
+        let sql = "select 1 from restante.hold where key = $1 and token = $2";
+        let token = Uuid(hold.token.0);
+        let parameters: [Parameter<'_>; 2] = [(&hold.key, Type::TEXT), (&token, Type::UUID)];
+        match call(&self.pool, sql, &parameters).await?.is_empty() {
+            true => {
+                self.mine.forget(hold);
+                Err(Problem::Lost)
+            }
+            false => Ok(()),
+        }
+    }
+}

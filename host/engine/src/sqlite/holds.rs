@@ -1,0 +1,120 @@
+//! Holds of one process.
+
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use rusqlite::OptionalExtension;
+
+use super::failure::{signed, unsigned};
+use super::index::Sqlite;
+use super::tokens;
+use crate::hold::{Acquired, Hold, Holds, Node, Token};
+use crate::names;
+use crate::problem::Problem;
+
+impl Sqlite {
+    /// Milliseconds since the start: no clock that can be set.
+    fn now(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// The heartbeats before this one are too old.
+    fn oldest_beat(&self) -> i64 {
+        let term = i64::try_from(self.retention.term.as_millis());
+        self.now().saturating_sub(term.unwrap_or(i64::MAX))
+    }
+}
+
+#[async_trait]
+impl Holds for Sqlite {
+    async fn join(&self, name: &str, about: &str) -> Result<Node, Problem> {
+        names::check("the node's name", name)?;
+        names::check("what is said about the node", about)?;
+        let (name, next, now) = (name.to_owned(), self.next.clone(), self.now());
+        self.change_holds(move |transaction| {
+            let term = next.fetch_add(1, Ordering::Relaxed);
+            let sql = "insert or replace into temp.node (name, term, beat) values (?1, ?2, ?3)";
+            transaction
+                .prepare_cached(sql)?
+                .execute((&name, signed(term), now))?;
+            Ok(Node { name, term })
+        })
+        .await
+    }
+
+    async fn beat(&self, node: &Node) -> Result<(), Problem> {
+        let (node, now) = (node.clone(), self.now());
+        self.change_holds(move |transaction| {
+            let sql = "update temp.node set beat = ?3
+                where name = ?1 and term = ?2 and beat is not null";
+            let values = (&node.name, signed(node.term), now);
+            match transaction.prepare_cached(sql)?.execute(values)? {
+                0 => Err(Problem::Lost.into()),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn leave(&self, node: &Node) -> Result<(), Problem> {
+        let node = node.clone();
+        self.change_holds(move |transaction| {
+            let sql = "update temp.node set beat = null where name = ?1 and term = ?2";
+            transaction
+                .prepare_cached(sql)?
+                .execute((&node.name, signed(node.term)))?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem> {
+        names::check("what is to be held", key)?;
+        let (key, node, token) = (key.to_owned(), node.clone(), Token::new()?);
+        let (next, oldest) = (self.next.clone(), self.oldest_beat());
+        self.change_holds(move |transaction| {
+            let sql = "select 1 from temp.node where name = ?1 and term = ?2 and beat > ?3";
+            let mut select = transaction.prepare_cached(sql)?;
+            if !select.exists((&node.name, signed(node.term), oldest))? {
+                return Err(Problem::Lost.into());
+            }
+            let sql = "select h.node, h.since from temp.hold h
+                join temp.node n on n.name = h.node and n.term = h.term
+                where h.key = ?1 and n.beat > ?2";
+            let mut select = transaction.prepare_cached(sql)?;
+            let held = select.query_row((&key, oldest), |row| Ok((row.get(0)?, row.get(1)?)));
+            if let Some((node, since)) = held.optional()? {
+                let since = unsigned(since);
+                return Ok(Acquired::InUse { node, since });
+            }
+            let sql = "insert or replace into temp.hold (key, token, node, term, since)
+                values (?1, ?2, ?3, ?4, ?5)";
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            let since = signed(since.unwrap_or_default().as_secs());
+            let values = (&key, &token.0[..], &node.name, signed(node.term), since);
+            transaction.prepare_cached(sql)?.execute(values)?;
+            let fence = next.fetch_add(1, Ordering::Relaxed);
+            Ok(Acquired::Held(Hold { key, token, fence }))
+        })
+        .await
+    }
+
+    async fn release(&self, hold: &Hold) -> Result<(), Problem> {
+        let hold = hold.clone();
+        self.change_holds(move |transaction| {
+            let sql = "delete from temp.hold where key = ?1 and token = ?2";
+            transaction
+                .prepare_cached(sql)?
+                .execute((&hold.key, &hold.token.0[..]))?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn check(&self, hold: &Hold) -> Result<(), Problem> {
+        let hold = hold.clone();
+        self.change_holds(move |transaction| tokens::check(transaction, &hold))
+            .await
+    }
+}

@@ -1,0 +1,16 @@
+//! What every kind of engine owes, asked of each of them.
+
+#![allow(clippy::unwrap_used)]
+
+#[macro_use]
+mod suite;
+
+mod crash;
+mod database;
+mod files;
+mod memory;
+mod postgres;
+mod postgres_faults;
+mod proxy;
+mod s3;
+mod sqlite;

@@ -1,0 +1,193 @@
+//! What holds owe.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use restante_engine::{Acquired, Problem, Retention};
+
+use super::{Engine, entry, folder};
+
+pub(crate) async fn one_holds_and_the_others_hear_who(make: impl AsyncFn(Retention) -> Engine) {
+    let engine = make(Retention::default()).await;
+    let holds = &engine.holds;
+    let (first, hold) = engine.holder("first", "k").await;
+    let second = holds.join("second", "another").await.unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap().as_secs();
+    for node in [&first, &second] {
+        let Acquired::InUse { node, since } = holds.acquire("k", node).await.unwrap() else {
+            panic!("held twice");
+        };
+        assert_eq!(node, "first");
+        assert!(since.abs_diff(now) < 100, "{since}, {now}");
+    }
+    assert_eq!(holds.check(&hold).await, Ok(()));
+    holds.release(&hold).await.unwrap();
+    assert_eq!(holds.check(&hold).await, Err(Problem::Lost));
+    holds.release(&hold).await.unwrap();
+    let next = engine.held("k", &second).await;
+    // A release that comes late is of a hold that is over.
+    holds.release(&hold).await.unwrap();
+    assert_eq!(holds.check(&next).await, Ok(()));
+    assert_ne!(next.token, hold.token);
+    assert!(format!("{next:?}").contains("Token(…)"), "a token is shown");
+}
+
+pub(crate) async fn fences_rise_and_keys_are_apart(make: impl AsyncFn(Retention) -> Engine) {
+    let engine = make(Retention::default()).await;
+    let node = engine.holds.join("n", "a test").await.unwrap();
+    let mut last = None;
+    let mut tokens = HashSet::new();
+    for key in ["a", "A", "ä", "a ", "a", "A"] {
+        let hold = engine.held(key, &node).await;
+        assert_eq!(hold.key, key);
+        assert!(last < Some(hold.fence), "{last:?} {}", hold.fence);
+        last = Some(hold.fence);
+        assert!(tokens.insert(hold.token));
+        if key.eq_ignore_ascii_case("a") {
+            engine.holds.release(&hold).await.unwrap();
+        }
+    }
+}
+
+pub(crate) async fn of_many_at_once_one_gets_it(make: impl AsyncFn(Retention) -> Engine) {
+    let engine = make(Retention::default()).await;
+    for round in 0..5 {
+        let mut tries = tokio::task::JoinSet::new();
+        for number in 0..12 {
+            let holds = engine.holds.clone();
+            tries.spawn(async move {
+                let node = holds
+                    .join(&format!("node {number}"), "a test")
+                    .await
+                    .unwrap();
+                holds.acquire(&format!("key {round}"), &node).await.unwrap()
+            });
+        }
+        let acquired = tries.join_all().await;
+        let held = acquired
+            .iter()
+            .filter(|one| matches!(one, Acquired::Held(_)));
+        assert_eq!(held.count(), 1, "{acquired:?}");
+    }
+}
+
+pub(crate) async fn a_node_that_starts_again_frees_what_it_held(
+    make: impl AsyncFn(Retention) -> Engine,
+) {
+    let engine = make(Retention::default()).await;
+    let holds = &engine.holds;
+    let (before, hold) = engine.holder("n", "k").await;
+    let (_, elsewhere) = engine.holder("m", "other").await;
+    let after = holds.join("n", "a test").await.unwrap();
+    assert!(after.term > before.term);
+    assert_eq!(holds.beat(&before).await, Err(Problem::Lost));
+    assert_eq!(holds.acquire("free", &before).await, Err(Problem::Lost));
+    assert_eq!(holds.beat(&after).await, Ok(()));
+    // Nobody has taken it: it is in force still.
+    assert_eq!(holds.check(&hold).await, Ok(()));
+    let taken = engine.held("k", &after).await;
+    assert!(taken.fence > hold.fence);
+    assert_eq!(holds.check(&hold).await, Err(Problem::Lost));
+    assert_eq!(holds.check(&elsewhere).await, Ok(()));
+    // The one of before leaves: it has nothing to do with the one of now.
+    holds.leave(&before).await.unwrap();
+    assert_eq!(holds.beat(&after).await, Ok(()));
+}
+
+pub(crate) async fn a_node_that_leaves_frees_what_it_held(make: impl AsyncFn(Retention) -> Engine) {
+    let engine = make(Retention::default()).await;
+    let holds = &engine.holds;
+    let (first, hold) = engine.holder("first", "k").await;
+    let second = holds.join("second", "a test").await.unwrap();
+    holds.leave(&first).await.unwrap();
+    holds.leave(&first).await.unwrap();
+    assert_eq!(holds.beat(&first).await, Err(Problem::Lost));
+    assert_eq!(holds.acquire("free", &first).await, Err(Problem::Lost));
+    engine.held("k", &second).await;
+    assert_eq!(holds.check(&hold).await, Err(Problem::Lost));
+    let again = holds.join("first", "a test").await.unwrap();
+    assert!(again.term > first.term);
+    assert!(matches!(
+        holds.acquire("k", &again).await,
+        Ok(Acquired::InUse { .. })
+    ));
+}
+
+pub(crate) async fn a_term_runs_out_without_heartbeats_and_not_with_them(
+    make: impl AsyncFn(Retention) -> Engine,
+) {
+    const TERM: Duration = Duration::from_secs(3);
+    /// Far more than the term.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let engine = make(Retention {
+        term: TERM,
+        ..Retention::default()
+    })
+    .await;
+    let holds = &engine.holds;
+    let (beating, kept) = engine.holder("beating", "kept").await;
+    let (silent, lost) = engine.holder("silent", "lost").await;
+    let asking = holds.join("asking", "a test").await.unwrap();
+    let started = Instant::now();
+    let taken = loop {
+        holds.beat(&beating).await.unwrap();
+        holds.beat(&asking).await.unwrap();
+        if let Acquired::Held(taken) = holds.acquire("lost", &asking).await.unwrap() {
+            break taken;
+        }
+        assert!(started.elapsed() < PATIENCE, "it never ran out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(taken.fence > lost.fence);
+    assert_eq!(holds.check(&lost).await, Err(Problem::Lost));
+    assert_eq!(holds.acquire("free", &silent).await, Err(Problem::Lost));
+    assert!(matches!(
+        holds.acquire("kept", &asking).await,
+        Ok(Acquired::InUse { .. })
+    ));
+    assert_eq!(holds.check(&kept).await, Ok(()));
+    // It was silent and is back before anybody took its name; what was taken stays taken.
+    holds.beat(&silent).await.unwrap();
+    engine.held("free", &silent).await;
+    assert_eq!(holds.check(&lost).await, Err(Problem::Lost));
+}
+
+pub(crate) async fn a_hold_that_was_taken_over_does_nothing(
+    make: impl AsyncFn(Retention) -> Engine,
+) {
+    let engine = make(Retention::default()).await;
+    let inbox = folder("a", "b", "");
+    let id = engine.kept(&inbox, &entry("a")).await;
+    let (before, hold) = engine.holder("n", "k").await;
+    engine.holds.leave(&before).await.unwrap();
+    let (_, taken) = engine.holder("m", "k").await;
+    let ids = std::slice::from_ref(&id);
+    assert_eq!(
+        engine.index.remove(&inbox, ids, &hold).await,
+        Err(Problem::Lost)
+    );
+    assert_eq!(engine.names(&inbox).await, ["a"]);
+    engine.holds.release(&hold).await.unwrap();
+    assert_eq!(engine.index.remove(&inbox, ids, &taken).await, Ok(()));
+    assert_eq!(engine.names(&inbox).await, [""; 0]);
+}
+
+pub(crate) async fn names_are_checked(make: impl AsyncFn(Retention) -> Engine) {
+    let engine = make(Retention::default()).await;
+    let node = engine.holds.join("n", "a test").await.unwrap();
+    let long = "x".repeat(1025);
+    for name in ["", "a\0b", "a\nb", &long] {
+        let joined = engine.holds.join(name, "a test").await;
+        assert!(
+            matches!(joined, Err(Problem::Invalid(_))),
+            "{name:?}: {joined:?}"
+        );
+        let acquired = engine.holds.acquire(name, &node).await;
+        assert!(
+            matches!(acquired, Err(Problem::Invalid(_))),
+            "{name:?}: {acquired:?}"
+        );
+    }
+    engine.held(&long[1..], &node).await;
+}

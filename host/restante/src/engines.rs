@@ -1,0 +1,250 @@
+//! The engines of a configuration: opened, looked at, changed for a newer program.
+
+use std::fmt::Display;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use restante_config::{Engine, EngineKind, PostgresPlace};
+use restante_engine::files::Files;
+use restante_engine::{
+    Blobs, Holds, MailIndex, OWN_PLACE, Problem, Retention, Tables, postgres, sqlite,
+};
+use restante_server::secret_file;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+/// The file of an embedded engine, in its directory.
+const FILE: &str = "mail.sqlite";
+/// The directory of its blobs, likewise.
+const BLOBS: &str = "blobs";
+
+/// Of a password's file no more than this is read.
+const MAX_PASSWORD_BYTES: u64 = 4096;
+
+/// How a look at an engine found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// A server can use it.
+    Ready,
+    /// It has no tables: [`migrate`] makes them, and so does the first server if no plugin has
+    /// maildrops in it.
+    New,
+    /// This has to be done to it first, in the words of [`migrate`].
+    Outdated(String),
+}
+
+/// What an engine consists of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) index: Arc<dyn MailIndex>,
+    pub(crate) holds: Arc<dyn Holds>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+}
+
+/// What has to be done to an engine, without doing it.
+///
+/// # Errors
+/// It cannot be reached, or is nothing for this program.
+pub fn look(engine: &Engine) -> BoxFuture<'_, Result<Condition, Problem>> {
+    Box::pin(async move {
+        match &engine.kind {
+            EngineKind::Embedded { directory } => {
+                let directory = directory.clone();
+                in_background(move || {
+                    let file = file_in(&directory)?;
+                    if !file.exists() {
+                        return Ok(Condition::New);
+                    }
+                    let pending = sqlite::pending_migration(&file)?;
+                    Ok(pending.map_or(Condition::Ready, |pending| {
+                        Condition::Outdated(pending.to_string())
+                    }))
+                })
+                .await
+            }
+            EngineKind::Postgres(place) => {
+                let settings = postgres_settings(place).await?;
+                let pending = postgres::pending_migration(&settings).await?;
+                Ok(match pending {
+                    None => Condition::Ready,
+                    Some(pending) if pending.from == 0 => Condition::New,
+                    Some(pending) => Condition::Outdated(pending.to_string()),
+                })
+            }
+        }
+    })
+}
+
+/// Does to an engine what has to be done ([`look`]).
+///
+/// # Errors
+/// It cannot be reached, or it fails: what was done by then stays, and it can be gone on
+/// with.
+pub fn migrate(engine: &Engine) -> BoxFuture<'_, Result<(), Problem>> {
+    Box::pin(async move { open(engine, Tables::Migrated).await.map(drop) })
+}
+
+/// Opens an engine.
+///
+/// # Errors
+/// It cannot be reached, or cannot be used as it is.
+pub(crate) async fn open(engine: &Engine, tables: Tables) -> Result<Parts, Problem> {
+    let retention = Retention::default();
+    match &engine.kind {
+        EngineKind::Embedded { directory } => {
+            let directory = directory.clone();
+            in_background(move || {
+                let file = file_in(&directory)?;
+                let index = Arc::new(sqlite::Sqlite::open(&file, retention, tables)?);
+                let blobs = Files::open(&directory.join(BLOBS))?;
+                Ok(Parts {
+                    index: index.clone(),
+                    holds: index,
+                    blobs: Arc::new(blobs),
+                })
+            })
+            .await
+        }
+        EngineKind::Postgres(place) => {
+            let settings = postgres_settings(place).await?;
+            let index = postgres::Postgres::open(&settings, retention, tables).await?;
+            let blobs = postgres::PostgresBlobs::new(&index, OWN_PLACE)?;
+            let index = Arc::new(index);
+            Ok(Parts {
+                index: index.clone(),
+                holds: index,
+                blobs: Arc::new(blobs),
+            })
+        }
+    }
+}
+
+/// How a PostgreSQL is reached, with the password that is in the file by now.
+///
+/// # Errors
+/// The file cannot be read, or there is no password in it.
+pub(crate) async fn postgres_settings(
+    place: &PostgresPlace,
+) -> Result<postgres::Settings, Problem> {
+    let password = match place.password_file.clone() {
+        Some(file) => Some(in_background(move || password(&file)).await?),
+        None => None,
+    };
+    Ok(postgres::Settings {
+        url: place.url.clone(),
+        password,
+        authorities: place.ca_file.clone(),
+    })
+}
+
+/// The first line of a file.
+fn password(file: &Path) -> Result<Zeroizing<String>, Problem> {
+    let what = |problem: &dyn Display| {
+        Problem::invalid(format!(
+            "the database's password in {}: {problem}",
+            file.display()
+        ))
+    };
+    let mut text = Zeroizing::new(String::new());
+    let opened =
+        secret_file::open(file, "the database's password").map_err(|error| what(&error))?;
+    let mut opened = opened.take(MAX_PASSWORD_BYTES);
+    (opened.read_to_string(&mut text)).map_err(|error| what(&error))?;
+    match text.lines().next() {
+        None | Some("") => Err(what(&"its first line is empty: write the password there")),
+        Some(line) => Ok(Zeroizing::new(line.to_owned())),
+    }
+}
+
+/// The engine's file, if nobody but the server's user and root can put another there.
+fn file_in(directory: &Path) -> Result<PathBuf, Problem> {
+    let shown = directory.display();
+    let about = std::fs::metadata(directory)
+        .map_err(|error| Problem::invalid(format!("directory {shown}: {error}")))?;
+    let user = rustix::process::geteuid().as_raw();
+    if ![0, user].contains(&about.uid()) {
+        return Err(Problem::invalid(format!(
+            "directory {shown} belongs to user number {}, and this runs as user number {user}: run it as the server's user, or give the directory to that user (chown)",
+            about.uid()
+        )));
+    }
+    if about.mode() & 0o022 != 0 {
+        return Err(Problem::invalid(format!(
+            "others may write to directory {shown} (its mode is {:04o}): chmod 0700",
+            about.mode() & 0o7777
+        )));
+    }
+    Ok(directory.join(FILE))
+}
+
+/// Work that may wait for the disk.
+pub(crate) async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn embedded(directory: &Path) -> Engine {
+        Engine {
+            name: "e".into(),
+            kind: EngineKind::Embedded {
+                directory: directory.into(),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn an_embedded_engine_is_made_once_and_is_one_process_es() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = embedded(directory.path());
+        assert_eq!(look(&engine).await, Ok(Condition::New));
+        let opened = open(&engine, Tables::Made).await.unwrap();
+        assert_eq!(look(&engine).await, Ok(Condition::Ready));
+        let second = open(&engine, Tables::Made).await.unwrap_err().to_string();
+        assert!(second.contains("only one process can"), "{second}");
+        drop(opened);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_others_may_write_to_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let open_to_all = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(directory.path(), open_to_all).unwrap();
+        let refused = open(&embedded(directory.path()), Tables::Made)
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("chmod 0700"), "{refused}");
+        let missing = embedded(&directory.path().join("none"));
+        assert!(open(&missing, Tables::Made).await.is_err() && look(&missing).await.is_err());
+    }
+
+    /// A port that nobody listens at.
+    #[tokio::test]
+    async fn a_database_that_does_not_answer_is_told() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let engine = Engine {
+            name: "db".into(),
+            kind: EngineKind::Postgres(PostgresPlace {
+                url: format!("postgresql://r@127.0.0.1:{port}/d"),
+                password_file: None,
+                ca_file: None,
+            }),
+        };
+        let problem = look(&engine).await.unwrap_err();
+        assert!(matches!(problem, Problem::Unavailable(_)), "{problem}");
+    }
+}

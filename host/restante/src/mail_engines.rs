@@ -1,0 +1,313 @@
+//! The engines of a server: each is opened once, when it is first needed, and then stays open
+//! for all generations. The server is a member of each that is open, since an engine's index
+//! removes by that engine's holds.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use restante_config::{Config, Engine, EngineKind, MaildropGrant};
+use restante_engine::{CALL_DEADLINE, Hold, MAX_CONNECTIONS, Problem, Tables};
+use restante_roles::metrics::{HoldCounts, HoldFailure, Metrics, Presence};
+use restante_roles::shared_holds::{NotHeld, SharedHold};
+use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine};
+use tracing::{info, warn};
+
+use crate::engines::{self, Parts};
+use crate::garbage;
+use crate::on_demand::OnDemand;
+use crate::shared_holds::EngineHolds;
+use crate::start_error::StartError;
+
+/// How long a start waits for the engine without which nobody could log in.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What an embedded engine knows a server by that has no name.
+const ONLY_NODE: &str = "local";
+
+/// Calls of an embedded engine's index at once: what reads, and as many that wait in front of
+/// it.
+const EMBEDDED_AT_ONCE: usize = 4;
+/// Connections to a PostgreSQL engine that no maildrop's calls take: logins and logouts have
+/// them, for holds.
+const FOR_HOLDS: usize = 4;
+
+/// The engines of a server, as its configuration had them when it started.
+#[derive(Debug, Default)]
+pub struct Engines {
+    all: Vec<Arc<OneEngine>>,
+    shared: Vec<Arc<SharedEngine>>,
+}
+
+impl Engines {
+    /// Those of a configuration. Opens nothing.
+    pub fn of(config: &Config, metrics: &Metrics) -> Arc<Self> {
+        let node = config.server.node.as_deref().unwrap_or(ONLY_NODE);
+        let mut engines = Engines::default();
+        let named = with_mail(config);
+        for section in &config.engines {
+            let engine = Arc::new(OneEngine {
+                section: section.clone(),
+                node: node.to_owned(),
+                open: OnDemand::new(close),
+                has_mail: named.contains(&section.name.as_str()),
+                presence: Presence::new(metrics.holds()),
+                counts: metrics.holds().clone(),
+            });
+            engines.shared.push(SharedEngine::new(
+                &section.name,
+                format!("{:?}", section.kind),
+                engine.clone(),
+                places(&section.kind),
+                metrics.engine(&section.name),
+            ));
+            engines.all.push(engine);
+        }
+        Arc::new(engines)
+    }
+
+    /// For grants.
+    pub fn shared(&self) -> &[Arc<SharedEngine>] {
+        &self.shared
+    }
+
+    /// The holds that this configuration's `holds` names, opened now. None: it names none.
+    ///
+    /// # Errors
+    /// The engine cannot be used.
+    pub(crate) async fn holds(
+        &self,
+        config: &Config,
+    ) -> Result<Option<Arc<EngineHolds>>, StartError> {
+        let Some((section, _)) = config.holds() else {
+            return Ok(None);
+        };
+        let named = self.all.iter().find(|engine| engine.section == *section);
+        let opened = match named {
+            Some(engine) => engine.get(START_PATIENCE).await,
+            None => Err(Problem::invalid("it is not among this server's engines")),
+        };
+        match opened {
+            Ok(opened) => Ok(Some(opened.holds.clone())),
+            Err(problem) => Err(StartError::Engine {
+                engine: section.name.clone(),
+                problem,
+            }),
+        }
+    }
+
+    /// Opens those that plugins of this configuration have maildrops in, without waiting for
+    /// that: what an earlier process held is free as soon as this one has joined.
+    pub(crate) fn begin(&self, config: &Config) {
+        let named = with_mail(config);
+        for engine in &self.all {
+            if named.contains(&engine.section.name.as_str()) {
+                let engine = engine.clone();
+                tokio::spawn(async move {
+                    if let Err(problem) = engine.get(START_PATIENCE).await {
+                        warn!(
+                            engine = engine.section.name, %problem,
+                            "an engine cannot be used yet: who has a maildrop in it cannot log in until it can"
+                        );
+                    }
+                });
+            }
+        }
+    }
+
+    /// The server ends: what it held in any of them is free.
+    pub(crate) async fn leave(&self) {
+        for engine in &self.all {
+            if let Some(opened) = engine.open.opened() {
+                opened.holds.leave().await;
+            }
+        }
+    }
+}
+
+/// The engines that plugins have maildrops in, by their names.
+pub fn with_mail(config: &Config) -> Vec<&str> {
+    let plugins = config.plugins.iter();
+    let grants = plugins.filter_map(|plugin| plugin.grants.maildrop.as_ref());
+    grants.filter_map(MaildropGrant::engine).collect()
+}
+
+fn places(kind: &EngineKind) -> EnginePlaces {
+    match kind {
+        EngineKind::Embedded { .. } => EnginePlaces {
+            index: CallPlaces {
+                at_once: EMBEDDED_AT_ONCE,
+                has_one_writer: true,
+            },
+            blobs: Some(CallPlaces {
+                at_once: MAX_CONNECTIONS,
+                has_one_writer: false,
+            }),
+        },
+        EngineKind::Postgres(_) => EnginePlaces {
+            index: CallPlaces {
+                at_once: MAX_CONNECTIONS - FOR_HOLDS,
+                has_one_writer: false,
+            },
+            blobs: None,
+        },
+    }
+}
+
+/// An engine, open or not.
+#[derive(Debug)]
+struct OneEngine {
+    section: Engine,
+    /// What it knows this server by.
+    node: String,
+    open: Arc<OnDemand<OpenEngine>>,
+    /// A plugin has maildrops in it.
+    has_mail: bool,
+    /// While it is not open.
+    presence: Presence,
+    counts: Arc<HoldCounts>,
+}
+
+/// An engine that is open, and that this server is a member of.
+#[derive(Debug)]
+struct OpenEngine {
+    /// As long as somebody has it, garbage is removed.
+    mail: Arc<MailEngine>,
+    holds: Arc<EngineHolds>,
+}
+
+impl OneEngine {
+    async fn get(&self, patience: Duration) -> Result<Arc<OpenEngine>, Problem> {
+        let open = || {
+            let (section, node) = (self.section.clone(), self.node.clone());
+            let counts = self.counts.clone();
+            // One that is made anew in the place of one that is away has no mail, and would
+            // tell all its users so.
+            let tables = match self.has_mail {
+                true => Tables::Expected,
+                false => Tables::Made,
+            };
+            async move { OpenEngine::open(&section, &node, counts, tables).await }
+        };
+        let opened = self.open.get(patience, open).await.unwrap_or_else(|| {
+            Err(Problem::unavailable(format!(
+                "it could not be opened within {} s: see whether its server, disk or mount answers",
+                patience.as_secs()
+            )))
+        });
+        self.presence.set_away(opened.is_err());
+        opened
+    }
+}
+
+impl OpenEngine {
+    async fn open(
+        section: &Engine,
+        node: &str,
+        counts: Arc<HoldCounts>,
+        tables: Tables,
+    ) -> Result<Self, Problem> {
+        let Parts {
+            index,
+            holds,
+            blobs,
+        } = engines::open(section, tables).await?;
+        let name = &section.name;
+        let holds = EngineHolds::join(holds, name, node, counts).await?;
+        let mail = Arc::new(MailEngine { index, blobs });
+        tokio::spawn(garbage::collect(Arc::downgrade(&mail), name.clone()));
+        info!(engine = name, "an engine is open");
+        Ok(OpenEngine { mail, holds })
+    }
+}
+
+/// Waits for what its threads do, on a thread of its own.
+fn close(engine: Arc<OpenEngine>) {
+    let closing = thread::Builder::new().name("engine-close".into());
+    // Without a thread it is done here.
+    let _ = closing.spawn(move || drop(engine));
+}
+
+#[async_trait]
+impl EngineAccess for OneEngine {
+    async fn open(&self) -> Result<MailEngine, Problem> {
+        let opened = self.get(CALL_DEADLINE).await?;
+        Ok(MailEngine::clone(&opened.mail))
+    }
+
+    async fn hold(&self, key: &str) -> Result<(Box<dyn SharedHold>, Hold), NotHeld> {
+        match self.get(CALL_DEADLINE).await {
+            Ok(opened) => opened.holds.hold(key).await,
+            Err(problem) => {
+                self.counts.failed(HoldFailure::Unavailable);
+                Err(NotHeld::Unavailable(problem.to_string()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use restante_engine::Folder;
+    use restante_roles::shared_holds::SharedHolds as _;
+
+    use super::*;
+
+    fn config(server: &str, directory: &Path) -> Config {
+        let text = format!(
+            "[server]\n{server}\n[engine.mail]\nkind = 'embedded'\ndirectory = {directory:?}\n\
+             [listener.l]\naddress = '127.0.0.1:0'\ntls = 'off'\n\
+             [plugin.p]\ncomponent = 'builtin:spool'\ngrants.maildrop = 'engine:mail/{{user}}'\n\
+             [tenant.t]\nauthenticators = ['p']\nstore = 'p'\n"
+        );
+        Config::parse(&text, "test.toml".as_ref(), "/".as_ref()).unwrap()
+    }
+
+    /// A SQLite file is opened by one, whoever needs it.
+    #[tokio::test]
+    async fn holds_and_maildrops_of_one_engine_are_one_opened_engine() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config("node = 'a'\nholds = 'mail'", directory.path());
+        engines::migrate(&config.engines[0]).await.unwrap();
+        let metrics = Metrics::new();
+        let engines = Engines::of(&config, &metrics);
+        let holds = engines.holds(&config).await.unwrap().unwrap();
+        let (held, hold) = engines.all[0].hold("t:k").await.ok().unwrap();
+        assert!(holds.acquire("t:k").await.is_err(), "it has it");
+        let folder = Folder::new("t", "m", "").unwrap();
+        let mail = EngineAccess::open(&*engines.all[0]).await.unwrap();
+        mail.index.remove(&folder, &[], &hold).await.unwrap();
+        held.release().await;
+        let lost = mail.index.remove(&folder, &[], &hold).await;
+        assert_eq!(lost, Err(Problem::Lost));
+        drop(holds.acquire("t:k").await.ok().unwrap());
+        engines.leave().await;
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_away_is_asked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().join("there");
+        std::fs::create_dir(&there).unwrap();
+        let config = config("", &there);
+        std::fs::remove_dir(&there).unwrap();
+        let metrics = Metrics::new();
+        let engines = Engines::of(&config, &metrics);
+        assert!(engines.holds(&config).await.unwrap().is_none());
+        let refused = engines.all[0].hold("k").await.err().unwrap();
+        assert!(refused.to_string().contains("there"), "{refused}");
+        assert_eq!(metrics.holds().engines_away(), 1);
+        // Empty, as the directory is that a file system is mounted on.
+        std::fs::create_dir(&there).unwrap();
+        let refused = engines.all[0].hold("k").await.err().unwrap();
+        assert!(refused.to_string().contains("no tables"), "{refused}");
+        assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0);
+        engines::migrate(&config.engines[0]).await.unwrap();
+        drop(engines.all[0].hold("k").await.ok().unwrap());
+        assert_eq!(metrics.holds().engines_away(), 0);
+        assert!(there.join("blobs").is_dir());
+    }
+}

@@ -1,0 +1,27 @@
+//! How a session takes a maildrop's hold among several processes.
+//!
+//! It comes after the process's own lock (lock.rs), so two sessions of one process never
+//! ask for the same.
+
+use std::time::Duration;
+
+use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds};
+use tokio::time::sleep;
+
+/// Before a hold that another node has is asked for once more: that node may be about to
+/// give it back.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+/// Takes the hold of `key`, and asks once more if another node has it.
+pub(crate) async fn acquire(
+    holds: &dyn SharedHolds,
+    key: &str,
+) -> Result<Box<dyn SharedHold>, NotHeld> {
+    match holds.acquire(key).await {
+        Err(NotHeld::InUse { .. }) => {
+            sleep(RETRY_AFTER).await;
+            holds.acquire(key).await
+        }
+        answered => answered,
+    }
+}
