@@ -25,6 +25,8 @@ use crate::types::Secret;
 const PIECE_OCTETS: u32 = 1 << 20;
 /// Octets of a file with a secret; the rest of a larger one is not read.
 const SECRET_OCTETS: u32 = 4096;
+/// How often a directory is read whose entries go while it is read.
+const LOOKS: usize = 100;
 
 /// The granted directory. Outside a component, as in `cargo test`, it is what
 /// [`testing::set_maildrop`](crate::testing) says.
@@ -102,13 +104,27 @@ pub fn is_bare(maildrop: &Path, passed_over: impl Fn(&str) -> bool) -> io::Resul
     if stat(maildrop).map_err(io::Error::other)?.is_none() {
         return Ok(true);
     }
-    for entry in fs::read_dir(maildrop)? {
-        let name = entry?.file_name();
-        if !name.to_str().is_some_and(&passed_over) {
-            return Ok(false);
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        match has_others(maildrop, &passed_over) {
+            // WASI's libc asks for the status of each entry, and ends the reading at one that
+            // was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && looks < LOOKS => {}
+            found => return found.map(|found| !found),
         }
     }
-    Ok(true)
+}
+
+/// Whether a directory has entries whose names are not passed over.
+fn has_others(directory: &Path, passed_over: &impl Fn(&str) -> bool) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        if !name.to_str().is_some_and(passed_over) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Part of a regular file, with the status of the very file that was read;

@@ -5,7 +5,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use restante_tests::{Maildir, Pop3, Server, Site, SmallFileSystem, wait_for};
 
@@ -355,6 +358,40 @@ fn a_missing_mbox_is_refused_unless_the_settings_say_so() {
     fs::remove_file(&mbox).unwrap();
     let server = site.start();
     assert_eq!(ada(&server).stat(), (0, 0));
+}
+
+/// Delivery agents lock before there is a mailbox: an entry that is gone before it is looked at
+/// is nothing that cannot be read.
+#[test]
+fn locks_that_come_and_go_in_an_empty_folder_keep_nobody_out() {
+    let (mut site, maildir) = site();
+    site.plugins[1].component = "builtin:mbox".to_owned();
+    for folder in ["cur", "new", "tmp"] {
+        fs::remove_dir(maildir.root().join(folder)).unwrap();
+    }
+    let server = site.start();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let locks = ["mbox.lock", "mbox.lock.1", "mbox.lock.2"];
+            let locks = locks.map(|name| maildir.root().join(name));
+            while !is_over.load(Ordering::Relaxed) {
+                for lock in &locks {
+                    fs::write(lock, "1").unwrap();
+                }
+                for lock in &locks {
+                    fs::remove_file(lock).unwrap();
+                }
+            }
+        });
+        let logins = catch_unwind(|| {
+            for _ in 0..300 {
+                ada(&server).quit();
+            }
+        });
+        is_over.store(true, Ordering::Relaxed);
+        logins.unwrap_or_else(|panic| resume_unwind(panic));
+    });
 }
 
 /// The share is of what the client leaves: to remove one message is no leave to remove the
