@@ -10,6 +10,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+use crate::index::types::{Folder, Summary};
 use crate::problem::Problem;
 use crate::random;
 
@@ -93,7 +94,24 @@ pub trait Holds: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Problem::Lost`] if this is not the name's term any more, or it has run out.
-    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem>;
+    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem> {
+        let (acquired, _) = self.acquire_with_states(key, node, &[]).await?;
+        Ok(acquired)
+    }
+
+    /// The same, and if it is held, what these folders of the engine's index hold, in the same
+    /// order: all that was removed before the hold was taken is removed in it. Costs no round
+    /// trip more. None: it is not held, or they could not be read, which is no reason not to
+    /// hold it.
+    ///
+    /// # Errors
+    /// As those of [`acquire`](Self::acquire).
+    async fn acquire_with_states(
+        &self,
+        key: &str,
+        node: &Node,
+        folders: &[Folder],
+    ) -> Result<(Acquired, Option<Vec<Summary>>), Problem>;
 
     /// Gives it back. No problem if it is not in force any more.
     async fn release(&self, hold: &Hold) -> Result<(), Problem>;

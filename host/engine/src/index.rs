@@ -7,7 +7,8 @@
 //! v are those of a number beyond v.
 
 mod checks;
-mod types;
+// What [`crate::Holds`] tells is of these, and knows nothing of an index.
+pub(crate) mod types;
 
 use std::fmt;
 

@@ -20,6 +20,8 @@ use tracing::{error, info, warn};
 
 use crate::bounds::CALL_DEADLINE;
 use crate::hold::{Acquired, Hold, Holds, Node};
+use crate::index::{Folder, Summary};
+use crate::meter::Meter;
 use crate::names;
 use crate::problem::Problem;
 use returns::Returns;
@@ -123,17 +125,32 @@ impl Membership {
     /// # Errors
     /// [`Problem::Lost`] if another process has the node's name, and the engine's.
     pub async fn acquire(self: &Arc<Self>, name: &str) -> Result<Answer, Problem> {
+        self.acquire_with_states(name, &[]).await
+    }
+
+    /// The same, and asks in the same call what these folders hold ([`Held::take_states`]).
+    /// Who pays for the call is who pays for the task that asks.
+    ///
+    /// # Errors
+    /// As those of [`acquire`](Self::acquire).
+    pub async fn acquire_with_states(
+        self: &Arc<Self>,
+        name: &str,
+        folders: &[Folder],
+    ) -> Result<Answer, Problem> {
         self.is_member()?;
         let (membership, key) = (self.clone(), key(name));
+        let (folders, meter) = (folders.to_vec(), Meter::of_task());
         // Seen through, also if whoever asked waits no longer: a call that is dropped may
         // have acquired it all the same, and what was acquired for nobody is given back.
-        let asking = tokio::spawn(async move {
-            let answered = membership.ask(&key).await?;
+        let asking = async move {
+            let (answered, states) = membership.ask(&key, &folders).await?;
             Ok(match answered {
-                Acquired::Held(hold) => Answer::Held(Held::new(membership, hold)),
+                Acquired::Held(hold) => Answer::Held(Held::new(membership, hold, states)),
                 Acquired::InUse { node, since } => Answer::InUse { node, since },
             })
-        });
+        };
+        let asking = tokio::spawn(async move { meter.pay_for(asking).await });
         let answer = async {
             asking.await.unwrap_or_else(|error| {
                 Err(Problem::unavailable(format!("asking the engine: {error}")))
@@ -142,7 +159,11 @@ impl Membership {
         within(PATIENCE, answer).await
     }
 
-    async fn ask(&self, key: &str) -> Result<Acquired, Problem> {
+    async fn ask(
+        &self,
+        key: &str,
+        folders: &[Folder],
+    ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         if let Some(own) = self.returns.take(key) {
             // The session before has ended, and the engine has yet to hear of it.
             if let Err(problem) = self.holds.release(&own).await {
@@ -150,12 +171,13 @@ impl Membership {
                 return Err(problem);
             }
         }
-        match self.holds.acquire(key, &self.node).await {
+        let acquire = || self.holds.acquire_with_states(key, &self.node, folders);
+        match acquire().await {
             // The term may have run out while the engine was away: a heartbeat tells whether
             // it can go on.
             Err(Problem::Lost) => {
                 self.beat_once().await?;
-                self.holds.acquire(key, &self.node).await
+                acquire().await
             }
             answered => answered,
         }
@@ -287,15 +309,17 @@ async fn beat(membership: Weak<Membership>, heartbeat: Duration) {
 pub struct Held {
     membership: Arc<Membership>,
     hold: Hold,
+    states: Option<Vec<Summary>>,
     is_given_back: bool,
 }
 
 impl Held {
-    fn new(membership: Arc<Membership>, hold: Hold) -> Self {
+    fn new(membership: Arc<Membership>, hold: Hold, states: Option<Vec<Summary>>) -> Self {
         membership.in_use.fetch_add(1, Ordering::Relaxed);
         Held {
             membership,
             hold,
+            states,
             is_given_back: false,
         }
     }
@@ -303,6 +327,12 @@ impl Held {
     /// What an index checks before it removes ([`crate::MailIndex::remove`]).
     pub fn hold(&self) -> &Hold {
         &self.hold
+    }
+
+    /// What the folders that were asked for held when it was taken, in their order. It is told
+    /// once: it is older with each moment. None: that is not known, or was told.
+    pub fn take_states(&mut self) -> Option<Vec<Summary>> {
+        self.states.take()
     }
 
     /// Whether it is still in force, as the engine says now.

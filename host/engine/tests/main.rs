@@ -11,6 +11,7 @@ mod files;
 mod memory;
 mod postgres;
 mod postgres_faults;
+mod postgres_holds;
 mod proxy;
 mod s3;
 mod sqlite;

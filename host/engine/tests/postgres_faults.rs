@@ -18,14 +18,14 @@ use crate::proxy::Proxy;
 use crate::suite::{FREE, entry, folder, listed};
 
 /// A database of its own, reached through this port.
-struct Site<'a> {
+pub(crate) struct Site<'a> {
     server: &'a Server,
     database: String,
-    engine: Arc<Postgres>,
+    pub(crate) engine: Arc<Postgres>,
 }
 
 impl<'a> Site<'a> {
-    async fn new(server: &'a Server) -> Self {
+    pub(crate) async fn new(server: &'a Server) -> Self {
         let database = server.database();
         let engine = open(server, &database, None).await;
         Self {
@@ -36,16 +36,16 @@ impl<'a> Site<'a> {
     }
 
     /// The same database for another process, through a port.
-    async fn through(&self, port: u16) -> Arc<Postgres> {
+    pub(crate) async fn through(&self, port: u16) -> Arc<Postgres> {
         Arc::new(open(self.server, &self.database, Some(port)).await)
     }
 
-    fn run(&self, sql: &str) -> String {
+    pub(crate) fn run(&self, sql: &str) -> String {
         self.server.run(&self.database, sql)
     }
 
     /// Waits until psql tells this.
-    async fn until(&self, sql: &str, told: &str) {
+    pub(crate) async fn until(&self, sql: &str, told: &str) {
         for _ in 0..1200 {
             if self.run(sql) == told {
                 return;
@@ -67,7 +67,7 @@ async fn open(server: &Server, database: &str, port: Option<u16>) -> Postgres {
     engine.unwrap()
 }
 
-async fn kept(engine: &Postgres, name: &str) -> String {
+pub(crate) async fn kept(engine: &Postgres, name: &str) -> String {
     let (folder, entry) = (folder("a", "b", ""), entry(name));
     match engine.append(&folder, &entry, &FREE, None).await.unwrap() {
         Appended::Kept(id) => id,
@@ -75,7 +75,7 @@ async fn kept(engine: &Postgres, name: &str) -> String {
     }
 }
 
-async fn held(engine: &Postgres, node: &str) -> Hold {
+pub(crate) async fn held(engine: &Postgres, node: &str) -> Hold {
     let node = engine.join(node, "a test").await.unwrap();
     match engine.acquire("k", &node).await.unwrap() {
         Acquired::Held(hold) => hold,
@@ -102,7 +102,7 @@ async fn removed(engine: &Arc<Postgres>, id: &str, hold: &Hold) -> Result<(), Pr
 }
 
 /// A session of psql that has a lock until it is ended.
-struct Blocker<'a> {
+pub(crate) struct Blocker<'a> {
     site: &'a Site<'a>,
     name: String,
     client: std::thread::JoinHandle<()>,
@@ -110,7 +110,7 @@ struct Blocker<'a> {
 
 impl<'a> Blocker<'a> {
     /// Begins a transaction with this statement, and keeps it open.
-    async fn new(site: &'a Site<'a>, name: &str, sql: &str) -> Self {
+    pub(crate) async fn new(site: &'a Site<'a>, name: &str, sql: &str) -> Self {
         let sql = format!("set application_name = '{name}'; begin; {sql}; select pg_sleep(600)");
         let client = site.server.session(&site.database, &sql);
         let waits = format!(
@@ -125,7 +125,7 @@ impl<'a> Blocker<'a> {
         }
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         let sql = format!(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity
             where application_name = '{}'",
@@ -137,7 +137,7 @@ impl<'a> Blocker<'a> {
 }
 
 /// How many statements of engines wait for a lock.
-const WAITING: &str = "select count(*) from pg_stat_activity
+pub(crate) const WAITING: &str = "select count(*) from pg_stat_activity
     where datname = current_database() and application_name = 'restante' and wait_event_type = 'Lock'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

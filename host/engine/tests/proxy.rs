@@ -1,4 +1,5 @@
-//! A proxy that stands between an engine and its database, and loses what it is told to.
+//! A proxy that stands between an engine and its database, loses what it is told to, and keeps
+//! answers back.
 
 use std::io;
 use std::sync::Arc;
@@ -12,6 +13,19 @@ struct State {
     loses: AtomicBool,
     refuses: AtomicBool,
     lost: AtomicU32,
+    /// Statements that were sent.
+    statements: AtomicU32,
+    /// No answer passes before so many were.
+    kept_until: AtomicU32,
+}
+
+/// What ends each statement (the message Sync of the protocol).
+const SYNC: &[u8] = b"S\0\0\0\x04";
+
+impl State {
+    fn answers_pass(&self) -> bool {
+        self.statements.load(Ordering::SeqCst) >= self.kept_until.load(Ordering::SeqCst)
+    }
 }
 
 /// It ends with the runtime of its test.
@@ -54,6 +68,18 @@ impl Proxy {
         self.state.refuses.store(refuses, Ordering::SeqCst);
     }
 
+    /// How many statements were sent so far.
+    pub(crate) fn statements(&self) -> u32 {
+        self.state.statements.load(Ordering::SeqCst)
+    }
+
+    /// No answer comes before so many more statements were sent: whoever waits for the first
+    /// answer before the second statement waits without end.
+    pub(crate) fn keep_answers_for(&self, statements: u32) {
+        let until = self.statements() + statements;
+        self.state.kept_until.store(until, Ordering::SeqCst);
+    }
+
     /// How many answers were lost.
     pub(crate) fn lost(&self) -> u32 {
         self.state.lost.load(Ordering::SeqCst)
@@ -69,9 +95,13 @@ async fn pass(mut client: TcpStream, to: u16, state: &State) -> io::Result<()> {
         tokio::select! {
             read = client.read(&mut sent) => match read? {
                 0 => return Ok(()),
-                octets => server.write_all(&sent[..octets]).await?,
+                octets => {
+                    let syncs = sent[..octets].windows(SYNC.len()).filter(|part| *part == SYNC);
+                    state.statements.fetch_add(syncs.count() as u32, Ordering::SeqCst);
+                    server.write_all(&sent[..octets]).await?;
+                }
             },
-            read = server.read(&mut told) => match read? {
+            read = server.read(&mut told), if state.answers_pass() => match read? {
                 0 => return Ok(()),
                 octets if !state.loses.swap(false, Ordering::SeqCst) => {
                     client.write_all(&told[..octets]).await?;

@@ -61,9 +61,14 @@ impl Holds for Line {
         self.pass().await;
         self.memory.leave(node).await
     }
-    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem> {
+    async fn acquire_with_states(
+        &self,
+        key: &str,
+        node: &Node,
+        folders: &[Folder],
+    ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         self.pass().await;
-        let acquired = self.memory.acquire(key, node).await;
+        let acquired = self.memory.acquire_with_states(key, node, folders).await;
         self.answer().await;
         acquired
     }

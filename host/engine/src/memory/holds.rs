@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::index::Memory;
 use super::state::{Holder, State, Term};
 use crate::hold::{Acquired, Hold, Holds, Node, Token};
+use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
 use crate::retention::Retention;
@@ -44,7 +45,12 @@ impl Holds for Memory {
         Ok(())
     }
 
-    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem> {
+    async fn acquire_with_states(
+        &self,
+        key: &str,
+        node: &Node,
+        folders: &[Folder],
+    ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
         let token = Token::new()?;
         let mut state = self.state.lock();
@@ -54,10 +60,11 @@ impl Holds for Memory {
         if let Some(holder) = state.holds.get(key)
             && state.is_running(&holder.node, holder.term, &self.retention)
         {
-            return Ok(Acquired::InUse {
+            let in_use = Acquired::InUse {
                 node: holder.node.clone(),
                 since: holder.since,
-            });
+            };
+            return Ok((in_use, None));
         }
         state.fence += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -68,11 +75,13 @@ impl Holds for Memory {
             since: now.unwrap_or_default().as_secs(),
         };
         state.holds.insert(key.to_owned(), holder);
-        Ok(Acquired::Held(Hold {
+        let hold = Hold {
             key: key.to_owned(),
             token,
             fence: state.fence,
-        }))
+        };
+        let states = folders.iter().map(|folder| state.summary(folder));
+        Ok((Acquired::Held(hold), Some(states.collect())))
     }
 
     async fn release(&self, hold: &Hold) -> Result<(), Problem> {

@@ -38,9 +38,7 @@ impl Memory {
 #[async_trait]
 impl MailIndex for Memory {
     async fn state(&self, folder: &Folder) -> Result<Summary, Problem> {
-        let state = self.state.lock();
-        let contents = state.folders.get(folder);
-        Ok(contents.map(Contents::summary).unwrap_or_default())
+        Ok(self.state.lock().summary(folder))
     }
 
     async fn read(&self, folder: &Folder) -> Result<Entries, Problem> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::folder::Contents;
 use crate::hold::{Hold, Token};
-use crate::index::{Folder, Placed};
+use crate::index::{Folder, Placed, Summary};
 use crate::problem::Problem;
 
 #[derive(Debug, Default)]
@@ -38,6 +38,12 @@ pub(super) struct Holder {
 }
 
 impl State {
+    /// What a folder holds, in short.
+    pub(super) fn summary(&self, folder: &Folder) -> Summary {
+        let contents = self.folders.get(folder);
+        contents.map(Contents::summary).unwrap_or_default()
+    }
+
     /// # Errors
     /// [`Problem::Lost`] if the hold is not in force.
     pub(super) fn check(&self, hold: &Hold) -> Result<(), Problem> {

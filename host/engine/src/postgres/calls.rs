@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -34,6 +35,30 @@ pub(super) async fn call(
     let mut before = None;
     loop {
         let failure = match attempt(pool, sql, parameters, deadline).await {
+            Ok(rows) => return Ok(rows),
+            Err(failure) => telling(failure, before),
+        };
+        wait_or_give_up(pool, &failure, deadline).await?;
+        before = Some(failure);
+    }
+}
+
+/// A statement and its parameters.
+pub(super) type Statement<'a> = (&'a str, &'a [Parameter<'a>]);
+
+/// The same for a statement, and one that only reads and follows it on its connection, sent
+/// without a wait for the first answer: both take one round trip. The second begins when the
+/// first is committed, and is a transaction of its own, so it sees what was committed while
+/// the first waited for a lock. None: its answer is missing, which is told nobody.
+pub(super) async fn call_then(
+    pool: &Arc<Pool>,
+    first: Statement<'_>,
+    then: Statement<'_>,
+) -> Result<(Vec<Row>, Option<Vec<Row>>), Problem> {
+    let deadline = Instant::now() + CALL_DEADLINE;
+    let mut before = None;
+    loop {
+        let failure = match attempt_both(pool, first, then, deadline).await {
             Ok(rows) => return Ok(rows),
             Err(failure) => telling(failure, before),
         };
@@ -90,22 +115,51 @@ async fn attempt(
     let connection = timeout_at(end, pool.take()).await;
     let connection = connection.unwrap_or(Err(Failure::Late))?;
     connection.begin_call(&Meter::of_task());
-    // The rows end with the server's word that the transaction has ended.
-    match timeout_at(end, connection.query_typed(sql, parameters)).await {
-        Ok(Ok(rows)) => {
-            connection.give_back();
-            Ok(rows)
-        }
-        Ok(Err(error)) => {
-            let failure = Failure::of(&error);
-            if let Failure::Refused { .. } = failure {
-                connection.give_back();
-            }
-            Err(failure)
-        }
+    let answer = heard(timeout_at(end, connection.query_typed(sql, parameters)).await);
+    if has_ended(&answer) {
+        connection.give_back();
+    }
+    answer
+}
+
+/// Sends both once, in this order.
+async fn attempt_both(
+    pool: &Arc<Pool>,
+    (first, of_first): Statement<'_>,
+    (then, of_then): Statement<'_>,
+    end: Instant,
+) -> Result<(Vec<Row>, Option<Vec<Row>>), Failure> {
+    let connection = timeout_at(end, pool.take()).await;
+    let connection = connection.unwrap_or(Err(Failure::Late))?;
+    connection.begin_call(&Meter::of_task());
+    // Each is sent when it is polled for the first time, and those polls are in this order.
+    let (first, then) = tokio::join!(
+        biased;
+        timeout_at(end, connection.query_typed(first, of_first)),
+        timeout_at(end, connection.query_typed(then, of_then)),
+    );
+    let (first, then) = (heard(first), heard(then));
+    if [&first, &then].into_iter().all(has_ended) {
+        connection.give_back();
+    }
+    Ok((first?, then.ok()))
+}
+
+/// What came of a statement that was sent. The rows end with the server's word that the
+/// transaction has ended.
+fn heard(
+    answer: Result<Result<Vec<Row>, tokio_postgres::Error>, Elapsed>,
+) -> Result<Vec<Row>, Failure> {
+    match answer {
+        Ok(answer) => answer.map_err(|error| Failure::of(&error)),
         // Not cancelled: a commit whose wait for the standby is cancelled stays, without it.
         Err(_) => Err(Failure::Unheard("it did not answer in time".to_owned())),
     }
+}
+
+/// Whether its connection may have the next statement.
+fn has_ended(answer: &Result<Vec<Row>, Failure>) -> bool {
+    matches!(answer, Ok(_) | Err(Failure::Refused { .. }))
 }
 
 async fn wait_or_give_up(pool: &Pool, failure: &Failure, deadline: Instant) -> Result<(), Problem> {

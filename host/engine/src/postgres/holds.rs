@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
-use super::calls::{Parameter, call};
+use super::calls::{Parameter, call, call_then};
 use super::index::Postgres;
-use super::rows::{signed, unsigned};
+use super::rows::{self, signed, unsigned};
 use super::uuid::Uuid;
 use crate::hold::{Acquired, Hold, Holds, Node, Token};
+use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
 
@@ -57,15 +58,21 @@ impl Holds for Postgres {
         call(&self.pool, sql, &parameters).await.map(drop)
     }
 
-    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem> {
+    async fn acquire_with_states(
+        &self,
+        key: &str,
+        node: &Node,
+        folders: &[Folder],
+    ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
         let token = Token::new()?;
         let Some(acquiring) = self.mine.begin(key) else {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            return Ok(Acquired::InUse {
+            let in_use = Acquired::InUse {
                 node: node.name.clone(),
                 since: now.unwrap_or_default().as_secs(),
-            });
+            };
+            return Ok((in_use, None));
         };
         let sql = "select outcome, holder, held_since, hold_fence
             from restante.acquire($1, $2, $3, $4, $5)";
@@ -76,25 +83,49 @@ impl Holds for Postgres {
             (&signed(node.term), Type::INT8),
             (&acquiring.is_unknown, Type::BOOL),
         ];
-        let rows = call(&self.pool, sql, &parameters).await?;
+        let (rows, states) = match folders.is_empty() {
+            true => (call(&self.pool, sql, &parameters).await?, Some(Vec::new())),
+            // Not in the statement that holds: that may wait for a removal, and would see
+            // what was before it.
+            false => {
+                let column = |of: fn(&Folder) -> &str| folders.iter().map(of).collect::<Vec<_>>();
+                let tenants = column(Folder::tenant);
+                let maildrops = column(Folder::maildrop);
+                let names = column(Folder::folder);
+                let of: [Parameter<'_>; 3] = [
+                    (&tenants, Type::TEXT_ARRAY),
+                    (&maildrops, Type::TEXT_ARRAY),
+                    (&names, Type::TEXT_ARRAY),
+                ];
+                let asked = call_then(&self.pool, (sql, &parameters), (rows::STATES, &of));
+                let (rows, states) = asked.await?;
+                let states = states.and_then(|rows| rows::states(&rows, folders).ok());
+                (rows, states)
+            }
+        };
         let row = self.one(&rows)?;
         let odd = |error| self.odd(&error);
-        match row.try_get(0).map_err(odd)? {
+        let acquired = match row.try_get(0).map_err(odd)? {
             "held" => {
                 let fence: i64 = row.try_get(3).map_err(odd)?;
                 acquiring.keep(token);
-                Ok(Acquired::Held(Hold {
+                let hold = Hold {
                     key: key.to_owned(),
                     token,
                     fence: unsigned(fence),
-                }))
+                };
+                (Acquired::Held(hold), states)
             }
-            "in use" => Ok(Acquired::InUse {
-                node: row.try_get(1).map_err(odd)?,
-                since: unsigned(row.try_get(2).map_err(odd)?),
-            }),
-            _ => Err(Problem::Lost),
-        }
+            "in use" => {
+                let in_use = Acquired::InUse {
+                    node: row.try_get(1).map_err(odd)?,
+                    since: unsigned(row.try_get(2).map_err(odd)?),
+                };
+                (in_use, None)
+            }
+            _ => return Err(Problem::Lost),
+        };
+        Ok(acquired)
     }
 
     async fn release(&self, hold: &Hold) -> Result<(), Problem> {

@@ -1,5 +1,6 @@
 //! What is read of an index: rows into columns.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
@@ -57,6 +58,34 @@ pub(super) async fn find(pool: &Arc<Pool>, folder: &Folder) -> Result<Option<Fou
         })
     };
     found().map(Some).map_err(|error| odd(pool, &error))
+}
+
+/// What tells of folders, in short: one row for each that anything was ever in.
+pub(super) const STATES: &str = "select m.tenant, m.name, m.folder, m.version, m.messages, m.octets
+    from unnest($1::text[], $2::text[], $3::text[]) as asked (tenant, name, folder)
+    join restante.maildrop m using (tenant, name, folder)";
+
+/// What these rows of [`STATES`] say of folders, in their order.
+pub(super) fn states(
+    rows: &[Row],
+    folders: &[Folder],
+) -> Result<Vec<Summary>, tokio_postgres::Error> {
+    let mut told = HashMap::new();
+    for row in rows {
+        let names: [&str; 3] = [row.try_get(0)?, row.try_get(1)?, row.try_get(2)?];
+        let number = |at: usize| row.try_get(at).map(unsigned);
+        let summary = Summary {
+            version: number(3)?,
+            messages: number(4)?,
+            octets: number(5)?,
+        };
+        told.insert(names, summary);
+    }
+    let of = |folder: &Folder| {
+        let names = [folder.tenant(), folder.maildrop(), folder.folder()];
+        told.get(&names).copied().unwrap_or_default()
+    };
+    Ok(folders.iter().map(of).collect())
 }
 
 /// All of a folder. One statement, so all of it is of one moment: the row of number 0 has the

@@ -8,8 +8,9 @@ use rusqlite::OptionalExtension;
 
 use super::failure::{signed, unsigned};
 use super::index::Sqlite;
-use super::tokens;
+use super::{rows, tokens};
 use crate::hold::{Acquired, Hold, Holds, Node, Token};
+use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
 
@@ -69,9 +70,15 @@ impl Holds for Sqlite {
         .await
     }
 
-    async fn acquire(&self, key: &str, node: &Node) -> Result<Acquired, Problem> {
+    async fn acquire_with_states(
+        &self,
+        key: &str,
+        node: &Node,
+        folders: &[Folder],
+    ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
         let (key, node, token) = (key.to_owned(), node.clone(), Token::new()?);
+        let folders = folders.to_vec();
         let (next, oldest) = (self.next.clone(), self.oldest_beat());
         self.change_holds(move |transaction| {
             let sql = "select 1 from temp.node where name = ?1 and term = ?2 and beat > ?3";
@@ -86,7 +93,7 @@ impl Holds for Sqlite {
             let held = select.query_row((&key, oldest), |row| Ok((row.get(0)?, row.get(1)?)));
             if let Some((node, since)) = held.optional()? {
                 let since = unsigned(since);
-                return Ok(Acquired::InUse { node, since });
+                return Ok((Acquired::InUse { node, since }, None));
             }
             let sql = "insert or replace into temp.hold (key, token, node, term, since)
                 values (?1, ?2, ?3, ?4, ?5)";
@@ -95,7 +102,12 @@ impl Holds for Sqlite {
             let values = (&key, &token.0[..], &node.name, signed(node.term), since);
             transaction.prepare_cached(sql)?.execute(values)?;
             let fence = next.fetch_add(1, Ordering::Relaxed);
-            Ok(Acquired::Held(Hold { key, token, fence }))
+            let states = folders
+                .iter()
+                .map(|folder| rows::summary(transaction, folder));
+            // Whoever needs them asks the index, and is told there why it cannot be read.
+            let states = states.collect::<rusqlite::Result<Vec<Summary>>>().ok();
+            Ok((Acquired::Held(Hold { key, token, fence }), states))
         })
         .await
     }

@@ -193,11 +193,8 @@ fn check_mode(path: &Path, connection: &Connection) -> Result<(), Problem> {
 impl MailIndex for Sqlite {
     async fn state(&self, folder: &Folder) -> Result<Summary, Problem> {
         let folder = folder.clone();
-        self.look(move |transaction| {
-            let found = rows::find(transaction, &folder)?;
-            Ok(found.map(|found| found.summary()).unwrap_or_default())
-        })
-        .await
+        self.look(move |transaction| Ok(rows::summary(transaction, &folder)?))
+            .await
     }
 
     async fn read(&self, folder: &Folder) -> Result<Entries, Problem> {

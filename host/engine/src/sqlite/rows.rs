@@ -62,6 +62,12 @@ pub(super) fn find(
     found.optional()
 }
 
+/// What a folder holds, in short.
+pub(super) fn summary(transaction: &Transaction<'_>, folder: &Folder) -> rusqlite::Result<Summary> {
+    let found = find(transaction, folder)?;
+    Ok(found.map(|found| found.summary()).unwrap_or_default())
+}
+
 /// Entries that came after a version.
 pub(super) fn entries_since(
     transaction: &Transaction<'_>,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use restante_engine::{Acquired, Problem, Retention};
+use restante_engine::{Acquired, Folder, Hold, Node, Problem, Retention, Summary};
 
 use super::{Engine, entry, folder};
 
@@ -190,4 +190,98 @@ pub(crate) async fn names_are_checked(make: impl AsyncFn(Retention) -> Engine) {
         );
     }
     engine.held(&long[1..], &node).await;
+}
+
+/// Holds "k", and what folders held then; None: somebody else has it.
+async fn held_with_states(
+    engine: &Engine,
+    node: &Node,
+    folders: &[Folder],
+) -> Option<(Hold, Vec<Summary>)> {
+    let asked = engine.holds.acquire_with_states("k", node, folders).await;
+    match asked.unwrap() {
+        (Acquired::Held(hold), states) => Some((hold, states.unwrap())),
+        (Acquired::InUse { .. }, states) => {
+            assert_eq!(states, None);
+            None
+        }
+    }
+}
+
+pub(crate) async fn a_hold_brings_what_the_index_says(make: impl AsyncFn(Retention) -> Engine) {
+    let engine = make(Retention::default()).await;
+    let node = engine.holds.join("n", "a test").await.unwrap();
+    let inbox = folder("a", "b", "");
+    let folders = [
+        folder("a", "b", "lists"),
+        // In it nothing ever was.
+        folder("a", "b", "none"),
+        inbox.clone(),
+        folder("a", "other", ""),
+        folder("b", "b", ""),
+    ];
+    engine.kept(&inbox, &entry("a")).await;
+    let id = engine.kept(&inbox, &entry("b")).await;
+    engine.kept(&folders[0], &entry("c")).await;
+    for other in &folders[3..] {
+        for _ in 0..3 {
+            engine.kept(other, &entry("d")).await;
+        }
+    }
+    let told = async || {
+        let mut told = Vec::new();
+        for folder in &folders {
+            told.push(engine.index.state(folder).await.unwrap());
+        }
+        told
+    };
+    let (hold, states) = held_with_states(&engine, &node, &folders).await.unwrap();
+    assert_eq!(states, told().await);
+    let versions: Vec<u64> = states.iter().map(|state| state.version).collect();
+    assert_eq!(versions, [1, 0, 2, 3, 3]);
+    assert!(held_with_states(&engine, &node, &folders).await.is_none());
+    // It is a hold like others.
+    assert_eq!(engine.holds.check(&hold).await, Ok(()));
+    let ids = std::slice::from_ref(&id);
+    engine.index.remove(&inbox, ids, &hold).await.unwrap();
+    engine.holds.release(&hold).await.unwrap();
+    let (hold, states) = held_with_states(&engine, &node, &folders).await.unwrap();
+    assert_eq!(states, told().await);
+    assert_eq!(states[2].version, 3);
+    assert_eq!((states[2].messages, states[2].octets), (1, 100));
+    engine.holds.release(&hold).await.unwrap();
+    let (_, states) = held_with_states(&engine, &node, &[]).await.unwrap();
+    assert!(states.is_empty());
+    engine.holds.leave(&node).await.unwrap();
+    let lost = engine.holds.acquire_with_states("k", &node, &folders).await;
+    assert_eq!(lost, Err(Problem::Lost));
+}
+
+/// What a holder removed before it gave the key back is known to the next one.
+pub(crate) async fn what_a_hold_brings_is_read_when_it_is_taken(
+    make: impl AsyncFn(Retention) -> Engine,
+) {
+    let engine = make(Retention::default()).await;
+    let inbox = folder("a", "b", "");
+    let folders = std::slice::from_ref(&inbox);
+    let before = engine.holds.join("before", "a test").await.unwrap();
+    let next = engine.holds.join("next", "a test").await.unwrap();
+    for round in 1..=20 {
+        let id = engine.kept(&inbox, &entry("a")).await;
+        let hold = engine.held("k", &before).await;
+        let (index, holds) = (engine.index.clone(), engine.holds.clone());
+        let (of, ids) = (inbox.clone(), [id]);
+        let removing = tokio::spawn(async move {
+            index.remove(&of, &ids, &hold).await.unwrap();
+            holds.release(&hold).await.unwrap();
+        });
+        let (hold, states) = loop {
+            if let Some(held) = held_with_states(&engine, &next, folders).await {
+                break held;
+            }
+        };
+        assert_eq!((states[0].version, states[0].messages), (2 * round, 0));
+        engine.holds.release(&hold).await.unwrap();
+        removing.await.unwrap();
+    }
 }

@@ -174,6 +174,8 @@ macro_rules! engine_suite {
             a_term_runs_out_without_heartbeats_and_not_with_them,
             a_hold_that_was_taken_over_does_nothing,
             names_are_checked,
+            a_hold_brings_what_the_index_says,
+            what_a_hold_brings_is_read_when_it_is_taken,
         );
         engine_suite!(@cases $make, $is_there, model:
             answers_are_those_of_a_vector,

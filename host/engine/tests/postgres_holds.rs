@@ -1,0 +1,93 @@
+//! What a hold brings with it, in a PostgreSQL database.
+
+use restante_engine::{Acquired, Holds, MailIndex};
+use restante_tests::{PgBouncer, Postgres as Server};
+
+use crate::postgres_faults::{Blocker, Site, WAITING, held, kept};
+use crate::proxy::Proxy;
+use crate::suite::folder;
+
+/// What a warm login asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_and_what_it_brings_take_one_round_trip() {
+    let Some(server) = Server::shared("one round trip") else {
+        return;
+    };
+    let site = Site::new(server).await;
+    let proxy = Proxy::start(server.port()).await;
+    let engine = site.through(proxy.port()).await;
+    let node = engine.join("n", "a test").await.unwrap();
+    kept(&site.engine, "a").await;
+    let folders = [folder("a", "b", ""), folder("a", "b", "lists")];
+    // Its connection is open by now.
+    let before = proxy.statements();
+    proxy.keep_answers_for(2);
+    let (acquired, states) = engine
+        .acquire_with_states("k", &node, &folders)
+        .await
+        .unwrap();
+    assert!(matches!(acquired, Acquired::Held(_)), "{acquired:?}");
+    let states = states.unwrap();
+    assert_eq!((states[0].version, states[1].version), (1, 0));
+    assert_eq!(proxy.statements() - before, 2);
+    // Without them it is one statement.
+    engine.acquire("other", &node).await.unwrap();
+    assert_eq!(proxy.statements() - before, 3);
+}
+
+/// A hold that waits for a removal under way sees what is removed, and all that came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_hold_brings_is_of_after_its_wait() {
+    let Some(server) = Server::shared("a hold that waits") else {
+        return;
+    };
+    let site = Site::new(server).await;
+    kept(&site.engine, "a").await;
+    let hold = held(&site.engine, "n").await;
+    site.engine.release(&hold).await.unwrap();
+    let mut ways = vec![site.through(server.port()).await];
+    let pooler = PgBouncer::start("what_a_hold_brings_is_of_after_its_wait", server);
+    if let Some(pooler) = &pooler {
+        ways.push(site.through(pooler.port()).await);
+    }
+    for (round, way) in (1..).zip(ways) {
+        let node = way.join(&format!("way {round}"), "a test").await.unwrap();
+        let locked = "select from restante.hold where key = 'k' for update";
+        let blocker = Blocker::new(&site, &format!("blocker {round}"), locked).await;
+        let asking = way.clone();
+        let asking = tokio::spawn(async move {
+            let folders = [folder("a", "b", "")];
+            asking.acquire_with_states("k", &node, &folders).await
+        });
+        site.until(WAITING, "1").await;
+        kept(&site.engine, "later").await;
+        blocker.end();
+        let (acquired, states) = asking.await.unwrap().unwrap();
+        let Acquired::Held(hold) = acquired else {
+            panic!("{acquired:?}");
+        };
+        let state = site.engine.state(&folder("a", "b", "")).await.unwrap();
+        assert_eq!(state.version, 1 + round);
+        assert_eq!(states, Some(vec![state]));
+        way.release(&hold).await.unwrap();
+    }
+}
+
+/// What cannot be read keeps nobody from the hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_without_what_it_should_bring_is_a_hold() {
+    let Some(server) = Server::shared("a hold alone") else {
+        return;
+    };
+    let site = Site::new(server).await;
+    let node = site.engine.join("n", "a test").await.unwrap();
+    site.run("alter table restante.maildrop rename to gone");
+    let folders = [folder("a", "b", "")];
+    let asked = site.engine.acquire_with_states("k", &node, &folders).await;
+    let (acquired, states) = asked.unwrap();
+    let Acquired::Held(hold) = acquired else {
+        panic!("{acquired:?}");
+    };
+    assert_eq!(states, None);
+    assert_eq!(site.engine.check(&hold).await, Ok(()));
+}
