@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use restante_config::{Config, Engine, EngineKind, MaildropGrant};
-use restante_engine::{CALL_DEADLINE, Hold, MAX_CONNECTIONS, Problem, Tables};
+use restante_engine::{CALL_DEADLINE, Folder, MAX_CONNECTIONS, Problem, Tables};
 use restante_roles::metrics::{HoldCounts, HoldFailure, Metrics, Presence};
-use restante_roles::shared_holds::{NotHeld, SharedHold};
-use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine};
+use restante_roles::shared_holds::NotHeld;
+use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 use tracing::{info, warn};
 
 use crate::engines::{self, Parts};
@@ -236,9 +236,9 @@ impl EngineAccess for OneEngine {
         Ok(MailEngine::clone(&opened.mail))
     }
 
-    async fn hold(&self, key: &str) -> Result<(Box<dyn SharedHold>, Hold), NotHeld> {
+    async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
         match self.get(CALL_DEADLINE).await {
-            Ok(opened) => opened.holds.hold(key).await,
+            Ok(opened) => opened.holds.hold(key, folders).await,
             Err(problem) => {
                 self.counts.failed(HoldFailure::Unavailable);
                 Err(NotHeld::Unavailable(problem.to_string()))
@@ -251,7 +251,7 @@ impl EngineAccess for OneEngine {
 mod tests {
     use std::path::Path;
 
-    use restante_engine::Folder;
+    use restante_engine::Summary;
     use restante_roles::shared_holds::SharedHolds as _;
 
     use super::*;
@@ -275,9 +275,12 @@ mod tests {
         let metrics = Metrics::new();
         let engines = Engines::of(&config, &metrics);
         let holds = engines.holds(&config).await.unwrap().unwrap();
-        let (held, hold) = engines.all[0].hold("t:k").await.ok().unwrap();
-        assert!(holds.acquire("t:k").await.is_err(), "it has it");
         let folder = Folder::new("t", "m", "").unwrap();
+        let folders = std::slice::from_ref(&folder);
+        let taken = engines.all[0].hold("t:k", folders).await.ok().unwrap();
+        let TakenHold { held, hold, states } = taken;
+        assert_eq!(states, Some(vec![Summary::default()]));
+        assert!(holds.acquire("t:k").await.is_err(), "it has it");
         let mail = EngineAccess::open(&*engines.all[0]).await.unwrap();
         mail.index.remove(&folder, &[], &hold).await.unwrap();
         held.release().await;
@@ -297,16 +300,16 @@ mod tests {
         let metrics = Metrics::new();
         let engines = Engines::of(&config, &metrics);
         assert!(engines.holds(&config).await.unwrap().is_none());
-        let refused = engines.all[0].hold("k").await.err().unwrap();
+        let refused = engines.all[0].hold("k", &[]).await.err().unwrap();
         assert!(refused.to_string().contains("there"), "{refused}");
         assert_eq!(metrics.holds().engines_away(), 1);
         // Empty, as the directory is that a file system is mounted on.
         std::fs::create_dir(&there).unwrap();
-        let refused = engines.all[0].hold("k").await.err().unwrap();
+        let refused = engines.all[0].hold("k", &[]).await.err().unwrap();
         assert!(refused.to_string().contains("no tables"), "{refused}");
         assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0);
         engines::migrate(&config.engines[0]).await.unwrap();
-        drop(engines.all[0].hold("k").await.ok().unwrap());
+        drop(engines.all[0].hold("k", &[]).await.ok().unwrap());
         assert_eq!(metrics.holds().engines_away(), 0);
         assert!(there.join("blobs").is_dir());
     }

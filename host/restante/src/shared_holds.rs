@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use restante_engine::membership::{Answer, Held, Membership, Standing};
-use restante_engine::{Hold, Holds, Problem, Retention};
+use restante_engine::{Folder, Holds, Problem, Retention};
 use restante_roles::metrics::{HoldCounts, HoldFailure, Presence};
 use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold, SharedHolds};
+use restante_wasm::TakenHold;
 
 /// The holds of an engine that this server shares.
 #[derive(Debug)]
@@ -45,17 +46,21 @@ impl EngineHolds {
     }
 
     /// Takes the hold of a key, if nobody has it, and tells what an index checks before it
-    /// removes.
-    pub(crate) async fn hold(&self, key: &str) -> Result<(Box<dyn SharedHold>, Hold), NotHeld> {
-        match self.membership.acquire(key).await {
-            Ok(Answer::Held(held)) => {
+    /// removes, and what these folders of it hold.
+    pub(crate) async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
+        match self.membership.acquire_with_states(key, folders).await {
+            Ok(Answer::Held(mut held)) => {
                 self.counts.acquired();
-                let hold = held.hold().clone();
+                let (hold, states) = (held.hold().clone(), held.take_states());
                 let counted = Counted {
                     held: Some(held),
                     counts: self.counts.clone(),
                 };
-                Ok((Box::new(counted), hold))
+                Ok(TakenHold {
+                    held: Box::new(counted),
+                    hold,
+                    states,
+                })
             }
             Ok(Answer::InUse { node, since }) => {
                 self.counts.failed(HoldFailure::InUse);
@@ -86,8 +91,7 @@ async fn watch(mut standing: tokio::sync::watch::Receiver<Standing>, presence: P
 #[async_trait]
 impl SharedHolds for EngineHolds {
     async fn acquire(&self, key: &str) -> Result<Box<dyn SharedHold>, NotHeld> {
-        let (held, _) = self.hold(key).await?;
-        Ok(held)
+        Ok(self.hold(key, &[]).await?.held)
     }
 }
 

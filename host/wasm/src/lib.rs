@@ -28,7 +28,7 @@ pub use disk::maildrop_directory::NoSuchUser;
 pub use instance::answer_cache::AnswerLifetimes;
 pub use instance::calls::CallPlaces;
 pub use instance::databases::SharedDatabase;
-pub use instance::engines::{EngineAccess, EnginePlaces, MailEngine, SharedEngine};
+pub use instance::engines::{EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 pub use plugin::{Loaded, Plugin, PluginError, Runtime, RuntimeError, Services};
 pub use record::replay::{Comparison, Replayed};
 pub use roles::MissingRole;

@@ -18,10 +18,21 @@ impl wit::Host for State {
         folder: String,
     ) -> wasmtime::Result<Result<wit::Summary, wit::Problem>> {
         let question = Question::new(EngineCall::State, folder);
+        let is_live = self.player().is_none();
+        let of = question.folder.clone();
         let answer = self.index(question, |index, folder, _| async move {
             index.state(&folder).await.map(summary)
         });
-        Ok(answer.await)
+        let answer = answer.await;
+        if is_live && let Ok(told) = &answer {
+            let told = Summary {
+                version: told.version,
+                messages: told.messages,
+                octets: told.octets,
+            };
+            self.witness.folder(&of, told);
+        }
+        Ok(answer)
     }
 
     async fn read(
@@ -169,11 +180,11 @@ fn difference(of: Difference) -> wit::Difference {
 mod tests {
     use restante_engine::{Appended, Entry, Holds as _, Limits, MailIndex as _};
     use restante_roles::metrics::Ledger;
-    use restante_roles::shared_holds::SharedHolds as _;
 
     use super::wit::Host;
     use super::*;
     use crate::instance::calls::SEE_LOG;
+    use crate::instance::facts::{FolderState, Grounds, Standing};
     use crate::instance::testing::{TestEngine, state};
 
     /// A state with the maildrop "m" of tenant "t", in which there is one message.
@@ -264,7 +275,7 @@ mod tests {
         };
         let lost = remove(&mut state).await;
         assert!(matches!(lost, Err(wit::Problem::Lost)), "{lost:?}");
-        maildrop.acquire("k").await.ok().unwrap();
+        maildrop.acquire("k", &[]).await.ok().unwrap();
         // Another session has it by now.
         let node = engine.memory.join("n", "a test").await.unwrap();
         engine.memory.acquire("k", &node).await.unwrap();
@@ -273,7 +284,7 @@ mod tests {
         assert_eq!(messages(&mut state, "").await, 1);
 
         let (_engine, mut state, maildrop, id) = with_maildrop().await;
-        maildrop.acquire("k").await.ok().unwrap();
+        maildrop.acquire("k", &[]).await.ok().unwrap();
         let unknown = vec![id.clone(), "x".to_owned()];
         let invalid = Host::remove(&mut state, String::new(), unknown)
             .await
@@ -286,6 +297,47 @@ mod tests {
         let removed = Host::remove(&mut state, String::new(), vec![id]).await;
         assert!(removed.unwrap().is_ok());
         assert_eq!(messages(&mut state, "").await, 0);
+    }
+
+    /// What a folder holds in short stands for the answers that rest on it, what is in it does
+    /// not.
+    #[tokio::test]
+    async fn a_state_is_a_fact_and_entries_are_none() {
+        let (_engine, mut state, _, _) = with_maildrop().await;
+        let asked = async |state: &mut State, folder: &str| {
+            state.witness.asked();
+            Host::state(state, folder.into()).await.unwrap().is_ok()
+        };
+        state.witness.called();
+        assert!(asked(&mut state, "").await && asked(&mut state, "lists").await);
+        let Grounds::Facts(facts) = state.witness.grounds(1, 0) else {
+            panic!("no facts");
+        };
+        let folders: Vec<&str> = facts.folders().collect();
+        assert_eq!(folders, ["", "lists"]);
+        let told = |folder: &str, number| FolderState {
+            folder: folder.into(),
+            summary: Summary {
+                version: number,
+                messages: number,
+                octets: 9 * number,
+            },
+        };
+        let now = [told("", 1), told("lists", 0)];
+        assert_eq!(facts.standing(&now), Standing::Same);
+
+        // A refusal is no fact either.
+        let (_engine, mut state, _, _) = with_maildrop().await;
+        state.witness.called();
+        assert!(!asked(&mut state, "a\nb").await);
+        assert!(matches!(state.witness.grounds(1, 0), Grounds::Unknown));
+        let (_engine, mut state, _, _) = with_maildrop().await;
+        state.witness.called();
+        assert!(asked(&mut state, "").await);
+        state.witness.asked();
+        let read = Host::read(&mut state, String::new()).await.unwrap();
+        assert!(read.is_ok());
+        assert!(matches!(state.witness.grounds(1, 0), Grounds::Unknown));
     }
 
     /// Where the engine is, and what is wrong with it, is the operator's matter.

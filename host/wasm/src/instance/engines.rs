@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::instance::calls::{self, CallPlaces, Queues, SEE_LOG};
-use restante_engine::{Blobs, Hold, MailIndex, Meter, Problem};
+use restante_engine::{Blobs, Folder, Hold, MailIndex, Meter, Problem, Summary};
 use restante_roles::metrics::{EngineCall, EngineCalls, EngineFailure};
 use restante_roles::shared_holds::{NotHeld, SharedHold};
 use restante_roles::throttle::Complaints;
@@ -32,9 +32,20 @@ pub trait EngineAccess: Send + Sync + fmt::Debug {
     /// It is away. The text is for the operator.
     async fn open(&self) -> Result<MailEngine, Problem>;
 
-    /// Takes the hold of a key, if nobody has it, and tells what the engine's index checks
-    /// before it removes. May be dropped at any point: nothing stays held then.
-    async fn hold(&self, key: &str) -> Result<(Box<dyn SharedHold>, Hold), NotHeld>;
+    /// Takes the hold of a key, if nobody has it, and has it bring what these folders hold. May
+    /// be dropped at any point: nothing stays held then.
+    async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld>;
+}
+
+/// A hold that was taken, and what came with it.
+pub struct TakenHold {
+    /// The hold itself.
+    pub held: Box<dyn SharedHold>,
+    /// What the engine's index checks before it removes.
+    pub hold: Hold,
+    /// What the folders that were asked for held when it was taken, in their order. None: that
+    /// is not known.
+    pub states: Option<Vec<Summary>>,
 }
 
 /// How many calls an engine can have at once.
@@ -103,9 +114,9 @@ impl SharedEngine {
         }
     }
 
-    /// Takes the hold of a key, if nobody has it.
-    pub(crate) async fn hold(&self, key: &str) -> Result<(Box<dyn SharedHold>, Hold), NotHeld> {
-        self.access.hold(key).await
+    /// Takes the hold of a key, if nobody has it, and asks what these folders hold.
+    pub(crate) async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
+        self.access.hold(key, folders).await
     }
 
     /// Makes a call of this kind. `meter` keeps what it holds until the last that is charged

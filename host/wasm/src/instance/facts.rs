@@ -3,9 +3,10 @@
 //! A guest computes: with the same arguments, in a fresh instance, it answers the same,
 //! unless it learned something else of the world meanwhile. All that it learns comes
 //! through the border, so it is enough to watch that. Where it was nothing but its
-//! settings and the state of files in its maildrop, those *facts* stand for the answer:
-//! as long as they are true the guest would say what it said before. The time, what is in
-//! a file, a line of log or any other call of the host: then it has to be asked again.
+//! settings, the state of files in its maildrop, and what an engine's index says of the
+//! maildrop's folders in short, those *facts* stand for the answer: as long as they are true
+//! the guest would say what it said before. The time, what is in a file or a folder, a line
+//! of log or any other call of the host: then it has to be asked again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -14,10 +15,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::bindings::restante::plugin::files::Status;
 use crate::disk::grants::Root;
 use crate::disk::look::{Changed, plain, status_at_once};
+use restante_engine::Summary;
 use restante_roles::stamp::RACY_WINDOW;
 
 /// Files that facts are about, at most.
 const FILES: usize = 8;
+
+/// Folders of an engine's maildrop that facts are about, at most.
+const FOLDERS: usize = 8;
 
 /// Sees what crosses the border of one instance.
 #[derive(Debug, Default)]
@@ -29,6 +34,7 @@ pub(crate) struct Witness {
     /// Those among them that facts can stand for.
     understood: u64,
     looked: Vec<Looked>,
+    states: Vec<FolderState>,
     /// Of a file that may change once more without a new time.
     is_fresh: bool,
     /// The host could not do what it was asked for.
@@ -46,9 +52,33 @@ struct Looked {
     status: Option<(Status, Changed)>,
 }
 
+/// What an engine's index told of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FolderState {
+    /// In the session's maildrop; "" is the maildrop itself.
+    pub(crate) folder: String,
+    /// Its version grows with each change.
+    pub(crate) summary: Summary,
+}
+
 /// What was true when the guest answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts(Arc<[Looked]>);
+pub(crate) struct Facts {
+    looked: Arc<[Looked]>,
+    states: Arc<[FolderState]>,
+}
+
+/// What became of what an engine told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// All of it is as it was.
+    Same,
+    /// There were changes since, or it is not known whether there were.
+    Unsure,
+    /// A folder is of an older version than it was, or another one of the same: the engine
+    /// was set back. What was told of it then says nothing of now.
+    SetBack,
+}
 
 /// What the answers of an instance rest on.
 #[derive(Debug)]
@@ -94,6 +124,17 @@ impl Witness {
         });
     }
 
+    /// It was for what a folder of the session's maildrop in an engine holds, in short.
+    pub(crate) fn folder(&mut self, folder: &str, summary: Summary) {
+        if self.states.len() < FOLDERS {
+            self.understood += 1;
+            self.states.push(FolderState {
+                folder: folder.to_owned(),
+                summary,
+            });
+        }
+    }
+
     /// The host could not do what the guest asked for, this time: a disk that did not
     /// answer, no descriptor left. What the guest says then may be less than there is.
     pub(crate) fn failed(&mut self) {
@@ -121,7 +162,10 @@ impl Witness {
         if self.asked != self.understood + grown || self.calls != calls {
             return Grounds::Unknown;
         }
-        Grounds::Facts(Facts(std::mem::take(&mut self.looked).into()))
+        Grounds::Facts(Facts {
+            looked: std::mem::take(&mut self.looked).into(),
+            states: std::mem::take(&mut self.states).into(),
+        })
     }
 }
 
@@ -130,20 +174,45 @@ fn whole((status, changed): (Status, Changed)) -> impl PartialEq {
 }
 
 impl Facts {
-    /// Whether all of it is true now. False also where it would take waiting to know.
+    /// Whether all of it is true now, of a maildrop that is a directory. False also where it
+    /// would take waiting to know.
     pub(crate) fn hold(&self, maildrop: &Arc<Root>) -> bool {
-        self.0.iter().all(|looked| {
+        let looked = self.looked.iter().all(|looked| {
             let now = status_at_once(maildrop, &looked.path);
             now.is_some_and(|now| now.map(whole) == looked.status.map(whole))
-        })
+        });
+        looked && self.states.is_empty()
+    }
+
+    /// The same of a maildrop in an engine, which tells this now.
+    pub(crate) fn standing(&self, now: &[FolderState]) -> Standing {
+        let mut all = match self.looked.is_empty() {
+            true => Standing::Same,
+            false => Standing::Unsure,
+        };
+        for then in &*self.states {
+            let now = now.iter().find(|now| now.folder == then.folder);
+            match now.map(|now| now.summary) {
+                Some(now) if now == then.summary => {}
+                Some(now) if now.version <= then.summary.version => return Standing::SetBack,
+                Some(_) | None => all = Standing::Unsure,
+            }
+        }
+        all
+    }
+
+    /// The folders that an engine has to tell of again.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.states.iter().map(|state| state.folder.as_str())
     }
 
     /// Octets that they take.
     pub(crate) fn octets(&self) -> usize {
-        let looked = self.0.iter();
-        looked
-            .map(|looked| size_of::<Looked>() + looked.path.len())
-            .sum()
+        let looked = self.looked.iter();
+        let looked = looked.map(|looked| size_of::<Looked>() + looked.path.len());
+        let states = self.states.iter();
+        let states = states.map(|state| size_of::<FolderState>() + state.folder.len());
+        looked.sum::<usize>() + states.sum::<usize>()
     }
 }
 
@@ -183,6 +252,13 @@ mod tests {
         }
     }
 
+    fn of_files(looked: Vec<Looked>) -> Facts {
+        Facts {
+            looked: looked.into(),
+            states: Arc::default(),
+        }
+    }
+
     #[test]
     fn settings_and_files_are_grounds_and_nothing_else_is() {
         let mut witness = Witness::default();
@@ -197,7 +273,7 @@ mod tests {
         let Grounds::Facts(facts_and_memory) = witness.grounds(2, 1) else {
             panic!("memory is no knowledge");
         };
-        assert_eq!(facts_and_memory.0.len(), 1);
+        assert_eq!(facts_and_memory.looked.len(), 1);
         // The time, say.
         witness.asked();
         assert!(matches!(witness.grounds(2, 1), Grounds::Unknown));
@@ -270,7 +346,7 @@ mod tests {
                 let path = path.to_owned();
                 looked.push(Looked { path, status });
             }
-            Facts(looked.into())
+            of_files(looked)
         };
         let before = facts(&root);
         assert!(before.hold(&root));
@@ -297,7 +373,7 @@ mod tests {
             let status = status_at_once(&root, "new")?;
             witness.looked(Some("new"), status.as_ref());
             let path = "new".to_owned();
-            Some((Facts([Looked { path, status }].into()), witness.changes()))
+            Some((of_files(vec![Looked { path, status }]), witness.changes()))
         };
         // Where the system cannot tell there are no facts.
         let Some((facts, changes)) = look() else {
@@ -310,5 +386,77 @@ mod tests {
         opened.set_modified(modified).unwrap();
         assert!(!facts.hold(&root));
         assert_ne!(look().unwrap().1, changes);
+    }
+
+    fn of(version: u64, messages: u64) -> Summary {
+        Summary {
+            version,
+            messages,
+            octets: 100 * messages,
+        }
+    }
+
+    fn now(folders: &[(&str, Summary)]) -> Vec<FolderState> {
+        let states = folders.iter().map(|(folder, summary)| FolderState {
+            folder: (*folder).to_owned(),
+            summary: *summary,
+        });
+        states.collect()
+    }
+
+    #[test]
+    fn what_an_engine_tells_of_folders_is_grounds_until_it_tells_something_else() {
+        let mut witness = Witness::default();
+        witness.called();
+        for (folder, summary) in [("", of(7, 3)), ("lists", of(0, 0))] {
+            witness.asked();
+            witness.folder(folder, summary);
+        }
+        let facts = facts(&mut witness, 1).unwrap();
+        assert_eq!(facts.folders().collect::<Vec<_>>(), ["", "lists"]);
+        assert!(facts.octets() >= "lists".len());
+        for (inbox, lists, standing) in [
+            (of(7, 3), of(0, 0), Standing::Same),
+            (of(8, 4), of(0, 0), Standing::Unsure),
+            (of(7, 3), of(1, 1), Standing::Unsure),
+            (of(6, 2), of(0, 0), Standing::SetBack),
+            // Set back, and others came.
+            (of(7, 4), of(0, 0), Standing::SetBack),
+            (of(6, 2), of(1, 1), Standing::SetBack),
+        ] {
+            let now = now(&[("lists", lists), ("", inbox), ("other", of(1, 1))]);
+            assert_eq!(facts.standing(&now), standing, "{inbox:?} {lists:?}");
+        }
+        assert_eq!(facts.standing(&now(&[("", of(7, 3))])), Standing::Unsure);
+        assert_eq!(facts.standing(&[]), Standing::Unsure);
+        // In a directory there is no such thing.
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!facts.hold(&Arc::new(Root::open(dir.path()).unwrap())));
+    }
+
+    #[test]
+    fn what_is_in_a_folder_is_no_grounds() {
+        let mut witness = Witness::default();
+        witness.called();
+        witness.asked();
+        witness.folder("", of(7, 3));
+        // To read it, say.
+        witness.asked();
+        assert!(facts(&mut witness, 1).is_none());
+        let mut witness = Witness::default();
+        for number in 0..=FOLDERS {
+            witness.asked();
+            witness.folder(&number.to_string(), of(1, 1));
+        }
+        assert!(facts(&mut witness, 0).is_none(), "more than are kept");
+    }
+
+    #[test]
+    fn of_an_engine_files_tell_nothing() {
+        let facts = of_files(vec![Looked {
+            path: "new".to_owned(),
+            status: None,
+        }]);
+        assert_eq!(facts.standing(&[]), Standing::Unsure);
     }
 }

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::disk::grants::Root;
 use crate::instance::engines::SharedEngine;
+use crate::instance::facts::FolderState;
 use restante_engine::{BlobPath, Folder, Hold, Problem, blob_of_maildrop};
-use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds};
+use restante_roles::shared_holds::{NotHeld, SharedHold};
 
 /// What a store's instance has for a maildrop.
 #[derive(Default)]
@@ -48,6 +49,8 @@ pub(crate) struct EngineMaildrop {
     whole: Folder,
     /// What the session has it by, once it has.
     hold: Arc<OnceLock<Hold>>,
+    /// What the engine told of its folders with the hold, until somebody wants to know.
+    states: Arc<Mutex<Vec<FolderState>>>,
 }
 
 impl EngineMaildrop {
@@ -62,6 +65,7 @@ impl EngineMaildrop {
             engine: engine.clone(),
             whole: Folder::new(tenant, name, "")?,
             hold: Arc::default(),
+            states: Arc::default(),
         })
     }
 
@@ -90,6 +94,34 @@ impl EngineMaildrop {
         blob_of_maildrop(self.whole.tenant(), self.whole.maildrop(), path)
     }
 
+    /// Takes the hold of a key for the session, and has it bring what these folders of the
+    /// maildrop hold. Names that no folder can have bring nothing.
+    pub(crate) async fn acquire(
+        &self,
+        key: &str,
+        folders: &[String],
+    ) -> Result<Box<dyn SharedHold>, NotHeld> {
+        let of: Result<Vec<Folder>, Problem> =
+            folders.iter().map(|name| self.folder(name)).collect();
+        let of = of.unwrap_or_default();
+        let taken = self.engine.hold(key, &of).await?;
+        // A session has one in its life.
+        let _ = self.hold.set(taken.hold);
+        let states = of.iter().zip(taken.states.unwrap_or_default());
+        let states = states.map(|(folder, summary)| FolderState {
+            folder: folder.folder().to_owned(),
+            summary,
+        });
+        *self.states.lock() = states.collect();
+        Ok(taken.held)
+    }
+
+    /// What the engine told of folders when the session took its hold. Told once: later it may
+    /// hold no more.
+    pub(crate) fn take_states(&self) -> Vec<FolderState> {
+        std::mem::take(&mut *self.states.lock())
+    }
+
     /// What the engine's index checks before it removes. None: nobody has it.
     pub(crate) fn held(&self) -> Option<Hold> {
         self.hold.get().cloned()
@@ -103,12 +135,51 @@ impl fmt::Display for EngineMaildrop {
     }
 }
 
-#[async_trait]
-impl SharedHolds for EngineMaildrop {
-    async fn acquire(&self, key: &str) -> Result<Box<dyn SharedHold>, NotHeld> {
-        let (held, hold) = self.engine.hold(key).await?;
-        // A session has one in its life.
-        let _ = self.hold.set(hold);
-        Ok(held)
+#[cfg(test)]
+mod tests {
+    use restante_engine::{Entry, Limits, MailIndex as _, Summary};
+
+    use super::*;
+    use crate::instance::testing::TestEngine;
+
+    async fn deliver(engine: &TestEngine, folder: &Folder) {
+        let entry = Entry {
+            unique_id: None,
+            octets: 9,
+            surrogate: None,
+            received: 7,
+            name: "x".into(),
+            digest: None,
+            weight: 1,
+        };
+        let free = Limits::default();
+        let memory = &engine.memory;
+        memory.append(folder, &entry, &free, None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_came_with_the_hold_is_told_once() {
+        let (engine, shared) = TestEngine::empty();
+        let maildrop = EngineMaildrop::new(&shared, "t", "m").unwrap();
+        assert!(maildrop.take_states().is_empty(), "nobody has it yet");
+        deliver(&engine, &maildrop.folder("").unwrap()).await;
+        deliver(&engine, &Folder::new("t", "n", "lists").unwrap()).await;
+        let folders = ["lists", ""].map(str::to_owned);
+        maildrop.acquire("k", &folders).await.ok().unwrap();
+        // It is of the moment in which the hold was taken.
+        deliver(&engine, &maildrop.folder("").unwrap()).await;
+        let one = Summary {
+            version: 1,
+            messages: 1,
+            octets: 9,
+        };
+        let states = [("lists", Summary::default()), ("", one)];
+        let states = states.map(|(folder, summary)| FolderState {
+            folder: folder.into(),
+            summary,
+        });
+        assert_eq!(maildrop.clone().take_states(), states);
+        assert!(maildrop.take_states().is_empty());
+        assert!(maildrop.held().is_some());
     }
 }

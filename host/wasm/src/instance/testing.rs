@@ -14,7 +14,7 @@ use wasmtime_wasi::WasiCtx;
 use crate::disk::ahead::Ahead;
 use crate::disk::left_out::AllLeftOut;
 use crate::instance::calls::CallPlaces;
-use crate::instance::engines::{EngineAccess, EnginePlaces, MailEngine, SharedEngine};
+use crate::instance::engines::{EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 use crate::instance::errors::WriteFailures;
 use crate::instance::facts::Witness;
 use crate::instance::http::Http;
@@ -23,7 +23,7 @@ use crate::instance::recall::Recall;
 use crate::instance::sockets::Sockets;
 use crate::instance::state::{Border, CallWork, Limits, State};
 use restante_engine::memory::{Memory, MemoryBlobs};
-use restante_engine::{Acquired, Blobs, Hold, Holds, Problem};
+use restante_engine::{Acquired, Blobs, Folder, Holds, Problem};
 use restante_roles::metrics::{EngineCalls, Ledger};
 use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold};
 use restante_roles::turns::Owner;
@@ -107,12 +107,17 @@ impl EngineAccess for TestEngine {
         })
     }
 
-    async fn hold(&self, key: &str) -> Result<(Box<dyn SharedHold>, Hold), NotHeld> {
+    async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
         let away = |problem: Problem| NotHeld::Unavailable(problem.to_string());
         let node = self.memory.join("n", "a test").await.map_err(away)?;
-        match self.memory.acquire(key, &node).await.map_err(away)? {
-            Acquired::Held(hold) => Ok((Box::new(Unchecked), hold)),
-            Acquired::InUse { node, since } => Err(NotHeld::InUse { node, since }),
+        let acquired = self.memory.acquire_with_states(key, &node, folders).await;
+        match acquired.map_err(away)? {
+            (Acquired::Held(hold), states) => Ok(TakenHold {
+                held: Box::new(Unchecked),
+                hold,
+                states,
+            }),
+            (Acquired::InUse { node, since }, _) => Err(NotHeld::InUse { node, since }),
         }
     }
 }

@@ -6,8 +6,10 @@ mod blob;
 pub(crate) mod cache;
 mod delta;
 pub(crate) mod find;
+mod hold;
 mod place;
 mod reader;
+mod recall;
 mod validate;
 
 use std::fmt::Write;
@@ -199,19 +201,6 @@ impl PluginMaildrop {
             }
         }
         Ok(())
-    }
-
-    /// The listing that is remembered, if the facts behind its stamp still hold: a fresh
-    /// instance would open the maildrop and say that stamp again. A recording has what was
-    /// asked, so there all is.
-    fn recall_known(&self) -> Option<CachedListing> {
-        if self.connection.recording.is_some() {
-            return None;
-        }
-        let maildrop = self.shared.root().clone()?;
-        let told = self.plugin.runtime.listings.recall(&self.key)?;
-        let holds = told.facts.as_ref()?.hold(&maildrop);
-        holds.then_some(told)
     }
 
     /// The stamp, and the facts that stand for it where there are such. None also where

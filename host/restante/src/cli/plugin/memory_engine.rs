@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use restante_engine::memory::{Memory, MemoryBlobs};
-use restante_engine::{Hold, Problem, Retention};
+use restante_engine::{Folder, Problem, Retention};
 use restante_roles::metrics::EngineCalls;
-use restante_roles::shared_holds::{NotHeld, SharedHold};
-use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine};
+use restante_roles::shared_holds::NotHeld;
+use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 
 #[derive(Debug)]
 struct InMemory(MailEngine);
@@ -19,7 +19,7 @@ impl EngineAccess for InMemory {
         Ok(self.0.clone())
     }
 
-    async fn hold(&self, _: &str) -> Result<(Box<dyn SharedHold>, Hold), NotHeld> {
+    async fn hold(&self, _: &str, _: &[Folder]) -> Result<TakenHold, NotHeld> {
         let why = "where plugins are tried nobody else has a maildrop, and nobody holds one";
         Err(NotHeld::Unavailable(why.into()))
     }

@@ -9,6 +9,7 @@ use tracing::{error, warn};
 use super::PluginMaildrop;
 use super::awake::Shared;
 use super::cache::{AccountKey, Key};
+use super::hold::EngineHolds;
 use super::place::Place;
 use crate::bindings::exports::restante::plugin::store as wit;
 use crate::disk::grants::{MaildropPlace, Root, maildrop_place};
@@ -174,9 +175,22 @@ impl FoundMaildrop for PluginFound {
     }
 
     fn holds(&self) -> Option<Arc<dyn SharedHolds>> {
-        match &self.maildrop.place {
+        let PluginMaildrop {
+            plugin,
+            key,
+            place,
+            connection,
+            ..
+        } = &self.maildrop;
+        match place {
             Place::Elsewhere | Place::Directory(..) => None,
-            Place::Engine(maildrop) => Some(Arc::new(maildrop.clone())),
+            Place::Engine(maildrop) => Some(Arc::new(EngineHolds {
+                maildrop: maildrop.clone(),
+                plugin: plugin.clone(),
+                key: key.clone(),
+                room: connection.work(),
+                is_recorded: connection.recording.is_some(),
+            })),
         }
     }
 
