@@ -19,15 +19,15 @@ use restante_tests::{
 use tokio::runtime::Runtime;
 
 /// The name of the engine, in the configuration and in the index.
-const ENGINE: &str = "mail";
+pub(crate) const ENGINE: &str = "mail";
 /// The tenant of the site.
-const TENANT: &str = "test";
+pub(crate) const TENANT: &str = "test";
 
-const HELLO: &[u8] = b"Subject: hello\nTo: ada\n\nbody\n.\n..dots\nand no end";
-const SECOND: &[u8] = b"Subject: second\r\n\r\nwith CRLF\r\n";
+pub(crate) const HELLO: &[u8] = b"Subject: hello\nTo: ada\n\nbody\n.\n..dots\nand no end";
+pub(crate) const SECOND: &[u8] = b"Subject: second\r\n\r\nwith CRLF\r\n";
 
 /// What somebody who is no server reaches of an engine.
-struct Seed {
+pub(crate) struct Seed {
     runtime: Runtime,
     index: Arc<dyn MailIndex>,
     blobs: Arc<dyn Blobs>,
@@ -35,7 +35,7 @@ struct Seed {
 
 impl Seed {
     /// While no server has it open.
-    fn embedded(directory: &Path) -> Seed {
+    pub(crate) fn embedded(directory: &Path) -> Seed {
         let index = Sqlite::open(
             &directory.join("mail.sqlite"),
             Retention::default(),
@@ -48,7 +48,7 @@ impl Seed {
         }
     }
 
-    fn postgres(server: &Postgres, database: &str) -> Seed {
+    pub(crate) fn postgres(server: &Postgres, database: &str) -> Seed {
         let settings = postgres::Settings {
             url: server.url(database, None),
             password: Some(server.password().to_owned().into()),
@@ -65,7 +65,7 @@ impl Seed {
     }
 
     /// A message for a user, under this path; its unique-id.
-    fn deliver(&self, user: &str, path: &str, octets: &[u8]) -> String {
+    pub(crate) fn deliver(&self, user: &str, path: &str, octets: &[u8]) -> String {
         let maildrop = format!("{TENANT}/{user}");
         let placed = Placed {
             place: OWN_PLACE.to_owned(),
@@ -100,7 +100,7 @@ impl Seed {
 }
 
 /// As a client gets it: with CRLF after each line (RFC 1939 section 3).
-fn wire(octets: &[u8]) -> Vec<u8> {
+pub(crate) fn wire(octets: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     for line in octets.split_inclusive(|octet| *octet == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -128,7 +128,7 @@ fn site(section: &str) -> Site {
 }
 
 /// A site with an embedded engine, and the engine's directory.
-fn embedded() -> (Site, PathBuf) {
+pub(crate) fn embedded() -> (Site, PathBuf) {
     let mut site = site("");
     let directory = site.path().join("engine");
     fs::create_dir(&directory).unwrap();
@@ -140,7 +140,7 @@ fn embedded() -> (Site, PathBuf) {
 }
 
 /// A site whose servers share an engine in a new database of this server.
-fn shared(server: &Postgres) -> (Site, String) {
+pub(crate) fn shared(server: &Postgres) -> (Site, String) {
     let database = server.database();
     let site = site(&format!(
         "kind = \"postgres\"\nurl = {:?}\npassword-file = {:?}\n",
@@ -152,12 +152,12 @@ fn shared(server: &Postgres) -> (Site, String) {
     (site, database)
 }
 
-fn node(site: &mut Site, name: &str) -> Server {
+pub(crate) fn node(site: &mut Site, name: &str) -> Server {
     site.server = format!("node = {name:?}\n");
     site.start()
 }
 
-fn login(server: &Server, user: &str) -> Pop3 {
+pub(crate) fn login(server: &Server, user: &str) -> Pop3 {
     Pop3::login(server.pop3(), user, &password(user))
 }
 
@@ -176,7 +176,7 @@ fn refused(server: &Server, user: &str, code: &str) {
     assert!(!status.ok && status.text.starts_with(code), "{status:?}");
 }
 
-fn unique_ids(client: &mut Pop3) -> Vec<String> {
+pub(crate) fn unique_ids(client: &mut Pop3) -> Vec<String> {
     client.uidl().into_iter().map(|(_, id)| id).collect()
 }
 

@@ -10,6 +10,7 @@ mod commands;
 mod configurations;
 mod crash;
 mod databases;
+mod engine_logins;
 mod engine_maildrops;
 mod links;
 mod maildirs;

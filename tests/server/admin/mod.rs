@@ -3,7 +3,7 @@
 mod commands;
 mod counts;
 mod exposition;
-mod http;
+pub(crate) mod http;
 mod polls;
 mod trouble;
 
@@ -20,7 +20,7 @@ use commands::restante;
 use exposition::Exposition;
 use http::Client;
 
-const TOKEN: &str = "correct-horse-battery-staple";
+pub(crate) const TOKEN: &str = "correct-horse-battery-staple";
 
 /// Users ada and bob, two messages for ada, and the admin address on a port.
 fn site() -> Site {
@@ -56,11 +56,11 @@ fn address(server: &Server) -> SocketAddr {
     plain.parse().unwrap_or_else(|_| panic!("{line:?}"))
 }
 
-fn client(server: &Server) -> Client {
+pub(crate) fn client(server: &Server) -> Client {
     Client::tcp(address(server), TOKEN)
 }
 
-fn metrics(client: &Client) -> Exposition {
+pub(crate) fn metrics(client: &Client) -> Exposition {
     let answer = client.get("/metrics");
     assert_eq!(answer.status, 200);
     assert_eq!(
