@@ -19,6 +19,8 @@ pub const MAX_MESSAGE_OCTETS: u64 = 1 << 40;
 pub const MAX_ANSWER_BYTES: u64 = 64 << 20;
 /// Bytes of a part of a blob that is read or written at once.
 pub const MAX_BLOB_CHUNK_BYTES: usize = 1 << 20;
+/// Folders whose state a hold brings.
+pub const MAX_HOLD_FOLDERS: usize = 8;
 /// Connections to one engine.
 pub const MAX_CONNECTIONS: usize = 16;
 /// Rows that a worker takes up at once.

@@ -10,6 +10,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+use crate::bounds::MAX_HOLD_FOLDERS;
 use crate::index::types::{Folder, Summary};
 use crate::problem::Problem;
 use crate::random;
@@ -99,13 +100,13 @@ pub trait Holds: Send + Sync + fmt::Debug {
         Ok(acquired)
     }
 
-    /// The same, and if it is held, what these folders of the engine's index hold, in the same
-    /// order: all that was removed before the hold was taken is removed in it. Costs no round
+    /// The same, and if it is held, what these folders of the engine's index hold, at most
+    /// [`MAX_HOLD_FOLDERS`] and in the same order: all that was removed before the hold was taken is removed in it. Costs no round
     /// trip more. None: it is not held, or they could not be read, which is no reason not to
     /// hold it.
     ///
     /// # Errors
-    /// As those of [`acquire`](Self::acquire).
+    /// As those of [`acquire`](Self::acquire); [`Problem::Invalid`] if they are too many.
     async fn acquire_with_states(
         &self,
         key: &str,
@@ -121,4 +122,17 @@ pub trait Holds: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Problem::Lost`] if it is not in force any more.
     async fn check(&self, hold: &Hold) -> Result<(), Problem>;
+}
+
+/// Whether a hold can bring the state of these.
+///
+/// # Errors
+/// [`Problem::Invalid`] if they are too many.
+pub(crate) fn check_folders(folders: &[Folder]) -> Result<(), Problem> {
+    match folders.len() {
+        0..=MAX_HOLD_FOLDERS => Ok(()),
+        count => Err(Problem::invalid(format!(
+            "a hold brings the state of {MAX_HOLD_FOLDERS} folders at most, not of {count}"
+        ))),
+    }
 }

@@ -8,6 +8,8 @@ use crate::memory::Memory;
 use crate::retention::Retention;
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// What the engine says that it computes for a hold.
+const ENGINE_TIME: Duration = Duration::from_secs(1234);
 
 /// Memory's holds, whose answers can be kept back.
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Holds for Line {
         folders: &[Folder],
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         self.pass().await;
+        Meter::of_task().charge(ENGINE_TIME);
         let acquired = self.memory.acquire_with_states(key, node, folders).await;
         self.answer().await;
         acquired
@@ -122,6 +125,33 @@ async fn one_node_at_a_time_holds_a_name_and_gives_it_back_before_release_return
     let second = held(&b, "t:/mail/ada").await;
     assert_eq!(holder(&a, "t:/mail/ada").await, "b");
     drop((other, second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hold_brings_is_told_once_and_who_asks_pays() {
+    let line = Line::new();
+    let a = join(&line, "a").await;
+    let folders = ["", "lists"].map(|folder| Folder::new("t", "m", folder).unwrap());
+    let charged = Arc::new(Mutex::new(Vec::new()));
+    let heard = charged.clone();
+    let meter = Meter::new(move |time| heard.lock().push(time));
+    let asked = meter.pay_for(a.acquire_with_states("k", &folders)).await;
+    let Answer::Held(mut held) = asked.unwrap() else {
+        panic!("nobody has it");
+    };
+    assert_eq!(held.take_states(), Some(vec![Summary::default(); 2]));
+    assert_eq!(held.take_states(), None);
+    let engine = || {
+        charged
+            .lock()
+            .iter()
+            .filter(|time| **time == ENGINE_TIME)
+            .count()
+    };
+    assert_eq!(engine(), 1);
+    // Nobody was named.
+    drop(self::held(&a, "other").await);
+    assert_eq!(engine(), 1);
 }
 
 #[tokio::test(start_paused = true)]

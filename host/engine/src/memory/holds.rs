@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::index::Memory;
 use super::state::{Holder, State, Term};
-use crate::hold::{Acquired, Hold, Holds, Node, Token};
+use crate::hold::{Acquired, Hold, Holds, Node, Token, check_folders};
 use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
@@ -52,6 +52,7 @@ impl Holds for Memory {
         folders: &[Folder],
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
+        check_folders(folders)?;
         let token = Token::new()?;
         let mut state = self.state.lock();
         if !state.is_running(&node.name, node.term, &self.retention) {

@@ -7,7 +7,7 @@ use super::calls::{Parameter, call, call_then};
 use super::index::Postgres;
 use super::rows::{self, signed, unsigned};
 use super::uuid::Uuid;
-use crate::hold::{Acquired, Hold, Holds, Node, Token};
+use crate::hold::{Acquired, Hold, Holds, Node, Token, check_folders};
 use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
@@ -65,6 +65,7 @@ impl Holds for Postgres {
         folders: &[Folder],
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
+        check_folders(folders)?;
         let token = Token::new()?;
         let Some(acquiring) = self.mine.begin(key) else {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -9,7 +9,7 @@ use rusqlite::OptionalExtension;
 use super::failure::{signed, unsigned};
 use super::index::Sqlite;
 use super::{rows, tokens};
-use crate::hold::{Acquired, Hold, Holds, Node, Token};
+use crate::hold::{Acquired, Hold, Holds, Node, Token, check_folders};
 use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
@@ -77,6 +77,7 @@ impl Holds for Sqlite {
         folders: &[Folder],
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
+        check_folders(folders)?;
         let (key, node, token) = (key.to_owned(), node.clone(), Token::new()?);
         let folders = folders.to_vec();
         let (next, oldest) = (self.next.clone(), self.oldest_beat());

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use restante_engine::{Acquired, Folder, Hold, Node, Problem, Retention, Summary};
+use restante_engine::{
+    Acquired, Folder, Hold, MAX_HOLD_FOLDERS, Node, Problem, Retention, Summary,
+};
 
 use super::{Engine, entry, folder};
 
@@ -252,6 +254,13 @@ pub(crate) async fn a_hold_brings_what_the_index_says(make: impl AsyncFn(Retenti
     engine.holds.release(&hold).await.unwrap();
     let (_, states) = held_with_states(&engine, &node, &[]).await.unwrap();
     assert!(states.is_empty());
+    let many = vec![inbox; MAX_HOLD_FOLDERS + 1];
+    let of_many = engine.holds.acquire_with_states("m", &node, &many).await;
+    assert!(matches!(of_many, Err(Problem::Invalid(_))), "{of_many:?}");
+    let most = &many[1..];
+    let most = engine.holds.acquire_with_states("m", &node, most).await;
+    let (_, most) = most.unwrap();
+    assert_eq!(most.map(|states| states.len()), Some(MAX_HOLD_FOLDERS));
     engine.holds.leave(&node).await.unwrap();
     let lost = engine.holds.acquire_with_states("k", &node, &folders).await;
     assert_eq!(lost, Err(Problem::Lost));

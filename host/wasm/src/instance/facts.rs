@@ -15,14 +15,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::bindings::restante::plugin::files::Status;
 use crate::disk::grants::Root;
 use crate::disk::look::{Changed, plain, status_at_once};
-use restante_engine::Summary;
+use restante_engine::{MAX_HOLD_FOLDERS, Summary};
 use restante_roles::stamp::RACY_WINDOW;
 
 /// Files that facts are about, at most.
 const FILES: usize = 8;
 
-/// Folders of an engine's maildrop that facts are about, at most.
-const FOLDERS: usize = 8;
+/// Folders of an engine's maildrop that facts are about, at most: those that a hold brings.
+const FOLDERS: usize = MAX_HOLD_FOLDERS;
 
 /// Sees what crosses the border of one instance.
 #[derive(Debug, Default)]
