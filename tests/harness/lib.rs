@@ -16,6 +16,7 @@ mod idp;
 mod mail;
 mod maildir;
 mod mount;
+mod object_store;
 mod pop3;
 mod postgres;
 mod server;
@@ -29,6 +30,7 @@ pub use idp::{Answer, Asked, Idp};
 pub use mail::{corpus, long_line, own_messages, repository, ten_megabytes};
 pub use maildir::Maildir;
 pub use mount::SmallFileSystem;
+pub use object_store::{CREDENTIALS, Fault, ObjectStore, Store, serve as serve_objects};
 pub use pop3::{Pop3, Status};
 pub use postgres::{PgBouncer, Postgres};
 pub use server::{

@@ -99,8 +99,20 @@ pub trait Blobs: Send + Sync + fmt::Debug {
     ) -> Result<Option<Box<dyn BlobReader>>, Problem>;
 
     /// Removes what is there under these paths, at most [`crate::MAX_BATCH`]; what is not
-    /// there is no problem. After a problem some of them may be gone: repeat it.
-    async fn remove(&self, paths: &[BlobPath]) -> Result<(), Problem>;
+    /// there is no problem. One that cannot be removed keeps no other from being.
+    ///
+    /// # Errors
+    /// What became of any of them is not known; some may be gone: repeat it.
+    async fn remove(&self, paths: &[BlobPath]) -> Result<Removal, Problem>;
+}
+
+/// What became of a removal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// Paths under which something may be still, and why. Under all others nothing is.
+    pub kept: Vec<(BlobPath, Problem)>,
+    /// So many removals failed that what is named after this path was not tried, and is kept.
+    pub gave_up_after: Option<BlobPath>,
 }
 
 /// A blob that is being written.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, check_batch, check_range};
+use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch, check_range};
 use crate::bounds::{CALL_DEADLINE, MAX_BLOB_CHUNK_BYTES};
 use crate::problem::Problem;
 
@@ -99,11 +99,11 @@ impl Blobs for Files {
         )))
     }
 
-    async fn remove(&self, paths: &[BlobPath]) -> Result<(), Problem> {
+    async fn remove(&self, paths: &[BlobPath]) -> Result<Removal, Problem> {
         check_batch(paths)?;
         let (root, paths) = (self.root.clone(), paths.to_vec());
         self.work
-            .run(SYNC_DEADLINE, move || root.remove(&paths))
+            .run(SYNC_DEADLINE, move || Ok(root.remove(&paths)))
             .await
     }
 }

@@ -85,9 +85,15 @@ pub trait MailIndex: Send + Sync + fmt::Debug {
     /// nothing is left to do.
     async fn expire(&self, limit: u32) -> Result<u64, Problem>;
 
-    /// Blobs of this place that nothing leads to any more: at most `limit`, up to
-    /// [`crate::MAX_BATCH`]. They are told again until they are forgotten.
-    async fn garbage(&self, place: &str, limit: u32) -> Result<Vec<BlobPath>, Problem>;
+    /// Blobs of this place that nothing leads to any more, in the order of their paths and
+    /// from the first after `after` on: at most `limit`, up to [`crate::MAX_BATCH`]. They are
+    /// told again until they are forgotten.
+    async fn garbage(
+        &self,
+        place: &str,
+        after: Option<&BlobPath>,
+        limit: u32,
+    ) -> Result<Vec<BlobPath>, Problem>;
 
     /// These were removed from this place: at most [`crate::MAX_BATCH`]. What is no garbage
     /// is no problem.

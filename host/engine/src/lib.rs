@@ -32,10 +32,11 @@ mod random;
 mod retention;
 pub mod s3;
 mod scope;
+mod split;
 pub mod sqlite;
 mod thread_time;
 
-pub use blobs::{BlobPath, BlobReader, BlobWriter, Blobs, check_batch, check_range};
+pub use blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch, check_range};
 pub use bounds::{
     CALL_DEADLINE, MAX_ANSWER_BYTES, MAX_BATCH, MAX_BLOB_CHUNK_BYTES, MAX_CALL_BYTES,
     MAX_CONNECTIONS, MAX_ENTRIES, MAX_HOLD_FOLDERS, MAX_MESSAGE_OCTETS, MAX_NAME_OCTETS,
@@ -44,7 +45,7 @@ pub use bounds::{
 pub use database::{
     Answer, Cell, Column, Columns, Database, Refusal, Statement, Value, Values, check_statements,
 };
-pub use garbage::{Collected, collect_garbage};
+pub use garbage::{Collected, GarbageCollector};
 pub use hold::{Acquired, Hold, Holds, Node, Token};
 pub use index::{
     Appended, DIGEST_BYTES, Difference, Entries, Entry, Folder, Limits, MailIndex, Placed, Summary,
@@ -56,3 +57,4 @@ pub use migration::{Migration, NO_TABLES, Tables};
 pub use problem::Problem;
 pub use retention::Retention;
 pub use scope::{OWN_PLACE, blob_of_maildrop};
+pub use split::SplitBlobs;

@@ -17,23 +17,30 @@ mod settings;
 mod tls;
 mod upload;
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
-use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, check_batch, check_range};
+use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch, check_range};
 use crate::bounds::MAX_BLOB_CHUNK_BYTES;
 use crate::problem::Problem;
 
 use client::Client;
 
+pub use credentials::S3Credentials;
 pub use settings::S3Settings;
 
-/// Objects that one call removes at the same time.
-const REMOVALS: usize = 8;
+/// Objects that one call removes at the same time: of [`crate::MAX_CONNECTIONS`] requests so
+/// many are for removals.
+pub const MAX_REMOVALS: usize = 4;
+/// If so many removals fail with none between that succeeds, the others are not tried: each
+/// may take [`crate::CALL_DEADLINE`].
+const MAX_FAILED_REMOVALS: usize = 8;
+/// What [`S3::probe`] asks for. Nothing is ever there: an engine's paths begin otherwise.
+const PROBE: &str = "restante-probe";
 
 /// Blobs in a bucket.
 #[derive(Debug, Clone)]
@@ -42,13 +49,23 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// Reads the files that the settings name, and asks nobody yet.
+    /// Reads the file of authorities, if the settings name one, and asks nobody yet.
     ///
     /// # Errors
     /// [`Problem::Invalid`]: what is wrong with the settings or with the files.
     pub fn new(settings: &S3Settings) -> Result<Self, Problem> {
         let client = Arc::new(Client::new(settings)?);
         Ok(S3 { client })
+    }
+
+    /// Asks for an object that is not there: the bucket can be reached, and the key may read
+    /// in it. Nothing is written.
+    ///
+    /// # Errors
+    /// What the store answers instead, or that it does not.
+    pub async fn probe(&self) -> Result<(), Problem> {
+        let path = BlobPath::new(PROBE)?;
+        self.client.get(&path, 0, 1).await.map(drop)
     }
 }
 
@@ -91,36 +108,63 @@ impl Blobs for S3 {
         })))
     }
 
-    async fn remove(&self, paths: &[BlobPath]) -> Result<(), Problem> {
+    async fn remove(&self, paths: &[BlobPath]) -> Result<Removal, Problem> {
         check_batch(paths)?;
-        let mut removals = JoinSet::new();
+        let mut removal = Removal::default();
+        let mut removals: JoinSet<(BlobPath, Result<(), Problem>)> = JoinSet::new();
         // Once each: what some stores do with two at the same time is their own.
-        let paths: BTreeSet<&BlobPath> = paths.iter().collect();
-        for path in paths {
-            while removals.len() >= REMOVALS {
-                ended(removals.join_next().await)?;
+        let mut named = HashSet::new();
+        let (mut failed, mut last) = (0, None);
+        let mut left = paths.iter();
+        for path in left.by_ref() {
+            last = Some(path);
+            if named.insert(path) {
+                while removals.len() >= MAX_REMOVALS {
+                    ended(removals.join_next().await, &mut removal, &mut failed)?;
+                }
+                let (client, path) = (self.client.clone(), path.clone());
+                removals.spawn(async move {
+                    let deleted = client.delete(&path).await;
+                    (path, deleted)
+                });
             }
-            let (client, path) = (self.client.clone(), path.clone());
-            removals.spawn(async move { client.delete(&path).await });
+            if failed >= MAX_FAILED_REMOVALS {
+                break;
+            }
         }
         while !removals.is_empty() {
-            ended(removals.join_next().await)?;
+            ended(removals.join_next().await, &mut removal, &mut failed)?;
         }
-        Ok(())
+        let untried: Vec<&BlobPath> = left.filter(|path| !named.contains(path)).collect();
+        let why = removal.kept.last().map(|(_, problem)| problem.clone());
+        if let (Some(why), false) = (why, untried.is_empty()) {
+            removal.gave_up_after = last.cloned();
+            let untried = untried.into_iter().map(|path| (path.clone(), why.clone()));
+            removal.kept.extend(untried);
+        }
+        Ok(removal)
     }
 }
 
-/// What came of one removal.
+/// Notes what came of one removal, and how many have failed since one succeeded.
 fn ended(
-    removal: Option<Result<Result<(), Problem>, tokio::task::JoinError>>,
+    ended: Option<Result<(BlobPath, Result<(), Problem>), JoinError>>,
+    removal: &mut Removal,
+    failed: &mut usize,
 ) -> Result<(), Problem> {
-    match removal {
-        Some(Ok(removed)) => removed,
-        Some(Err(error)) => Err(Problem::unavailable(format!(
-            "a removal ended badly: {error}"
-        ))),
-        None => Ok(()),
+    match ended {
+        Some(Ok((_, Ok(())))) => *failed = 0,
+        Some(Ok((path, Err(problem)))) => {
+            *failed += 1;
+            removal.kept.push((path, problem));
+        }
+        Some(Err(error)) => {
+            let text = format!("a removal ended badly: {error}");
+            return Err(Problem::unavailable(text));
+        }
+        None => {}
     }
+    Ok(())
 }
 
 /// A blob that is read range by range.

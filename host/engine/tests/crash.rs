@@ -13,7 +13,7 @@ use bytes::Bytes;
 use restante_engine::files::Files;
 use restante_engine::sqlite::Sqlite;
 use restante_engine::{
-    Acquired, Appended, Blobs, Folder, Holds, MailIndex, Retention, Tables, collect_garbage,
+    Acquired, Appended, Blobs, Folder, GarbageCollector, Holds, MailIndex, Retention, Tables,
 };
 
 use crate::files::files_below;
@@ -130,7 +130,7 @@ async fn child() {
         sqlite.remove(&inbox(), &ids, &hold).await.unwrap();
         journal.step(round, "removed");
         journal.say(&format!("REMOVED {}", ids.join(" ")));
-        let garbage = sqlite.garbage("mail", 1).await.unwrap();
+        let garbage = sqlite.garbage("mail", None, 1).await.unwrap();
         files.remove(&garbage).await.unwrap();
         journal.step(round, "deleted");
         sqlite.forget_garbage("mail", &garbage).await.unwrap();
@@ -224,11 +224,8 @@ async fn check(directory: &Path) {
 
     let blobs: Arc<dyn Blobs> = files;
     let places = BTreeMap::from([("mail".to_owned(), blobs.clone())]);
-    while !collect_garbage(&sqlite, &places, 7)
-        .await
-        .unwrap()
-        .is_done()
-    {}
+    let mut collector = GarbageCollector::default();
+    while !collector.turn(&sqlite, &places, 7).await.unwrap().is_done() {}
     for path in there.values() {
         let read = blobs.read(&placed(path).path, 0, u32::MAX).await.unwrap();
         assert!(

@@ -14,4 +14,5 @@ mod postgres_faults;
 mod postgres_holds;
 mod proxy;
 mod s3;
+mod split;
 mod sqlite;

@@ -1,33 +1,26 @@
 //! Blobs as objects of a store, which may not do what it says.
 
-mod stub;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use restante_engine::s3::{S3, S3Settings};
-use restante_engine::{BlobPath, Blobs, Problem};
-use tempfile::TempDir;
+use restante_engine::s3::{S3, S3Credentials, S3Settings};
+use restante_engine::{BlobPath, Blobs, Problem, Removal};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::suite::BlobStore;
-use stub::{Fault, Store};
+use restante_tests::{CREDENTIALS, Fault, Store, serve_objects};
 
-const CREDENTIALS: &str = "aws_access_key_id = KEY\naws_secret_access_key = hidden\n";
-
-fn settings(directory: &Path, endpoint: &str) -> S3Settings {
-    let credentials_file = directory.join("credentials");
-    std::fs::write(&credentials_file, CREDENTIALS).unwrap();
+fn settings(endpoint: &str) -> S3Settings {
     S3Settings {
         endpoint: endpoint.to_owned(),
         bucket: "bucket".to_owned(),
         region: "garage".to_owned(),
-        credentials_file,
+        credentials: S3Credentials::parse(CREDENTIALS).unwrap(),
         prefix: "mail/".to_owned(),
         authorities_file: None,
         reads_back: false,
@@ -35,21 +28,20 @@ fn settings(directory: &Path, endpoint: &str) -> S3Settings {
 }
 
 /// A store, and the client of it.
-async fn serve(reads_back: bool) -> (S3, Arc<Store>, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let (address, store) = stub::serve(None).await;
+async fn serve(reads_back: bool) -> (S3, Arc<Store>) {
+    let (address, store) = serve_objects(None).await;
     let settings = S3Settings {
         reads_back,
-        ..settings(directory.path(), &format!("http://{address}"))
+        ..settings(&format!("http://{address}"))
     };
-    (S3::new(&settings).unwrap(), store, directory)
+    (S3::new(&settings).unwrap(), store)
 }
 
 pub(crate) async fn blobs() -> BlobStore {
-    let (s3, _, directory) = serve(true).await;
+    let (s3, store) = serve(true).await;
     BlobStore {
         blobs: Arc::new(s3),
-        keep: Box::new(directory),
+        keep: Box::new(store),
     }
 }
 
@@ -81,7 +73,7 @@ fn unavailable<T>(told: Result<T, Problem>) -> String {
 
 #[tokio::test]
 async fn a_failure_of_a_read_gets_one_try_more() {
-    let (s3, store, _directory) = serve(false).await;
+    let (s3, store) = serve(false).await;
     write(&s3, "a", b"mail").await.unwrap();
     for fault in [
         Fault::Answer(500, "InternalError"),
@@ -107,7 +99,7 @@ async fn a_failure_of_a_read_gets_one_try_more() {
 
 #[tokio::test]
 async fn octets_of_another_range_or_number_are_never_told() {
-    let (s3, store, _directory) = serve(false).await;
+    let (s3, store) = serve(false).await;
     write(&s3, "a", b"0123456789").await.unwrap();
     for (fault, offset, length) in [
         (Fault::Cut, 0, 10),
@@ -135,7 +127,7 @@ async fn octets_of_another_range_or_number_are_never_told() {
 
 #[tokio::test]
 async fn a_store_that_does_not_say_how_large_a_blob_is_is_asked() {
-    let (s3, store, _directory) = serve(false).await;
+    let (s3, store) = serve(false).await;
     write(&s3, "a", b"mail").await.unwrap();
     let empty = s3.create(&path("empty"), 0).await.unwrap();
     empty.finish().await.unwrap();
@@ -156,22 +148,22 @@ async fn a_store_that_does_not_say_how_large_a_blob_is_is_asked() {
 
 #[tokio::test]
 async fn a_bucket_that_is_not_there_is_no_blob_that_is_not_there() {
-    let (s3, store, _directory) = serve(false).await;
+    let (s3, store) = serve(false).await;
     for _ in 0..2 {
         store.fail(Fault::Answer(404, "NoSuchBucket"), 2);
         let text = unavailable(s3.read(&path("a"), 0, 1).await);
         assert!(text.contains("there is no such bucket"), "{text}");
     }
     store.fail(Fault::Answer(404, "NoSuchBucket"), 1);
-    unavailable(s3.remove(&[path("a")]).await);
+    assert_eq!(kept(&s3.remove(&[path("a")]).await.unwrap()), ["a"]);
     store.fail(Fault::Answer(404, "NoSuchKey"), 1);
-    assert_eq!(s3.remove(&[path("a")]).await, Ok(()));
+    assert_eq!(s3.remove(&[path("a")]).await, Ok(Removal::default()));
     assert_eq!(s3.read(&path("a"), 0, 1).await, Ok(None));
 }
 
 #[tokio::test]
 async fn a_write_that_is_refused_says_why_and_one_that_hangs_ends() {
-    let (s3, store, _directory) = serve(false).await;
+    let (s3, store) = serve(false).await;
     for (status, code, remedy) in [
         (403, "SignatureDoesNotMatch", "see the credentials file"),
         (
@@ -214,10 +206,10 @@ async fn a_write_that_is_refused_says_why_and_one_that_hangs_ends() {
 #[tokio::test]
 async fn what_was_acknowledged_and_is_not_there_is_found_out_if_it_is_read_back() {
     for fault in [Fault::Lose, Fault::Corrupt] {
-        let (s3, store, _directory) = serve(false).await;
+        let (s3, store) = serve(false).await;
         store.fail(fault, 1);
         assert_eq!(write(&s3, "a", b"mail").await, Ok(()), "{fault:?}");
-        let (s3, store, _directory) = serve(true).await;
+        let (s3, store) = serve(true).await;
         store.fail(fault, 1);
         let text = unavailable(write(&s3, "a", b"mail").await);
         assert!(text.contains("acknowledged what is not there"), "{text}");
@@ -227,7 +219,7 @@ async fn what_was_acknowledged_and_is_not_there_is_found_out_if_it_is_read_back(
 
 #[tokio::test]
 async fn keys_have_the_prefix_and_a_hash_first_and_no_blob_changes_another() {
-    let (s3, store, _directory) = serve(false).await;
+    let (s3, store) = serve(false).await;
     for at in ["a", "b/c d", "b/%2F"] {
         write(&s3, at, b"mail").await.unwrap();
     }
@@ -241,7 +233,7 @@ async fn keys_have_the_prefix_and_a_hash_first_and_no_blob_changes_another() {
 
 #[tokio::test]
 async fn many_writers_that_wait_leave_places_for_readers_in_time() {
-    let (s3, _store, _directory) = serve(false).await;
+    let (s3, _store) = serve(false).await;
     write(&s3, "a", b"mail").await.unwrap();
     let mut writers = Vec::new();
     for number in 0..restante_engine::MAX_CONNECTIONS {
@@ -267,7 +259,7 @@ async fn only_the_named_authorities_are_trusted() {
     let tls = tls
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    let (address, _store) = stub::serve(Some(TlsAcceptor::from(Arc::new(tls)))).await;
+    let (address, _store) = serve_objects(Some(TlsAcceptor::from(Arc::new(tls)))).await;
     let pem = directory.path().join("authorities.pem");
     std::fs::write(&pem, made.cert.pem()).unwrap();
     let other = directory.path().join("other.pem");
@@ -275,7 +267,7 @@ async fn only_the_named_authorities_are_trusted() {
     std::fs::write(&other, stranger.cert.pem()).unwrap();
     let with = |authorities: &Path| S3Settings {
         authorities_file: Some(authorities.to_owned()),
-        ..settings(directory.path(), &format!("https://{address}"))
+        ..settings(&format!("https://{address}"))
     };
     let s3 = S3::new(&with(&pem)).unwrap();
     write(&s3, "a", b"mail").await.unwrap();
@@ -295,8 +287,7 @@ async fn only_the_named_authorities_are_trusted() {
 
 #[test]
 fn settings_that_would_show_mail_or_lead_elsewhere_are_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let good = settings(directory.path(), "http://127.0.0.1:9000");
+    let good = settings("http://127.0.0.1:9000");
     S3::new(&good).unwrap();
     for endpoint in [
         "http://localhost:9",
@@ -336,11 +327,6 @@ fn settings_that_would_show_mail_or_lead_elsewhere_are_refused() {
             ..good.clone()
         });
     }
-    let credentials_file = directory.path().join("missing");
-    wrong.push(S3Settings {
-        credentials_file,
-        ..good
-    });
     for settings in wrong {
         let made = S3::new(&settings);
         assert!(
@@ -355,3 +341,63 @@ const KEYS: [&str; 3] = [
     "/bucket/mail/25/b/c%20d",
     "/bucket/mail/ca/a",
 ];
+
+fn kept(removal: &Removal) -> Vec<&str> {
+    removal.kept.iter().map(|(path, _)| path.as_str()).collect()
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_removed_keeps_no_other_from_being_removed() {
+    let (s3, store) = serve(false).await;
+    let names = ["a", "b/c d", "b/%2F"];
+    for at in names {
+        write(&s3, at, b"mail").await.unwrap();
+    }
+    store.locked.lock().unwrap().insert(KEYS[1].to_owned());
+    let removal = s3.remove(&names.map(path)).await.unwrap();
+    assert_eq!(kept(&removal), ["b/c d"]);
+    assert_eq!(removal.gave_up_after, None);
+    let (_, problem) = &removal.kept[0];
+    assert!(problem.to_string().contains("403"), "{problem}");
+    let keys: Vec<String> = store.objects.lock().unwrap().keys().cloned().collect();
+    assert_eq!(keys, [KEYS[1]]);
+}
+
+/// Each attempt may take seconds.
+#[tokio::test]
+async fn a_store_that_removes_nothing_is_given_up_and_all_is_kept() {
+    let (s3, store) = serve(false).await;
+    let paths: Vec<BlobPath> = (0..100).map(|number| path(&number.to_string())).collect();
+    store.fail(Fault::Answer(500, "InternalError"), u32::MAX);
+    let removal = s3.remove(&paths).await.unwrap();
+    let mut kept: Vec<BlobPath> = removal.kept.into_iter().map(|(path, _)| path).collect();
+    kept.sort();
+    let mut all = paths.clone();
+    all.sort();
+    assert_eq!(kept, all);
+    let asked = store.requests.lock().unwrap().len();
+    assert!((8..16).contains(&asked), "{asked}");
+    assert_eq!(removal.gave_up_after, Some(paths[asked - 1].clone()));
+    store.recover();
+    assert_eq!(s3.remove(&paths).await, Ok(Removal::default()));
+}
+
+#[tokio::test]
+async fn a_probe_writes_nothing_and_says_what_to_do() {
+    let (s3, store) = serve(false).await;
+    assert_eq!(s3.probe().await, Ok(()));
+    for (fault, remedy) in [
+        (Fault::Answer(403, "AccessDenied"), "the credentials file"),
+        (
+            Fault::Answer(404, "NoSuchBucket"),
+            "make it, or name another",
+        ),
+        (Fault::Close, "/bucket/"),
+    ] {
+        store.fail(fault, 2);
+        let text = unavailable(s3.probe().await);
+        assert!(text.contains(remedy), "{text}");
+    }
+    let requests = store.requests.lock().unwrap();
+    assert!(requests.iter().all(|line| line.starts_with("GET ")));
+}

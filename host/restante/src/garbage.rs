@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Duration;
 
-use restante_engine::{MAX_BATCH, OWN_PLACE, collect_garbage};
+use restante_engine::{GarbageCollector, MAX_BATCH, OWN_PLACE};
 use restante_wasm::MailEngine;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
@@ -20,13 +20,14 @@ pub(crate) async fn collect(engine: Weak<MailEngine>, name: String) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut was_away = false;
+    let mut collector = GarbageCollector::default();
     loop {
         ticks.tick().await;
         let Some(engine) = engine.upgrade() else {
             return;
         };
-        let problem = turns(&engine, &name).await.err();
-        // What is away is told once: logins say the rest.
+        let problem = turns(&mut collector, &engine, &name).await.err();
+        // What is away, or cannot be removed, is told once: logins say the rest.
         if let (Some(problem), false) = (&problem, was_away) {
             warn!(engine = name, problem, "garbage stays for now");
         }
@@ -34,20 +35,28 @@ pub(crate) async fn collect(engine: Weak<MailEngine>, name: String) {
     }
 }
 
-/// Until nothing is left. The error is for the operator.
-async fn turns(engine: &MailEngine, name: &str) -> Result<(), String> {
+/// Until nothing is left that can be removed. The error is for the operator: the first of those
+/// that kept something.
+async fn turns(
+    collector: &mut GarbageCollector,
+    engine: &MailEngine,
+    name: &str,
+) -> Result<(), String> {
     let places = BTreeMap::from([(OWN_PLACE.to_owned(), engine.blobs.clone())]);
+    let mut problem = None;
     loop {
-        let collected = collect_garbage(&*engine.index, &places, MAX_BATCH).await;
+        let collected = collector.turn(&*engine.index, &places, MAX_BATCH).await;
         let collected = collected.map_err(|problem| problem.to_string())?;
-        if let Some((_, problem)) = collected.problems.first() {
-            return Err(problem.to_string());
-        }
-        if collected.is_done() {
-            return Ok(());
-        }
         let (expired, removed) = (collected.expired, collected.removed);
-        debug!(engine = name, expired, removed, "garbage was removed");
+        if expired > 0 || removed > 0 {
+            debug!(engine = name, expired, removed, "garbage was removed");
+        }
+        let is_done = collected.is_done();
+        let kept = collected.problems.into_iter().next();
+        problem = problem.or(kept.map(|(_, problem)| problem.to_string()));
+        if is_done {
+            return problem.map_or(Ok(()), Err);
+        }
         sleep(PAUSE).await;
     }
 }

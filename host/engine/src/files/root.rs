@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdirat, open
 use rustix::io::Errno;
 
 use super::layout::{self, Spot};
-use crate::blobs::BlobPath;
+use crate::blobs::{BlobPath, Removal};
 use crate::problem::Problem;
 
 /// Where files are that are being written.
@@ -207,8 +207,9 @@ impl Root {
 
     /// Removes files, and makes that last: else one could come back after a crash, and
     /// nobody would remember that it is garbage.
-    pub(super) fn remove(&self, paths: &[BlobPath]) -> Result<(), Problem> {
-        let mut changed: BTreeMap<u16, (File, &BlobPath)> = BTreeMap::new();
+    pub(super) fn remove(&self, paths: &[BlobPath]) -> Removal {
+        let mut removal = Removal::default();
+        let mut changed: BTreeMap<u16, (File, Vec<&BlobPath>)> = BTreeMap::new();
         for path in paths {
             let remove = || -> io::Result<Option<(u16, File)>> {
                 let spot = layout::spot(path);
@@ -221,17 +222,29 @@ impl Root {
                     Err(error) => Err(error.into()),
                 }
             };
-            let removed = remove().map_err(|error| self.problem(path, &error))?;
-            if let Some((bucket, directory)) = removed {
-                changed.insert(bucket, (directory, path));
+            match remove() {
+                Ok(None) => {}
+                Ok(Some((bucket, directory))) => {
+                    let of_bucket = changed.entry(bucket);
+                    let (_, removed) = of_bucket.or_insert_with(|| (directory, Vec::new()));
+                    removed.push(path);
+                }
+                Err(error) => {
+                    let problem = self.problem(path, &error);
+                    removal.kept.push((path.clone(), problem));
+                }
             }
         }
-        for (directory, path) in changed.values() {
-            directory
-                .sync_all()
-                .map_err(|error| self.problem(path, &error))?;
+        for (directory, removed) in changed.values() {
+            if let Err(error) = directory.sync_all() {
+                let kept = removed.iter().map(|path| {
+                    let problem = self.problem(path, &error);
+                    (BlobPath::clone(path), problem)
+                });
+                removal.kept.extend(kept);
+            }
         }
-        Ok(())
+        removal
     }
 }
 

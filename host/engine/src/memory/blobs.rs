@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
-use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, check_batch, check_range};
+use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch, check_range};
 use crate::bounds::MAX_BLOB_CHUNK_BYTES;
 use crate::problem::Problem;
 
@@ -68,13 +68,13 @@ impl Blobs for MemoryBlobs {
         })))
     }
 
-    async fn remove(&self, paths: &[BlobPath]) -> Result<(), Problem> {
+    async fn remove(&self, paths: &[BlobPath]) -> Result<Removal, Problem> {
         check_batch(paths)?;
         let mut blobs = self.blobs.lock();
         for path in paths {
             blobs.remove(path);
         }
-        Ok(())
+        Ok(Removal::default())
     }
 }
 

@@ -132,12 +132,18 @@ impl MailIndex for Memory {
         Ok(expired)
     }
 
-    async fn garbage(&self, place: &str, limit: u32) -> Result<Vec<BlobPath>, Problem> {
+    async fn garbage(
+        &self,
+        place: &str,
+        after: Option<&BlobPath>,
+        limit: u32,
+    ) -> Result<Vec<BlobPath>, Problem> {
         names::check("the place's name", place)?;
         let limit = limit.min(MAX_BATCH) as usize;
         let state = self.state.lock();
         let garbage = state.garbage.iter();
         let garbage = garbage.filter(|placed| placed.place == place);
+        let garbage = garbage.filter(|placed| after.is_none_or(|after| placed.path > *after));
         Ok(garbage
             .map(|placed| placed.path.clone())
             .take(limit)

@@ -4,35 +4,76 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::calls::{Parameter, call};
+use super::calls::{self, Parameter};
 use super::index::Postgres;
 use super::pool::Pool;
 use super::rows::{odd, signed, unsigned};
 use super::uuid::Uuid;
-use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, check_batch, check_range};
-use crate::bounds::MAX_BLOB_CHUNK_BYTES;
+use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch, check_range};
+use crate::bounds::{CALL_DEADLINE, MAX_BLOB_CHUNK_BYTES, MAX_CONNECTIONS};
 use crate::problem::Problem;
 
 /// Octets of a part, but for the last one of a blob.
 const PART_OCTETS: usize = 256 << 10;
 
+/// The connections of an index, as far as blobs may have them.
+#[derive(Debug, Clone)]
+struct Lane {
+    pool: Arc<Pool>,
+    permits: Arc<Semaphore>,
+}
+
+impl Lane {
+    /// [`calls::call`], once a connection may be taken for it.
+    async fn call(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Problem> {
+        // The semaphore is never closed.
+        let Ok(_permit) = timeout(CALL_DEADLINE, self.permits.acquire()).await else {
+            return Err(Problem::Unavailable(format!(
+                "{}: too many calls are under way: it is too slow",
+                self.pool.name()
+            )));
+        };
+        calls::call(&self.pool, sql, parameters).await
+    }
+}
+
 /// Blobs of one place, in the database of an index.
 #[derive(Debug)]
 pub struct PostgresBlobs {
-    pool: Arc<Pool>,
+    lane: Lane,
     place: String,
 }
 
 impl PostgresBlobs {
     /// The place of this name. What was begun there and not finished is removed by
     /// [`crate::MailIndex::expire`] of the same database.
+    ///
+    /// # Errors
+    /// [`Problem::Invalid`]: the name is none.
     pub fn new(index: &Postgres, place: &str) -> Result<Self, Problem> {
+        Self::with_connections(index, place, MAX_CONNECTIONS)
+    }
+
+    /// The same, with so many of the index's connections at once.
+    ///
+    /// # Errors
+    /// [`Problem::Invalid`]: the name is none.
+    pub fn with_connections(
+        index: &Postgres,
+        place: &str,
+        connections: usize,
+    ) -> Result<Self, Problem> {
         crate::names::check("the place's name", place)?;
         Ok(Self {
-            pool: index.pool.clone(),
+            lane: Lane {
+                pool: index.pool.clone(),
+                permits: Arc::new(Semaphore::new(connections)),
+            },
             place: place.to_owned(),
         })
     }
@@ -43,12 +84,16 @@ impl PostgresBlobs {
             where place = $1 and path = $2";
         let path = path.as_str();
         let parameters: [Parameter<'_>; 2] = [(&self.place, Type::TEXT), (&path, Type::TEXT)];
-        let rows = call(&self.pool, sql, &parameters).await?;
+        let rows = self.lane.call(sql, &parameters).await?;
         let Some(row) = rows.first() else {
             return Ok(None);
         };
-        let upload: &[u8] = row.try_get(0).map_err(|error| odd(&self.pool, &error))?;
-        let octets: i64 = row.try_get(1).map_err(|error| odd(&self.pool, &error))?;
+        let upload: &[u8] = row
+            .try_get(0)
+            .map_err(|error| odd(&self.lane.pool, &error))?;
+        let octets: i64 = row
+            .try_get(1)
+            .map_err(|error| odd(&self.lane.pool, &error))?;
         let upload = upload.try_into().unwrap_or_default();
         Ok(Some((Uuid(upload), unsigned(octets))))
     }
@@ -69,10 +114,10 @@ impl Blobs for PostgresBlobs {
         let upload = Uuid::new()?;
         if is_large {
             let sql = "select restante.begin_upload($1)";
-            call(&self.pool, sql, &[(&upload, Type::UUID)]).await?;
+            self.lane.call(sql, &[(&upload, Type::UUID)]).await?;
         }
         Ok(Box::new(Writer {
-            pool: self.pool.clone(),
+            lane: self.lane.clone(),
             place: self.place.clone(),
             path: path.clone(),
             upload,
@@ -95,7 +140,7 @@ impl Blobs for PostgresBlobs {
         };
         let length = u64::from(length).min(MAX_BLOB_CHUNK_BYTES as u64);
         let mut reader = Reader {
-            pool: self.pool.clone(),
+            lane: self.lane.clone(),
             path: path.clone(),
             upload,
             octets: 0,
@@ -124,7 +169,7 @@ impl Blobs for PostgresBlobs {
         };
         let left = check_range(path, octets, offset, length)?;
         Ok(Some(Box::new(Reader {
-            pool: self.pool.clone(),
+            lane: self.lane.clone(),
             path: path.clone(),
             upload,
             octets: left,
@@ -134,18 +179,19 @@ impl Blobs for PostgresBlobs {
         })))
     }
 
-    async fn remove(&self, paths: &[BlobPath]) -> Result<(), Problem> {
+    async fn remove(&self, paths: &[BlobPath]) -> Result<Removal, Problem> {
         check_batch(paths)?;
         let paths: Vec<_> = paths.iter().map(BlobPath::as_str).collect();
         let sql = "select restante.remove_blobs($1, $2)";
         let parameters: [Parameter<'_>; 2] =
             [(&self.place, Type::TEXT), (&paths, Type::TEXT_ARRAY)];
-        call(&self.pool, sql, &parameters).await.map(drop)
+        self.lane.call(sql, &parameters).await?;
+        Ok(Removal::default())
     }
 }
 
 struct Writer {
-    pool: Arc<Pool>,
+    lane: Lane,
     place: String,
     path: BlobPath,
     upload: Uuid,
@@ -166,8 +212,8 @@ impl Writer {
             (&self.part, Type::INT4),
             (&octets, Type::BYTEA),
         ];
-        let rows = call(&self.pool, sql, &parameters).await?;
-        let written = first::<bool>(&self.pool, &rows)?;
+        let rows = self.lane.call(sql, &parameters).await?;
+        let written = first::<bool>(&self.lane.pool, &rows)?;
         self.part += 1;
         written.then_some(()).ok_or_else(|| too_slow(&self.path))
     }
@@ -204,8 +250,8 @@ impl BlobWriter for Writer {
             (&octets, Type::INT8),
             (&only, Type::BYTEA),
         ];
-        let rows = call(&self.pool, sql, &parameters).await?;
-        match first::<&str>(&self.pool, &rows)? {
+        let rows = self.lane.call(sql, &parameters).await?;
+        match first::<&str>(&self.lane.pool, &rows)? {
             "finished" => Ok(()),
             "there" => Err(Problem::exists(path)),
             _ => Err(too_slow(&self.path)),
@@ -214,7 +260,7 @@ impl BlobWriter for Writer {
 }
 
 struct Reader {
-    pool: Arc<Pool>,
+    lane: Lane,
     path: BlobPath,
     upload: Uuid,
     octets: u64,
@@ -239,10 +285,10 @@ impl Reader {
             (&from, Type::INT4),
             (&most, Type::INT4),
         ];
-        let rows = call(&self.pool, sql, &parameters).await?;
+        let rows = self.lane.call(sql, &parameters).await?;
         let octets: &[u8] = match rows.is_empty() {
             true => &[],
-            false => first(&self.pool, &rows)?,
+            false => first(&self.lane.pool, &rows)?,
         };
         if octets.is_empty() {
             return Err(Problem::Unavailable(format!(

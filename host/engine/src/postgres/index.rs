@@ -235,11 +235,23 @@ impl MailIndex for Postgres {
         Ok(unsigned(gone))
     }
 
-    async fn garbage(&self, place: &str, limit: u32) -> Result<Vec<BlobPath>, Problem> {
+    async fn garbage(
+        &self,
+        place: &str,
+        after: Option<&BlobPath>,
+        limit: u32,
+    ) -> Result<Vec<BlobPath>, Problem> {
         names::check("the place's name", place)?;
         let most = i64::from(limit.min(MAX_BATCH));
-        let sql = "select path from restante.garbage where place = $1 order by path limit $2";
-        let parameters: [Parameter<'_>; 2] = [(&place, Type::TEXT), (&most, Type::INT8)];
+        // No path is empty.
+        let after = after.map_or("", BlobPath::as_str);
+        let sql = "select path from restante.garbage where place = $1 and path > $2
+            order by path limit $3";
+        let parameters: [Parameter<'_>; 3] = [
+            (&place, Type::TEXT),
+            (&after, Type::TEXT),
+            (&most, Type::INT8),
+        ];
         let rows = call(&self.pool, sql, &parameters).await?;
         let paths = rows.iter().map(|row| {
             let path: String = row.try_get(0).map_err(|error| self.odd(&error))?;

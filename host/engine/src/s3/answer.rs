@@ -59,19 +59,20 @@ pub(super) fn code(body: &[u8]) -> String {
     }
 }
 
+/// To whom the key does not let list a bucket, some stores say so of each object that is not
+/// there.
+const FORBIDDEN: &str = ": see the credentials file, the region, and what the key may do with the bucket: \
+     it has to read, write and delete objects, and to list the bucket";
+
 /// What an operator can do about an answer.
 pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
     match code {
         "NoSuchBucket" => ": there is no such bucket: make it, or name another",
         "RequestTimeTooSkewed" => ": the clocks of the store and of this machine differ",
-        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AccessDenied" => {
-            ": see the credentials file, the region, and what the key may do with the bucket"
-        }
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AccessDenied" => FORBIDDEN,
         "SlowDown" => ": it has too much to do",
         _ if status.is_redirection() => ": the bucket is at another endpoint or in another region",
-        _ if status == StatusCode::FORBIDDEN => {
-            ": see the credentials file, the region, and what the key may do with the bucket"
-        }
+        _ if status == StatusCode::FORBIDDEN => FORBIDDEN,
         _ => "",
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time;
 
 use super::settings::S3Settings;
-use super::{answer, credentials, keys, tls};
+use super::{answer, keys, tls};
 use crate::blobs::BlobPath;
 use crate::bounds::{CALL_DEADLINE, MAX_CONNECTIONS};
 use crate::problem::Problem;
@@ -116,7 +116,7 @@ impl Client {
             .pool_max_idle_per_host(MAX_CONNECTIONS)
             .build(connector.wrap_connector(tcp));
         Ok(Client {
-            credentials: credentials::read(&settings.credentials_file)?,
+            credentials: settings.credentials.0.clone(),
             prefix,
             bucket,
             reads_back: settings.reads_back,

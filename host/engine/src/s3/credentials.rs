@@ -1,33 +1,29 @@
-//! The file with the key to a bucket.
+//! The key to a bucket.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::fmt;
 
 use rusty_s3::Credentials;
-use zeroize::Zeroizing;
 
-use crate::problem::Problem;
+/// The key to a bucket, which is never shown.
+#[derive(Clone)]
+pub struct S3Credentials(pub(super) Credentials);
 
-/// Bytes of a file of credentials.
-const MAX_BYTES: u64 = 64 << 10;
-
-/// Reads the key to a bucket; what is wrong with it is told without what is in it.
-pub(super) fn read(path: &Path) -> Result<Credentials, Problem> {
-    let shown = path.display();
-    let cannot =
-        |error: std::io::Error| Problem::invalid(format!("{shown}: cannot read it: {error}"));
-    let file = File::open(path).map_err(cannot)?;
-    let about = file.metadata().map_err(cannot)?;
-    if about.mode() & 0o007 != 0 {
-        tracing::warn!(file = %shown, "everybody may read or write this file with a secret: chmod o= it");
+impl fmt::Debug for S3Credentials {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("S3Credentials")
     }
-    let mut text = Zeroizing::new(String::new());
-    file.take(MAX_BYTES)
-        .read_to_string(&mut text)
-        .map_err(cannot)?;
-    parse(&text).map_err(|wrong| Problem::invalid(format!("{shown}: {wrong}")))
+}
+
+impl S3Credentials {
+    /// Reads the text of a file as other programs have it: lines `aws_access_key_id = …` and
+    /// `aws_secret_access_key = …`; `aws_session_token = …` and one `[section]` before them
+    /// may be there.
+    ///
+    /// # Errors
+    /// What is wrong with it, without what is in it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        parse(text).map(S3Credentials)
+    }
 }
 
 fn parse(text: &str) -> Result<Credentials, String> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::credentials::S3Credentials;
+
 /// Where a bucket is, and how it is used.
 #[derive(Debug, Clone)]
 pub struct S3Settings {
@@ -13,9 +15,8 @@ pub struct S3Settings {
     pub bucket: String,
     /// As the store has it; "us-east-1" if it has none.
     pub region: String,
-    /// Lines `aws_access_key_id = …` and `aws_secret_access_key = …`, as other programs
-    /// have them; `aws_session_token = …` and one `[section]` before them may be there.
-    pub credentials_file: PathBuf,
+    /// The key to it.
+    pub credentials: S3Credentials,
     /// What every key begins with: "" or, for example, "mail/".
     pub prefix: String,
     /// Certificate authorities in PEM form, the only ones to be trusted. None: the

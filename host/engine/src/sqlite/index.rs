@@ -268,10 +268,16 @@ impl MailIndex for Sqlite {
             .await
     }
 
-    async fn garbage(&self, place: &str, limit: u32) -> Result<Vec<BlobPath>, Problem> {
+    async fn garbage(
+        &self,
+        place: &str,
+        after: Option<&BlobPath>,
+        limit: u32,
+    ) -> Result<Vec<BlobPath>, Problem> {
         names::check("the place's name", place)?;
         let (place, limit) = (place.to_owned(), limit.min(MAX_BATCH));
-        self.look(move |transaction| rows::garbage(transaction, &place, limit))
+        let after = after.cloned();
+        self.look(move |transaction| rows::garbage(transaction, &place, after.as_ref(), limit))
             .await
     }
 

@@ -128,15 +128,18 @@ pub(super) fn changes(
     Ok((bytes <= MAX_ANSWER_BYTES).then_some(Difference { gone, came }))
 }
 
-/// Blobs of a place that nothing leads to.
+/// Blobs of a place that nothing leads to, after one of them.
 pub(super) fn garbage(
     transaction: &Transaction<'_>,
     place: &str,
+    after: Option<&BlobPath>,
     limit: u32,
 ) -> Result<Vec<BlobPath>, Aborted> {
-    let sql = "select path from garbage where place = ?1 limit ?2";
+    // No path is empty.
+    let after = after.map_or("", BlobPath::as_str);
+    let sql = "select path from garbage where place = ?1 and path > ?2 order by path limit ?3";
     let mut select = transaction.prepare_cached(sql)?;
-    let mut rows = select.query((place, limit))?;
+    let mut rows = select.query((place, after, limit))?;
     let mut paths = Vec::new();
     while let Some(row) = rows.next()? {
         let path: String = row.get(0)?;

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use restante_engine::memory::MemoryBlobs;
 use restante_engine::{
-    Appended, BlobPath, BlobReader, BlobWriter, Blobs, Entry, Limits, Placed, Problem, Retention,
-    collect_garbage,
+    Appended, BlobPath, BlobReader, BlobWriter, Blobs, Entry, GarbageCollector, Limits, Placed,
+    Problem, Removal, Retention,
 };
 
 use super::{Engine, FREE, entry, folder, placed};
@@ -22,7 +23,7 @@ fn in_no_time() -> Retention {
 }
 
 async fn garbage(engine: &Engine) -> Vec<String> {
-    let paths = engine.index.garbage("mail", 1000).await.unwrap();
+    let paths = engine.index.garbage("mail", None, 1000).await.unwrap();
     let mut paths: Vec<_> = paths.iter().map(|path| path.as_str().to_owned()).collect();
     paths.sort();
     paths
@@ -102,8 +103,8 @@ pub(crate) async fn what_was_intended_and_not_kept_becomes_garbage(
     assert_eq!(index.expire(2).await, Ok(1));
     assert_eq!(index.expire(2).await, Ok(0));
     assert_eq!(garbage(&engine).await, ["1", "3", "4"]);
-    assert_eq!(index.garbage("mail", 2).await.unwrap().len(), 2);
-    assert_eq!(index.garbage("elsewhere", 2).await, Ok(vec![]));
+    assert_eq!(index.garbage("mail", None, 2).await.unwrap().len(), 2);
+    assert_eq!(index.garbage("elsewhere", None, 2).await, Ok(vec![]));
     // Too late: its blob may be gone by now.
     let late = index
         .append(&inbox, &entry("1"), &FREE, Some(&placed("1")))
@@ -171,14 +172,15 @@ pub(crate) async fn a_turn_removes_garbage_and_forgets_it(make: impl AsyncFn(Ret
                 .unwrap();
         }
     }
-    let first = collect_garbage(&*engine.index, &places, 3).await.unwrap();
+    let mut collector = GarbageCollector::default();
+    let first = collector.turn(&*engine.index, &places, 3).await.unwrap();
     assert_eq!(
         (first.expired, first.removed, first.is_done()),
         (3, 3, false)
     );
-    let second = collect_garbage(&*engine.index, &places, 3).await.unwrap();
+    let second = collector.turn(&*engine.index, &places, 3).await.unwrap();
     assert_eq!((second.expired, second.removed), (1, 1));
-    let third = collect_garbage(&*engine.index, &places, 3).await.unwrap();
+    let third = collector.turn(&*engine.index, &places, 3).await.unwrap();
     assert!(third.is_done());
     for path in ["1", "2", "3", "4", "5"] {
         let is_there = blobs
@@ -212,7 +214,7 @@ impl Blobs for Unavailable {
         Err(Problem::unavailable("away"))
     }
 
-    async fn remove(&self, _: &[BlobPath]) -> Result<(), Problem> {
+    async fn remove(&self, _: &[BlobPath]) -> Result<Removal, Problem> {
         Err(Problem::unavailable("away"))
     }
 }
@@ -230,13 +232,108 @@ pub(crate) async fn a_place_that_does_not_answer_keeps_its_garbage_and_no_other(
         ..placed("2")
     };
     engine.index.intend(&elsewhere).await.unwrap();
-    let turn = collect_garbage(&*engine.index, &places, 10).await.unwrap();
+    let mut collector = GarbageCollector::default();
+    let turn = collector.turn(&*engine.index, &places, 10).await.unwrap();
     assert_eq!((turn.expired, turn.removed), (2, 1));
     let problem = ("away".to_owned(), Problem::unavailable("away"));
     assert_eq!(turn.problems, [problem]);
     assert_eq!(
-        engine.index.garbage("away", 10).await.unwrap(),
+        engine.index.garbage("away", None, 10).await.unwrap(),
         [elsewhere.path]
     );
     assert_eq!(garbage(&engine).await, [""; 0]);
+}
+
+/// Blobs of which some cannot be removed, and that give up where all of a batch were such.
+#[derive(Debug, Default)]
+struct Stuck {
+    blobs: MemoryBlobs,
+    stuck: Vec<&'static str>,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Blobs for Stuck {
+    async fn create(&self, path: &BlobPath, octets: u64) -> Result<Box<dyn BlobWriter>, Problem> {
+        self.blobs.create(path, octets).await
+    }
+
+    async fn read(
+        &self,
+        path: &BlobPath,
+        offset: u64,
+        length: u32,
+    ) -> Result<Option<Bytes>, Problem> {
+        self.blobs.read(path, offset, length).await
+    }
+
+    async fn open(
+        &self,
+        path: &BlobPath,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<Option<Box<dyn BlobReader>>, Problem> {
+        self.blobs.open(path, offset, length).await
+    }
+
+    async fn remove(&self, paths: &[BlobPath]) -> Result<Removal, Problem> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let (kept, others): (Vec<_>, Vec<_>) =
+            (paths.iter().cloned()).partition(|path| self.stuck.contains(&path.as_str()));
+        self.blobs.remove(&others).await?;
+        let gave_up = others.is_empty() && kept.len() > 1;
+        let kept = kept
+            .into_iter()
+            .map(|path| (path, Problem::unavailable("stuck")));
+        Ok(Removal {
+            gave_up_after: gave_up.then(|| paths[0].clone()),
+            kept: kept.collect(),
+        })
+    }
+}
+
+pub(crate) async fn what_cannot_be_removed_keeps_nothing_else_from_being_removed(
+    make: impl AsyncFn(Retention) -> Engine,
+) {
+    let engine = make(in_no_time()).await;
+    let stuck = Arc::new(Stuck {
+        stuck: vec!["1", "2", "5"],
+        ..Stuck::default()
+    });
+    let blobs: Arc<dyn Blobs> = stuck.clone();
+    let places = BTreeMap::from([("mail".to_owned(), blobs.clone())]);
+    for path in ["1", "2", "3", "4", "5", "6"] {
+        engine.index.intend(&placed(path)).await.unwrap();
+        write(&*blobs, path).await;
+    }
+    engine.index.expire(1000).await.unwrap();
+    let mut collector = GarbageCollector::default();
+    // As often as the clock would come round; in each, turns until one is done.
+    for _ in 0..4 {
+        for turn in 0.. {
+            assert!(turn < 20, "it never ends");
+            let collected = collector.turn(&*engine.index, &places, 2).await.unwrap();
+            if collected.is_done() {
+                break;
+            }
+        }
+    }
+    assert_eq!(garbage(&engine).await, ["1", "2", "5"]);
+    for path in ["1", "2", "3", "4", "5", "6"] {
+        let found = blobs.read(&placed(path).path, 0, 1).await.unwrap();
+        assert_eq!(found.is_some(), stuck.stuck.contains(&path), "{path}");
+    }
+    // They are tried again, and go when they can.
+    let free: Arc<dyn Blobs> = Arc::new(stuck.blobs.clone());
+    let places = BTreeMap::from([("mail".to_owned(), free)]);
+    for _ in 0..2 {
+        while !collector
+            .turn(&*engine.index, &places, 2)
+            .await
+            .unwrap()
+            .is_done()
+        {}
+    }
+    assert_eq!(garbage(&engine).await, [""; 0]);
+    assert!(stuck.asked.load(Ordering::Relaxed) < 40);
 }

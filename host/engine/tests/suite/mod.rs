@@ -164,6 +164,7 @@ macro_rules! engine_suite {
             blobs_of_what_was_removed_become_garbage,
             a_turn_removes_garbage_and_forgets_it,
             a_place_that_does_not_answer_keeps_its_garbage_and_no_other,
+            what_cannot_be_removed_keeps_nothing_else_from_being_removed,
         );
         engine_suite!(@cases $make, $is_there, hold_cases:
             one_holds_and_the_others_hear_who,

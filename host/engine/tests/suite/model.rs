@@ -406,7 +406,7 @@ impl Playing<'_> {
             index.read(&self.names.folders[folder]).await,
             Ok(shelf.since(0))
         );
-        let garbage = index.garbage(&self.names.path(0).place, 1000).await;
+        let garbage = index.garbage(&self.names.path(0).place, None, 1000).await;
         let mut garbage = garbage.map_err(|problem| TestCaseError::fail(problem.to_string()))?;
         garbage.sort();
         let paths = self

@@ -134,7 +134,7 @@ impl ContentReader for Blob {
 mod tests {
     use bytes::Bytes;
     use restante_engine::memory::MemoryBlobs;
-    use restante_engine::{BlobPath, BlobWriter, Blobs};
+    use restante_engine::{BlobPath, BlobWriter, Blobs, Removal};
     use restante_roles::content::{CHUNK_OCTETS, Source};
     use restante_roles::metrics::Ledger;
 
@@ -254,7 +254,7 @@ mod tests {
             Ok(Some(Box::new(HalfRead(0))))
         }
 
-        async fn remove(&self, _: &[BlobPath]) -> Result<(), Problem> {
+        async fn remove(&self, _: &[BlobPath]) -> Result<Removal, Problem> {
             Err(Problem::unavailable("away"))
         }
     }

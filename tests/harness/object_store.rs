@@ -1,8 +1,9 @@
-//! An object store in this process, with the faults of others.
+//! An object store that speaks S3's API, in this process, with the faults of others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -15,11 +16,12 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 /// What the store does instead of what it should, to so many requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Answers this, with this code.
     Answer(u16, &'static str),
     /// Closes the connection.
@@ -42,12 +44,64 @@ pub(crate) enum Fault {
     OddRange,
 }
 
-/// What is in the store.
-#[derive(Default)]
-pub(crate) struct Store {
-    pub(crate) objects: Mutex<HashMap<String, Bytes>>,
+/// What is in the store: a bucket named "bucket", in a region named "garage", for whom has
+/// the key [`CREDENTIALS`].
+#[derive(Debug, Default)]
+pub struct Store {
+    /// By the path of their URL.
+    pub objects: Mutex<HashMap<String, Bytes>>,
     faults: Mutex<Option<(Fault, u32)>>,
-    pub(crate) requests: Mutex<Vec<String>>,
+    /// Paths of objects that nobody may remove.
+    pub locked: Mutex<HashSet<String>>,
+    /// Methods and paths of what was asked.
+    pub requests: Mutex<Vec<String>>,
+}
+
+/// The text of a file with the key to a [`Store`].
+pub const CREDENTIALS: &str = "aws_access_key_id = KEY\naws_secret_access_key = hidden\n";
+
+/// A store with a thread of its own, for tests that are not asynchronous.
+#[derive(Debug)]
+pub struct ObjectStore {
+    address: SocketAddr,
+    store: Arc<Store>,
+    /// Its end is the thread's.
+    _running: oneshot::Sender<()>,
+}
+
+impl ObjectStore {
+    /// Starts one, in the clear.
+    pub fn start() -> ObjectStore {
+        let (started, starting) = std::sync::mpsc::channel();
+        let (running, ended) = oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(async {
+                started.send(serve(None).await).unwrap();
+                // The other end says nothing and is dropped.
+                let _ = ended.await;
+            });
+        });
+        let (address, store) = starting.recv().unwrap();
+        ObjectStore {
+            address,
+            store,
+            _running: running,
+        }
+    }
+
+    /// "http://127.0.0.1:12345"
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Deref for ObjectStore {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
 }
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -71,8 +125,14 @@ impl hyper::body::Body for Half {
 }
 
 impl Store {
-    pub(crate) fn fail(&self, fault: Fault, times: u32) {
+    /// Does this to the next requests, of this number.
+    pub fn fail(&self, fault: Fault, times: u32) {
         *self.faults.lock().unwrap() = Some((fault, times));
+    }
+
+    /// Does what it should from now on.
+    pub fn recover(&self) {
+        *self.faults.lock().unwrap() = None;
     }
 
     fn fault(&self) -> Option<Fault> {
@@ -121,6 +181,9 @@ impl Store {
                     self.objects.lock().unwrap().insert(key, body);
                 }
                 Ok(Response::new(full(Bytes::new())))
+            }
+            Method::DELETE if self.locked.lock().unwrap().contains(&key) => {
+                Ok(error(403, "AccessDenied"))
             }
             Method::DELETE => {
                 self.objects.lock().unwrap().remove(&key);
@@ -204,7 +267,7 @@ fn error(status: u16, code: &str) -> Response<Body> {
 }
 
 /// Serves until the runtime ends.
-pub(crate) async fn serve(tls: Option<TlsAcceptor>) -> (SocketAddr, Arc<Store>) {
+pub async fn serve(tls: Option<TlsAcceptor>) -> (SocketAddr, Arc<Store>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let store = Arc::new(Store::default());
