@@ -86,17 +86,29 @@ fn engines(report: &Report<'_>, claims: &Claims) {
         }
     }
     // This server would join both under one name, and put itself out of the first.
-    let mut places = HashMap::new();
-    for (engine, place) in &claims.engine_places {
-        if let Some(other) = places.insert(place, engine) {
-            report.problem(
+    places_once(
+        report,
+        &claims.engine_places,
+        "",
+        "write one of them, and name it in `holds` and in `maildrop` of grants alike",
+    );
+    // Objects of the one could be written over by the other, and removed as its garbage.
+    places_once(
+        report,
+        &claims.buckets,
+        ".s3",
+        "give each a `prefix` or a bucket of its own",
+    );
+    let with_mail: HashSet<&str> = (claims.engine_grants.iter())
+        .map(|(name, _)| name.value.as_str())
+        .collect();
+    for (engine, _) in &claims.buckets {
+        let name = engine.value.as_str();
+        if named.contains(name) && !with_mail.contains(name) {
+            report.warning(
                 engine.at,
-                format!(
-                    "[engine.{}] and [engine.{}] are in the same place",
-                    other.value.escape_debug(),
-                    engine.value.escape_debug()
-                ),
-                "write one of them, and name it in `holds` and in `maildrop` of grants alike",
+                format!("[engine.{}.s3] is never used", engine.value.escape_debug()),
+                "remove it, or name the engine in `maildrop` of a plugin's grants",
             );
         }
     }
@@ -124,6 +136,24 @@ fn engines(report: &Report<'_>, claims: &Claims) {
         }
     }
     holds(report, claims);
+}
+
+/// Two engines with one place are a problem; `below` is what is behind their names.
+fn places_once(report: &Report<'_>, claims: &[(Located<String>, String)], below: &str, mend: &str) {
+    let mut places = HashMap::new();
+    for (engine, place) in claims {
+        if let Some(other) = places.insert(place, engine) {
+            report.problem(
+                engine.at,
+                format!(
+                    "[engine.{}{below}] and [engine.{}{below}] are in the same place",
+                    other.value.escape_debug(),
+                    engine.value.escape_debug()
+                ),
+                mend,
+            );
+        }
+    }
 }
 
 /// Whether the engine that `what` names is for one process. None: it is not there, which is

@@ -19,6 +19,9 @@ pub(super) struct Claims {
     pub(super) engines: Vec<(Located<String>, bool)>,
     /// Where each of them is, in words in which no two places are alike.
     pub(super) engine_places: Vec<(Located<String>, String)>,
+    /// Every engine with a bucket, and which part of which bucket it is, in words in which no
+    /// two are alike.
+    pub(super) buckets: Vec<(Located<String>, String)>,
     /// Every engine's name, where a plugin is granted maildrops in it, and whose `maildrop`
     /// that is.
     pub(super) engine_grants: Vec<(Located<String>, String)>,

@@ -11,17 +11,18 @@ mod server;
 mod tenant;
 
 pub use key::{Default, Key, Kind, MAX_INSTANCES, Table};
-pub use places::{DATABASE, ENGINE, LISTENER};
+pub use places::{DATABASE, ENGINE, ENGINE_S3, LISTENER};
 pub use plugin::{DIRECTORY, PLUGIN, PLUGIN_GRANTS, PLUGIN_LIMITS};
 pub use server::{SERVER, SERVER_LIMITS, SERVER_LOG};
 pub use tenant::{AUTHENTICATOR, LISTED, TENANT, TENANT_LIMITS};
 
 /// All of them, in the order in which they are documented.
-pub const TABLES: [&Table; 14] = [
+pub const TABLES: [&Table; 15] = [
     &SERVER,
     &SERVER_LOG,
     &SERVER_LIMITS,
     &ENGINE,
+    &ENGINE_S3,
     &DATABASE,
     &LISTENER,
     &PLUGIN,

@@ -27,6 +27,7 @@ mod read_listener;
 mod read_maildrop;
 mod read_plugin;
 mod read_postgres;
+mod read_s3;
 mod read_signing;
 mod read_tenant;
 mod section;

@@ -117,6 +117,29 @@ pub struct Engine {
     pub name: String,
     /// What it is.
     pub kind: EngineKind,
+    /// Where its larger messages are, if that is a bucket.
+    pub s3: Option<BucketPlace>,
+}
+
+/// `[engine.NAME.s3]`: a bucket of a store that speaks S3's API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketPlace {
+    /// Where the store is.
+    pub endpoint: HttpOrigin,
+    /// The bucket's name.
+    pub bucket: String,
+    /// Its region.
+    pub region: String,
+    /// What every key begins with.
+    pub prefix: String,
+    /// File with the key.
+    pub credentials_file: PathBuf,
+    /// Authorities in PEM instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether what was written is read again.
+    pub read_back: bool,
+    /// Octets of the largest message that is not in the bucket.
+    pub max_inline: u64,
 }
 
 /// What an engine is, and how it is reached.

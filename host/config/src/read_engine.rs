@@ -1,10 +1,11 @@
-//! `[engine.NAME]`: from its section to [`Engine`].
+//! `[engine.NAME]`: from its section to [`Engine`]. The bucket of one is for read_s3.rs.
 
 use super::claims::Claims;
 use super::disk::Wanted;
 use super::keys;
 use super::model::{Engine, EngineKind};
 use super::read_postgres::{self as postgres, path, refuse_keys_of_others};
+use super::read_s3;
 use super::section::{Located, Section, Value};
 use super::server::MEMORY;
 
@@ -53,7 +54,15 @@ pub(super) fn engine(
         _ => section.take("directory"),
     };
     let directory = directory.and_then(|value| path(&value, "directory", Wanted::Directory));
+    let s3 = section.take("s3");
     section.finish();
+    let s3 = s3.map(|value| {
+        let title = format!("[engine.{}.s3]", name.value.escape_debug());
+        let bucket = read_s3::bucket(value.section(title)?)?;
+        let place = format!("{}/{}/{}", bucket.endpoint, bucket.bucket, bucket.prefix);
+        claims.buckets.push((name.clone(), place));
+        Some(bucket)
+    });
     let kind = match kind? {
         Kind::Embedded => EngineKind::Embedded {
             directory: directory?,
@@ -68,5 +77,9 @@ pub(super) fn engine(
     Some(Engine {
         name: name.value.clone(),
         kind,
+        s3: match s3 {
+            Some(s3) => Some(s3?),
+            None => None,
+        },
     })
 }

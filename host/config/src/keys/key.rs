@@ -124,6 +124,12 @@ impl Table {
         let key = self.find(name);
         key.unwrap_or_else(|| panic!("{name} is no key of {}", self.section))
     }
+
+    /// The default of a key whose value is a text. None: it has none.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        let text = self.key(name).default_text()?;
+        Some(text.trim_matches('"').to_owned())
+    }
 }
 
 impl Key {

@@ -44,6 +44,69 @@ pub const ENGINE: Table = Table {
     ],
 };
 
+/// `[engine.NAME.s3]`
+pub const ENGINE_S3: Table = Table {
+    section: "[engine.NAME.s3]",
+    keys: &[
+        Key {
+            name: "endpoint",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: true,
+            help: r#"Where the store is: `"https://HOST"` or `"https://HOST:PORT"`. The bucket's name becomes the first part of the path. `http://` is for an address of this machine only."#,
+        },
+        Key {
+            name: "bucket",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: true,
+            help: "Name of the bucket, which must exist.",
+        },
+        Key {
+            name: "region",
+            kind: Kind::Other,
+            default: Default::Value(r#""us-east-1""#),
+            restart: true,
+            help: "Its region, as the store has it.",
+        },
+        Key {
+            name: "prefix",
+            kind: Kind::Other,
+            default: Default::Value(r#""""#),
+            restart: true,
+            help: r#"What the key of each object begins with, such as `"mail/"`. Two engines must not have one bucket and prefix, whichever servers they are on; servers that share an engine have the same."#,
+        },
+        Key {
+            name: "credentials-file",
+            kind: Kind::Other,
+            default: Default::Required,
+            restart: true,
+            help: "File with the lines `aws_access_key_id = …` and `aws_secret_access_key = …`, and `aws_session_token = …` if there is one; one `[section]` line before them may be there. It is read when the engine is opened. No other user should be able to read it. The key must be allowed to read, write and delete objects, and to list the bucket.",
+        },
+        Key {
+            name: "ca-file",
+            kind: Kind::Other,
+            default: Default::Words("the system's"),
+            restart: true,
+            help: "Authorities, PEM, by one of which the store's certificate must be signed.",
+        },
+        Key {
+            name: "read-back",
+            kind: Kind::Boolean,
+            default: Default::Value("false"),
+            restart: true,
+            help: "Whether each message is read again after it was written, for stores that acknowledge what they have not kept.",
+        },
+        Key {
+            name: "max-inline",
+            kind: Kind::Size(0, 256 * KIB, ""),
+            default: Default::Value(r#""16KiB""#),
+            restart: true,
+            help: "Messages of at most this size stay where the engine has them without a bucket. A change is for new messages: those that are there are found where they are.",
+        },
+    ],
+};
+
 /// `[database.NAME]`
 pub const DATABASE: Table = Table {
     section: "[database.NAME]",

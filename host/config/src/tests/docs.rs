@@ -50,7 +50,7 @@ fn every_example_is_good() {
 fn every_key_stands_in_its_table() {
     // A key that nobody knows makes each section tell the ones it does.
     let text = "[server]\nqqqqqqqqqq = 1\n[server.log]\nqqqqqqqqqq = 1\n[server.limits]\nqqqqqqqqqq = 1\n\
-                [engine.NAME]\nqqqqqqqqqq = 1\n[database.NAME]\nqqqqqqqqqq = 1\n[listener.NAME]\nqqqqqqqqqq = 1\n[plugin.NAME]\nqqqqqqqqqq = 1\n\
+                [engine.NAME]\nqqqqqqqqqq = 1\n[engine.NAME.s3]\nqqqqqqqqqq = 1\n[database.NAME]\nqqqqqqqqqq = 1\n[listener.NAME]\nqqqqqqqqqq = 1\n[plugin.NAME]\nqqqqqqqqqq = 1\n\
                 [plugin.NAME.grants]\nqqqqqqqqqq = 1\ndirectories = [{ qqqqqqqqqq = 1 }]\n\
                 [plugin.NAME.limits]\nqqqqqqqqqq = 1\n\
                 [tenant.NAME]\nqqqqqqqqqq = 1\nauthenticators = [{ qqqqqqqqqq = 1 }]\n\
@@ -108,9 +108,10 @@ fn every_default_is_the_one_that_is_used() {
     let plugin = "component = 'builtin:p'\n";
     let tenant = "domains = ['a.example']\nauthenticators = ['NAME']\nstore = 'NAME'\n";
     let engine = "kind = 'embedded'\ndirectory = 'x'\n";
+    let s3 = "endpoint = 'https://h'\nbucket = 'b'\ncredentials-file = 'x'\n";
     let database = "kind = 'sqlite'\nfile = 'x'\n";
     let bare = format!(
-        "{rest}[engine.NAME]\n{engine}[database.NAME]\n{database}[plugin.NAME]\n{plugin}[tenant.NAME]\n{tenant}"
+        "{rest}[engine.NAME]\n{engine}[engine.NAME.s3]\n{s3}[database.NAME]\n{database}[plugin.NAME]\n{plugin}[tenant.NAME]\n{tenant}"
     );
     let mut bare = good(&bare);
     let mut explicit = rest.to_owned();
@@ -122,6 +123,7 @@ fn every_default_is_the_one_that_is_used() {
         explicit.push_str(&format!("{heading}\n"));
         explicit.push_str(match heading {
             "[engine.NAME]" => engine,
+            "[engine.NAME.s3]" => s3,
             "[database.NAME]" => database,
             "[plugin.NAME]" => plugin,
             "[tenant.NAME]" => tenant,
@@ -143,7 +145,7 @@ fn every_default_is_the_one_that_is_used() {
     explicit.plugins[0].place = bare.plugins[0].place;
     explicit.tenants[0].place = bare.tenants[0].place;
     assert_eq!(explicit, bare);
-    assert_eq!(count, 68);
+    assert_eq!(count, 72);
 }
 
 /// The tables are made of the keys: `RESTANTE_BLESS=1` writes them into the page.
@@ -195,7 +197,7 @@ fn a_change_that_takes_a_restart_is_named() {
     ] {
         assert_eq!(named(before, after), [""; 0], "{before} {after}");
     }
-    let every = "[engine.NAME]\nkind = 'postgres'\nurl = 'postgresql://r@h/d'\npassword-file = 'p'\nca-file = 'c'\n[server]\nnode = 'n'\nholds = 'NAME'\nstate-dir = 'x'\nadmin = 'unix:y'\nuser = 'nobody'\ngroup = 'nogroup'\nmock-secret-file = 'z'\n\
+    let every = "[engine.NAME]\nkind = 'postgres'\nurl = 'postgresql://r@h/d'\npassword-file = 'p'\nca-file = 'c'\n[engine.NAME.s3]\nendpoint = 'https://h'\nbucket = 'b'\ncredentials-file = 'x'\n[server]\nnode = 'n'\nholds = 'NAME'\nstate-dir = 'x'\nadmin = 'unix:y'\nuser = 'nobody'\ngroup = 'nogroup'\nmock-secret-file = 'z'\n\
                  [server.log]\nformat = 'json'\nfilter = 'debug'\n[server.limits]\nconnections = 9\n\
                  connections-per-address = 8\nconnections-per-network = 8\nmax-unauthenticated = 7\n\
                  instances = 6\nproxy-timeout = '2s'\ncompile-time = '1m'\ncompile-memory = '1GiB'\n";

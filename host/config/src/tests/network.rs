@@ -186,3 +186,152 @@ fn two_engines_are_two_places() {
         "{told:?}"
     );
 }
+
+const SPOOL: &str = "[server]\nnode = 'n'\n[listener.l]\naddress = '127.0.0.1:1110'\ntls = 'off'\n\
+    [plugin.p]\ncomponent = 'builtin:p'\ngrants.maildrop = 'engine:a/{user}'\n\
+    [tenant.t]\nauthenticators = ['p']\nstore = 'p'\n\
+    [engine.a]\nkind = 'postgres'\nurl = 'postgresql://r@h/d'\n";
+const BUCKET: &str =
+    "endpoint = 'https://S3.example.org/'\nbucket = 'b'\ncredentials-file = 'key'\n";
+
+#[test]
+fn larger_messages_of_an_engine_may_be_in_a_bucket() {
+    let bucket = |lines: &str| {
+        let config = good(&format!("{SPOOL}[engine.a.s3]\n{BUCKET}{lines}"));
+        assert_eq!(config.warnings, []);
+        config.engines[0].s3.clone().unwrap()
+    };
+    let least = bucket("");
+    let expected = BucketPlace {
+        endpoint: HttpOrigin::new("https", "s3.example.org", None).unwrap(),
+        bucket: "b".into(),
+        region: "us-east-1".into(),
+        prefix: String::new(),
+        credentials_file: "/etc/restante/key".into(),
+        ca_file: None,
+        read_back: false,
+        max_inline: 16 << 10,
+    };
+    assert_eq!(least, expected);
+    assert_eq!(least.endpoint.to_string(), "https://s3.example.org");
+    let most = bucket(
+        "region = 'garage'\nprefix = 'mail/x/'\nca-file = '/ca'\nread-back = true\nmax-inline = '0B'\n",
+    );
+    let expected = BucketPlace {
+        region: "garage".into(),
+        prefix: "mail/x/".into(),
+        ca_file: Some("/ca".into()),
+        read_back: true,
+        max_inline: 0,
+        ..expected
+    };
+    assert_eq!(most, expected);
+    assert_eq!(good(SPOOL).engines[0].s3, None);
+    let embedded = SPOOL.replace(
+        "kind = 'postgres'\nurl = 'postgresql://r@h/d'",
+        "kind = 'embedded'\ndirectory = 'x'",
+    );
+    let config = good(&format!("{embedded}[engine.a.s3]\n{BUCKET}"));
+    assert!(config.engines[0].s3.is_some());
+    let for_this_machine = BUCKET.replace("https://S3.example.org/", "http://127.0.0.1:9000");
+    good(&format!("{SPOOL}[engine.a.s3]\n{for_this_machine}"));
+}
+
+#[test]
+fn what_is_wrong_with_a_bucket_is_said_in_words() {
+    let told = |lines: &str| said(&format!("{SPOOL}[engine.a.s3]\n{lines}"));
+    let missing = told("").join("\n");
+    for key in ["endpoint", "bucket", "credentials-file"] {
+        assert!(
+            missing.contains(&format!("`{key}` is missing in [engine.a.s3]")),
+            "{missing}"
+        );
+    }
+    for (key, value, words) in [
+        ("endpoint", "'s3.example.org'", "write \"https://HOST\""),
+        ("endpoint", "'https://h/bucket'", "without the bucket"),
+        ("endpoint", "'http://h'", "could be read on the way"),
+        (
+            "endpoint",
+            "'http://10.0.0.1:9000'",
+            "could be read on the way",
+        ),
+        ("endpoint", "'ftp://h'", "write \"https://HOST\""),
+        (
+            "endpoint",
+            "'https://hidden:hidden@h'",
+            "`credentials-file` names",
+        ),
+        ("endpoint", "1", "write a URL"),
+        ("bucket", "''", "write the bucket's name"),
+        ("bucket", "'a/b'", "write the bucket's name"),
+        ("bucket", "'..'", "write the bucket's name"),
+        ("bucket", "'ä'", "write the bucket's name"),
+        ("region", "''", "write the region"),
+        ("region", "'a b'", "write the region"),
+        ("region", "'a/b'", "write the region"),
+        ("prefix", "'/a'", "do not begin with"),
+        ("prefix", "'a//'", "at most 512 octets"),
+        ("prefix", "'a/../b'", "at most 512 octets"),
+        ("credentials-file", "''", "write a path"),
+        ("ca-file", "1", "a path, in quotes"),
+        ("read-back", "'yes'", "write true or false"),
+        ("max-inline", "'257KiB'", "at most \"256KiB\""),
+        ("max-inline", "16", "has no unit"),
+    ] {
+        let lines: String = (BUCKET.lines())
+            .filter(|line| !line.starts_with(key))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let told = told(&format!("{lines}{key} = {value}\n"));
+        assert_eq!(told.len(), 1, "{key} = {value}: {told:?}");
+        assert!(
+            told[0].contains(&format!("`{key}` in [engine.a.s3]")) && told[0].contains(words),
+            "{key} = {value}: {told:?}"
+        );
+        assert!(!told[0].contains("hidden"), "{told:?}");
+    }
+    let misspelt = told(&format!("{BUCKET}prefx = 'a'\n")).join("\n");
+    assert!(misspelt.contains("`prefix`"), "{misspelt}");
+    let no_table = said(&format!("{SPOOL}s3 = 'b'\n")).join("\n");
+    assert!(no_table.contains("[engine.a.s3]"), "{no_table}");
+}
+
+/// Objects of the one would be written over by the other.
+#[test]
+fn two_engines_are_two_parts_of_a_bucket() {
+    let second = |bucket: &str| {
+        let engine = "[engine.c]\nkind = 'postgres'\nurl = 'postgresql://r@h/e'\n[engine.c.s3]\n";
+        said(&format!("{SPOOL}[engine.a.s3]\n{BUCKET}{engine}{bucket}"))
+    };
+    for same in [
+        BUCKET.to_owned(),
+        BUCKET.replace("S3.example.org/", "s3.example.org:443"),
+        format!("{BUCKET}region = 'other'\nmax-inline = '1B'\n"),
+    ] {
+        let told = second(&same);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("[engine.a.s3] and [engine.c.s3] are in the same place")
+                && told[0].contains("`prefix`"),
+            "{told:?}"
+        );
+    }
+    for other in [
+        format!("{BUCKET}prefix = 'c/'\n"),
+        BUCKET.replace("bucket = 'b'", "bucket = 'c'"),
+        BUCKET.replace("S3.", "s4."),
+    ] {
+        assert_eq!(second(&other), [""; 0]);
+    }
+}
+
+#[test]
+fn a_bucket_without_mail_is_warned_of() {
+    let text = format!("{SPOOL}[engine.a.s3]\n{BUCKET}")
+        .replace("node = 'n'", "node = 'n'\nholds = 'a'")
+        .replace("grants.maildrop = 'engine:a/{user}'\n", "");
+    let warnings = good(&text).warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].what.contains("[engine.a.s3] is never used"));
+}
