@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
-use restante_config::{Engine, EngineKind, PostgresPlace};
+use restante_config::{BucketPlace, Engine, EngineKind, PostgresPlace};
 use restante_engine::files::Files;
+use restante_engine::s3::{S3, S3Credentials, S3Settings};
 use restante_engine::{
-    Blobs, Holds, MailIndex, OWN_PLACE, Problem, Retention, Tables, postgres, sqlite,
+    Blobs, Holds, MAX_CONNECTIONS, MailIndex, OWN_PLACE, Problem, Retention, SplitBlobs, Tables,
+    postgres, sqlite,
 };
 use restante_server::secret_file;
 use tokio::task::spawn_blocking;
@@ -23,6 +25,12 @@ const BLOBS: &str = "blobs";
 
 /// Of a password's file no more than this is read.
 const MAX_PASSWORD_BYTES: u64 = 4096;
+/// Likewise of a file with the key to a bucket, which may have comments.
+const MAX_KEY_BYTES: u64 = 64 << 10;
+
+/// Connections to a PostgreSQL engine with a bucket that its smaller messages have at once:
+/// each is looked for by its key, and has no more than a part.
+pub(crate) const FOR_INLINE: usize = 4;
 
 /// How a look at an engine found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,20 +86,46 @@ pub fn look(engine: &Engine) -> BoxFuture<'_, Result<Condition, Problem>> {
     })
 }
 
-/// Does to an engine what has to be done ([`look`]).
+/// Tries to reach the bucket of an engine, if it has one. Nothing is written.
+///
+/// # Errors
+/// It cannot be reached or read, and what to do about that.
+pub fn reach_bucket(engine: &Engine) -> BoxFuture<'_, Result<(), Problem>> {
+    Box::pin(async move {
+        match &engine.s3 {
+            Some(place) => bucket(place).await?.probe().await,
+            None => Ok(()),
+        }
+    })
+}
+
+/// Does to an engine what has to be done ([`look`]). Its bucket is not asked.
 ///
 /// # Errors
 /// It cannot be reached, or it fails: what was done by then stays, and it can be gone on
 /// with.
 pub fn migrate(engine: &Engine) -> BoxFuture<'_, Result<(), Problem>> {
-    Box::pin(async move { open(engine, Tables::Migrated).await.map(drop) })
+    Box::pin(async move { open_tables(engine, Tables::Migrated).await.map(drop) })
 }
 
-/// Opens an engine.
+/// Opens an engine. Its bucket is asked when it is needed, and not before.
 ///
 /// # Errors
 /// It cannot be reached, or cannot be used as it is.
 pub(crate) async fn open(engine: &Engine, tables: Tables) -> Result<Parts, Problem> {
+    let bucket = match &engine.s3 {
+        Some(place) => Some((bucket(place).await?, place.max_inline)),
+        None => None,
+    };
+    let mut parts = open_tables(engine, tables).await?;
+    if let Some((bucket, max_inline)) = bucket {
+        parts.blobs = Arc::new(SplitBlobs::new(parts.blobs, Arc::new(bucket), max_inline));
+    }
+    Ok(parts)
+}
+
+/// The same without its bucket.
+async fn open_tables(engine: &Engine, tables: Tables) -> Result<Parts, Problem> {
     let retention = Retention::default();
     match &engine.kind {
         EngineKind::Embedded { directory } => {
@@ -111,7 +145,11 @@ pub(crate) async fn open(engine: &Engine, tables: Tables) -> Result<Parts, Probl
         EngineKind::Postgres(place) => {
             let settings = postgres_settings(place).await?;
             let index = postgres::Postgres::open(&settings, retention, tables).await?;
-            let blobs = postgres::PostgresBlobs::new(&index, OWN_PLACE)?;
+            let connections = match engine.s3 {
+                Some(_) => FOR_INLINE,
+                None => MAX_CONNECTIONS,
+            };
+            let blobs = postgres::PostgresBlobs::with_connections(&index, OWN_PLACE, connections)?;
             let index = Arc::new(index);
             Ok(Parts {
                 index: index.clone(),
@@ -120,6 +158,28 @@ pub(crate) async fn open(engine: &Engine, tables: Tables) -> Result<Parts, Probl
             })
         }
     }
+}
+
+/// A bucket, with the key that is in the file by now. Asks nobody.
+async fn bucket(place: &BucketPlace) -> Result<S3, Problem> {
+    const WHAT: &str = "the key to the bucket";
+    let place = place.clone();
+    in_background(move || {
+        let file = &place.credentials_file;
+        let text = secret(file, WHAT, MAX_KEY_BYTES)?;
+        let credentials = S3Credentials::parse(&text)
+            .map_err(|wrong| Problem::invalid(format!("{WHAT} in {}: {wrong}", file.display())))?;
+        S3::new(&S3Settings {
+            endpoint: place.endpoint.to_string(),
+            bucket: place.bucket,
+            region: place.region,
+            credentials,
+            prefix: place.prefix,
+            authorities_file: place.ca_file,
+            reads_back: place.read_back,
+        })
+    })
+    .await
 }
 
 /// How a PostgreSQL is reached, with the password that is in the file by now.
@@ -142,21 +202,27 @@ pub(crate) async fn postgres_settings(
 
 /// The first line of a file.
 fn password(file: &Path) -> Result<Zeroizing<String>, Problem> {
-    let what = |problem: &dyn Display| {
-        Problem::invalid(format!(
-            "the database's password in {}: {problem}",
-            file.display()
-        ))
-    };
-    let mut text = Zeroizing::new(String::new());
-    let opened =
-        secret_file::open(file, "the database's password").map_err(|error| what(&error))?;
-    let mut opened = opened.take(MAX_PASSWORD_BYTES);
-    (opened.read_to_string(&mut text)).map_err(|error| what(&error))?;
+    const WHAT: &str = "the database's password";
+    let text = secret(file, WHAT, MAX_PASSWORD_BYTES)?;
     match text.lines().next() {
-        None | Some("") => Err(what(&"its first line is empty: write the password there")),
+        None | Some("") => Err(Problem::invalid(format!(
+            "{WHAT} in {}: its first line is empty: write the password there",
+            file.display()
+        ))),
         Some(line) => Ok(Zeroizing::new(line.to_owned())),
     }
+}
+
+/// What is in a file, up to so many bytes of it; messages call it `what`.
+fn secret(file: &Path, what: &str, max_bytes: u64) -> Result<Zeroizing<String>, Problem> {
+    let cannot = |problem: &dyn Display| {
+        Problem::invalid(format!("{what} in {}: {problem}", file.display()))
+    };
+    let mut text = Zeroizing::new(String::new());
+    let opened = secret_file::open(file, what).map_err(|error| cannot(&error))?;
+    let mut opened = opened.take(max_bytes);
+    (opened.read_to_string(&mut text)).map_err(|error| cannot(&error))?;
+    Ok(text)
 }
 
 /// The engine's file, if nobody but the server's user and root can put another there.
@@ -202,6 +268,7 @@ mod tests {
             kind: EngineKind::Embedded {
                 directory: directory.into(),
             },
+            s3: None,
         }
     }
 
@@ -243,8 +310,51 @@ mod tests {
                 password_file: None,
                 ca_file: None,
             }),
+            s3: None,
         };
         let problem = look(&engine).await.unwrap_err();
         assert!(matches!(problem, Problem::Unavailable(_)), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_the_key_to_a_bucket_is_told_without_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("key");
+        let text = format!(
+            "[engine.e]\nkind = 'embedded'\ndirectory = '.'\n\
+             [engine.e.s3]\nendpoint = 'http://127.0.0.1:9'\nbucket = 'b'\ncredentials-file = {file:?}\n\
+             [listener.l]\naddress = '127.0.0.1:0'\ntls = 'off'\n\
+             [plugin.p]\ncomponent = 'builtin:spool'\ngrants.maildrop = 'engine:e/{{user}}'\n\
+             [tenant.t]\nauthenticators = ['p']\nstore = 'p'\n"
+        );
+        // Paths are looked at when it is opened.
+        let config = restante_config::Config::parse(&text, "t".as_ref(), directory.path());
+        let engine = config.unwrap().engines.remove(0);
+        for (key, words) in [
+            (None, "the key to the bucket in"),
+            (Some("hidden"), "line 1"),
+            (
+                Some("aws_access_key_id = hidden"),
+                "aws_secret_access_key is missing",
+            ),
+        ] {
+            if let Some(key) = key {
+                fs::write(&file, key).unwrap();
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+            let told = [
+                open(&engine, Tables::Made).await.unwrap_err().to_string(),
+                reach_bucket(&engine).await.unwrap_err().to_string(),
+            ];
+            for told in told {
+                assert!(told.contains(words) && !told.contains("hidden"), "{told}");
+            }
+            assert_eq!(look(&engine).await, Ok(Condition::New));
+        }
+        fs::write(&file, "aws_access_key_id = k\naws_secret_access_key = s\n").unwrap();
+        drop(open(&engine, Tables::Made).await.unwrap());
+        // Nobody listens there.
+        let away = reach_bucket(&engine).await;
+        assert!(matches!(away, Err(Problem::Unavailable(_))), "{away:?}");
     }
 }

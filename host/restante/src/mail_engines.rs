@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use restante_config::{Config, Engine, EngineKind, MaildropGrant};
+use restante_engine::s3::MAX_REMOVALS;
 use restante_engine::{CALL_DEADLINE, Folder, MAX_CONNECTIONS, Problem, Tables};
 use restante_roles::metrics::{HoldCounts, HoldFailure, Metrics, Presence};
 use restante_roles::shared_holds::NotHeld;
 use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 use tracing::{info, warn};
 
-use crate::engines::{self, Parts};
+use crate::engines::{self, FOR_INLINE, Parts};
 use crate::garbage;
 use crate::on_demand::OnDemand;
 use crate::shared_holds::EngineHolds;
@@ -57,9 +58,9 @@ impl Engines {
             });
             engines.shared.push(SharedEngine::new(
                 &section.name,
-                format!("{:?}", section.kind),
+                format!("{:?} {:?}", section.kind, section.s3),
                 engine.clone(),
-                places(&section.kind),
+                places(section),
                 metrics.engine(&section.name),
             ));
             engines.all.push(engine);
@@ -133,24 +134,32 @@ pub fn with_mail(config: &Config) -> Vec<&str> {
     grants.filter_map(MaildropGrant::engine).collect()
 }
 
-fn places(kind: &EngineKind) -> EnginePlaces {
-    match kind {
+fn places(engine: &Engine) -> EnginePlaces {
+    // Requests to a bucket are none of the index's connections, and some are for garbage.
+    let in_bucket = engine.s3.as_ref().map(|_| CallPlaces {
+        at_once: MAX_CONNECTIONS - MAX_REMOVALS,
+        has_one_writer: false,
+    });
+    match &engine.kind {
         EngineKind::Embedded { .. } => EnginePlaces {
             index: CallPlaces {
                 at_once: EMBEDDED_AT_ONCE,
                 has_one_writer: true,
             },
-            blobs: Some(CallPlaces {
+            blobs: in_bucket.or(Some(CallPlaces {
                 at_once: MAX_CONNECTIONS,
                 has_one_writer: false,
-            }),
+            })),
         },
         EngineKind::Postgres(_) => EnginePlaces {
             index: CallPlaces {
-                at_once: MAX_CONNECTIONS - FOR_HOLDS,
+                at_once: match in_bucket {
+                    Some(_) => MAX_CONNECTIONS - FOR_HOLDS - FOR_INLINE,
+                    None => MAX_CONNECTIONS - FOR_HOLDS,
+                },
                 has_one_writer: false,
             },
-            blobs: None,
+            blobs: in_bucket,
         },
     }
 }

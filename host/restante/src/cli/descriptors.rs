@@ -19,7 +19,7 @@ const OF_HTTP_ORIGIN: u64 = 8;
 /// and the log's index.
 const OF_DATABASE: u64 = 64;
 
-/// Those of one engine: connections, or files that are open for a moment.
+/// Those of one engine, and of its bucket: connections, or files that are open for a moment.
 const OF_ENGINE: u64 = 32;
 
 /// Those of the server itself: log, event loop, admin address, state directory, spare ones.
@@ -85,6 +85,7 @@ fn needed(config: &Config) -> u64 {
         true => u64::from(limits.instances),
         false => 0,
     };
+    let buckets = (config.engines.iter()).filter(|engine| engine.s3.is_some());
     let sums = [
         count(limits.connections),
         count(sessions).saturating_mul(OF_SESSION),
@@ -92,7 +93,7 @@ fn needed(config: &Config) -> u64 {
         count(config.listeners.len()),
         of_connections,
         count(config.databases.len()).saturating_mul(OF_DATABASE),
-        count(config.engines.len()).saturating_mul(OF_ENGINE),
+        count(config.engines.len() + buckets.count()).saturating_mul(OF_ENGINE),
         OF_SERVER,
     ];
     sums.into_iter()

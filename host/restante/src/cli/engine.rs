@@ -63,8 +63,17 @@ fn status(file: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// In words, and whether a server can use it.
+/// In words, and whether a server can use it and its bucket.
 async fn condition(config: &Config, engine: &Engine) -> (String, bool) {
+    let (line, fits) = tables(config, engine).await;
+    match engines::reach_bucket(engine).await {
+        Ok(()) => (line, fits),
+        Err(problem) => (format!("{line}\nits bucket: {problem}"), false),
+    }
+}
+
+/// The same of an engine without its bucket.
+async fn tables(config: &Config, engine: &Engine) -> (String, bool) {
     let has_mail = mail_engines::with_mail(config).contains(&engine.name.as_str());
     match engines::look(engine).await {
         Ok(Condition::Ready) => ("ready".into(), true),
