@@ -50,11 +50,19 @@ pub enum Fault {
 pub struct Store {
     /// By the path of their URL.
     pub objects: Mutex<HashMap<String, Bytes>>,
-    faults: Mutex<Option<(Fault, u32)>>,
+    faults: Mutex<Option<Faults>>,
     /// Paths of objects that nobody may remove.
     pub locked: Mutex<HashSet<String>>,
     /// Methods and paths of what was asked.
     pub requests: Mutex<Vec<String>>,
+}
+
+/// A fault, of how many requests, and after how many others.
+#[derive(Debug, Clone, Copy)]
+struct Faults {
+    fault: Fault,
+    left: u32,
+    after: u32,
 }
 
 /// The text of a file with the key to a [`Store`].
@@ -127,7 +135,13 @@ impl hyper::body::Body for Half {
 impl Store {
     /// Does this to the next requests, of this number.
     pub fn fail(&self, fault: Fault, times: u32) {
-        *self.faults.lock().unwrap() = Some((fault, times));
+        self.fail_later(0, fault, times);
+    }
+
+    /// The same after so many others.
+    pub fn fail_later(&self, after: u32, fault: Fault, times: u32) {
+        let left = times;
+        *self.faults.lock().unwrap() = Some(Faults { fault, left, after });
     }
 
     /// Does what it should from now on.
@@ -137,11 +151,17 @@ impl Store {
 
     fn fault(&self) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap();
-        let (fault, left) = faults.take()?;
-        if left > 1 {
-            *faults = Some((fault, left - 1));
+        let mut now = faults.take()?;
+        if now.after > 0 {
+            now.after -= 1;
+            *faults = Some(now);
+            return None;
         }
-        Some(fault)
+        if now.left > 1 {
+            now.left -= 1;
+            *faults = Some(now);
+        }
+        Some(now.fault)
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {

@@ -30,7 +30,7 @@ pub(crate) const SECOND: &[u8] = b"Subject: second\r\n\r\nwith CRLF\r\n";
 pub(crate) struct Seed {
     runtime: Runtime,
     index: Arc<dyn MailIndex>,
-    blobs: Arc<dyn Blobs>,
+    pub(crate) blobs: Arc<dyn Blobs>,
 }
 
 impl Seed {
@@ -162,7 +162,7 @@ pub(crate) fn login(server: &Server, user: &str) -> Pop3 {
 }
 
 /// Logs in as soon as that is possible.
-fn login_in_time(server: &Server, user: &str) -> Pop3 {
+pub(crate) fn login_in_time(server: &Server, user: &str) -> Pop3 {
     wait_for("a login", || {
         let mut client = Pop3::connect(server.pop3());
         let status = client.authenticate(user, &password(user));

@@ -5,6 +5,7 @@
 mod admin;
 mod bad_input;
 mod bad_users;
+mod buckets;
 mod checks;
 mod commands;
 mod configurations;

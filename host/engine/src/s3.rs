@@ -111,7 +111,7 @@ impl Blobs for S3 {
     async fn remove(&self, paths: &[BlobPath]) -> Result<Removal, Problem> {
         check_batch(paths)?;
         let mut removal = Removal::default();
-        let mut removals: JoinSet<(BlobPath, Result<(), Problem>)> = JoinSet::new();
+        let mut removals: JoinSet<Deletion> = JoinSet::new();
         // Once each: what some stores do with two at the same time is their own.
         let mut named = HashSet::new();
         let (mut failed, mut last) = (0, None);
@@ -146,9 +146,12 @@ impl Blobs for S3 {
     }
 }
 
+/// An object, and what came of its removal.
+type Deletion = (BlobPath, Result<(), Problem>);
+
 /// Notes what came of one removal, and how many have failed since one succeeded.
 fn ended(
-    ended: Option<Result<(BlobPath, Result<(), Problem>), JoinError>>,
+    ended: Option<Result<Deletion, JoinError>>,
     removal: &mut Removal,
     failed: &mut usize,
 ) -> Result<(), Problem> {

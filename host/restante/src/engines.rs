@@ -327,9 +327,11 @@ mod tests {
              [plugin.p]\ncomponent = 'builtin:spool'\ngrants.maildrop = 'engine:e/{{user}}'\n\
              [tenant.t]\nauthenticators = ['p']\nstore = 'p'\n"
         );
-        // Paths are looked at when it is opened.
+        // A configuration names no file that is not there.
+        fs::write(&file, "").unwrap();
         let config = restante_config::Config::parse(&text, "t".as_ref(), directory.path());
         let engine = config.unwrap().engines.remove(0);
+        fs::remove_file(&file).unwrap();
         for (key, words) in [
             (None, "the key to the bucket in"),
             (Some("hidden"), "line 1"),

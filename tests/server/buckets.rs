@@ -1,0 +1,232 @@
+//! Maildrops of an engine whose larger messages are in a bucket, which may be away.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::sync::Arc;
+
+use restante_engine::SplitBlobs;
+use restante_engine::s3::{S3, S3Credentials, S3Settings};
+use restante_tests::{
+    CREDENTIALS, Fault, Finished, ObjectStore, Postgres, Site, binary, run_to_end, ten_megabytes,
+    wait_for,
+};
+
+use crate::engine_maildrops::{
+    ENGINE, HELLO, SECOND, Seed, embedded, login, login_in_time, node, shared, wire,
+};
+
+/// Octets of the largest message that is not in the bucket.
+const MAX_INLINE: usize = 16 << 10;
+
+/// Puts the larger messages of a site's engine into this store.
+fn with_bucket(site: &mut Site, store: &ObjectStore) {
+    let key = site.path().join("s3-key");
+    fs::write(&key, CREDENTIALS).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    site.first.push_str(&format!(
+        "[engine.{ENGINE}.s3]\nendpoint = {:?}\nbucket = \"bucket\"\nregion = \"garage\"\nprefix = \"mail/\"\ncredentials-file = {key:?}\n",
+        store.endpoint()
+    ));
+}
+
+/// Delivers as a server with such a section would.
+fn into_bucket(mut seed: Seed, store: &ObjectStore) -> Seed {
+    let s3 = S3::new(&S3Settings {
+        endpoint: store.endpoint(),
+        bucket: "bucket".to_owned(),
+        region: "garage".to_owned(),
+        credentials: S3Credentials::parse(CREDENTIALS).unwrap(),
+        prefix: "mail/".to_owned(),
+        authorities_file: None,
+        reads_back: true,
+    });
+    let (small, large) = (seed.blobs.clone(), Arc::new(s3.unwrap()));
+    seed.blobs = Arc::new(SplitBlobs::new(small, large, MAX_INLINE as u64));
+    seed
+}
+
+fn objects(store: &ObjectStore) -> usize {
+    store.objects.lock().unwrap().len()
+}
+
+fn status(site: &Site) -> Finished {
+    let config = site.write_config(&site.config());
+    let mut status = Command::new(binary());
+    run_to_end(status.args(["engine", "status", "--config"]).arg(config))
+}
+
+/// A message of so many octets.
+fn message(octets: usize) -> Vec<u8> {
+    let mut message = b"Subject: of some size\n\n".to_vec();
+    while message.len() < octets {
+        message.extend_from_slice(b"a line of fewer octets than eighty\n");
+    }
+    message.truncate(octets);
+    message
+}
+
+#[test]
+fn large_messages_come_from_the_bucket_and_small_ones_from_the_engine() {
+    let test = "large_messages_come_from_the_bucket_and_small_ones_from_the_engine";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let store = ObjectStore::start();
+    let (mut site, database) = shared(postgres);
+    // What was there before there was a bucket stays where it is.
+    let before = message(MAX_INLINE + 1);
+    Seed::postgres(postgres, &database).deliver("ada", "before", &before);
+    with_bucket(&mut site, &store);
+    let seed = into_bucket(Seed::postgres(postgres, &database), &store);
+    let large = ten_megabytes();
+    let (longest, next) = (message(MAX_INLINE), message(MAX_INLINE + 1));
+    let messages: [&[u8]; 5] = [HELLO, &large, &longest, &next, SECOND];
+    for (path, octets) in (1..).zip(messages) {
+        seed.deliver("ada", &path.to_string(), octets);
+    }
+    assert_eq!(objects(&store), 2);
+    let rows = || postgres.run(&database, "select count(*) from restante.blob");
+    assert_eq!(rows(), "4");
+    let server = node(&mut site, "mx-a");
+    let mut ada = login(&server, "ada");
+    let mut all = vec![&before[..]];
+    all.extend(messages);
+    for (number, octets) in (1..).zip(all) {
+        assert!(ada.retr(number) == wire(octets), "message {number}");
+    }
+    assert_eq!(
+        ada.top(3, 1),
+        wire(b"Subject: ten megabytes\n\n.line 0 of a long message\n")
+    );
+    for number in 1..=6 {
+        ada.accepted(&format!("DELE {number}"));
+    }
+    ada.quit();
+    server.stop();
+    // A server looks for garbage when it opens the engine, and each minute.
+    let again = node(&mut site, "mx-a");
+    wait_for("octets of the removed messages to be removed", || {
+        (objects(&store) == 0 && rows() == "0").then_some(())
+    });
+    again.stop();
+}
+
+#[test]
+fn while_the_bucket_is_away_all_but_its_messages_is_served() {
+    let test = "while_the_bucket_is_away_all_but_its_messages_is_served";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let store = ObjectStore::start();
+    let (mut site, database) = shared(postgres);
+    with_bucket(&mut site, &store);
+    let seed = into_bucket(Seed::postgres(postgres, &database), &store);
+    let large = message(3 << 20);
+    for (path, octets) in [("1", HELLO), ("2", &*large), ("3", &*large)] {
+        seed.deliver("ada", path, octets);
+    }
+    let server = node(&mut site, "mx-a");
+    let found = status(&site);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    store.fail(Fault::Close, u32::MAX);
+    let away = status(&site);
+    assert_eq!(away.code, Some(1), "{away:?}");
+    assert!(away.stdout.contains("its bucket: "), "{away:?}");
+    let mut ada = login(&server, "ada");
+    assert_eq!(ada.list().len(), 3);
+    assert_eq!(ada.uidl().len(), 3);
+    let refused = ada.refused("RETR 2");
+    assert!(refused.starts_with("[SYS/TEMP]"), "{refused}");
+    assert_eq!(ada.retr(1), wire(HELLO));
+    ada.accepted("DELE 2");
+    ada.quit();
+    let mut ada = login(&server, "ada");
+    assert_eq!(ada.stat().0, 2);
+    // One that is silent is away too.
+    store.fail(Fault::Hang, u32::MAX);
+    let refused = ada.refused("RETR 2");
+    assert!(refused.starts_with("[SYS/TEMP]"), "{refused}");
+    store.recover();
+    // And is back, in the same session.
+    assert!(ada.retr(2) == wire(&large));
+    ada.quit();
+    for (fault, remedy) in [
+        (
+            Fault::Answer(403, "AccessDenied"),
+            "see the credentials file",
+        ),
+        (
+            Fault::Answer(404, "NoSuchBucket"),
+            "there is no such bucket",
+        ),
+    ] {
+        store.fail(fault, u32::MAX);
+        let away = status(&site);
+        assert_eq!(away.code, Some(1), "{away:?}");
+        assert!(away.stdout.contains(remedy), "{away:?}");
+    }
+    store.recover();
+    server.stop();
+    let again = node(&mut site, "mx-a");
+    wait_for("the removed message to go from the bucket", || {
+        (objects(&store) == 1).then_some(())
+    });
+    again.stop();
+}
+
+#[test]
+fn a_message_that_a_bucket_cuts_never_looks_whole() {
+    let store = ObjectStore::start();
+    let (mut site, directory) = embedded();
+    with_bucket(&mut site, &store);
+    let seed = into_bucket(Seed::embedded(&directory), &store);
+    // Of several ranges.
+    let large = message(3 << 20);
+    seed.deliver("ada", "1", &large);
+    drop(seed);
+    let server = site.start();
+    // The first range, and all attempts at it: nothing was promised yet.
+    for fault in [Fault::Cut, Fault::WrongRange, Fault::Close] {
+        store.fail(fault, u32::MAX);
+        let mut ada = login_in_time(&server, "ada");
+        let refused = ada.refused("RETR 1");
+        assert!(refused.starts_with("[SYS/TEMP]"), "{fault:?}: {refused}");
+        ada.quit();
+        store.recover();
+    }
+    // A later one, and all attempts at it.
+    for fault in [
+        Fault::Cut,
+        Fault::WrongRange,
+        Fault::IgnoreRange,
+        Fault::Answer(404, "NoSuchKey"),
+    ] {
+        store.fail_later(1, fault, u32::MAX);
+        let mut ada = login_in_time(&server, "ada");
+        ada.accepted("RETR 1");
+        let got = ada.rest();
+        assert!(
+            got.len() > 100_000 && !got.ends_with(b"\r\n.\r\n"),
+            "{fault:?}"
+        );
+        store.recover();
+    }
+    // What fails once is asked for once more.
+    store.fail_later(1, Fault::Cut, 1);
+    let mut ada = login_in_time(&server, "ada");
+    assert!(ada.retr(1) == wire(&large));
+    ada.quit();
+    // Fewer octets than the index has.
+    for object in store.objects.lock().unwrap().values_mut() {
+        *object = object.slice(..object.len() - 10);
+    }
+    let mut ada = login_in_time(&server, "ada");
+    ada.accepted("RETR 1");
+    let got = ada.rest();
+    assert!(got.len() > large.len() / 2 && !got.ends_with(b"\r\n.\r\n"));
+    server.logged(&["WARN", "broke off"]);
+    let mut ada = login_in_time(&server, "ada");
+    assert_eq!(ada.stat().0, 1);
+    ada.quit();
+}
