@@ -1,7 +1,7 @@
 //! Engines on PostgreSQL.
 
 use restante_engine::postgres::{Postgres, PostgresBlobs, PostgresDatabase, Settings};
-use restante_engine::{Database, Meter, Refusal, Retention, Statement, Tables, Values};
+use restante_engine::{Database, Meter, Refusal, Retention, Statement, Tables, Value, Values};
 use restante_tests::PgBouncer;
 use std::sync::Arc;
 
@@ -86,6 +86,34 @@ fn state(told: Result<Values, Refusal>) -> String {
     match told {
         Err(Refusal::Refused { state, .. }) => state,
         told => panic!("{told:?}"),
+    }
+}
+
+/// PostgreSQL's comments are nested: what looks like the end of one may be within another, and a
+/// parameter may be in none. That is the statement's fault, and no database's that is away.
+#[tokio::test]
+async fn a_statement_with_another_number_of_parameters_is_at_fault() {
+    let test = "a_statement_with_another_number_of_parameters_is_at_fault";
+    if !is_there(test) {
+        return;
+    }
+    let (accounts, server, name) = database();
+    let mut all = vec![accounts];
+    let pooler = PgBouncer::start(test, server);
+    all.extend(pooler.as_ref().map(|pooler| {
+        let url = server.url(&name, Some(pooler.port()));
+        PostgresDatabase::new(&settings(server, url)).unwrap()
+    }));
+    let nested = "select name from account where name = $1 /* /* */ and note = '' */ or note = $2";
+    for database in all {
+        let asked = Statement {
+            text: nested.to_owned(),
+            parameters: vec![Value::Text("alice".to_owned())],
+        };
+        let answer = database.query(asked, &Meter::nobody()).await;
+        let answer = answer.map(|_| Values::Integers(Vec::new()));
+        assert_eq!(state(answer), "08P01");
+        assert!(told(&database, "select name from account").await.is_ok());
     }
 }
 

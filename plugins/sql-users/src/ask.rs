@@ -9,6 +9,10 @@ use crate::settings::Settings;
 /// is: connections, wrong credentials, conflicts, resources, an operator at work.
 const PASSING: [&str; 10] = ["08", "28", "3D", "40", "53", "55", "57", "58", "F0", "XX"];
 
+/// protocol_violation, which is of a class that passes: of a query that is refused, it says that
+/// the query has other parameters than it seems to have, as with one in a nested comment.
+const PROTOCOL_VIOLATION: &str = "08P01";
+
 /// Of a statement's parameters, and of the operator's own functions: the database's words
 /// may have a client's in them.
 const OF_DATA: [&str; 2] = ["22", "P0"];
@@ -22,7 +26,7 @@ pub(crate) fn rows(settings: &Settings, user: &str, tenant: &str) -> Result<Rows
 pub(crate) fn is_of_the_query(problem: &Problem) -> bool {
     match problem {
         Problem::Unavailable(_) => false,
-        Problem::Refused { sqlstate, .. } => !is_of(&PASSING, sqlstate),
+        Problem::Refused { sqlstate, .. } => !may_pass(sqlstate),
         Problem::TooLarge => true,
     }
 }
@@ -43,6 +47,10 @@ pub(crate) fn failed(settings: &Settings, problem: &Problem) -> Failure {
     };
     log::error!("a login could not be decided: {told}");
     undecided()
+}
+
+fn may_pass(sqlstate: &str) -> bool {
+    sqlstate != PROTOCOL_VIOLATION && is_of(&PASSING, sqlstate)
 }
 
 fn is_of(classes: &[&str], sqlstate: &str) -> bool {
@@ -84,9 +92,7 @@ fn remedy(sqlstate: &str, database: &str) -> String {
         _ if sqlstate.starts_with("28") || sqlstate.starts_with("3D") => {
             format!("correct role, password or database of [database.{database}]")
         }
-        _ if is_of(&PASSING, sqlstate) => {
-            "until that is over, logins fail with [SYS/TEMP]".to_owned()
-        }
+        _ if may_pass(sqlstate) => "until that is over, logins fail with [SYS/TEMP]".to_owned(),
         _ => "correct user-query".to_owned(),
     }
 }
@@ -111,6 +117,8 @@ mod tests {
             ("42501", "the plugin's grant `databases`", true),
             ("25006", "may only read", true),
             ("22P02", "correct user-query", true),
+            ("08P01", "correct user-query", true),
+            ("08006", "[SYS/TEMP]", false),
             ("28P01", "[database.accounts]", false),
             ("3D000", "[database.accounts]", false),
             ("53300", "[SYS/TEMP]", false),

@@ -1,7 +1,7 @@
 //! What PostgreSQL and the way to it say, as words for an operator.
 
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::settings::chain;
 
@@ -36,10 +36,7 @@ impl Failure {
             None => refused.message().to_owned(),
         };
         let code = refused.code();
-        // The class of an operator who intervenes: a server that is stopped ends statements at
-        // any point, the wait of a commit for the standby among them.
-        let is_lost = code.code().starts_with("57P") || code.code().starts_with("08");
-        if is_lost && *code != SqlState::PROTOCOL_VIOLATION {
+        if is_lost(code, ends_connection(refused)) {
             return Self::Unheard(text);
         }
         let again = [
@@ -80,6 +77,27 @@ impl Failure {
     }
 }
 
+/// Whether the connection ends with this error.
+fn ends_connection(error: &DbError) -> bool {
+    match error.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        // An old pooler's, in its own language, which is English.
+        None => error.severity() != "ERROR",
+    }
+}
+
+/// Whether it is not the statement that is at fault. `ends_connection`: whoever says so hangs up.
+fn is_lost(code: &SqlState, ends_connection: bool) -> bool {
+    // A server says this of a statement with a parameter too few, and goes on; a pooler that has
+    // no server says it of whatever comes.
+    if *code == SqlState::PROTOCOL_VIOLATION {
+        return ends_connection;
+    }
+    // The class of an operator who intervenes: a server that is stopped ends statements at any
+    // point, the wait of a commit for the standby among them.
+    code.code().starts_with("57P") || code.code().starts_with("08")
+}
+
 /// Whether nobody with these settings is let in, by the class of the error.
 fn refuses_all(state: &str) -> bool {
     state.starts_with("28") || state.starts_with("3D")
@@ -105,5 +123,21 @@ pub(super) fn remedy(state: &str) -> &'static str {
         // query_canceled
         "57014" => ": it took longer than the server allows; nothing was changed",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violated_protocol_is_the_statement_s_fault_while_the_connection_goes_on() {
+        let lost = |state: &str, ends| is_lost(&SqlState::from_code(state), ends);
+        assert!(!lost("08P01", false));
+        assert!(lost("08P01", true));
+        for state in ["08006", "57P01"] {
+            assert!(lost(state, true) && lost(state, false), "{state}");
+        }
+        assert!(!lost("42601", false) && !lost("57014", false));
     }
 }

@@ -67,6 +67,7 @@ fn a_query_that_the_database_refuses_is_refused() {
         refused("42P01"),
         refused("42501"),
         refused("25006"),
+        refused("08P01"),
         Problem::TooLarge,
     ] {
         let answer = problem.clone();
