@@ -431,7 +431,7 @@ fn one_question_is_answered_with_what_it_took() {
     assert!(asked(&question).stdout.starts_with("hide\n"));
     let finished = asked(&["builtin:maildir", "--maildrop", "mail", "list"]);
     assert!(
-        finished.stdout.contains("1 messages, 22 octets"),
+        finished.stdout.contains("1 message, 22 octets"),
         "{finished:#?}"
     );
     let finished = asked(&["builtin:maildir", "--maildrop", "mail", "retr", "1"]);

@@ -78,7 +78,7 @@ fn commands_show_tables_and_json() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(
         done.stdout
-            .starts_with("reloaded: generation 2, 1 tenants, 2 plugins"),
+            .starts_with("reloaded: generation 2, 1 tenant, 2 plugins"),
         "{}",
         done.stdout
     );

@@ -19,6 +19,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use super::as_server::{as_the_server, warning};
 use super::compiler::compiler;
 use super::serve::{executor, load, refused};
+use super::table::counted;
 use super::{descriptors, engine, plugin, port_holder};
 
 /// `restante check`.
@@ -76,11 +77,11 @@ pub(super) fn check(file: &Path, deep: bool) -> anyhow::Result<()> {
         built?;
     }
     eprintln!(
-        "{}: in order ({} tenants, {} plugins, {} listeners)",
+        "{}: in order ({}, {}, {})",
         file.display(),
-        config.tenants.len(),
-        config.plugins.len(),
-        config.listeners.len()
+        counted(config.tenants.len(), "tenant"),
+        counted(config.plugins.len(), "plugin"),
+        counted(config.listeners.len(), "listener")
     );
     Ok(())
 }

@@ -20,7 +20,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::print::print;
-use super::table::{Align, Table, duration, harmless, octets};
+use super::table::{Align, Table, counted, duration, harmless, octets};
 
 /// Octets of an answer: a hundred thousand sessions take less.
 const ANSWER_OCTETS: usize = 256 << 20;
@@ -91,10 +91,10 @@ pub(super) fn status(ask: &Ask) -> anyhow::Result<()> {
             (
                 "generation",
                 format!(
-                    "{} ({} live, {} reloads, {} failed)",
+                    "{} ({} live, {}, {} failed)",
                     number("generation"),
                     number("generations"),
-                    number("reloads"),
+                    counted(number("reloads"), "reload"),
                     number("failed_reloads")
                 ),
             ),
@@ -110,8 +110,8 @@ pub(super) fn status(ask: &Ask) -> anyhow::Result<()> {
             (
                 "since start",
                 format!(
-                    "{} connections, {} refused",
-                    number("connections_total"),
+                    "{}, {} refused",
+                    counted(number("connections_total"), "connection"),
                     number("connections_refused")
                 ),
             ),
@@ -270,8 +270,8 @@ pub(super) fn kick(ask: &Ask, which: &Which) -> anyhow::Result<()> {
     let answer = ask.post("/kick", Value::Object(body))?;
     let kicked = answer.body["kicked"].as_array().map_or(0, Vec::len);
     ask.print(&answer.body, || {
-        let noun = if kicked == 1 { "session" } else { "sessions" };
-        format!("{kicked} {noun} ended; nothing was deleted\n")
+        let sessions = counted(kicked, "session");
+        format!("{sessions} ended; nothing was deleted\n")
     })?;
     if kicked == 0 {
         bail!("there is no such session");
@@ -284,8 +284,8 @@ pub(super) fn flush_cache(ask: &Ask) -> anyhow::Result<()> {
     let answer = ask.post("/flush-cache", json!({}))?;
     ask.print(&answer.body, || {
         let forgotten = answer.body["answers"].as_u64().unwrap_or_default();
-        let noun = if forgotten == 1 { "answer" } else { "answers" };
-        format!("{forgotten} remembered {noun} of databases forgotten\n")
+        let answers = counted(forgotten, "remembered answer");
+        format!("{answers} of databases forgotten\n")
     })
 }
 
@@ -307,9 +307,13 @@ pub(super) fn reload(ask: &Ask) -> anyhow::Result<()> {
     }
     ask.print(&answer.body, || {
         let body = &answer.body;
+        let number = |key: &str| body[key].as_u64().unwrap_or_default();
         let mut said = format!(
-            "reloaded: generation {}, {} tenants, {} plugins, {} ms\n",
-            body["generation"], body["tenants"], body["plugins"], body["milliseconds"]
+            "reloaded: generation {}, {}, {}, {} ms\n",
+            body["generation"],
+            counted(number("tenants"), "tenant"),
+            counted(number("plugins"), "plugin"),
+            body["milliseconds"]
         );
         for warning in rows(body, "warnings") {
             said.push_str(&format!("warning: {}\n", sentence(warning)));

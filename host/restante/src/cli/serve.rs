@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::compiler::compiler;
 use super::descriptors;
 use super::service;
+use super::table::counted;
 
 /// Whether sessions are recorded, and which.
 #[derive(clap::Args)]
@@ -128,9 +129,8 @@ pub(super) fn load(file: &Path) -> anyhow::Result<Config> {
 }
 
 pub(super) fn refused(file: &Path, problems: &Problems) -> anyhow::Error {
-    let count = problems.0.len();
-    let noun = if count == 1 { "problem" } else { "problems" };
-    anyhow::anyhow!("{} has {count} {noun}\n{problems}", file.display())
+    let count = counted(problems.0.len(), "problem");
+    anyhow::anyhow!("{} has {count}\n{problems}", file.display())
 }
 
 /// Serves until a signal says to stop. `ready` is told of the bound listeners

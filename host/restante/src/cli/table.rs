@@ -91,6 +91,15 @@ pub(super) fn octets(octets: u64) -> String {
     }
 }
 
+/// How many of something there are: `one` is its name where there is one, to which an s is added
+/// where there are more, or none.
+pub(super) fn counted(number: impl TryInto<u64>, one: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {one}"),
+        many => format!("{many} {one}s"),
+    }
+}
+
 /// A time in its two largest units.
 pub(super) fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -131,6 +140,9 @@ mod tests {
         assert_eq!(octets(1023), "1023 B");
         assert_eq!(octets(1536), "1.5 KiB");
         assert_eq!(octets(u64::MAX), "16777215.9 TiB");
+        assert_eq!(counted(0_usize, "tenant"), "0 tenants");
+        assert_eq!(counted(1_u64, "tenant"), "1 tenant");
+        assert_eq!(counted(21_u64, "tenant"), "21 tenants");
         assert_eq!(duration(59), "59s");
         assert_eq!(duration(3601), "1h 0m");
         assert_eq!(duration(90_000), "1d 1h");

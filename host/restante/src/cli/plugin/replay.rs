@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::candidate::{Given, Stage, warn};
 use crate::cli::print::print;
 use crate::cli::serve::executor;
+use crate::cli::table::counted;
 
 /// Characters of a question or an answer that are shown.
 const SHOWN: usize = 400;
@@ -388,13 +389,16 @@ impl Report {
                 lines.push(format!("  the recording is not whole: {cut}"));
             }
             session.calls.iter().for_each(|call| call.text(&mut lines));
-            let calls = session.calls.len();
-            out.push(format!("session {}: {calls} calls", session.session));
+            let calls = counted(session.calls.len(), "call");
+            out.push(format!("session {}: {calls}", session.session));
             out.extend(lines);
         }
         out.push(format!(
-            "{} calls: {} the same, {} different, {} not compared",
-            self.calls, self.same, self.different, self.not_compared
+            "{}: {} the same, {} different, {} not compared",
+            counted(self.calls, "call"),
+            self.same,
+            self.different,
+            self.not_compared
         ));
         out.join("\n")
     }

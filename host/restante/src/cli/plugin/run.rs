@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::candidate::{Candidate, Given, Stage, password};
 use crate::cli::print::print;
 use crate::cli::serve::executor;
+use crate::cli::table::counted;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Options {
@@ -118,11 +119,11 @@ async fn call(options: &Options) -> anyhow::Result<()> {
     };
     say(&answer)?;
     say(&format!(
-        "took {:.2} ms, {:.2} ms of it the plugin's own; {} KiB of memory at most; {} octets through host calls",
+        "took {:.2} ms, {:.2} ms of it the plugin's own; {} KiB of memory at most; {} through host calls",
         milliseconds(took),
         milliseconds(Duration::from_nanos(used.guest_cpu_nanoseconds)),
         used.peak_memory_octets / 1024,
-        used.host_call_octets,
+        counted(used.host_call_octets, "octet"),
     ))?;
     report(&lines);
     Ok(())
@@ -232,9 +233,9 @@ impl Run<'_> {
             ));
         }
         text.push_str(&format!(
-            "{} messages, {} octets",
-            entries.listing.len(),
-            entries.listing.total_octets()
+            "{}, {}",
+            counted(entries.listing.len(), "message"),
+            counted(entries.listing.total_octets(), "octet")
         ));
         Ok((text, took))
     }
@@ -262,7 +263,7 @@ impl Run<'_> {
         out.flush()?;
         let unique_id = entries.listing.unique_id(number - 1);
         Ok((
-            format!("{unique_id}, {octets} octets as stored"),
+            format!("{unique_id}, {} as stored", counted(octets, "octet")),
             begun.elapsed(),
         ))
     }
