@@ -2,11 +2,12 @@
 //! asked, kept from one generation to the next while nothing about them has changed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use async_trait::async_trait;
 use futures_core::future::BoxFuture;
+use parking_lot::Mutex;
 use restante_config::{Config, DatabaseKind};
 use restante_engine::postgres::PostgresDatabase;
 use restante_engine::sqlite::SqliteDatabase;
@@ -29,7 +30,14 @@ const READERS: usize = MAX_CONNECTIONS - WITH_WRITER;
 pub struct Databases {
     all: Vec<Kept>,
     problems: Vec<(String, Problem)>,
+    /// Of all generations.
+    alive: Arc<Alive>,
 }
+
+/// The databases of all generations that somebody still asks: sessions go on with those of the
+/// generation that they began with.
+#[derive(Default)]
+struct Alive(Mutex<Vec<Weak<SharedDatabase>>>);
 
 #[derive(Clone)]
 struct Kept {
@@ -43,7 +51,12 @@ impl Databases {
     /// Those of a configuration. What of `before` is the same goes on as it is. Connects to
     /// nothing: a database that is away keeps no server from starting.
     pub async fn of(config: &Config, before: Option<&Databases>) -> Self {
-        let mut databases = Databases::default();
+        let mut databases = Databases {
+            alive: before
+                .map(|before| before.alive.clone())
+                .unwrap_or_default(),
+            ..Databases::default()
+        };
         for section in &config.databases {
             let files = stamps(&section.kind).await;
             let known = before.and_then(|before| {
@@ -56,30 +69,15 @@ impl Databases {
                 continue;
             }
             match open(section).await {
-                Ok(database) => databases.all.push(Kept {
-                    section: section.clone(),
-                    shared: SharedDatabase::new(
-                        &section.name,
-                        format!("{:?}", section.kind),
-                        database,
-                        match section.kind {
-                            DatabaseKind::Postgres(_) => Places {
-                                at_once: MAX_CONNECTIONS,
-                                has_one_writer: false,
-                            },
-                            DatabaseKind::Sqlite { .. } => Places {
-                                at_once: READERS,
-                                has_one_writer: true,
-                            },
-                        },
-                        AnswerLifetimes {
-                            found: section.cache.lifetime,
-                            missing: section.cache.negative_lifetime,
-                            max_bytes: section.cache.max_bytes,
-                        },
-                    ),
-                    files,
-                }),
+                Ok(database) => {
+                    let shared = shared(section, database);
+                    databases.alive.add(&shared);
+                    databases.all.push(Kept {
+                        section: section.clone(),
+                        files,
+                        shared,
+                    });
+                }
                 Err(problem) => databases.problems.push((section.name.clone(), problem)),
             }
         }
@@ -91,9 +89,11 @@ impl Databases {
         self.all.iter().map(|kept| kept.shared.clone()).collect()
     }
 
-    /// Forgets what is remembered of their answers. Returns how many answers they were.
+    /// Forgets what is remembered of their answers, and of those of the databases of earlier
+    /// generations that sessions still ask. Returns how many answers they were.
     pub fn flush(&self) -> usize {
-        self.all.iter().map(|kept| kept.shared.flush()).sum()
+        let alive = self.alive.all();
+        alive.iter().map(|shared| shared.flush()).sum()
     }
 
     /// Why the database of this name cannot be used as it is configured.
@@ -101,6 +101,39 @@ impl Databases {
         let found = self.problems.iter().find(|(of, _)| of == name);
         found.map(|(_, problem)| problem)
     }
+}
+
+impl Alive {
+    fn add(&self, shared: &Arc<SharedDatabase>) {
+        let mut all = self.0.lock();
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(shared));
+    }
+
+    fn all(&self) -> Vec<Arc<SharedDatabase>> {
+        self.0.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// A section's database, as plugins ask it.
+fn shared(section: &restante_config::Database, database: Arc<dyn Database>) -> Arc<SharedDatabase> {
+    let places = match section.kind {
+        DatabaseKind::Postgres(_) => Places {
+            at_once: MAX_CONNECTIONS,
+            has_one_writer: false,
+        },
+        DatabaseKind::Sqlite { .. } => Places {
+            at_once: READERS,
+            has_one_writer: true,
+        },
+    };
+    let lifetimes = AnswerLifetimes {
+        found: section.cache.lifetime,
+        missing: section.cache.negative_lifetime,
+        max_bytes: section.cache.max_bytes,
+    };
+    let place = format!("{:?}", section.kind);
+    SharedDatabase::new(&section.name, place, database, places, lifetimes)
 }
 
 /// Whether a database answers.
@@ -243,6 +276,25 @@ mod tests {
         let third = Databases::of(&other, Some(&second)).await;
         assert!(!Arc::ptr_eq(&second.all[0].shared, &third.all[0].shared));
         assert_ne!(second.all[0].shared.place(), third.all[0].shared.place());
+    }
+
+    /// Whoever connected before the reload logs in by it.
+    #[tokio::test]
+    async fn a_database_of_an_earlier_generation_is_flushed_while_somebody_asks_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let one = config(&section(&directory.path().join("one")));
+        let other = config(&section(&directory.path().join("other")));
+        let first = Databases::of(&one, None).await;
+        let old = first.all[0].shared.clone();
+        let next = Databases::of(&other, Some(&first)).await;
+        drop(first);
+        let is_flushed = |shared: &Arc<SharedDatabase>| {
+            let alive = next.alive.all();
+            alive.iter().any(|one| Arc::ptr_eq(one, shared))
+        };
+        assert!(is_flushed(&old) && is_flushed(&next.all[0].shared));
+        drop(old);
+        assert_eq!(next.alive.all().len(), 1);
     }
 
     /// It may come later: a mount, a file that another program makes.
