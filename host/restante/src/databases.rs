@@ -14,6 +14,7 @@ use restante_engine::sqlite::SqliteDatabase;
 use restante_engine::{
     Answer, CALL_DEADLINE, Database, MAX_CONNECTIONS, Meter, Problem, Refusal, Statement,
 };
+use restante_roles::metrics::{CachedAnswers, Metrics};
 use restante_roles::stamp::Stamp;
 use restante_wasm::{AnswerLifetimes, CallPlaces as Places, SharedDatabase};
 use tokio::task::spawn_blocking;
@@ -50,7 +51,7 @@ struct Kept {
 impl Databases {
     /// Those of a configuration. What of `before` is the same goes on as it is. Connects to
     /// nothing: a database that is away keeps no server from starting.
-    pub async fn of(config: &Config, before: Option<&Databases>) -> Self {
+    pub async fn of(config: &Config, before: Option<&Databases>, metrics: &Metrics) -> Self {
         let mut databases = Databases {
             alive: before
                 .map(|before| before.alive.clone())
@@ -70,7 +71,8 @@ impl Databases {
             }
             match open(section).await {
                 Ok(database) => {
-                    let shared = shared(section, database);
+                    let counts = metrics.database(&section.name);
+                    let shared = shared(section, database, counts);
                     databases.alive.add(&shared);
                     databases.all.push(Kept {
                         section: section.clone(),
@@ -116,7 +118,11 @@ impl Alive {
 }
 
 /// A section's database, as plugins ask it.
-fn shared(section: &restante_config::Database, database: Arc<dyn Database>) -> Arc<SharedDatabase> {
+fn shared(
+    section: &restante_config::Database,
+    database: Arc<dyn Database>,
+    counts: Arc<CachedAnswers>,
+) -> Arc<SharedDatabase> {
     let places = match section.kind {
         DatabaseKind::Postgres(_) => Places {
             at_once: MAX_CONNECTIONS,
@@ -133,7 +139,7 @@ fn shared(section: &restante_config::Database, database: Arc<dyn Database>) -> A
         max_bytes: section.cache.max_bytes,
     };
     let place = format!("{:?}", section.kind);
-    SharedDatabase::new(&section.name, place, database, places, lifetimes)
+    SharedDatabase::new(&section.name, place, database, places, lifetimes, counts)
 }
 
 /// Whether a database answers.
@@ -270,10 +276,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let one = config(&section(&directory.path().join("one")));
         let other = config(&section(&directory.path().join("other")));
-        let first = Databases::of(&one, None).await;
-        let second = Databases::of(&one, Some(&first)).await;
+        let first = Databases::of(&one, None, &Metrics::new()).await;
+        let second = Databases::of(&one, Some(&first), &Metrics::new()).await;
         assert!(Arc::ptr_eq(&first.all[0].shared, &second.all[0].shared));
-        let third = Databases::of(&other, Some(&second)).await;
+        let third = Databases::of(&other, Some(&second), &Metrics::new()).await;
         assert!(!Arc::ptr_eq(&second.all[0].shared, &third.all[0].shared));
         assert_ne!(second.all[0].shared.place(), third.all[0].shared.place());
     }
@@ -284,9 +290,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let one = config(&section(&directory.path().join("one")));
         let other = config(&section(&directory.path().join("other")));
-        let first = Databases::of(&one, None).await;
+        let first = Databases::of(&one, None, &Metrics::new()).await;
         let old = first.all[0].shared.clone();
-        let next = Databases::of(&other, Some(&first)).await;
+        let next = Databases::of(&other, Some(&first), &Metrics::new()).await;
         drop(first);
         let is_flushed = |shared: &Arc<SharedDatabase>| {
             let alive = next.alive.all();
@@ -326,7 +332,7 @@ mod tests {
     async fn a_password_that_cannot_be_read_is_told() {
         let sections = "[database.d]\nkind = 'postgres'\nurl = 'postgresql://r@localhost/d'\n\
                         password-file = '/nonexistent/password'\n";
-        let databases = Databases::of(&config(sections), None).await;
+        let databases = Databases::of(&config(sections), None, &Metrics::new()).await;
         let problem = databases.problem("d").unwrap().to_string();
         assert!(problem.contains("/nonexistent/password"), "{problem}");
     }

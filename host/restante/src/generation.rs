@@ -316,7 +316,8 @@ impl Builder<'_> {
         ledgers: &Ledgers,
         before: Option<&Plugins>,
     ) -> Plugins {
-        let databases = Databases::of(self.config, before.map(|before| &*before.databases)).await;
+        let known = before.map(|before| &*before.databases);
+        let databases = Databases::of(self.config, known, runtime.metrics()).await;
         let services = Services {
             databases: databases.shared(),
             engines: engines.shared().to_vec(),

@@ -11,6 +11,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::answers::{CacheLookup, CacheTotals};
 use super::calls::{CallFailure, CallTotals, ROLES, ShadowResult};
 use super::durations::{BOUNDS, DurationTotals};
 use super::engines::{EngineCall, EngineFailure, EngineTotals};
@@ -44,6 +45,7 @@ struct Snapshot {
     unclaimed: Totals,
     plugins: Vec<(std::sync::Arc<str>, CallTotals)>,
     engines: Vec<(std::sync::Arc<str>, EngineTotals)>,
+    databases: Vec<(std::sync::Arc<str>, CacheTotals)>,
     holds: std::sync::Arc<HoldCounts>,
 }
 
@@ -61,6 +63,7 @@ impl Metrics {
             unclaimed: self.nobody.totals(),
             plugins: self.labelled_plugins(),
             engines: self.labelled_engines(),
+            databases: self.labelled_databases(),
             holds: std::sync::Arc::clone(self.holds()),
         };
         let mut registry = Registry::with_prefix(PREFIX);
@@ -76,6 +79,7 @@ impl Collector for Snapshot {
         self.server(&mut encoder)?;
         self.tenants(&mut encoder)?;
         self.engines(&mut encoder)?;
+        self.databases(&mut encoder)?;
         self.plugins(&mut encoder)
     }
 }
@@ -327,6 +331,34 @@ impl Snapshot {
         Ok(())
     }
 
+    fn databases(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let asked = || (self.databases.iter()).filter(|(_, totals)| !totals.is_empty());
+        let mut lookups = encoder.encode_descriptor(
+            "database_cache_lookups",
+            "Queries of databases that were looked for among the remembered answers",
+            None,
+            MetricType::Counter,
+        )?;
+        for (database, totals) in asked() {
+            for result in CacheLookup::ALL {
+                let labels = [("database", &**database), ("result", result.name())];
+                labelled_counter(&mut lookups, &labels, &totals.lookups[result as usize])?;
+            }
+        }
+        let mut bytes = encoder.encode_descriptor(
+            "database_cache_bytes",
+            "Memory of remembered answers",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (database, totals) in asked() {
+            bytes
+                .encode_family(&[("database", &**database)])?
+                .encode_gauge(&totals.bytes)?;
+        }
+        Ok(())
+    }
+
     fn plugins(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut resting = encoder.encode_descriptor(
             "plugin_resting_tenants",
@@ -464,6 +496,8 @@ mod tests {
         calls.failed("store.open", CallFailure::Lie);
         let engine = metrics.engine("e");
         engine.failed(EngineFailure::Lost);
+        let database = metrics.database("d");
+        database.looked_up(CacheLookup::Miss);
         let current = Current {
             generation: 1,
             tenants: 1,
@@ -483,6 +517,7 @@ mod tests {
         let words = words.chain(HoldFailure::ALL.map(HoldFailure::name));
         let words = words.chain(EngineCall::ALL.map(EngineCall::name));
         let words = words.chain(EngineFailure::ALL.map(EngineFailure::name));
+        let words = words.chain(CacheLookup::ALL.map(CacheLookup::name));
         for word in words {
             assert!(REFERENCE.contains(&format!("`{word}`")), "{word}");
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
+use super::answers::{CacheTotals, CachedAnswers};
 use super::calls::{CallTotals, PluginCalls};
 use super::engines::{EngineCalls, EngineTotals};
 use super::holds::HoldCounts;
@@ -22,7 +23,10 @@ pub const LABELLED_PLUGINS: usize = 100;
 /// Engines with a label of their own.
 pub const LABELLED_ENGINES: usize = 100;
 
-/// The label of all tenants, plugins or engines that have none of their own. No tenant can
+/// Databases with a label of their own.
+pub const LABELLED_DATABASES: usize = 100;
+
+/// The label of all tenants, plugins, engines or databases that have none of their own. No tenant can
 /// be called so: names begin with a letter or a digit.
 pub const OTHER: &str = "_other";
 
@@ -50,6 +54,7 @@ pub struct Metrics {
     tenants: RwLock<Named<Ledger>>,
     plugins: RwLock<Named<PluginCalls>>,
     engines: RwLock<Named<EngineCalls>>,
+    databases: RwLock<Named<CachedAnswers>>,
     pub(super) nobody: Arc<Ledger>,
     connections: AtomicU64,
     refused: AtomicU64,
@@ -192,6 +197,25 @@ impl Counted for EngineCalls {
     }
 }
 
+impl Counted for CachedAnswers {
+    type Totals = CacheTotals;
+    fn make(name: &str, labelled: bool) -> Arc<Self> {
+        CachedAnswers::labelled(name, labelled)
+    }
+    fn name(&self) -> &Arc<str> {
+        self.name()
+    }
+    fn has_label(&self) -> bool {
+        self.has_label()
+    }
+    fn totals(&self) -> CacheTotals {
+        self.totals()
+    }
+    fn add(one: CacheTotals, other: &CacheTotals) -> CacheTotals {
+        one.with(other)
+    }
+}
+
 impl Metrics {
     /// Of a server that starts now.
     pub fn new() -> Arc<Self> {
@@ -201,6 +225,7 @@ impl Metrics {
             tenants: RwLock::new(Named::new()),
             plugins: RwLock::new(Named::new()),
             engines: RwLock::new(Named::new()),
+            databases: RwLock::new(Named::new()),
             nobody: Ledger::new(NO_TENANT),
             connections: AtomicU64::default(),
             refused: AtomicU64::default(),
@@ -231,6 +256,12 @@ impl Metrics {
     pub fn engine(&self, engine: &str) -> Arc<EngineCalls> {
         let mut engines = self.engines.write();
         engines.get(engine, LABELLED_ENGINES)
+    }
+
+    /// What is remembered of the database's answers, likewise.
+    pub fn database(&self, database: &str) -> Arc<CachedAnswers> {
+        let mut databases = self.databases.write();
+        databases.get(database, LABELLED_DATABASES)
     }
 
     /// Where logins are counted that no tenant was found for.
@@ -325,6 +356,12 @@ impl Metrics {
         let mut engines = self.engines.write();
         engines.prune();
         engines.by_label()
+    }
+
+    pub(super) fn labelled_databases(&self) -> Vec<(Arc<str>, CacheTotals)> {
+        let mut databases = self.databases.write();
+        databases.prune();
+        databases.by_label()
     }
 
     pub(super) fn labelled_plugins(&self) -> Vec<(Arc<str>, CallTotals)> {

@@ -5,6 +5,7 @@
 //! tenant with the most loses what it has not used for longest, so none pushes out another.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,6 +15,7 @@ use sha2::Sha256;
 use tokio::time::Instant;
 
 use restante_engine::{Answer, Statement, Value, Values};
+use restante_roles::metrics::{CacheLookup, CachedAnswers};
 
 /// Bytes of the largest answer that is remembered.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
@@ -45,12 +47,15 @@ pub(crate) struct AnswerCache {
     lifetimes: AnswerLifetimes,
     secret: [u8; 32],
     state: Mutex<State>,
+    counts: Arc<CachedAnswers>,
 }
 
 #[derive(Default)]
 struct State {
     tenants: HashMap<String, Remembered>,
     bytes: u64,
+    /// Of them, those that are counted in the metrics.
+    counted: u64,
     /// Grows when all are forgotten: what was asked before then is not remembered.
     epoch: u64,
 }
@@ -76,7 +81,7 @@ pub(crate) struct Asking {
 impl AnswerCache {
     /// None: nothing is to be remembered, or the system has no random numbers, without which
     /// keys could be guessed.
-    pub(crate) fn new(lifetimes: AnswerLifetimes) -> Option<Self> {
+    pub(crate) fn new(lifetimes: AnswerLifetimes, counts: Arc<CachedAnswers>) -> Option<Self> {
         if lifetimes.found.is_zero() && lifetimes.missing.is_zero() {
             return None;
         }
@@ -86,6 +91,7 @@ impl AnswerCache {
             lifetimes,
             secret,
             state: Mutex::default(),
+            counts,
         })
     }
 
@@ -100,6 +106,15 @@ impl AnswerCache {
 
     /// What is remembered of a question.
     pub(crate) fn recall(&self, tenant: &str, statement: &Statement) -> Option<Answer> {
+        let answer = self.found(tenant, statement);
+        self.counts.looked_up(match answer {
+            Some(_) => CacheLookup::Hit,
+            None => CacheLookup::Miss,
+        });
+        answer
+    }
+
+    fn found(&self, tenant: &str, statement: &Statement) -> Option<Answer> {
         if bytes_of_statement(statement) > MAX_STATEMENT_BYTES {
             return None;
         }
@@ -111,6 +126,7 @@ impl AnswerCache {
             return Some(entry.answer.clone());
         }
         state.forget(tenant, &key);
+        self.count(&mut state);
         None
     }
 
@@ -123,6 +139,7 @@ impl AnswerCache {
         let bytes = bytes_of(answer) + OVERHEAD_BYTES;
         let mut state = self.state.lock();
         state.forget(&asking.tenant, &asking.key);
+        self.count(&mut state);
         if asking.epoch != state.epoch || lifetime.is_zero() || bytes > MAX_ANSWER_BYTES {
             return;
         }
@@ -140,6 +157,7 @@ impl AnswerCache {
         remembered.bytes += bytes;
         state.bytes += bytes;
         while state.bytes > self.lifetimes.max_bytes && state.make_room() {}
+        self.count(&mut state);
     }
 
     /// Forgets all, also what is being asked now. Returns how many answers they were.
@@ -147,9 +165,16 @@ impl AnswerCache {
         let mut state = self.state.lock();
         state.epoch += 1;
         state.bytes = 0;
+        self.count(&mut state);
         let tenants = std::mem::take(&mut state.tenants);
         drop(state);
         tenants.values().map(|of| of.answers.len()).sum()
+    }
+
+    /// Tells the metrics how much it is by now.
+    fn count(&self, state: &mut State) {
+        self.counts.resized(state.counted, state.bytes);
+        state.counted = state.bytes;
     }
 
     fn key(&self, statement: &Statement) -> Key {
@@ -171,6 +196,12 @@ impl AnswerCache {
             }
         }
         digest.finalize().into_bytes().into()
+    }
+}
+
+impl Drop for AnswerCache {
+    fn drop(&mut self) {
+        self.counts.resized(self.state.get_mut().counted, 0);
     }
 }
 
@@ -245,7 +276,7 @@ mod tests {
             missing: Duration::from_secs(missing),
             max_bytes,
         };
-        AnswerCache::new(lifetimes).unwrap()
+        AnswerCache::new(lifetimes, CachedAnswers::new("d")).unwrap()
     }
 
     fn statement(user: &str) -> Statement {
@@ -295,11 +326,14 @@ mod tests {
         assert_eq!(known(&cache, "t", "ann"), None);
         assert_eq!(cache.state.lock().bytes, 0);
         assert!(
-            AnswerCache::new(AnswerLifetimes {
-                found: Duration::ZERO,
-                missing: Duration::ZERO,
-                max_bytes: 1
-            })
+            AnswerCache::new(
+                AnswerLifetimes {
+                    found: Duration::ZERO,
+                    missing: Duration::ZERO,
+                    max_bytes: 1
+                },
+                CachedAnswers::new("d")
+            )
             .is_none()
         );
     }
@@ -353,6 +387,33 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), count);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_is_counted_however_it_ends() {
+        let cache = cache(60, 60, 20 << 10);
+        let counts = cache.counts.clone();
+        assert_eq!(known(&cache, "t", "ann"), None);
+        learn(&cache, "t", "ann", &answer("x"));
+        let one = counts.bytes();
+        assert!(one > OVERHEAD_BYTES);
+        learn(&cache, "t", "ann", &answer("x"));
+        assert_eq!(counts.bytes(), one);
+        assert!(known(&cache, "t", "ann").is_some());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(known(&cache, "t", "ann"), None);
+        assert_eq!(counts.bytes(), 0);
+        assert_eq!(counts.lookups(CacheLookup::Hit), 1);
+        assert_eq!(counts.lookups(CacheLookup::Miss), 2);
+        for user in 0..1000 {
+            learn(&cache, "t", &user.to_string(), &answer("y"));
+            assert_eq!(counts.bytes(), cache.state.lock().bytes);
+        }
+        cache.flush();
+        assert_eq!(counts.bytes(), 0);
+        learn(&cache, "t", "ann", &answer("x"));
+        drop(cache);
+        assert_eq!(counts.bytes(), 0);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use tracing::warn;
 use crate::instance::answer_cache::{AnswerCache, AnswerLifetimes};
 use crate::instance::calls::{self, CallPlaces, Queues, SEE_LOG};
 use restante_engine::{Answer, Database, Meter, Refusal, Statement};
+use restante_roles::metrics::CachedAnswers;
 use restante_roles::throttle::Complaints;
 use restante_roles::turns::Turns;
 
@@ -38,20 +39,21 @@ pub(crate) enum Question {
 
 impl SharedDatabase {
     /// `name`: what grants and plugins call it. `place`: where it is; no two places of one
-    /// name may be alike in it.
+    /// name may be alike in it. `counts`: where it is counted what is remembered of its answers.
     pub fn new(
         name: &str,
         place: String,
         database: Arc<dyn Database>,
         places: CallPlaces,
         lifetimes: AnswerLifetimes,
+        counts: Arc<CachedAnswers>,
     ) -> Arc<Self> {
         Arc::new(SharedDatabase {
             name: name.into(),
             place,
             database,
             queues: Queues::new(places),
-            cache: AnswerCache::new(lifetimes).map(Arc::new),
+            cache: AnswerCache::new(lifetimes, counts).map(Arc::new),
             is_away: AtomicBool::new(false),
             complaints: Complaints::default(),
         })

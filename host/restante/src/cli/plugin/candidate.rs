@@ -94,6 +94,8 @@ impl Stage {
         fs::create_dir(&granted)?;
         let cache = cache(home.path());
         let compiler = compiler(server)?;
+        let metrics = Metrics::new();
+        let databases = Databases::of(config, None, &metrics).await;
         Ok(Stage {
             log,
             granted,
@@ -101,9 +103,9 @@ impl Stage {
                 INSTANCES,
                 &StateDir::open(&cache),
                 compiler.clone(),
-                Metrics::new(),
+                metrics,
             )?,
-            databases: Databases::of(config, None).await,
+            databases,
             // Nobody logs in by these salts.
             salts: tenant::mock_credentials(server, [0; 32]),
             compiler,
