@@ -4,7 +4,8 @@
 //! Two things with two purposes. *Safety* is a hold's token: a removal checks it in its
 //! own transaction, and no clock has a part in it. *Liveness* is a node's term: while a
 //! node's heartbeats come, nobody else gets what it holds; after a crash its holds are
-//! free once the term has run out, or at once when it starts again.
+//! free once the term has run out, or at once when it starts again. An engine that only one
+//! process can have needs no heartbeats: what it holds ends with the process.
 
 use std::fmt;
 
@@ -73,8 +74,14 @@ pub enum Acquired {
 /// Who holds what.
 #[async_trait]
 pub trait Holds: Send + Sync + fmt::Debug {
+    /// Whether a node's term runs out when its heartbeats stop. False: only one process can have
+    /// the engine, so that no other waits for what this one holds, and no heartbeat need come.
+    fn has_terms(&self) -> bool {
+        true
+    }
+
     /// A process of this name begins: its term is a new one, which runs out when
-    /// heartbeats stop for [`crate::Retention::term`]. Holds of earlier terms of the name
+    /// heartbeats stop for [`crate::Retention::term`] ([`Holds::has_terms`]). Holds of earlier terms of the name
     /// are free. `about` is for the operator, who sees which process it is: its host and
     /// process id, say. Both have 1 to
     /// [`crate::MAX_NAME_OCTETS`] octets.

@@ -76,7 +76,8 @@ pub enum Answer {
 
 impl Membership {
     /// Joins as a node of this name, `about` being said to operators, and sends a heartbeat
-    /// each `heartbeat` from then on ([`crate::Retention::heartbeat`]). `engine` is what the
+    /// each `heartbeat` from then on ([`crate::Retention::heartbeat`]) if the engine needs any
+    /// ([`Holds::has_terms`]); without, it stays a member until it is told that it is none. `engine` is what the
     /// log calls the engine.
     ///
     /// # Errors
@@ -105,7 +106,9 @@ impl Membership {
             away_since: Mutex::default(),
             in_use: AtomicUsize::new(0),
         });
-        tokio::spawn(beat(Arc::downgrade(&membership), heartbeat));
+        if membership.holds.has_terms() {
+            tokio::spawn(beat(Arc::downgrade(&membership), heartbeat));
+        }
         Ok(membership)
     }
 
@@ -175,9 +178,13 @@ impl Membership {
         match acquire().await {
             // The term may have run out while the engine was away: a heartbeat tells whether
             // it can go on.
-            Err(Problem::Lost) => {
+            Err(Problem::Lost) if self.holds.has_terms() => {
                 self.beat_once().await?;
                 acquire().await
+            }
+            Err(Problem::Lost) => {
+                self.stand(Standing::Lost, None);
+                Err(Problem::Lost)
             }
             answered => answered,
         }
@@ -192,13 +199,17 @@ impl Membership {
         if !matches!(before, Standing::Member | Standing::Away) {
             return;
         }
+        let free = match self.holds.has_terms() {
+            true => "once its term (10 s) is over",
+            false => "once this process has ended",
+        };
         let in_use = self.in_use.load(Ordering::Relaxed);
         if in_use > 0 {
             warn!(
                 engine = self.engine,
                 node = self.node.name,
                 in_use,
-                "maildrops are in use while this server stops, perhaps because a disk does not answer: other servers can open its maildrops once its term (10 s) is over"
+                "maildrops are in use while this server stops, perhaps because a disk does not answer: others can open its maildrops {free}"
             );
             return;
         }
@@ -206,7 +217,7 @@ impl Membership {
             Ok(()) => info!(engine = self.engine, node = self.node.name, "left"),
             Err(problem) => warn!(
                 engine = self.engine, node = self.node.name, %problem,
-                "the engine does not know that this node has ended: its maildrops are free once its term has run out"
+                "the engine does not know that this node has ended: its maildrops are free {free}"
             ),
         }
     }
@@ -229,6 +240,12 @@ impl Membership {
             Err(Problem::Lost) => Standing::Lost,
             Err(_) => Standing::Away,
         };
+        self.stand(next, beaten.as_ref().err());
+        beaten
+    }
+
+    /// It stands like this from now on.
+    fn stand(&self, next: Standing, why: Option<&Problem>) {
         let mut before = Standing::Left;
         self.standing.send_if_modified(|now| {
             before = *now;
@@ -240,9 +257,8 @@ impl Membership {
             changes
         });
         if before != next {
-            self.tell(before, next, beaten.as_ref().err());
+            self.tell(before, next, why);
         }
-        beaten
     }
 
     fn tell(&self, before: Standing, next: Standing, why: Option<&Problem>) {

@@ -17,13 +17,19 @@ struct Line {
     memory: Memory,
     is_cut: AtomicBool,
     is_slow: AtomicBool,
+    has_terms: bool,
     /// Keys that begin with this cannot be given back.
     stuck: &'static str,
 }
 
 impl Line {
     fn new() -> Arc<Self> {
+        Line::of(true)
+    }
+
+    fn of(has_terms: bool) -> Arc<Self> {
         Arc::new(Line {
+            has_terms,
             memory: Memory::new(Retention::default()),
             is_cut: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
@@ -51,6 +57,9 @@ impl Line {
 
 #[async_trait]
 impl Holds for Line {
+    fn has_terms(&self) -> bool {
+        self.has_terms
+    }
     async fn join(&self, name: &str, about: &str) -> Result<Node, Problem> {
         self.pass().await;
         self.memory.join(name, about).await
@@ -237,6 +246,25 @@ async fn while_the_engine_is_away_nobody_waits_for_it_and_later_it_goes_on() {
     assert_eq!(standing(&a), Standing::Member);
     kept.check().await.unwrap();
     drop(held(&a, "other").await);
+}
+
+/// A file that is this process's own is nobody else's, however slow its disk is.
+#[tokio::test(start_paused = true)]
+async fn without_terms_no_login_is_refused_for_a_heartbeat() {
+    let line = Line::of(false);
+    let a = join(&line, "a").await;
+    let kept = held(&a, "k").await;
+    line.cut(true);
+    sleep(2 * HEARTBEAT + Duration::from_millis(1)).await;
+    assert_eq!(standing(&a), Standing::Member);
+    line.cut(false);
+    drop(held(&a, "other").await);
+    kept.check().await.unwrap();
+    // Who has lost the name hears of it all the same.
+    let _twin = join(&line, "a").await;
+    assert!(matches!(a.acquire("more").await, Err(Problem::Lost)));
+    assert_eq!(standing(&a), Standing::Lost);
+    assert!(matches!(kept.check().await, Err(Problem::Lost)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Transaction};
 
+use super::aborted::Aborted;
 use super::failure::{signed, unsigned};
 use super::index::Sqlite;
 use super::{rows, tokens};
@@ -14,54 +15,40 @@ use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
 
-impl Sqlite {
-    /// Milliseconds since the start: no clock that can be set.
-    fn now(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// The heartbeats before this one are too old.
-    fn oldest_beat(&self) -> i64 {
-        let term = i64::try_from(self.retention.term.as_millis());
-        self.now().saturating_sub(term.unwrap_or(i64::MAX))
-    }
-}
-
 #[async_trait]
 impl Holds for Sqlite {
+    /// The file is locked for this process, and holds are in its memory. A heartbeat would wait
+    /// behind whatever is written, and tell of the disk.
+    fn has_terms(&self) -> bool {
+        false
+    }
+
     async fn join(&self, name: &str, about: &str) -> Result<Node, Problem> {
         names::check("the node's name", name)?;
         names::check("what is said about the node", about)?;
-        let (name, next, now) = (name.to_owned(), self.next.clone(), self.now());
+        let (name, next) = (name.to_owned(), self.next.clone());
         self.change_holds(move |transaction| {
             let term = next.fetch_add(1, Ordering::Relaxed);
-            let sql = "insert or replace into temp.node (name, term, beat) values (?1, ?2, ?3)";
+            let sql =
+                "insert or replace into temp.node (name, term, is_running) values (?1, ?2, 1)";
             transaction
                 .prepare_cached(sql)?
-                .execute((&name, signed(term), now))?;
+                .execute((&name, signed(term)))?;
             Ok(Node { name, term })
         })
         .await
     }
 
     async fn beat(&self, node: &Node) -> Result<(), Problem> {
-        let (node, now) = (node.clone(), self.now());
-        self.change_holds(move |transaction| {
-            let sql = "update temp.node set beat = ?3
-                where name = ?1 and term = ?2 and beat is not null";
-            let values = (&node.name, signed(node.term), now);
-            match transaction.prepare_cached(sql)?.execute(values)? {
-                0 => Err(Problem::Lost.into()),
-                _ => Ok(()),
-            }
-        })
-        .await
+        let node = node.clone();
+        self.change_holds(move |transaction| check_term(transaction, &node))
+            .await
     }
 
     async fn leave(&self, node: &Node) -> Result<(), Problem> {
         let node = node.clone();
         self.change_holds(move |transaction| {
-            let sql = "update temp.node set beat = null where name = ?1 and term = ?2";
+            let sql = "update temp.node set is_running = 0 where name = ?1 and term = ?2";
             transaction
                 .prepare_cached(sql)?
                 .execute((&node.name, signed(node.term)))?;
@@ -80,18 +67,14 @@ impl Holds for Sqlite {
         check_folders(folders)?;
         let (key, node, token) = (key.to_owned(), node.clone(), Token::new()?);
         let folders = folders.to_vec();
-        let (next, oldest) = (self.next.clone(), self.oldest_beat());
+        let next = self.next.clone();
         self.change_holds(move |transaction| {
-            let sql = "select 1 from temp.node where name = ?1 and term = ?2 and beat > ?3";
-            let mut select = transaction.prepare_cached(sql)?;
-            if !select.exists((&node.name, signed(node.term), oldest))? {
-                return Err(Problem::Lost.into());
-            }
+            check_term(transaction, &node)?;
             let sql = "select h.node, h.since from temp.hold h
                 join temp.node n on n.name = h.node and n.term = h.term
-                where h.key = ?1 and n.beat > ?2";
+                where h.key = ?1 and n.is_running";
             let mut select = transaction.prepare_cached(sql)?;
-            let held = select.query_row((&key, oldest), |row| Ok((row.get(0)?, row.get(1)?)));
+            let held = select.query_row((&key,), |row| Ok((row.get(0)?, row.get(1)?)));
             if let Some((node, since)) = held.optional()? {
                 let since = unsigned(since);
                 return Ok((Acquired::InUse { node, since }, None));
@@ -129,5 +112,15 @@ impl Holds for Sqlite {
         let hold = hold.clone();
         self.change_holds(move |transaction| tokens::check(transaction, &hold))
             .await
+    }
+}
+
+/// Whether this is the name's term, and it has not left.
+fn check_term(transaction: &Transaction<'_>, node: &Node) -> Result<(), Aborted> {
+    let sql = "select 1 from temp.node where name = ?1 and term = ?2 and is_running";
+    let mut select = transaction.prepare_cached(sql)?;
+    match select.exists((&node.name, signed(node.term)))? {
+        true => Ok(()),
+        false => Err(Problem::Lost.into()),
     }
 }

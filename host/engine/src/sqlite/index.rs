@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -37,7 +36,6 @@ pub struct Sqlite {
     writer: Threads<Connection>,
     readers: Threads<Connection>,
     pub(super) retention: Retention,
-    pub(super) started: Instant,
     /// The next term or fence: larger than all of before, those of earlier processes too.
     pub(super) next: Arc<AtomicU64>,
 }
@@ -86,7 +84,6 @@ impl Sqlite {
             writer: threads(vec![writer])?,
             readers: threads(readers)?,
             retention,
-            started: Instant::now(),
             next: Arc::new(AtomicU64::new(opened << 32)),
         })
     }

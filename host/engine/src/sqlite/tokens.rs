@@ -14,7 +14,7 @@ pub(super) fn begin(writer: &Connection) -> rusqlite::Result<u64> {
     writer.execute_batch(
         "create temp table node (
             name text primary key, term integer not null,
-            beat integer) strict, without rowid;
+            is_running integer not null) strict, without rowid;
         create temp table hold (
             key text primary key, token blob not null, node text not null,
             term integer not null, since integer not null) strict, without rowid;",
