@@ -43,12 +43,33 @@ impl Files {
     /// # Errors
     /// If it cannot be opened or made.
     pub fn open(path: &Path) -> Result<Self, Problem> {
-        let root = Root::open(path)?;
+        Ok(Files::of(path, Root::open(path)?))
+    }
+
+    /// Opens the directory at `path`, in which there may be blobs that something leads to: one
+    /// that [`Files::open`] did not make may be what a file system is mounted on that is away.
+    /// Otherwise the same.
+    ///
+    /// # Errors
+    /// If it is not there, or cannot be opened: nothing was made then.
+    pub fn open_existing(path: &Path) -> Result<Self, Problem> {
+        Ok(Files::of(path, Root::open_existing(path)?))
+    }
+
+    /// Whether [`Files::open_existing`] would find the directory. Changes nothing.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn look(path: &Path) -> Result<(), Problem> {
+        Root::open_existing(path).map(drop)
+    }
+
+    fn of(path: &Path, root: Root) -> Self {
         root.clear();
-        Ok(Files {
+        Files {
             work: Work::new(path),
             root: Arc::new(root),
-        })
+        }
     }
 }
 

@@ -21,4 +21,4 @@ mod writes;
 
 pub use database::SqliteDatabase;
 pub use index::Sqlite;
-pub use schema::pending_migration;
+pub use schema::{has_no_tables, pending_migration};

@@ -35,6 +35,26 @@ pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What is not there, and what nobody made for blobs, may be away.
+#[test]
+fn a_directory_that_has_to_be_there_is_not_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blobs");
+    Files::look(&path).unwrap_err();
+    let refused = || match Files::open_existing(&path) {
+        Err(Problem::Unavailable(text)) => assert!(text.contains("bring back"), "{text}"),
+        other => panic!("{other:?}"),
+    };
+    refused();
+    assert!(!path.exists());
+    std::fs::create_dir(&path).unwrap();
+    refused();
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+    drop(Files::open(&path).unwrap());
+    Files::look(&path).unwrap();
+    Files::open_existing(&path).unwrap();
+}
+
 async fn write(files: &Files, path: &str) -> Result<(), Problem> {
     let mut writer = files.create(&BlobPath::new(path).unwrap(), 4).await?;
     writer.write(Bytes::from_static(b"mail")).await?;

@@ -63,9 +63,11 @@ pub fn look(engine: &Engine) -> BoxFuture<'_, Result<Condition, Problem>> {
                 let directory = directory.clone();
                 in_background(move || {
                     let file = file_in(&directory)?;
-                    if !file.exists() {
+                    if sqlite::has_no_tables(&file)? {
                         return Ok(Condition::New);
                     }
+                    // What it leads to has to be there, too.
+                    Files::look(&directory.join(BLOBS))?;
                     let pending = sqlite::pending_migration(&file)?;
                     Ok(pending.map_or(Condition::Ready, |pending| {
                         Condition::Outdated(pending.to_string())
@@ -126,14 +128,13 @@ pub(crate) async fn open(engine: &Engine, tables: Tables) -> Result<Parts, Probl
 
 /// The same without its bucket.
 async fn open_tables(engine: &Engine, tables: Tables) -> Result<Parts, Problem> {
-    let retention = Retention::default();
     match &engine.kind {
         EngineKind::Embedded { directory } => {
             let directory = directory.clone();
             in_background(move || {
                 let file = file_in(&directory)?;
-                let index = Arc::new(sqlite::Sqlite::open(&file, retention, tables)?);
-                let blobs = Files::open(&directory.join(BLOBS))?;
+                let (index, blobs) = embedded_parts(&file, &directory.join(BLOBS), tables)?;
+                let index = Arc::new(index);
                 Ok(Parts {
                     index: index.clone(),
                     holds: index,
@@ -144,7 +145,7 @@ async fn open_tables(engine: &Engine, tables: Tables) -> Result<Parts, Problem> 
         }
         EngineKind::Postgres(place) => {
             let settings = postgres_settings(place).await?;
-            let index = postgres::Postgres::open(&settings, retention, tables).await?;
+            let index = postgres::Postgres::open(&settings, Retention::default(), tables).await?;
             let connections = match engine.s3 {
                 Some(_) => FOR_INLINE,
                 None => MAX_CONNECTIONS,
@@ -180,6 +181,23 @@ async fn bucket(place: &BucketPlace) -> Result<S3, Problem> {
         })
     })
     .await
+}
+
+/// The index and the blobs of an embedded engine. The directory of blobs is made before the
+/// tables are, and never later: if it is missing beside tables, it is away, and an empty one in its
+/// place would have what is garbage in it forgotten.
+fn embedded_parts(
+    file: &Path,
+    blobs: &Path,
+    tables: Tables,
+) -> Result<(sqlite::Sqlite, Files), Problem> {
+    let open_index = || sqlite::Sqlite::open(file, Retention::default(), tables);
+    if tables != Tables::Expected && sqlite::has_no_tables(file)? {
+        let blobs = Files::open(blobs)?;
+        return Ok((open_index()?, blobs));
+    }
+    let index = open_index()?;
+    Ok((index, Files::open_existing(blobs)?))
 }
 
 /// How a PostgreSQL is reached, with the password that is in the file by now.
@@ -282,6 +300,42 @@ mod tests {
         let second = open(&engine, Tables::Made).await.unwrap_err().to_string();
         assert!(second.contains("only one process can"), "{second}");
         drop(opened);
+    }
+
+    /// It may be a mount of its own, whose file system is away.
+    #[tokio::test]
+    async fn blobs_that_are_away_are_not_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = embedded(directory.path());
+        let blobs = directory.path().join(BLOBS);
+        // As a process leaves it that is killed before it has made the tables.
+        fs::create_dir(&blobs).unwrap();
+        drop(open(&engine, Tables::Migrated).await.unwrap());
+        fs::write(blobs.join("tmp/kept"), "").unwrap();
+        let away = directory.path().join("away");
+        fs::rename(&blobs, &away).unwrap();
+        for is_mount_point in [false, true] {
+            if is_mount_point {
+                fs::create_dir(&blobs).unwrap();
+            }
+            for tables in [Tables::Expected, Tables::Made, Tables::Migrated] {
+                let refused = open(&engine, tables).await.unwrap_err();
+                assert!(matches!(refused, Problem::Unavailable(_)), "{refused}");
+                assert!(refused.to_string().contains("bring back"), "{refused}");
+            }
+            let looked = look(&engine).await.unwrap_err().to_string();
+            assert!(looked.contains("bring back"), "{looked}");
+        }
+        assert_eq!(
+            fs::read_dir(&blobs).unwrap().count(),
+            0,
+            "something was made"
+        );
+        fs::remove_dir(&blobs).unwrap();
+        fs::rename(&away, &blobs).unwrap();
+        assert_eq!(look(&engine).await, Ok(Condition::Ready));
+        drop(open(&engine, Tables::Expected).await.unwrap());
+        assert!(blobs.join("tmp/kept").exists());
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::layout::{self, Spot};
 use crate::blobs::{BlobPath, Removal};
 use crate::problem::Problem;
 
-/// Where files are that are being written.
+/// Where files are that are being written. It also tells a directory of blobs from any other.
 const TMP: &str = "tmp";
 /// What is older there was left by a process that has ended.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,46 +41,47 @@ pub(super) struct Blob {
 }
 
 impl Root {
+    /// Opens the directory, or makes it in one that is there.
     pub(super) fn open(path: &Path) -> Result<Self, Problem> {
-        let cannot = |error: Errno| {
-            Problem::unavailable(format!(
-                "{}: cannot use it as a directory of blobs: {error}: the server's user needs \
-                 to write to it",
-                path.display()
-            ))
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // Links on the way to the root are the operator's.
-        let directory = match openat(CWD, path, flags, Mode::empty()) {
+        let cannot = |error: Errno| unusable(path, error);
+        let directory = match open_directory(path) {
             Err(Errno::NOENT) => {
                 mkdirat(CWD, path, Mode::RWXU).map_err(cannot)?;
                 let parent = path
                     .parent()
                     .filter(|parent| !parent.as_os_str().is_empty());
-                let parent = parent.unwrap_or(Path::new("."));
-                let parent = openat(CWD, parent, flags, Mode::empty()).map_err(cannot)?;
+                let parent = open_directory(parent.unwrap_or(Path::new("."))).map_err(cannot)?;
                 rustix::fs::fsync(parent).map_err(cannot)?;
-                openat(CWD, path, flags, Mode::empty()).map_err(cannot)?
+                open_directory(path).map_err(cannot)?
             }
             opened => opened.map_err(cannot)?,
         };
-        let directory = File::from(directory);
-        let about = fstat(&directory).map_err(cannot)?;
-        if Mode::from_raw_mode(about.st_mode).contains(Mode::WOTH) {
-            return Err(Problem::invalid(format!(
-                "{}: everybody may write to it, and could change mail: chmod o-w",
-                path.display()
-            )));
-        }
+        check_mode(path, &directory)?;
         make(&directory, TMP).map_err(cannot)?;
         let tmp = step(&directory, TMP).map_err(cannot)?;
         rustix::fs::fsync(&directory).map_err(cannot)?;
-        Ok(Root {
+        Ok(Self::of(path, directory, tmp))
+    }
+
+    /// Opens one that was made before. Makes nothing.
+    pub(super) fn open_existing(path: &Path) -> Result<Self, Problem> {
+        let cannot = |error: Errno| match error {
+            Errno::NOENT => missing(path),
+            error => unusable(path, error),
+        };
+        let directory = open_directory(path).map_err(cannot)?;
+        check_mode(path, &directory)?;
+        let tmp = step(&directory, TMP).map_err(cannot)?;
+        Ok(Self::of(path, directory, tmp))
+    }
+
+    fn of(path: &Path, directory: File, tmp: File) -> Self {
+        Root {
             path: path.to_owned(),
             directory,
             tmp,
             lasting: (0..=u16::MAX).map(|_| AtomicBool::new(false)).collect(),
-        })
+        }
     }
 
     /// Removes what ended processes have left. What does not work does no harm.
@@ -246,6 +247,40 @@ impl Root {
         }
         removal
     }
+}
+
+/// Opens a root. Links on the way to it are the operator's.
+fn open_directory(path: &Path) -> Result<File, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty()).map(File::from)
+}
+
+fn check_mode(path: &Path, directory: &File) -> Result<(), Problem> {
+    let about = fstat(directory).map_err(|error| unusable(path, error))?;
+    if Mode::from_raw_mode(about.st_mode).contains(Mode::WOTH) {
+        return Err(Problem::invalid(format!(
+            "{}: everybody may write to it, and could change mail: chmod o-w",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn unusable(path: &Path, error: Errno) -> Problem {
+    Problem::unavailable(format!(
+        "{}: cannot use it as a directory of blobs: {error}: the server's user needs to write to it",
+        path.display()
+    ))
+}
+
+fn missing(path: &Path) -> Problem {
+    let path = path.display();
+    Problem::unavailable(format!(
+        "{path}: the octets of messages were here and are not: bring back the file system or the \
+         backup that they are in; if they are lost for good, or no message ever came, make an empty \
+         directory with `mkdir -p -m 700 {path} {path}/{TMP}`, owned by the server's user: messages \
+         that are listed cannot be fetched then"
+    ))
 }
 
 /// Makes a directory, if nothing is there: what is shows when it is opened.

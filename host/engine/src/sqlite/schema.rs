@@ -63,11 +63,28 @@ pub fn pending_migration(path: &Path) -> Result<Option<Migration>, Problem> {
     if !path.try_exists().unwrap_or(true) {
         return Ok(None);
     }
+    let migration = look(path)?;
+    Ok(migration.filter(|migration| migration.from > 0))
+}
+
+/// Whether there is no file, or one whose tables are still to be made. May wait for the disk.
+///
+/// # Errors
+/// If it cannot be read, or is of a newer version than this program knows.
+pub fn has_no_tables(path: &Path) -> Result<bool, Problem> {
+    if !path.try_exists().unwrap_or(true) {
+        return Ok(true);
+    }
+    let migration = look(path)?;
+    Ok(migration.is_some_and(|migration| migration.from == 0))
+}
+
+/// What has to be done to a file that is there, without doing it.
+fn look(path: &Path) -> Result<Option<Migration>, Problem> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags);
     let connection = connection.map_err(|error| failure::problem(path, &error))?;
-    let migration = pending(path, &connection, STEPS)?;
-    Ok(migration.filter(|migration| migration.from > 0))
+    pending(path, &connection, STEPS)
 }
 
 /// Does to the tables what may be done and has to be.
