@@ -11,6 +11,7 @@ mod calls;
 mod counted;
 mod database;
 mod failure;
+mod gathered;
 mod holds;
 mod index;
 mod mine;

@@ -1,11 +1,13 @@
 //! Engines on PostgreSQL.
 
 use restante_engine::postgres::{Postgres, PostgresBlobs, PostgresDatabase, Settings};
-use restante_engine::{Database, Meter, Refusal, Retention, Statement, Tables, Value, Values};
+use restante_engine::{
+    Database, MailIndex, Meter, Refusal, Retention, Statement, Tables, Value, Values,
+};
 use restante_tests::PgBouncer;
 use std::sync::Arc;
 
-use crate::suite::{Accounts, BlobStore, Engine};
+use crate::suite::{Accounts, BlobStore, Engine, FREE, entry, folder, listed};
 
 const TABLE: &str = "
     create table account (name text primary key, quota bigint, hash bytea, note text not null);
@@ -22,6 +24,38 @@ pub(crate) fn settings(server: &restante_tests::Postgres, url: String) -> Settin
         password: Some(server.password().to_owned().into()),
         authorities: None,
     }
+}
+
+/// Rows come as they are in the table, and an update moves them there.
+#[tokio::test]
+async fn a_folder_is_in_order_however_its_rows_are_stored() {
+    if !is_there("a_folder_is_in_order_however_its_rows_are_stored") {
+        return;
+    }
+    let server = restante_tests::Postgres::shared("PostgreSQL").unwrap();
+    let name = server.database();
+    let settings = settings(server, server.url(&name, None));
+    let opened = Postgres::open(&settings, Retention::default(), Tables::Made).await;
+    let index = opened.unwrap();
+    let inbox = folder("a", "b", "");
+    let names: Vec<String> = (0..40).map(|number| format!("m{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let entry = restante_engine::Entry {
+            surrogate: (number % 4 == 0).then_some(number as u64),
+            octets: 1000 + number as u64,
+            ..entry(name)
+        };
+        index.append(&inbox, &entry, &FREE, None).await.unwrap();
+    }
+    let before = index.read(&inbox).await.unwrap();
+    let stored: Vec<String> = listed(&before).into_iter().map(|(_, name)| name).collect();
+    assert_eq!(stored, names);
+    assert_eq!(before.version, 40);
+    server.run(
+        &name,
+        "update restante.message set name = name where number % 3 = 0",
+    );
+    assert_eq!(index.read(&inbox).await.unwrap(), before);
 }
 
 async fn opened(retention: Retention) -> Postgres {

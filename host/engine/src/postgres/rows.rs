@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::calls::{Parameter, call};
+use super::calls::{Parameter, call, stream};
+use super::gathered::{Gathered, Item, TooMuch, push_item, push_text};
 use super::pool::Pool;
 use crate::bounds::MAX_ANSWER_BYTES;
 use crate::index::{Difference, Entries, Folder, Summary, entry_bytes, made_unique_id};
@@ -89,8 +90,7 @@ pub(super) fn states(
 }
 
 /// All of a folder. One statement, so all of it is of one moment: the row of number 0 has the
-/// version, the others are the entries. They are sorted here: nearly sorted as they come, that
-/// costs next to nothing, and a server with little memory for it would write files.
+/// version, the others are the entries.
 pub(super) async fn entries(pool: &Arc<Pool>, found: &Found) -> Result<Entries, Problem> {
     let sql = "select 0::bigint as number, null as unique_id, version as octets,
             null::bigint as surrogate, 0::bigint as received, '' as name
@@ -98,24 +98,19 @@ pub(super) async fn entries(pool: &Arc<Pool>, found: &Found) -> Result<Entries, 
         union all
         select number, unique_id, octets, surrogate, received, name
             from restante.message where maildrop = $1";
-    let rows = call(pool, sql, &[(&found.id, Type::INT8)]).await?;
-    let numbered = rows.iter().map(|row| Ok((row.try_get::<_, i64>(0)?, row)));
-    let numbered: Result<Vec<_>, tokio_postgres::Error> = numbered.collect();
-    let mut numbered = numbered.map_err(|error| odd(pool, &error))?;
-    numbered.sort_by_key(|(number, _)| *number);
-    let mut entries = Entries::default();
-    let mut rows = numbered.into_iter().map(|(_, row)| row);
-    let mut filled = || -> Result<(), tokio_postgres::Error> {
-        if let Some(head) = rows.next() {
-            entries.version = unsigned(head.try_get(2)?);
-        }
-        for row in rows.by_ref() {
-            push_entry(&mut entries, found.epoch, row, 0)?;
+    let take = |gathered: &mut Gathered, row: &Row| -> Result<(), Problem> {
+        let odd = |error| odd(pool, &error);
+        match row.try_get::<_, i64>(0).map_err(odd)? {
+            0 => gathered.set_version(row.try_get(2).map(unsigned).map_err(odd)?),
+            number => with_item(row, 0, found.epoch, |item| gathered.push(number, item))
+                .map_err(odd)?
+                .map_err(|TooMuch| too_much(pool))?,
         }
         Ok(())
     };
-    filled().map_err(|error| odd(pool, &error))?;
-    Ok(entries)
+    let parameters: [Parameter<'_>; 1] = [(&found.id, Type::INT8)];
+    let gathered = stream(pool, sql, &parameters, Gathered::default, take).await?;
+    Ok(gathered.sorted().await)
 }
 
 /// What came and went since a version; None: that cannot be told.
@@ -143,41 +138,60 @@ pub(super) async fn changes(
         order by kind, version, number";
     let asked = signed(version);
     let parameters: [Parameter<'_>; 2] = [(&found.id, Type::INT8), (&asked, Type::INT8)];
-    let rows = call(pool, sql, &parameters).await?;
-    let told = || -> Result<Option<Difference>, tokio_postgres::Error> {
-        let mut difference = Difference::default();
-        let mut bytes = 0;
-        for row in &rows {
-            match row.try_get::<_, i32>(0)? {
-                0 => {
-                    let pruned = unsigned(row.try_get(1)?);
-                    let current = unsigned(row.try_get(3)?);
-                    if version < pruned || version > current {
-                        return Ok(None);
-                    }
-                    difference.came.version = current;
-                }
-                1 => {
-                    let unique_id = row.try_get(2)?;
-                    push(&mut difference.gone, unique_id);
-                    bytes += unique_id.len() as u64 + 1;
-                }
-                _ => bytes += push_entry(&mut difference.came, found.epoch, row, 1)?,
-            }
-        }
-        Ok((bytes <= MAX_ANSWER_BYTES).then_some(difference))
+    let take = |changes: &mut Changes, row: &Row| {
+        let taken = changes.take(found.epoch, version, row);
+        taken.map_err(|error| odd(pool, &error))
     };
-    told().map_err(|error| odd(pool, &error))
+    let changes = stream(pool, sql, &parameters, Changes::default, take).await?;
+    let is_told = !changes.is_unknown && changes.bytes <= MAX_ANSWER_BYTES;
+    Ok(is_told.then_some(changes.difference))
 }
 
-/// Adds a row of `number, unique_id, octets, surrogate, received, name`, which begin at
-/// column `at`; its bytes.
-fn push_entry(
-    entries: &mut Entries,
-    epoch: u64,
+/// What is known of a difference until now.
+#[derive(Default)]
+struct Changes {
+    difference: Difference,
+    bytes: u64,
+    is_unknown: bool,
+}
+
+impl Changes {
+    /// Takes a row of `kind, number, unique_id, octets, surrogate, received, name`. What is too
+    /// much is counted and not kept.
+    fn take(&mut self, epoch: u64, since: u64, row: &Row) -> Result<(), tokio_postgres::Error> {
+        match row.try_get::<_, i32>(0)? {
+            0 => {
+                let pruned = unsigned(row.try_get(1)?);
+                let current = unsigned(row.try_get(3)?);
+                self.is_unknown = since < pruned || since > current;
+                self.difference.came.version = current;
+            }
+            1 => {
+                let unique_id: &str = row.try_get(2)?;
+                self.bytes += unique_id.len() as u64 + 1;
+                if self.bytes <= MAX_ANSWER_BYTES {
+                    push_text(&mut self.difference.gone, unique_id);
+                }
+            }
+            _ => with_item(row, 1, epoch, |item| {
+                self.bytes += entry_bytes(item.unique_id, item.name);
+                if self.bytes <= MAX_ANSWER_BYTES {
+                    push_item(&mut self.difference.came, item);
+                }
+            })?,
+        }
+        Ok(())
+    }
+}
+
+/// Hands on a row of `number, unique_id, octets, surrogate, received, name`, which begin at
+/// column `at`.
+fn with_item<T>(
     row: &Row,
     at: usize,
-) -> Result<u64, tokio_postgres::Error> {
+    epoch: u64,
+    take: impl FnOnce(Item<'_>) -> T,
+) -> Result<T, tokio_postgres::Error> {
     let made;
     let unique_id = match row.try_get::<_, Option<&str>>(at + 1)? {
         Some(brought) => brought,
@@ -186,23 +200,21 @@ fn push_entry(
             &made
         }
     };
-    push(&mut entries.unique_ids, unique_id);
     let surrogate: Option<i64> = row.try_get(at + 3)?;
-    if let Some(octets) = surrogate {
-        let position = entries.octets.len() as u32;
-        entries.surrogates.push((position, unsigned(octets)));
-    }
-    entries.octets.push(unsigned(row.try_get(at + 2)?));
-    entries.received.push(unsigned(row.try_get(at + 4)?));
-    let name = row.try_get(at + 5)?;
-    push(&mut entries.names, name);
-    Ok(entry_bytes(unique_id, name))
+    Ok(take(Item {
+        unique_id,
+        octets: unsigned(row.try_get(at + 2)?),
+        surrogate: surrogate.map(unsigned),
+        received: unsigned(row.try_get(at + 4)?),
+        name: row.try_get(at + 5)?,
+    }))
 }
 
-/// Packs one text more.
-fn push(packed: &mut String, text: &str) {
-    packed.push_str(text);
-    packed.push('\0');
+fn too_much(pool: &Pool) -> Problem {
+    Problem::Unavailable(format!(
+        "{}: a folder's entries are more than 64 MiB, which no server has made: another program wrote to the table restante.message",
+        pool.name()
+    ))
 }
 
 /// An answer that is not of the shape that the schema gives it.
