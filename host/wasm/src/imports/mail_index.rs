@@ -93,18 +93,23 @@ impl State {
         if let Some(player) = self.player() {
             return player.index(&question);
         }
-        let asked = self.copied(&question);
+        let octets = question.octets();
+        // What is too large is neither copied nor made into JSON.
+        let tape = self.border.tape().filter(|tape| tape.has_room(octets));
+        let asked = tape.map(|tape| (tape.clone(), question.clone()));
         let answer = self.answered_by_index(question, ask).await;
         if matches!(answer, Err(Problem::Unavailable(_) | Problem::Unknown(_))) {
             self.witness.failed();
         }
         let answer = answer.map_err(told);
-        self.hear(asked, |question| Exchange::Index {
-            call: question.name(),
-            asked: question.asked(),
-            octets: answer.as_ref().map_or(0, Told::octets),
-            answered: index::answered(&answer),
-        });
+        if let Some((tape, question)) = asked {
+            let octets = octets + answer.as_ref().map_or(0, Told::octets);
+            tape.hear_sized(octets, || Exchange::Index {
+                call: question.name(),
+                asked: question.asked(),
+                answered: index::answered(&answer),
+            });
+        }
         answer
     }
 

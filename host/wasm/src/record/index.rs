@@ -40,6 +40,12 @@ impl Question {
         }
     }
 
+    /// Octets that crossed the border with it.
+    pub(crate) fn octets(&self) -> usize {
+        let unique_ids = self.unique_ids.iter().map(String::len);
+        self.folder.len() + unique_ids.sum::<usize>()
+    }
+
     /// Its arguments.
     pub(crate) fn asked(&self) -> Value {
         let mut asked = json!({ "folder": self.folder });

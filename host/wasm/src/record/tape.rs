@@ -102,7 +102,6 @@ pub(crate) enum Exchange {
         call: &'static str,
         asked: Value,
         answered: Value,
-        octets: usize,
     },
     Header {
         answer: Result<Vec<u8>, Failure>,
@@ -140,13 +139,18 @@ impl Tape {
 
     /// The host has answered.
     pub(crate) fn hear(&self, heard: Exchange) {
-        let mut under_way = self.under_way();
-        under_way.octets += heard.octets();
-        if under_way.octets > HEARD_OCTETS || under_way.heard.len() == HEARD {
-            under_way.left_out += 1;
-        } else {
-            under_way.heard.push(heard);
-        }
+        self.hear_sized(heard.octets(), || heard);
+    }
+
+    /// The same where it takes so many octets, which are made into what is kept only if there is
+    /// room for them.
+    pub(crate) fn hear_sized(&self, octets: usize, heard: impl FnOnce() -> Exchange) {
+        self.under_way().hear(octets, heard);
+    }
+
+    /// Whether there is room for so many octets more. If not, they are left out.
+    pub(crate) fn has_room(&self, octets: usize) -> bool {
+        self.under_way().has_room(octets)
     }
 
     /// Numbers the instance's readers.
@@ -228,6 +232,27 @@ impl Tape {
     }
 }
 
+impl UnderWay {
+    fn hear(&mut self, octets: usize, heard: impl FnOnce() -> Exchange) {
+        if self.has_room(octets) {
+            self.octets += octets;
+            self.heard.push(heard());
+        }
+    }
+
+    /// What is too much is counted, and so nothing comes after it either: what is left out is the
+    /// end of a call.
+    fn has_room(&mut self, octets: usize) -> bool {
+        let has_room = self.octets.saturating_add(octets) <= HEARD_OCTETS
+            && self.heard.len() < HEARD
+            && self.left_out == 0;
+        if !has_room {
+            self.left_out += 1;
+        }
+        has_room
+    }
+}
+
 /// Whether the call shows that the name it is about is a user's: only there it is kept.
 /// Calls about accounts come after that.
 fn leads_to_an_account(call: &str, answered: &Answered) -> bool {
@@ -265,7 +290,6 @@ impl Exchange {
                 answer: Ok(answers),
                 ..
             } => answers.iter().map(query::bytes).sum(),
-            Exchange::Index { octets, .. } => *octets,
             Exchange::Header { answer: Ok(octets) }
             | Exchange::ReadMessage {
                 answer: Ok(octets), ..
@@ -381,7 +405,6 @@ impl Exchange {
                 call,
                 asked,
                 answered,
-                ..
             } => (call, asked, answered),
             Exchange::Header { answer } => {
                 let answered = form::result(&answer, |octets| form::value(redactor.mail(octets)));
@@ -486,4 +509,34 @@ fn policy_file(chunk: &Chunk, offset: u64, redactor: &Redactor, named: &HashSet<
     let mut status = status(&chunk.status);
     status["size"] = text.len().into();
     json!({ "status": status, "text": text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange() -> Exchange {
+        Exchange::Index {
+            call: "mail-index.read",
+            asked: json!({}),
+            answered: json!({}),
+        }
+    }
+
+    /// The columns of a large maildrop are many times as large in JSON.
+    #[test]
+    fn what_is_too_large_to_keep_is_not_made() {
+        let mut under_way = UnderWay {
+            begun: Instant::now(),
+            heard: Vec::new(),
+            octets: 0,
+            left_out: 0,
+        };
+        under_way.hear(HEARD_OCTETS, exchange);
+        assert_eq!((under_way.heard.len(), under_way.left_out), (1, 0));
+        under_way.hear(1, || panic!("it was made"));
+        assert_eq!((under_way.heard.len(), under_way.left_out), (1, 1));
+        under_way.hear(0, || panic!("it was made after one that is left out"));
+        assert_eq!((under_way.heard.len(), under_way.left_out), (1, 2));
+    }
 }
