@@ -4,6 +4,14 @@ use std::time::Duration;
 
 /// How long a call may take, its wait in a queue included.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an engine tries to find out what became of a change whose answer was lost. Whoever
+/// promotes a standby needs some of it.
+pub const INQUIRY_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a removal may take: by then every engine has told what came of it, or that nobody
+/// knows.
+pub const REMOVAL_DEADLINE: Duration = CALL_DEADLINE
+    .saturating_add(INQUIRY_DEADLINE)
+    .saturating_add(Duration::from_secs(5));
 /// Octets of a name: a tenant's, a maildrop's, a folder's, an entry's, a blob's path, a
 /// hold's key.
 pub const MAX_NAME_OCTETS: usize = 1024;

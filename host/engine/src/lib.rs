@@ -38,9 +38,9 @@ mod thread_time;
 
 pub use blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch, check_range};
 pub use bounds::{
-    CALL_DEADLINE, MAX_ANSWER_BYTES, MAX_BATCH, MAX_BLOB_CHUNK_BYTES, MAX_CALL_BYTES,
-    MAX_CONNECTIONS, MAX_ENTRIES, MAX_HOLD_FOLDERS, MAX_MESSAGE_OCTETS, MAX_NAME_OCTETS,
-    MAX_STATEMENTS, MAX_UNIQUE_ID_OCTETS,
+    CALL_DEADLINE, INQUIRY_DEADLINE, MAX_ANSWER_BYTES, MAX_BATCH, MAX_BLOB_CHUNK_BYTES,
+    MAX_CALL_BYTES, MAX_CONNECTIONS, MAX_ENTRIES, MAX_HOLD_FOLDERS, MAX_MESSAGE_OCTETS,
+    MAX_NAME_OCTETS, MAX_STATEMENTS, MAX_UNIQUE_ID_OCTETS, REMOVAL_DEADLINE,
 };
 pub use database::{
     Answer, Cell, Column, Columns, Database, Refusal, Statement, Value, Values, check_statements,

@@ -14,13 +14,10 @@ use tokio_postgres::types::{ToSql, Type};
 use super::failure::{Failure, remedy};
 use super::gathered::Pace;
 use super::pool::{Pool, Taken};
-use crate::bounds::CALL_DEADLINE;
+use crate::bounds::{CALL_DEADLINE, INQUIRY_DEADLINE};
 use crate::meter::Meter;
 use crate::problem::Problem;
 
-/// How long to find out what became of a change whose answer was lost. Whoever promotes a
-/// standby needs some of it.
-const INQUIRY_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use restante_engine::{Difference, Entries, Folder, MailIndex, Problem, Summary};
+use restante_engine::{Difference, Entries, Folder, MailIndex, Problem, REMOVAL_DEADLINE, Summary};
 use restante_roles::metrics::EngineCall;
 
 use crate::bindings::restante::plugin::mail_index as wit;
@@ -135,11 +135,21 @@ impl State {
         })?;
         let meter = charging(self.limits.meter().work(), turn);
         let meter = meter.map_err(|_| Problem::unavailable("the session is over"))?;
-        let deadline = self.sockets.clock.deadline();
+        let mut deadline = self.sockets.clock.deadline();
+        // The client is told whether its messages are gone, however little time the plugin has.
+        let removing =
+            (call == EngineCall::Remove).then(|| self.limits.usage().removes(REMOVAL_DEADLINE));
+        if let Some(removing) = &removing {
+            deadline = deadline.max(removing.end());
+        }
         let answer = engine.ask(call, meter, deadline, move |engine| {
             ask(engine.index, folder, question)
         });
-        let answer = answer.await.map_err(|problem| engine.told(problem))?;
+        let answer = answer.await.map_err(|problem| engine.told(problem));
+        if let Some(removing) = removing {
+            self.postpone(removing.stood_still());
+        }
+        let answer = answer?;
         self.limits.carried(answer.octets());
         Ok(answer)
     }
@@ -183,8 +193,11 @@ fn difference(of: Difference) -> wit::Difference {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use restante_engine::{Appended, Entry, Holds as _, Limits, MailIndex as _};
     use restante_roles::metrics::Ledger;
+    use tokio::time::Instant;
 
     use super::wit::Host;
     use super::*;
@@ -343,6 +356,40 @@ mod tests {
         let read = Host::read(&mut state, String::new()).await.unwrap();
         assert!(read.is_ok());
         assert!(matches!(state.witness.grounds(1, 0), Grounds::Unknown));
+    }
+
+    /// The engine may need long to find out what became of it, and the client waits for that.
+    #[tokio::test(start_paused = true)]
+    async fn a_removal_is_waited_for_longer_than_the_plugin_may_take() {
+        let (engine, mut state, maildrop, id) = with_maildrop().await;
+        maildrop.acquire("k", &[]).await.ok().unwrap();
+        let second = Duration::from_secs(1);
+        let begun = Instant::now();
+        let is_about = |at: Instant, seconds: u32| {
+            let passed = at.saturating_duration_since(begun);
+            assert!(passed.abs_diff(second * seconds) < second / 2, "{passed:?}");
+        };
+        state.sockets.clock.set(begun + second);
+        *engine.delay.lock() = second * 35;
+        let removed = Host::remove(&mut state, String::new(), vec![id]).await;
+        assert!(removed.unwrap().is_ok());
+        // What the plugin had left it has left.
+        is_about(Instant::now(), 35);
+        is_about(state.sockets.clock.deadline(), 36);
+        let late = Host::state(&mut state, String::new()).await.unwrap();
+        assert!(
+            matches!(late, Err(wit::Problem::Unavailable(_))),
+            "{late:?}"
+        );
+        is_about(Instant::now(), 36);
+        // All removals of a call have 40 seconds.
+        let unknown = Host::remove(&mut state, String::new(), Vec::new()).await;
+        let unknown = unknown.unwrap();
+        assert!(
+            matches!(unknown, Err(wit::Problem::Unknown(_))),
+            "{unknown:?}"
+        );
+        is_about(Instant::now(), 41);
     }
 
     /// Where the engine is, and what is wrong with it, is the operator's matter.

@@ -80,7 +80,7 @@ pub(crate) async fn made<T: Send + 'static>(
     meter: Meter,
     deadline: Instant,
 ) -> Result<T, Unfinished> {
-    const LATE: &str = "no answer within the plugin's wall-time";
+    const LATE: &str = "no answer in the time that the plugin's call may take";
     let unfinished = |why| Unfinished {
         has_begun: true,
         why,

@@ -64,11 +64,13 @@ pub(crate) fn state(ledger: &Arc<Ledger>) -> State {
     }
 }
 
-/// An engine in memory, which can be away.
+/// An engine in memory, which can be away, or slow.
 #[derive(Debug)]
 pub(crate) struct TestEngine {
     pub(crate) memory: Memory,
     pub(crate) is_away: Mutex<bool>,
+    /// What each call takes.
+    pub(crate) delay: Mutex<Duration>,
     blobs: Arc<dyn Blobs>,
 }
 
@@ -78,6 +80,7 @@ impl TestEngine {
         let engine = Arc::new(TestEngine {
             memory: Memory::default(),
             is_away: Mutex::new(false),
+            delay: Mutex::default(),
             blobs,
         });
         let index = CallPlaces {
@@ -101,6 +104,8 @@ impl EngineAccess for TestEngine {
         if *self.is_away.lock() {
             return Err(Problem::invalid("db.internal does not answer"));
         }
+        let delay = *self.delay.lock();
+        tokio::time::sleep(delay).await;
         Ok(MailEngine {
             index: Arc::new(self.memory.clone()),
             blobs: self.blobs.clone(),

@@ -6,7 +6,8 @@
 //! measured, in one place for all host functions, by the CPU time of its thread.
 //!
 //! The wall clock of a call stands still while it waits for what is the host's own:
-//! that the server is busy is no failure of the plugin's.
+//! that the server is busy is no failure of the plugin's. So it does while messages are removed,
+//! for a while: the client has to be told whether they are gone.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -35,6 +36,10 @@ struct Inner {
     waited: Duration,
     /// Since when it does.
     waiting: Option<Moment>,
+    /// How long the clock of the call under way has stood still for removals.
+    removed: Duration,
+    /// Since when it does, and for how long at most.
+    removing: Option<(Moment, Duration)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +57,8 @@ impl Usage {
         inner.poll = None;
         inner.waited = Duration::ZERO;
         inner.waiting = None;
+        inner.removed = Duration::ZERO;
+        inner.removing = None;
     }
 
     /// What was used since this was asked last.
@@ -85,6 +92,32 @@ impl Usage {
         inner.waited + still
     }
 
+    /// From now on, until this is dropped, messages are removed for the call: its clock stands
+    /// still meanwhile, for `most` in all of its removals.
+    pub(crate) fn removes(self: &Arc<Self>, most: Duration) -> Removing {
+        let mut inner = self.0.lock();
+        let left = most.saturating_sub(inner.removed);
+        let begun = Moment::now();
+        inner.removing = Some((begun, left));
+        Removing {
+            usage: Arc::clone(self),
+            begun,
+            left,
+        }
+    }
+
+    /// How long the clock of the call under way has stood still.
+    fn stood_still(&self) -> Duration {
+        let removed = {
+            let inner = self.0.lock();
+            let still = inner
+                .removing
+                .map_or(Duration::ZERO, |(since, left)| since.elapsed().min(left));
+            inner.removed + still
+        };
+        removed + self.waited()
+    }
+
     /// Something is done in the name of the call, on this thread.
     fn measured<R>(&self, work: impl FnOnce() -> R) -> R {
         self.0.lock().poll = Some(Begun {
@@ -116,8 +149,38 @@ impl Drop for Waiting {
     }
 }
 
-/// Makes a call, and measures it. None: it took longer than `wall_time`, without what
-/// it waited for the host's own resources.
+/// Messages are removed for a call.
+#[derive(Debug)]
+#[must_use = "the clock stands still for as long as it lives"]
+pub(crate) struct Removing {
+    usage: Arc<Usage>,
+    begun: Moment,
+    left: Duration,
+}
+
+impl Removing {
+    /// When the clock goes on, be the removal over or not.
+    pub(crate) fn end(&self) -> Moment {
+        self.begun + self.left
+    }
+
+    /// How long it has stood still.
+    pub(crate) fn stood_still(&self) -> Duration {
+        self.begun.elapsed().min(self.left)
+    }
+}
+
+impl Drop for Removing {
+    fn drop(&mut self) {
+        let mut inner = self.usage.0.lock();
+        if let Some((since, left)) = inner.removing.take() {
+            inner.removed += since.elapsed().min(left);
+        }
+    }
+}
+
+/// Makes a call, and measures it. None: it took longer than `wall_time`, without the time for
+/// which its clock stood still.
 pub(crate) async fn measured<R>(
     usage: &Usage,
     wall_time: Duration,
@@ -130,7 +193,7 @@ pub(crate) async fn measured<R>(
         if let Poll::Ready(done) = usage.measured(|| call.as_mut().poll(context)) {
             return Poll::Ready(Some(done));
         }
-        let deadline = started + wall_time + usage.waited();
+        let deadline = started + wall_time + usage.stood_still();
         if Moment::now() >= deadline {
             return Poll::Ready(None);
         }
@@ -223,5 +286,30 @@ mod tests {
         assert_eq!(measured(&usage, second * 5, call).await, None);
         let took = began.elapsed();
         assert!((second * 65..second * 66).contains(&took), "{took:?}");
+    }
+
+    /// All removals of a call have so much of it together.
+    #[tokio::test(start_paused = true)]
+    async fn the_wall_clock_stands_still_for_removals_and_not_without_end() {
+        let usage = Arc::new(Usage::default());
+        let second = Duration::from_secs(1);
+        let most = second * 40;
+        let began = Moment::now();
+        let call = async {
+            let removing = usage.removes(most);
+            tokio::time::sleep(second * 30).await;
+            assert!((second * 30..second * 31).contains(&removing.stood_still()));
+            drop(removing);
+            let removing = usage.removes(most);
+            let left = removing.end().saturating_duration_since(Moment::now());
+            assert!((second * 9..=second * 10).contains(&left), "{left:?}");
+            tokio::time::sleep(second * 60).await;
+        };
+        assert_eq!(measured(&usage, second * 5, call).await, None);
+        let took = began.elapsed();
+        assert!((second * 45..second * 46).contains(&took), "{took:?}");
+        assert_eq!(usage.waited(), Duration::ZERO);
+        usage.begin_call(SOME);
+        assert_eq!(usage.stood_still(), Duration::ZERO);
     }
 }
