@@ -24,6 +24,6 @@ pub use exposition::{CONTENT_TYPE, Current};
 pub use holds::{HoldCounts, HoldFailure, Presence};
 pub use ledger::{InstanceEntry, Ledger, LoginResult, Meter, SessionEntry, Totals};
 pub use registry::{
-    GenerationMark, LABELLED_DATABASES, LABELLED_ENGINES, LABELLED_PLUGINS, LABELLED_TENANTS, Metrics, NO_TENANT,
-    OTHER, Status, dropped_log_lines, log_line_dropped,
+    GenerationMark, LABELLED_DATABASES, LABELLED_ENGINES, LABELLED_PLUGINS, LABELLED_TENANTS,
+    Metrics, NO_TENANT, OTHER, Status, dropped_log_lines, log_line_dropped,
 };
