@@ -20,6 +20,14 @@ pub struct MemoryBlobs {
 }
 
 impl MemoryBlobs {
+    /// Removes what is under these paths, however many they are.
+    pub fn forget<'a>(&self, paths: impl Iterator<Item = &'a BlobPath>) {
+        let mut blobs = self.blobs.lock();
+        for path in paths {
+            blobs.remove(path);
+        }
+    }
+
     fn find(&self, path: &BlobPath) -> Option<Bytes> {
         self.blobs.lock().get(path).cloned()
     }
@@ -70,10 +78,7 @@ impl Blobs for MemoryBlobs {
 
     async fn remove(&self, paths: &[BlobPath]) -> Result<Removal, Problem> {
         check_batch(paths)?;
-        let mut blobs = self.blobs.lock();
-        for path in paths {
-            blobs.remove(path);
-        }
+        self.forget(paths.iter());
         Ok(Removal::default())
     }
 }

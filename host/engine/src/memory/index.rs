@@ -33,6 +33,17 @@ impl Memory {
             ..Memory::default()
         }
     }
+
+    /// Forgets the maildrops of a tenant, and that octets of theirs were placed here, as if
+    /// there had never been any.
+    pub fn forget(&self, tenant: &str, placed: &[Placed]) {
+        let mut state = self.state.lock();
+        state.folders.retain(|folder, _| folder.tenant() != tenant);
+        for placed in placed {
+            state.intents.remove(placed);
+            state.garbage.remove(placed);
+        }
+    }
 }
 
 #[async_trait]
@@ -159,5 +170,55 @@ impl MailIndex for Memory {
             });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hold::{Acquired, Holds};
+
+    #[tokio::test]
+    async fn what_is_forgotten_was_never_there_and_others_stay() {
+        let memory = Memory::default();
+        let path = |path: &str| Placed {
+            place: "own".to_owned(),
+            path: BlobPath::new(path).unwrap(),
+        };
+        let free = Limits::default();
+        let entry = |name: &str| Entry {
+            unique_id: None,
+            octets: 1,
+            surrogate: None,
+            received: 1,
+            name: name.to_owned(),
+            digest: None,
+            weight: 1,
+        };
+        let [a, b] = ["a", "b"].map(|tenant| Folder::new(tenant, "m", "").unwrap());
+        let mut ids = Vec::new();
+        for (folder, name) in [(&a, "a1"), (&a, "a2"), (&b, "b1")] {
+            let placed = path(name);
+            memory.intend(&placed).await.unwrap();
+            let kept = memory.append(folder, &entry(name), &free, Some(&placed));
+            match kept.await.unwrap() {
+                Appended::Kept(id) => ids.push(id),
+                other => panic!("{other:?}"),
+            }
+        }
+        // One of each kind: an entry, garbage, and what was only intended.
+        let node = memory.join("n", "a test").await.unwrap();
+        let Acquired::Held(hold) = memory.acquire("k", &node).await.unwrap() else {
+            panic!("it is held");
+        };
+        memory.remove(&a, &ids[..1], &hold).await.unwrap();
+        memory.intend(&path("a3")).await.unwrap();
+        memory.forget("a", &["a1", "a2", "a3"].map(path));
+        assert_eq!(memory.state(&a).await.unwrap(), Summary::default());
+        assert!(memory.garbage("own", 10).await.unwrap().is_empty());
+        assert_eq!(memory.state(&b).await.unwrap().messages, 1);
+        for name in ["a1", "a2", "a3"] {
+            memory.intend(&path(name)).await.unwrap();
+        }
     }
 }
