@@ -84,6 +84,27 @@ impl Runtime {
         compiler: Compiler,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, RuntimeError> {
+        Self::with(instances, state_dir, compiler, metrics, Listings::new())
+    }
+
+    /// The same, but no listing is remembered from one session to the next: each asks its
+    /// store for all of it.
+    pub fn without_listings(
+        instances: u32,
+        state_dir: &StateDir,
+        compiler: Compiler,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, RuntimeError> {
+        Self::with(instances, state_dir, compiler, metrics, Listings::none())
+    }
+
+    fn with(
+        instances: u32,
+        state_dir: &StateDir,
+        compiler: Compiler,
+        metrics: Arc<Metrics>,
+        listings: Listings,
+    ) -> Result<Arc<Self>, RuntimeError> {
         let failed = |error: wasmtime::Error| RuntimeError(chain(&error));
         let instances = instances.clamp(1, config::MOST_INSTANCES);
         metrics.set_most_instances(instances);
@@ -93,7 +114,7 @@ impl Runtime {
             engine,
             catalog,
             permits: Arc::new(Semaphore::new(instances as usize)),
-            listings: Listings::new(),
+            listings,
             metrics,
         }))
     }
@@ -267,6 +288,11 @@ impl Plugin {
     /// all the same, and each use is answered "not permitted".
     pub fn ungranted(&self) -> Vec<String> {
         needs::ungranted(&self.compiled.imports, &self.grants)
+    }
+
+    /// Whether its component asks for a maildrop in an engine, and was granted none.
+    pub fn lacks_engine(&self) -> bool {
+        needs::lacks_engine(&self.compiled.imports, &self.grants)
     }
 }
 

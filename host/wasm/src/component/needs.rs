@@ -228,8 +228,7 @@ pub(crate) fn ungranted(imports: &[Interface], grants: &Grants) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let reads_an_index = imports.iter().any(|import| import.need() == Need::Engine);
-    if reads_an_index && maildrop.and_then(MaildropGrant::engine).is_none() {
+    if lacks_engine(imports, grants) {
         words.push(
             "its component imports restante:plugin/mail-index, and its maildrop is in no engine: write maildrop = \"engine:NAME/{domain}/{local}\""
                 .to_owned(),
@@ -249,6 +248,14 @@ pub(crate) fn ungranted(imports: &[Interface], grants: &Grants) -> Vec<String> {
         ));
     }
     words
+}
+
+/// Whether the component asks for a maildrop in an engine, and its maildrop is in none.
+pub(crate) fn lacks_engine(imports: &[Interface], grants: &Grants) -> bool {
+    let maildrop = grants.maildrop.as_ref();
+    !imports_all(imports)
+        && imports.iter().any(|import| import.need() == Need::Engine)
+        && maildrop.and_then(MaildropGrant::engine).is_none()
 }
 
 /// Whether it imports everything there is, so that no import says a thing.
@@ -337,7 +344,9 @@ mod tests {
         assert!(ungranted(&files, &in_engine)[0].contains("`directories`"));
         let index = [import("restante:plugin/mail-index@0.1.1", &["read"])];
         assert_eq!(ungranted(&index, &in_engine), [""; 0]);
+        assert!(!lacks_engine(&index, &in_engine) && !lacks_engine(&files, &grants));
         for without in [&grants, &granted] {
+            assert!(lacks_engine(&index, without));
             assert!(ungranted(&index, without)[0].contains("engine:NAME/"));
         }
         let sockets = [import(

@@ -196,6 +196,11 @@ impl Listings {
         Self::bounded(MAX_BYTES, MAX_BYTES_OF_TENANT)
     }
 
+    /// One that has no room for any.
+    pub(crate) fn none() -> Self {
+        Self::bounded(0, 0)
+    }
+
     fn bounded(most: usize, most_of_tenant: usize) -> Self {
         Self(Mutex::new(TenantCache::new(most, most_of_tenant)))
     }
@@ -347,6 +352,13 @@ mod tests {
         listings.remember(key("d"), with_memo);
         assert!(listings.recall(&key("d")).is_none(), "too large");
         assert!(listings.lock().bytes() <= room(4));
+    }
+
+    #[test]
+    fn where_there_is_no_room_nothing_is_remembered() {
+        let listings = Listings::none();
+        listings.remember(key("a"), told(0));
+        assert!(listings.recall(&key("a")).is_none());
     }
 
     #[test]
