@@ -1,9 +1,7 @@
 //! The plugin that is examined, and maildrops to try things on.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{fs, io};
 
 use restante_roles::address::Client;
 use restante_roles::backend::{
@@ -13,7 +11,7 @@ use restante_roles::backend::{
 use restante_roles::metrics::Ledger;
 use restante_roles::work::WorkHold;
 
-use crate::messages;
+use crate::maildrops::{MaildropCopy, MaildropSource};
 
 /// A plugin's roles, and what they are asked about.
 pub struct Candidate {
@@ -30,7 +28,7 @@ pub struct Candidate {
     /// A user whom the authenticator knows, and the password.
     pub user: Option<(String, String)>,
     /// Where stores find mail.
-    pub maildrops: Maildrops,
+    pub maildrops: Arc<dyn MaildropSource>,
 }
 
 impl Candidate {
@@ -63,6 +61,16 @@ impl Candidate {
         self.connection(Client::at(([192, 0, 2, 7], 54321).into()), Some(tls))
     }
 
+    /// The same for a client whose session has this maildrop.
+    pub(crate) fn connection_to(&self, copy: &MaildropCopy) -> Arc<Connection> {
+        let mut connection = (*self.usual_connection()).clone();
+        if let Some(tenant) = &copy.tenant {
+            connection.ledger = Ledger::new(tenant);
+            connection.tenant.clone_from(tenant);
+        }
+        Arc::new(connection)
+    }
+
     /// The same for a client that has shown this certificate, in DER.
     pub(crate) fn connection_with_certificate(&self, der: Vec<u8>) -> Arc<Connection> {
         let mut connection = (*self.usual_connection()).clone();
@@ -83,102 +91,4 @@ impl Candidate {
             attributes: Attributes::default(),
         }
     }
-}
-
-/// Maildrops to try things on: each a copy of its own, so that nothing that is
-/// removed is missed.
-#[derive(Clone)]
-pub struct Maildrops {
-    source: PathBuf,
-    root: PathBuf,
-    made: Arc<AtomicU32>,
-}
-
-/// Octets and files of a maildrop that is copied for each check.
-const COPIED_OCTETS: u64 = 1 << 30;
-const COPIED_FILES: usize = 100_000;
-
-impl Maildrops {
-    /// Copies of `source` appear below `root`, which stands in the grant as
-    /// `root/{maildrop}`.
-    pub fn of(source: PathBuf, root: PathBuf) -> Self {
-        let made = Arc::default();
-        Maildrops { source, root, made }
-    }
-
-    /// Copies of another maildrop, in the same place.
-    #[must_use]
-    pub fn beside(&self, source: PathBuf) -> Self {
-        Maildrops {
-            source,
-            ..self.clone()
-        }
-    }
-
-    /// Copies of a Maildir of the kit's own messages, which is made in `folder`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn sample(folder: &Path, root: PathBuf) -> io::Result<Self> {
-        let source = folder.join("sample");
-        for part in ["cur", "new", "tmp"] {
-            fs::create_dir_all(source.join(part))?;
-        }
-        for (position, (_, octets)) in messages::all().into_iter().enumerate() {
-            let (directory, flags) = match position % 2 {
-                0 => ("new", ""),
-                _ => ("cur", ":2,S"),
-            };
-            let name = format!("{}.M{position}P1.kit{flags}", 1_700_000_000 + position);
-            fs::write(source.join(directory).join(name), octets)?;
-        }
-        Ok(Maildrops::of(source, root))
-    }
-
-    /// The name of a new copy, as an account has it.
-    ///
-    /// # Errors
-    /// When the maildrop cannot be copied, or is too large for that.
-    pub fn fresh(&self) -> io::Result<String> {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let name = format!("copy{number}");
-        let mut left = (COPIED_FILES, COPIED_OCTETS);
-        copy(&self.source, &self.root.join(&name), &mut left)?;
-        Ok(name)
-    }
-
-    /// What is not needed any more takes no room.
-    pub(crate) fn discard(&self, name: &str) {
-        let _ = fs::remove_dir_all(self.root.join(name));
-    }
-}
-
-/// Regular files and directories; with their times, which stores may go by.
-fn copy(from: &Path, to: &Path, left: &mut (usize, u64)) -> io::Result<()> {
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let about = entry.metadata()?;
-        let target = to.join(entry.file_name());
-        if about.is_dir() {
-            copy(&entry.path(), &target, left)?;
-        } else if about.is_file() {
-            let files = left.0.checked_sub(1);
-            let octets = left.1.checked_sub(about.len());
-            let (Some(files), Some(octets)) = (files, octets) else {
-                return Err(io::Error::other(format!(
-                    "it has more than {COPIED_FILES} files or {COPIED_OCTETS} octets: give a smaller one"
-                )));
-            };
-            *left = (files, octets);
-            fs::copy(entry.path(), &target)?;
-            let modified = about.modified()?;
-            fs::File::options()
-                .append(true)
-                .open(&target)?
-                .set_modified(modified)?;
-        }
-    }
-    let modified = fs::metadata(from)?.modified()?;
-    fs::File::open(to)?.set_modified(modified)
 }

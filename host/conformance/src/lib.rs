@@ -10,13 +10,17 @@ mod authenticator;
 mod candidate;
 mod exam;
 mod filter;
+mod maildrops;
 mod messages;
 mod selector;
+mod session;
 mod store;
 
-pub use candidate::{Candidate, Maildrops};
+pub use candidate::Candidate;
 pub use exam::{CheckResult, Outcome, TakeLog};
 pub use filter::message;
+pub use maildrops::{MaildropCopy, MaildropSource, Maildrops};
+pub use session::{OpenMaildrop, open};
 
 use futures_core::future::BoxFuture;
 

@@ -8,7 +8,9 @@ use tokio::time::timeout;
 
 use crate::candidate::Candidate;
 use crate::exam::{Checked, Exam, Printable, broken, expect, served, skip, unpleasant_names};
-use restante_roles::backend::{Account, Content, Entries, Failure, Maildrop, Store};
+use crate::maildrops::MaildropCopy;
+use crate::session::{self, OpenMaildrop};
+use restante_roles::backend::{Account, Connection, Content, Entries, Failure, Maildrop, Store};
 use restante_roles::content::{CHUNK_OCTETS, Source};
 
 /// Messages and octets whose content is read, of one maildrop.
@@ -108,45 +110,44 @@ struct Bench<'a> {
 /// A copy of the maildrop that goes when the check is over.
 struct Copy<'a> {
     candidate: &'a Candidate,
+    made: MaildropCopy,
     account: Account,
 }
 
 impl Drop for Copy<'_> {
     fn drop(&mut self) {
-        self.candidate.maildrops.discard(&self.account.maildrop);
+        self.candidate.maildrops.discard(&self.made);
     }
 }
 
 impl Bench<'_> {
-    fn copy(&self) -> Checked<Copy<'_>> {
-        match self.candidate.maildrops.fresh() {
-            Ok(name) => Ok(Copy {
+    async fn copy(&self) -> Checked<Copy<'_>> {
+        match self.candidate.maildrops.fresh().await {
+            Ok(made) => Ok(Copy {
                 candidate: self.candidate,
-                account: self.candidate.account(&name),
+                account: self.candidate.account(&made.maildrop),
+                made,
             }),
             Err(error) => skip(format!("the maildrop cannot be copied: {error}")),
         }
     }
 
-    async fn open(&self, account: &Account) -> Checked<Box<dyn Maildrop>> {
-        let connection = self.candidate.usual_connection();
-        let found = self.store.find(&connection, account).await;
-        let opened = match found {
-            Ok(found) => found.open().await,
-            Err(failure) => Err(failure),
-        };
+    /// One session of a copy's at a time: the store may keep a second one out.
+    async fn open(&self, copy: &Copy<'_>) -> Checked<OpenMaildrop> {
+        let connection = self.candidate.connection_to(&copy.made);
+        let opened = session::open(self.store, &connection, &copy.account).await;
         served(opened, "maildrop.open(account)")
     }
 
-    async fn listed(&self, account: &Account) -> Checked<(Box<dyn Maildrop>, Arc<Entries>)> {
-        let mut maildrop = self.open(account).await?;
+    async fn listed(&self, copy: &Copy<'_>) -> Checked<(OpenMaildrop, Arc<Entries>)> {
+        let mut maildrop = self.open(copy).await?;
         let entries = served(maildrop.listing().await, "maildrop.listing()")?;
         Ok((maildrop, entries))
     }
 
     /// The same where there is mail to look at.
-    async fn filled(&self, account: &Account) -> Checked<(Box<dyn Maildrop>, Arc<Entries>)> {
-        let (maildrop, entries) = self.listed(account).await?;
+    async fn filled(&self, copy: &Copy<'_>) -> Checked<(OpenMaildrop, Arc<Entries>)> {
+        let (maildrop, entries) = self.listed(copy).await?;
         if entries.listing.is_empty() {
             return skip(
                 "the store lists no message of the maildrop: give one that it can read, --maildrop DIR",
@@ -156,14 +157,14 @@ impl Bench<'_> {
     }
 
     async fn listing(&self) -> Checked {
-        let copy = self.copy()?;
-        self.filled(&copy.account).await?;
+        let copy = self.copy().await?;
+        self.filled(&copy).await?;
         Ok(())
     }
 
     async fn order(&self) -> Checked {
-        let copy = self.copy()?;
-        let (_, entries) = self.filled(&copy.account).await?;
+        let copy = self.copy().await?;
+        let (_, entries) = self.filled(&copy).await?;
         let known = |position: &usize| entries.received[*position] > 0;
         let positions: Vec<usize> = (0..entries.received.len()).filter(known).collect();
         for pair in positions.windows(2) {
@@ -184,10 +185,10 @@ impl Bench<'_> {
     }
 
     async fn stable(&self) -> Checked {
-        let copy = self.copy()?;
-        let (_, first) = self.filled(&copy.account).await?;
+        let copy = self.copy().await?;
+        let (_, first) = self.filled(&copy).await?;
         for session in ["a second", "a third"] {
-            let (_, again) = self.listed(&copy.account).await?;
+            let (_, again) = self.listed(&copy).await?;
             let sent = format!("maildrop.listing() in {session} session, nothing has changed");
             same(&first.listing, &again.listing, &sent)?;
             same(&first.surrogates, &again.surrogates, &sent)?;
@@ -196,8 +197,8 @@ impl Bench<'_> {
     }
 
     async fn octets(&self) -> Checked {
-        let copy = self.copy()?;
-        let (mut maildrop, entries) = self.filled(&copy.account).await?;
+        let copy = self.copy().await?;
+        let (mut maildrop, entries) = self.filled(&copy).await?;
         let mut read = 0;
         for position in 0..entries.listing.len().min(MESSAGES) {
             let unique_id = entries.listing.unique_id(position);
@@ -232,32 +233,31 @@ impl Bench<'_> {
     }
 
     async fn same_content(&self) -> Checked {
-        let copy = self.copy()?;
-        let (mut one, entries) = self.filled(&copy.account).await?;
-        let (mut other, _) = self.listed(&copy.account).await?;
-        let mut read = 0;
+        let copy = self.copy().await?;
+        let (mut maildrop, entries) = self.filled(&copy).await?;
+        let (mut contents, mut read) = (Vec::new(), 0);
         for position in 0..entries.listing.len().min(MESSAGES) {
-            let unique_id = entries.listing.unique_id(position);
-            let first = content(&mut *one, position).await?;
-            for (again, which) in [(&mut one, "the same"), (&mut other, "another")] {
-                let octets = content(&mut **again, position).await?;
-                expect(
-                    octets == first,
-                    format_args!("maildrop.content() of {unique_id} again, in {which} session"),
-                    differing(&first, &octets),
-                )?;
-            }
+            let first = content(&mut *maildrop, position).await?;
             read += 3 * first.len() as u64;
+            let again = content(&mut *maildrop, position).await?;
+            same_octets(&entries, position, "the same", &first, &again)?;
+            contents.push(first);
             if read > OCTETS {
                 break;
             }
+        }
+        drop(maildrop);
+        let (mut maildrop, _) = self.listed(&copy).await?;
+        for (position, first) in contents.iter().enumerate() {
+            let again = content(&mut *maildrop, position).await?;
+            same_octets(&entries, position, "another", first, &again)?;
         }
         Ok(())
     }
 
     async fn pieces(&self) -> Checked {
-        let copy = self.copy()?;
-        let (mut maildrop, entries) = self.filled(&copy.account).await?;
+        let copy = self.copy().await?;
+        let (mut maildrop, entries) = self.filled(&copy).await?;
         let mut readers = 0;
         for position in 0..entries.listing.len().min(MESSAGES) {
             let unique_id = entries.listing.unique_id(position);
@@ -302,7 +302,7 @@ impl Bench<'_> {
 
     /// What is there after these positions were removed, in a new session.
     async fn remaining(&self, copy: &Copy<'_>, positions: &[usize]) -> Checked {
-        let (mut maildrop, before) = self.filled(&copy.account).await?;
+        let (mut maildrop, before) = self.filled(copy).await?;
         let mut left = Vec::new();
         for position in (0..before.listing.len()).filter(|at| !positions.contains(at)) {
             left.push((position, content(&mut *maildrop, position).await?));
@@ -314,7 +314,7 @@ impl Bench<'_> {
         );
         served(maildrop.remove(positions).await, &sent)?;
         drop(maildrop);
-        let (mut maildrop, after) = self.listed(&copy.account).await?;
+        let (mut maildrop, after) = self.listed(copy).await?;
         expect(
             after.listing.len() == left.len(),
             &sent,
@@ -343,19 +343,19 @@ impl Bench<'_> {
     }
 
     async fn remove_none(&self) -> Checked {
-        let copy = self.copy()?;
+        let copy = self.copy().await?;
         self.remaining(&copy, &[]).await
     }
 
     async fn remove_some(&self) -> Checked {
-        let copy = self.copy()?;
-        let (_, entries) = self.filled(&copy.account).await?;
+        let copy = self.copy().await?;
+        let (_, entries) = self.filled(&copy).await?;
         let messages = entries.listing.len();
         let mut positions = vec![0, messages / 2, messages - 1];
         positions.dedup();
         self.remaining(&copy, &positions).await?;
         // Once more, on what the first time left.
-        let (_, entries) = self.listed(&copy.account).await?;
+        let (_, entries) = self.listed(&copy).await?;
         match entries.listing.len() {
             0 => Ok(()),
             messages => self.remaining(&copy, &[messages - 1]).await,
@@ -363,8 +363,8 @@ impl Bench<'_> {
     }
 
     async fn remove_all(&self) -> Checked {
-        let copy = self.copy()?;
-        let (_, entries) = self.filled(&copy.account).await?;
+        let copy = self.copy().await?;
+        let (_, entries) = self.filled(&copy).await?;
         let all: Vec<usize> = (0..entries.listing.len()).collect();
         self.remaining(&copy, &all).await
     }
@@ -373,13 +373,13 @@ impl Bench<'_> {
     /// end of the process would.
     async fn broken_off(&self) -> Checked {
         for microseconds in BROKEN_OFF_AFTER {
-            let copy = self.copy()?;
-            let (mut maildrop, before) = self.filled(&copy.account).await?;
+            let copy = self.copy().await?;
+            let (mut maildrop, before) = self.filled(&copy).await?;
             let positions: Vec<usize> = (0..before.listing.len()).step_by(2).collect();
             let removing = maildrop.remove(&positions);
             let _ = timeout(Duration::from_micros(microseconds), removing).await;
             drop(maildrop);
-            let (mut maildrop, after) = self.listed(&copy.account).await?;
+            let (mut maildrop, after) = self.listed(&copy).await?;
             let sent = format!(
                 "maildrop.remove() of every other message, broken off after {microseconds} µs"
             );
@@ -411,11 +411,15 @@ impl Bench<'_> {
     }
 
     /// What the account is shown; none: it fails in words.
-    async fn shown_to(&self, account: &Account, sent: &str) -> Checked<Option<Arc<Entries>>> {
-        let connection = self.candidate.usual_connection();
+    async fn shown_to(
+        &self,
+        connection: &Arc<Connection>,
+        account: &Account,
+        sent: &str,
+    ) -> Checked<Option<Arc<Entries>>> {
         let listing = async {
-            let found = self.store.find(&connection, account).await?;
-            found.open().await?.listing().await
+            let mut maildrop = session::open(self.store, connection, account).await?;
+            maildrop.listing().await
         };
         let listing = listing.await;
         match listing {
@@ -430,8 +434,9 @@ impl Bench<'_> {
 
     async fn nobody(&self) -> Checked {
         let account = self.candidate.account("nobody-has-this-maildrop");
+        let connection = self.candidate.usual_connection();
         let sent = "maildrop.open() of an account whose maildrop does not exist";
-        let Some(entries) = self.shown_to(&account, sent).await? else {
+        let Some(entries) = self.shown_to(&connection, &account, sent).await? else {
             return Ok(());
         };
         let messages = entries.listing.len();
@@ -439,8 +444,8 @@ impl Bench<'_> {
     }
 
     async fn unpleasant(&self) -> Checked {
-        let copy = self.copy()?;
-        let (_, own) = self.filled(&copy.account).await?;
+        let copy = self.copy().await?;
+        let (_, own) = self.filled(&copy).await?;
         let ids = |listing: &Listing| -> Vec<String> {
             let ids = (0..listing.len()).map(|at| listing.unique_id(at).to_owned());
             ids.collect()
@@ -457,7 +462,9 @@ impl Bench<'_> {
                     Printable(user.as_bytes()),
                     Printable(maildrop.as_bytes())
                 );
-                if let Some(entries) = self.shown_to(&account, &sent).await? {
+                // Another tenant's session would be kept from the mail by the host alone.
+                let connection = self.candidate.connection_to(&copy.made);
+                if let Some(entries) = self.shown_to(&connection, &account, &sent).await? {
                     expect(
                         ids(&entries.listing) != ids(&own.listing),
                         &sent,
@@ -508,6 +515,22 @@ fn same(one: &Listing, other: &Listing, sent: &str) -> Checked {
         )?;
     }
     Ok(())
+}
+
+/// Whether a message that is asked for again has the octets that it had.
+fn same_octets(
+    entries: &Entries,
+    position: usize,
+    session: &str,
+    first: &[u8],
+    again: &[u8],
+) -> Checked {
+    let unique_id = entries.listing.unique_id(position);
+    expect(
+        again == first,
+        format_args!("maildrop.content() of {unique_id} again, in {session} session"),
+        differing(first, again),
+    )
 }
 
 /// Where two contents part.

@@ -16,18 +16,19 @@ use restante::databases::Databases;
 use restante_config as config;
 use restante_config::template::Template;
 use restante_config::{Config, MaildropGrant, MissingMaildrop};
-use restante_conformance::Maildrops;
+use restante_conformance::{MaildropSource, Maildrops};
 use restante_pop3::MockCredentials;
 use restante_pop3::without_url_secrets;
 use restante_roles::backend::Accepts;
 use restante_roles::metrics::{Ledger, Metrics};
 use restante_roles::state_dir::StateDir;
 use restante_server::tenant;
-use restante_wasm::{Compiler, Plugin, Runtime, Services, SharedEngine};
+use restante_wasm::{Compiler, Plugin, Runtime, Services};
 use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::memory_engine;
+use super::engine_maildrops::{EngineMaildrops, is_maildir};
+use super::memory_engine::MemoryEngine;
 use crate::cli::compiler::compiler;
 
 /// Instances that may live at once.
@@ -36,6 +37,11 @@ const INSTANCES: u32 = 64;
 const PASSWORD_OCTETS: u64 = 64 * 1024;
 /// Octets of log lines that are kept until they are asked for.
 const LOG_OCTETS: usize = 256 * 1024;
+
+/// What `--engine` calls the engine in memory.
+const ENGINE: &str = "memory";
+/// Where a maildrop is in an engine: under what the account calls it.
+const NAME_IN_ENGINE: &str = "/{maildrop}";
 
 /// What a component is given to work with.
 #[derive(clap::Args)]
@@ -69,6 +75,19 @@ pub(super) struct Given {
     /// Maildir of unusual messages]
     #[arg(long, value_name = "DIR")]
     pub(super) maildrop: Option<PathBuf>,
+    /// Keep a store's maildrops in an engine in memory, for components that import mail-index;
+    /// --maildrop is a Maildir then
+    #[arg(long)]
+    engine: bool,
+}
+
+/// What becomes of listings between sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listings {
+    /// They are remembered, as a server does.
+    Remembered,
+    /// Each session asks its store for all of it.
+    Forgotten,
 }
 
 /// Where candidates are tried: a temporary folder, an engine, and a log that is kept.
@@ -87,7 +106,11 @@ pub(in crate::cli) struct Stage {
 impl Stage {
     /// `config`: how what is new is compiled, how SCRAM keys are made, and which databases
     /// may be granted.
-    pub(super) async fn begin(config: &Config, log: Lines) -> anyhow::Result<Stage> {
+    pub(super) async fn begin(
+        config: &Config,
+        log: Lines,
+        listings: Listings,
+    ) -> anyhow::Result<Stage> {
         let server = &config.server;
         let home = home()?;
         let granted = home.path().join("maildrops");
@@ -96,10 +119,14 @@ impl Stage {
         let compiler = compiler(server)?;
         let metrics = Metrics::new();
         let databases = Databases::of(config, None, &metrics).await;
+        let runtime = match listings {
+            Listings::Remembered => Runtime::new,
+            Listings::Forgotten => Runtime::without_listings,
+        };
         Ok(Stage {
             log,
             granted,
-            runtime: Runtime::new(
+            runtime: runtime(
                 INSTANCES,
                 &StateDir::open(&cache),
                 compiler.clone(),
@@ -118,7 +145,8 @@ impl Stage {
     /// in an engine.
     pub(super) async fn ready(&self, section: &config::Plugin) -> anyhow::Result<Candidate> {
         let name = section.component.to_string();
-        let plugin = self.load(section).await?;
+        let engine = engine_of(section).map(|_| MemoryEngine::new());
+        let plugin = self.loaded(section, engine.as_ref()).await?;
         warn(&name, &plugin);
         let ledger = Ledger::new("settings");
         let failed = |when: &str| {
@@ -133,30 +161,46 @@ impl Stage {
         }
         let accepts = plugin.accepts(&ledger, None).await;
         let accepts = accepts.map_err(|_| failed("says which credentials it accepts"))?;
-        Ok(Candidate { plugin, accepts })
+        Ok(Candidate {
+            plugin,
+            accepts,
+            engine,
+        })
     }
 
     /// Compiles a component if it is new, and asks it nothing.
     pub(super) async fn load(&self, section: &config::Plugin) -> anyhow::Result<Arc<Plugin>> {
+        let engine = engine_of(section).map(|_| MemoryEngine::new());
+        self.loaded(section, engine.as_ref()).await
+    }
+
+    /// `engine`: what the engine of its maildrops is, if they are in one.
+    async fn loaded(
+        &self,
+        section: &config::Plugin,
+        engine: Option<&Arc<MemoryEngine>>,
+    ) -> anyhow::Result<Arc<Plugin>> {
         let name = section.component.to_string();
+        let services = self.services(section, engine);
         let mut section = section.clone();
-        let in_engine = engine_of(&section).map(memory_engine::engine);
-        if in_engine.is_none() {
-            let root = self.granted.to_str();
-            let root = root.context("the temporary folder's name is not UTF-8")?;
-            let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
-            let template = Template::parse(&maildrop).context("a template")?;
-            section.grants.maildrop = Some(MaildropGrant::Directory(template));
-            // What the plugin makes of a maildrop that is not there is asked too.
-            section.grants.missing_maildrop = MissingMaildrop::Empty;
-        }
+        let maildrop = match engine_of(&section) {
+            Some(engine) => in_engine(engine)?,
+            None => {
+                let root = self.granted.to_str();
+                let root = root.context("the temporary folder's name is not UTF-8")?;
+                let maildrop = format!("{}/{{maildrop}}", Template::escape(root));
+                // What the plugin makes of a maildrop that is not there is asked too.
+                section.grants.missing_maildrop = MissingMaildrop::Empty;
+                MaildropGrant::Directory(Template::parse(&maildrop).context("a template")?)
+            }
+        };
+        section.grants.maildrop = Some(maildrop);
         let (runtime, salts) = (Arc::clone(&self.runtime), self.salts.clone());
         for database in &section.grants.databases {
             if let Some(problem) = self.databases.problem(database) {
                 bail!("{name}: database `{database}`: {problem}");
             }
         }
-        let services = self.services(in_engine);
         let loading = move || runtime.plugin(&section, &salts, &services, None);
         let loaded = tokio::task::spawn_blocking(loading).await;
         let loaded = loaded.context("the compiler failed")?;
@@ -169,7 +213,7 @@ impl Stage {
         let state = self.folder()?;
         let compiler = self.compiler.clone();
         let (section, salts) = (section.clone(), self.salts.clone());
-        let services = self.services(engine_of(&section).map(memory_engine::engine));
+        let services = self.services(&section, Some(&MemoryEngine::new()));
         let compiling = move || {
             let runtime = Runtime::new(1, &StateDir::open(&state), compiler, Metrics::new())?;
             let begun = Instant::now();
@@ -180,10 +224,13 @@ impl Stage {
         compiled.context("the compiler failed")?
     }
 
-    fn services(&self, engine: Option<Arc<SharedEngine>>) -> Services {
+    /// What may be granted: of engines it is this one, if the maildrops are in one.
+    fn services(&self, section: &config::Plugin, engine: Option<&Arc<MemoryEngine>>) -> Services {
+        let granted = engine_of(section).zip(engine);
+        let shared = granted.map(|(name, engine)| engine.shared(name));
         Services {
             databases: self.databases.shared(),
-            engines: engine.into_iter().collect(),
+            engines: shared.into_iter().collect(),
         }
     }
 
@@ -193,8 +240,28 @@ impl Stage {
         Ok(folder.keep())
     }
 
-    /// Copies of this maildrop, or of the kit's own.
-    pub(super) fn maildrops(&self, source: Option<&Path>) -> anyhow::Result<Maildrops> {
+    /// Copies of this maildrop, or of the kit's own, where the candidate finds its maildrops.
+    pub(super) fn maildrops(
+        &self,
+        candidate: &Candidate,
+        source: Option<&Path>,
+    ) -> anyhow::Result<Arc<dyn MaildropSource>> {
+        let directories = self.directories(source)?;
+        let Some(engine) = &candidate.engine else {
+            return Ok(Arc::new(directories));
+        };
+        let source = directories.source();
+        ensure!(
+            is_maildir(source),
+            "--maildrop {}: the maildrops are in an engine, which gets the messages of a Maildir, and this directory has neither cur nor new",
+            source.display()
+        );
+        let engine = Arc::clone(engine);
+        Ok(Arc::new(EngineMaildrops::new(engine, source.to_owned())))
+    }
+
+    /// The same in directories.
+    pub(super) fn directories(&self, source: Option<&Path>) -> anyhow::Result<Maildrops> {
         let Some(source) = source else {
             let sample = Maildrops::sample(self.home.path(), self.granted.clone());
             return sample.context("the sample maildrop");
@@ -208,8 +275,16 @@ impl Stage {
     }
 }
 
+/// A grant of maildrops in this engine, each under what its account calls it.
+fn in_engine(engine: &str) -> anyhow::Result<MaildropGrant> {
+    Ok(MaildropGrant::Engine {
+        engine: engine.to_owned(),
+        name: Template::parse(NAME_IN_ENGINE).context("a template")?,
+    })
+}
+
 /// The engine that a plugin's maildrops are in, if they are in one.
-pub(super) fn engine_of(section: &config::Plugin) -> Option<&str> {
+fn engine_of(section: &config::Plugin) -> Option<&str> {
     let maildrop = section.grants.maildrop.as_ref();
     maildrop.and_then(MaildropGrant::engine)
 }
@@ -225,6 +300,8 @@ pub(super) fn warn(name: &str, plugin: &Plugin) {
 pub(super) struct Candidate {
     pub(super) plugin: Arc<Plugin>,
     pub(super) accepts: Accepts,
+    /// Where its maildrops are. None: they are directories.
+    engine: Option<Arc<MemoryEngine>>,
 }
 
 fn home() -> anyhow::Result<TempDir> {
@@ -235,17 +312,26 @@ fn home() -> anyhow::Result<TempDir> {
 
 impl Given {
     /// What was given, on a stage of its own.
-    pub(super) async fn ready(&self) -> anyhow::Result<(Stage, Candidate)> {
-        let (stage, section) = self.section().await?;
+    pub(super) async fn ready(&self, listings: Listings) -> anyhow::Result<(Stage, Candidate)> {
+        let (stage, section) = self.section(listings).await?;
         let candidate = stage.ready(&section).await?;
+        if candidate.plugin.lacks_engine() && candidate.plugin.store().is_ok() {
+            eprintln!(
+                "hint: {}: add --engine, and its maildrops are in an engine in memory, which it reads with mail-index",
+                self.component
+            );
+        }
         Ok((stage, candidate))
     }
 
     /// What was given as a configuration has it, and a stage.
-    pub(super) async fn section(&self) -> anyhow::Result<(Stage, config::Plugin)> {
+    pub(super) async fn section(
+        &self,
+        listings: Listings,
+    ) -> anyhow::Result<(Stage, config::Plugin)> {
         let log = Lines::begin()?;
         let (config, section) = self.parsed()?;
-        Ok((Stage::begin(&config, log).await?, section))
+        Ok((Stage::begin(&config, log, listings).await?, section))
     }
 
     /// A component with settings and directories, and no maildrop of its own.
@@ -260,6 +346,7 @@ impl Given {
             database_password_file: None,
             authorities: None,
             maildrop: None,
+            engine: false,
         }
     }
 
@@ -272,7 +359,10 @@ impl Given {
             bail!("{}", without_places(&absent.problem.to_string()));
         }
         let section = config.plugins.first().context("one plugin was asked for")?;
-        let section = section.clone();
+        let mut section = section.clone();
+        if self.engine {
+            section.grants.maildrop = Some(in_engine(ENGINE)?);
+        }
         Ok((config, section))
     }
 

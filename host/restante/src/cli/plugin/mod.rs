@@ -6,6 +6,7 @@
 mod bench;
 mod candidate;
 mod dev;
+mod engine_maildrops;
 mod memory_engine;
 mod new;
 mod replay;

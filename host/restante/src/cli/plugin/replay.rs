@@ -12,7 +12,7 @@ use restante_wasm::{Comparison, Plugin, Replayed};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::candidate::{Given, Stage, warn};
+use super::candidate::{Given, Listings, Stage, warn};
 use crate::cli::print::print;
 use crate::cli::serve::executor;
 use crate::cli::table::counted;
@@ -96,7 +96,7 @@ async fn replay(options: &Options) -> anyhow::Result<()> {
         let recording = recording.with_context(|| file.display().to_string())?;
         recordings.push((file, recording));
     }
-    let (stage, section) = options.given.section().await?;
+    let (stage, section) = options.given.section(Listings::Remembered).await?;
     let roles = roles_of(&stage, &section).await?;
     let mut report = Report {
         component: options.given.component.clone(),

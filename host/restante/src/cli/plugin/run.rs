@@ -12,14 +12,14 @@ use restante_conformance as kit;
 use restante_pop3::Secret;
 use restante_roles::address::Client;
 use restante_roles::backend::{
-    Account, Admitted, Attributes, Connection, Credentials, Denial, Failure, Maildrop, Verdict,
+    Account, Admitted, Attributes, Connection, Credentials, Denial, Failure, Verdict,
 };
 use restante_roles::content::Source;
 use restante_roles::metrics::Ledger;
 use restante_roles::work::WorkHold;
 use tokio::time::Instant;
 
-use super::candidate::{Candidate, Given, Stage, password};
+use super::candidate::{Candidate, Given, Listings, Stage, password};
 use crate::cli::print::print;
 use crate::cli::serve::executor;
 use crate::cli::table::counted;
@@ -70,7 +70,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn call(options: &Options) -> anyhow::Result<()> {
-    let (stage, candidate) = options.given.ready().await?;
+    let (stage, candidate) = options.given.ready(Listings::Remembered).await?;
     // What it said while it was made ready is not about the call.
     let _ = stage.log.take();
     let ledger = Ledger::new("run");
@@ -207,15 +207,20 @@ impl Run<'_> {
         Ok((text, took))
     }
 
-    async fn maildrop(&self) -> anyhow::Result<Box<dyn Maildrop>> {
+    async fn maildrop(&self) -> anyhow::Result<kit::OpenMaildrop> {
         let role = self.candidate.plugin.store()?;
         let maildrops = self
             .stage
-            .maildrops(self.options.given.maildrop.as_deref())?;
-        let name = maildrops.fresh().context("the maildrop cannot be copied")?;
-        let account = self.account(name);
-        let opened = async { role.find(&self.connection, &account).await?.open().await };
-        served(opened.await)
+            .maildrops(self.candidate, self.options.given.maildrop.as_deref())?;
+        let copy = maildrops.fresh().await;
+        let copy = copy.context("the maildrop cannot be copied")?;
+        let mut connection = (*self.connection).clone();
+        // What it costs is counted for the call, whosever the maildrop is.
+        if let Some(tenant) = copy.tenant {
+            connection.tenant = tenant;
+        }
+        let account = self.account(copy.maildrop);
+        served(kit::open(&*role, &Arc::new(connection), &account).await)
     }
 
     async fn list(&self) -> anyhow::Result<Answer> {

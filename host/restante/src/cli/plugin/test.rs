@@ -6,11 +6,10 @@ use std::sync::Arc;
 use anyhow::bail;
 use restante_config::Config;
 use restante_conformance as kit;
-use restante_conformance::{CheckResult, Maildrops, Outcome};
-use restante_roles::backend::Store;
+use restante_conformance::{CheckResult, MaildropSource, Outcome};
 use serde::Serialize;
 
-use super::candidate::{Candidate, Given, Lines, Stage, engine_of, password};
+use super::candidate::{Candidate, Given, Lines, Listings, Stage, password};
 use crate::cli::print::print;
 use crate::cli::serve::executor;
 
@@ -47,10 +46,9 @@ async fn examine(options: &Options) -> anyhow::Result<()> {
         (Some(user), Some(file)) => Some((user.clone(), password(file)?)),
         _ => None,
     };
-    let (stage, candidate) = options.given.ready().await?;
-    let maildrops = stage.maildrops(options.given.maildrop.as_deref())?;
-    let store = candidate.plugin.store().ok();
-    let outcomes = ask(&stage, &candidate, store, maildrops, user, !options.json).await;
+    let (stage, candidate) = options.given.ready(Listings::Forgotten).await?;
+    let maildrops = stage.maildrops(&candidate, options.given.maildrop.as_deref())?;
+    let outcomes = ask(&stage, &candidate, maildrops, user, !options.json).await;
     let report = Report::of(&options.given.component, &outcomes);
     if options.json {
         print(&serde_json::to_string_pretty(&report)?)?;
@@ -65,24 +63,16 @@ async fn examine(options: &Options) -> anyhow::Result<()> {
 }
 
 /// `restante check --deep`: every plugin of a configuration, as it is configured
-/// there, but for the maildrop, which is the kit's own. Whether all rules are kept.
+/// there, but for the maildrop, which is the kit's own: a directory, or in an engine in memory
+/// where the configuration has it in an engine. Whether all rules are kept.
 pub(in crate::cli) async fn deep(config: &Config, log: Lines) -> anyhow::Result<bool> {
-    let stage = Stage::begin(config, log).await?;
-    let maildrops = stage.maildrops(None)?;
+    let stage = Stage::begin(config, log, Listings::Forgotten).await?;
     let mut failed = 0;
     for section in &config.plugins {
         print(&format!("[plugin.{}] {}", section.name, section.component))?;
         let candidate = stage.ready(section).await?;
-        let store = match engine_of(section) {
-            None => candidate.plugin.store().ok(),
-            Some(_) => {
-                print(
-                    "store\n  skipped: its maildrops are in an engine, and the kit's are directories",
-                )?;
-                None
-            }
-        };
-        let outcomes = ask(&stage, &candidate, store, maildrops.clone(), None, true).await;
+        let maildrops = stage.maildrops(&candidate, None)?;
+        let outcomes = ask(&stage, &candidate, maildrops, None, true).await;
         let report = Report::of(&section.name, &outcomes);
         print(&report.counts())?;
         failed += report.failed;
@@ -93,15 +83,14 @@ pub(in crate::cli) async fn deep(config: &Config, log: Lines) -> anyhow::Result<
 async fn ask(
     stage: &Stage,
     candidate: &Candidate,
-    store: Option<Arc<dyn Store>>,
-    maildrops: Maildrops,
+    maildrops: Arc<dyn MaildropSource>,
     user: Option<(String, String)>,
     aloud: bool,
 ) -> Vec<Outcome> {
     let plugin = &candidate.plugin;
     let asked = kit::Candidate {
         authenticator: plugin.authenticator(candidate.accepts).ok(),
-        store,
+        store: plugin.store().ok(),
         filter: plugin.filter().ok(),
         selector: plugin.selector().ok(),
         admission: plugin.admission().ok(),

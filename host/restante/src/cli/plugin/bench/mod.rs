@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use restante_conformance as kit;
-use restante_conformance::Maildrops;
+use restante_conformance::{MaildropCopy, MaildropSource};
 use restante_pop3::{Listing, Secret};
 use restante_roles::address::Client;
 use restante_roles::backend::{
@@ -21,7 +21,7 @@ use restante_roles::metrics::Ledger;
 use restante_roles::work::WorkHold;
 use restante_wasm::inspect;
 
-use super::candidate::{Candidate, Given, Stage, password};
+use super::candidate::{Candidate, Given, Listings, Stage, password};
 use crate::cli::print::print;
 use crate::cli::serve::executor;
 use report::{BuiltIn, Compared, Made, ROUNDS, Report, Spread};
@@ -101,9 +101,10 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
         (Some(user), Some(file)) => (user.clone(), password(file)?),
         _ => (USER.to_owned(), PASSWORD.to_owned()),
     };
-    let (stage, candidate) = options.given.ready().await?;
-    let maildrops = Mailrooms::new(options, &stage)?;
-    let own = Side::new(&maildrops.own, candidate, &options.given, &user)?;
+    // Logins are measured as a server has them.
+    let (stage, candidate) = options.given.ready(Listings::Remembered).await?;
+    let maildrops = Mailrooms::new(options, &stage, &candidate)?;
+    let own = Side::new(&*maildrops.own, candidate, &options.given, &user).await?;
     let questions = own.questions();
     if questions.is_empty() {
         bail!("{}: it has no role that can be measured", own.name);
@@ -113,7 +114,8 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
         if others.iter().all(|other| other.name != name) {
             let given = built_in(&stage, name, &user)?;
             let candidate = stage.ready(&given.parsed()?.1).await?;
-            others.push(Side::new(&maildrops.built_in, candidate, &given, &user)?);
+            let side = Side::new(&*maildrops.built_in, candidate, &given, &user);
+            others.push(side.await?);
         }
     }
     let mut report = Report {
@@ -220,26 +222,19 @@ async fn compare(
 
 /// The mail that stores are asked for.
 struct Mailrooms {
-    own: Maildrops,
-    built_in: Maildrops,
+    own: Arc<dyn MaildropSource>,
+    built_in: Arc<dyn MaildropSource>,
 }
 
 impl Mailrooms {
     /// The maildrop that was given; for maildir only if it is one.
-    fn new(options: &Options, stage: &Stage) -> anyhow::Result<Mailrooms> {
-        let sample = stage.maildrops(None)?;
-        let Some(given) = &options.given.maildrop else {
-            return Ok(Mailrooms {
-                own: sample.clone(),
-                built_in: sample,
-            });
-        };
-        stage.maildrops(Some(given))?;
-        let own = sample.beside(given.clone());
-        let is_maildir = given.join("cur").is_dir() && given.join("new").is_dir();
+    fn new(options: &Options, stage: &Stage, candidate: &Candidate) -> anyhow::Result<Mailrooms> {
+        let given = options.given.maildrop.as_deref();
+        let maildir =
+            given.filter(|given| ["cur", "new"].iter().all(|name| given.join(name).is_dir()));
         Ok(Mailrooms {
-            built_in: if is_maildir { own.clone() } else { sample },
-            own,
+            own: stage.maildrops(candidate, given)?,
+            built_in: Arc::new(stage.directories(maildir)?),
         })
     }
 }
@@ -252,12 +247,12 @@ struct Side {
     section: restante_config::Plugin,
     user: (String, String),
     /// The account's maildrop, where there is a store.
-    maildrop: String,
+    maildrop: MaildropCopy,
 }
 
 impl Side {
-    fn new(
-        maildrops: &Maildrops,
+    async fn new(
+        maildrops: &dyn MaildropSource,
         candidate: Candidate,
         given: &Given,
         user: &(String, String),
@@ -265,8 +260,14 @@ impl Side {
         let section = given.parsed()?.1;
         let (inspection, _) = inspect(&section.component)?;
         let maildrop = match candidate.plugin.store() {
-            Ok(_) => maildrops.fresh().context("the maildrop cannot be copied")?,
-            Err(_) => "bench".to_owned(),
+            Ok(_) => {
+                let copy = maildrops.fresh().await;
+                copy.context("the maildrop cannot be copied")?
+            }
+            Err(_) => MaildropCopy {
+                maildrop: "bench".to_owned(),
+                tenant: None,
+            },
         };
         Ok(Side {
             name: given.component.clone(),
@@ -305,13 +306,14 @@ impl Side {
 
     fn begin(&self, question: Question) -> Asking<'_> {
         let ledger = Ledger::new("bench");
+        let tenant = self.maildrop.tenant.as_deref().unwrap_or("bench");
         Asking {
             side: self,
             question,
             connection: Arc::new(Connection {
                 session: "bench".into(),
                 ledger: Arc::clone(&ledger),
-                tenant: "bench".into(),
+                tenant: tenant.to_owned(),
                 listener: "bench".into(),
                 // RFC 5737: an address for documentation.
                 client: Client::at(([192, 0, 2, 7], 54321).into()),
@@ -323,7 +325,7 @@ impl Side {
             ledger,
             account: Account {
                 user: self.user.0.clone(),
-                maildrop: self.maildrop.clone(),
+                maildrop: self.maildrop.maildrop.clone(),
                 attributes: Attributes::default(),
             },
             entries: None,
@@ -421,10 +423,14 @@ impl Asking<'_> {
         }
     }
 
-    async fn maildrop(&self) -> anyhow::Result<Box<dyn restante_roles::backend::Maildrop>> {
+    async fn maildrop(&self) -> anyhow::Result<kit::OpenMaildrop> {
         let role = self.side.candidate.plugin.store()?;
-        let found = served(role.find(&self.connection, &self.account).await)?;
-        served(found.open().await)
+        // What the session before held is not this one's.
+        let connection = Arc::new(Connection {
+            hold: WorkHold::default(),
+            ..(*self.connection).clone()
+        });
+        served(kit::open(&*role, &connection, &self.account).await)
     }
 
     async fn fetch(&self) -> anyhow::Result<()> {
