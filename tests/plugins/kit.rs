@@ -1,99 +1,18 @@
 //! `restante plugin test` and `run`: our own plugins keep every rule, and for each
 //! rule that a plugin breaks the kit has words.
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use restante_engine::files::Files;
+use restante_engine::sqlite::Sqlite;
+use restante_engine::{Retention, Tables};
 use restante_tests::{
-    Finished, Maildir, Plugin, Site, binary, own_messages, python, run_to_end, sqlite, test_guest,
+    Maildir, Plugin, Site, binary, own_messages, python, run_to_end, sqlite, test_guest,
 };
 use serde_json::Value;
 
-/// What is compiled is compiled once for all tests.
-fn cache() -> PathBuf {
-    std::env::temp_dir().join("restante-test-kit")
-}
-
-/// A folder of the test's own, with a password and a place for what is compiled.
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("password"), "x\n").unwrap();
-        Bench { folder }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn password(&self) -> PathBuf {
-        self.path().join("password")
-    }
-
-    fn plugin(&self, arguments: &[&str]) -> Finished {
-        run_to_end(
-            Command::new(binary())
-                .arg("plugin")
-                .args(arguments)
-                .current_dir(self.path())
-                .env("XDG_CACHE_HOME", cache()),
-        )
-    }
-
-    /// The report of `plugin test`.
-    fn examine(&self, component: &str, arguments: &[&str]) -> (Option<i32>, Value) {
-        let mut all = vec!["test", "--json", component];
-        all.extend(arguments);
-        let finished = self.plugin(&all);
-        let report = serde_json::from_str(&finished.stdout);
-        let report = report.unwrap_or_else(|error| panic!("{error}: {finished:#?}"));
-        (finished.code, report)
-    }
-
-    fn keeps_every_rule(&self, component: &str, arguments: &[&str]) -> Value {
-        let (code, report) = self.examine(component, arguments);
-        assert_eq!(
-            (code, &report["failed"]),
-            (Some(0), &0.into()),
-            "{report:#}"
-        );
-        assert!(report["passed"].as_u64().unwrap() > 0, "{report:#}");
-        report
-    }
-
-    /// What the kit says of this check of the hostile guest.
-    fn found(&self, settings: &[&str], check: &str) -> String {
-        let guest = test_guest("hostile");
-        let password = self.password();
-        let mut arguments = vec!["--user", "ada", "--password-file"];
-        arguments.push(password.to_str().unwrap());
-        for setting in settings {
-            arguments.extend(["--settings", setting]);
-        }
-        let (code, report) = self.examine(guest.to_str().unwrap(), &arguments);
-        assert_eq!(code, Some(1));
-        let mut checks = report["checks"].as_array().unwrap().iter();
-        let found = checks.find(|found| found["check"] == check);
-        let found = found.unwrap_or_else(|| panic!("{check} is not in {report:#}"));
-        assert_eq!(found["result"], "failed", "{found:#}");
-        for words in ["sent", "got", "rule"] {
-            assert!(!found[words].as_str().unwrap().is_empty(), "{found:#}");
-        }
-        found.to_string()
-    }
-}
-
-fn skipped(report: &Value) -> Vec<&str> {
-    let checks = report["checks"].as_array().unwrap().iter();
-    checks
-        .filter(|check| check["result"] == "skipped")
-        .map(|check| check["check"].as_str().unwrap())
-        .collect()
-}
+use crate::kit_bench::{Bench, cache, skipped};
 
 #[test]
 fn passwd_file_keeps_every_rule() {
@@ -209,6 +128,62 @@ fn mbox_keeps_every_rule_on_any_maildrop() {
     let report = bench.keeps_every_rule("builtin:mbox", &quoting);
     assert_eq!(skipped(&report), [""; 0], "{report:#}");
     assert_eq!(fs::read(&file).unwrap(), mbox);
+}
+
+#[test]
+fn spool_keeps_every_rule_on_maildrops_of_an_engine() {
+    let bench = Bench::new();
+    // Of the messages that the kit brings along.
+    let report = bench.keeps_every_rule("builtin:spool", &["--engine"]);
+    assert_eq!(skipped(&report), [""; 0], "{report:#}");
+    let mut maildir = Maildir::create(bench.path().join("mail"));
+    for (_, octets) in own_messages() {
+        maildir.deliver(&octets);
+    }
+    let before = maildir.files();
+    let report = bench.keeps_every_rule("builtin:spool", &["--engine", "--maildrop", "mail"]);
+    assert_eq!(skipped(&report), [""; 0], "{report:#}");
+    assert_eq!(maildir.files(), before, "it is only read");
+}
+
+#[test]
+fn a_store_that_reads_an_index_and_has_none_is_told_of_the_option() {
+    let bench = Bench::new();
+    let finished = bench.plugin(&["test", "builtin:spool"]);
+    assert_eq!(finished.code, Some(1), "{finished:#?}");
+    let hint = "hint: builtin:spool: add --engine";
+    assert!(finished.stderr.contains(hint), "{finished:#?}");
+    let listed = bench.plugin(&["run", "builtin:spool", "--engine", "list"]);
+    assert_eq!(listed.code, Some(0), "{listed:#?}");
+    assert!(!listed.stderr.contains("hint:"), "{listed:#?}");
+    // Nothing but the plugin's own lines is shown as its log.
+    assert!(!listed.stderr.contains("log:"), "{listed:#?}");
+    // No store asks, and no hint is given.
+    let other = bench.plugin(&["run", "builtin:maildir", "list"]);
+    assert!(!other.stderr.contains("hint:"), "{other:#?}");
+    fs::create_dir(bench.path().join("empty")).unwrap();
+    let refused = bench.plugin(&["test", "builtin:spool", "--engine", "--maildrop", "empty"]);
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(
+        refused.stderr.contains("neither cur nor new"),
+        "{refused:#?}"
+    );
+}
+
+#[test]
+fn a_message_in_an_engine_is_listed_and_fetched() {
+    let bench = Bench::new();
+    let mut maildir = Maildir::create(bench.path().join("mail"));
+    maildir.deliver(b"Subject: one\n\nbody\n");
+    let given = ["run", "builtin:spool", "--engine", "--maildrop", "mail"];
+    let ask = |question: &[&str]| {
+        let finished = bench.plugin(&[&given[..], question].concat());
+        assert_eq!(finished.code, Some(0), "{finished:#?}");
+        finished.stdout
+    };
+    let listed = ask(&["list"]);
+    assert!(listed.contains("1 messages, 22 octets"), "{listed}");
+    assert_eq!(ask(&["retr", "1"]), "Subject: one\n\nbody\n");
 }
 
 #[test]
@@ -479,6 +454,57 @@ fn a_configuration_is_checked_in_depth() {
 }
 
 #[test]
+fn a_store_over_an_engine_is_checked_in_depth_and_the_engine_left_alone() {
+    let mut site = Site::new();
+    site.user("ada", "x");
+    let directory = site.path().join("engine");
+    fs::create_dir(&directory).unwrap();
+    // Makes its tables, and is closed again.
+    let tables = Sqlite::open(
+        &directory.join("mail.sqlite"),
+        Retention::default(),
+        Tables::Made,
+    );
+    drop(tables.unwrap());
+    let blobs = directory.join("blobs");
+    drop(Files::open(&blobs).unwrap());
+    site.first = format!("[engine.mail]\nkind = \"embedded\"\ndirectory = {directory:?}\n");
+    let mut mail = Plugin::new("mail", "builtin:spool");
+    mail.grants = "maildrop = \"engine:mail/{tenant}/{user}\"\n".to_owned();
+    site.plugins[1] = mail;
+    let config = site.write_config(&site.config());
+    let finished = run_to_end(
+        Command::new(binary())
+            .args(["check", "--deep", "--config"])
+            .arg(config)
+            .env("XDG_CACHE_HOME", cache()),
+    );
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    let (_, of_mail) = finished
+        .stdout
+        .split_once("[plugin.mail] builtin:spool\nstore\n")
+        .unwrap_or_else(|| panic!("no checks of the store: {finished:#?}"));
+    let of_mail = of_mail.split("[plugin.").next().unwrap();
+    for check in ["the listing", "what is named is removed", "all are removed"] {
+        let passed = format!("  ok      {check} (");
+        assert!(of_mail.contains(&passed), "{check}: {finished:#?}");
+    }
+    assert!(of_mail.contains(" 0 failed, 0 skipped"), "{finished:#?}");
+    // The kit's messages were nowhere in the operator's engine.
+    assert_eq!(files_below(&blobs), 0);
+}
+
+/// How many files a directory has, in whatever directories below it.
+fn files_below(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let counts = entries.map(|entry| match entry.path().is_dir() {
+        true => files_below(&entry.path()),
+        false => 1,
+    });
+    counts.sum()
+}
+
+#[test]
 fn what_a_component_costs_stands_beside_the_built_in_one() {
     let bench = Bench::new();
     let guest = test_guest("hostile");
@@ -547,6 +573,17 @@ fn what_a_component_costs_stands_beside_the_built_in_one() {
         "builtin:rules",
         "medians",
     ] {
+        assert!(finished.stdout.contains(words), "{words}: {finished:#?}");
+    }
+}
+
+#[test]
+fn a_store_over_an_engine_is_measured_beside_maildir() {
+    let bench = Bench::new();
+    let arguments = ["bench", "builtin:spool", "--engine", "--seconds", "1"];
+    let finished = bench.plugin(&arguments);
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    for words in ["open and list", "the first message", "builtin:maildir"] {
         assert!(finished.stdout.contains(words), "{words}: {finished:#?}");
     }
 }

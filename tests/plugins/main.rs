@@ -8,5 +8,6 @@ mod examples;
 mod fixtures;
 mod guests;
 mod kit;
+mod kit_bench;
 mod new;
 mod record;
