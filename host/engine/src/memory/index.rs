@@ -199,8 +199,9 @@ mod tests {
         let mut ids = Vec::new();
         for (folder, name) in [(&a, "a1"), (&a, "a2"), (&b, "b1")] {
             let placed = path(name);
+            let entry = entry(name);
             memory.intend(&placed).await.unwrap();
-            let kept = memory.append(folder, &entry(name), &free, Some(&placed));
+            let kept = memory.append(folder, &entry, &free, Some(&placed));
             match kept.await.unwrap() {
                 Appended::Kept(id) => ids.push(id),
                 other => panic!("{other:?}"),
