@@ -10,6 +10,7 @@ pub mod generation;
 pub mod generations;
 pub mod mail_engines;
 mod maildir_settings;
+pub mod maildrop_copy;
 mod on_demand;
 mod reload;
 pub mod server;

@@ -44,7 +44,17 @@ pub struct Engines {
 impl Engines {
     /// Those of a configuration. Opens nothing.
     pub fn of(config: &Config, metrics: &Metrics) -> Arc<Self> {
-        let node = config.server.node.as_deref().unwrap_or(ONLY_NODE);
+        Self::joined_as(node(config), config, metrics)
+    }
+
+    /// Those of a configuration, for a process that is another node than its server: two
+    /// processes of one name would take each other's holds.
+    pub(crate) fn beside_the_server(config: &Config, role: &str, metrics: &Metrics) -> Arc<Self> {
+        // No name of a server's has a "/" in it.
+        Self::joined_as(&format!("{}/{role}", node(config)), config, metrics)
+    }
+
+    fn joined_as(node: &str, config: &Config, metrics: &Metrics) -> Arc<Self> {
         let mut engines = Engines::default();
         let named = with_mail(config);
         for section in &config.engines {
@@ -117,6 +127,21 @@ impl Engines {
         }
     }
 
+    /// The mail of the engine of this name, opened first if it is not open.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub(crate) async fn mail(&self, name: &str) -> Result<MailEngine, Problem> {
+        let named = self.all.iter().find(|engine| engine.section.name == name);
+        match named {
+            Some(engine) => {
+                let opened = engine.get(START_PATIENCE).await?;
+                Ok(MailEngine::clone(&opened.mail))
+            }
+            None => Err(Problem::invalid("it is not in the configuration")),
+        }
+    }
+
     /// The server ends: what it held in any of them is free.
     pub(crate) async fn leave(&self) {
         for engine in &self.all {
@@ -125,6 +150,11 @@ impl Engines {
             }
         }
     }
+}
+
+/// What engines know the server of a configuration by.
+fn node(config: &Config) -> &str {
+    config.server.node.as_deref().unwrap_or(ONLY_NODE)
 }
 
 /// The engines that plugins have maildrops in, by their names.

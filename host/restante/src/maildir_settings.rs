@@ -32,8 +32,7 @@ const DOUBTED: [(u32, &str); 13] = [
 
 /// What to tell the operator about a plugin's settings. May wait for the disk.
 pub(crate) fn unsuited(plugin: &Plugin, tenants: &[Tenant]) -> Vec<String> {
-    let is_maildir = matches!(&plugin.component, ComponentSource::Builtin(name) if name == MAILDIR);
-    if !is_maildir {
+    if !is_maildir(plugin) {
         return Vec::new();
     }
     let doubt = doubted_times(plugin, kind_of);
@@ -41,6 +40,19 @@ pub(crate) fn unsuited(plugin: &Plugin, tenants: &[Tenant]) -> Vec<String> {
         .into_iter()
         .chain(seen_by_all(plugin, tenants))
         .collect()
+}
+
+/// The same plugin for somebody who reads all of a maildrop and is no client: no message is
+/// marked as seen for that.
+pub(crate) fn marking_nothing(mut plugin: Plugin) -> Plugin {
+    if is_maildir(&plugin) {
+        plugin.settings.retain(|(key, _)| key != SEEN);
+    }
+    plugin
+}
+
+fn is_maildir(plugin: &Plugin) -> bool {
+    matches!(&plugin.component, ComponentSource::Builtin(name) if name == MAILDIR)
 }
 
 fn setting<'p>(plugin: &'p Plugin, key: &str) -> Option<&'p str> {

@@ -22,7 +22,7 @@ pub mod policy;
 pub mod proxy;
 pub mod secret_file;
 pub mod sessions;
-mod shared_holds;
+pub mod shared_holds;
 pub mod shutdown;
 pub mod socket;
 pub mod tenant;

@@ -13,10 +13,10 @@ use tokio::time::sleep;
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// Takes the hold of `key`, and asks once more if another node has it.
-pub(crate) async fn acquire(
-    holds: &dyn SharedHolds,
-    key: &str,
-) -> Result<Box<dyn SharedHold>, NotHeld> {
+///
+/// # Errors
+/// Another node has it still, or nobody can say.
+pub async fn acquire(holds: &dyn SharedHolds, key: &str) -> Result<Box<dyn SharedHold>, NotHeld> {
     match holds.acquire(key).await {
         Err(NotHeld::InUse { .. }) => {
             sleep(RETRY_AFTER).await;

@@ -12,7 +12,7 @@ mod settings;
 mod tenants;
 
 pub use offer::Offer;
-pub use one::Tenant;
+pub use one::{Tenant, shared_key};
 pub use serving::Serving;
 pub use sessions::{SessionCount, SessionPermit, UserPermit};
 pub use settings::{SessionSettings, mock_credentials};

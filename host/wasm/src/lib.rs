@@ -29,6 +29,7 @@ pub use instance::answer_cache::AnswerLifetimes;
 pub use instance::calls::CallPlaces;
 pub use instance::databases::SharedDatabase;
 pub use instance::engines::{EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
+pub use instance::maildrop::EngineMaildrop;
 pub use plugin::{Loaded, Plugin, PluginError, Runtime, RuntimeError, Services};
 pub use record::replay::{Comparison, Replayed};
 pub use roles::MissingRole;

@@ -10,6 +10,7 @@ mod demo;
 mod descriptors;
 mod engine;
 mod hash_password;
+mod maildrop;
 mod plugin;
 mod port_holder;
 mod print;
@@ -121,6 +122,11 @@ enum Command {
         #[command(subcommand)]
         command: engine::Command,
     },
+    /// Move users' mail
+    Maildrop {
+        #[command(subcommand)]
+        command: maildrop::Command,
+    },
     /// Compile a component from stdin to stdout, within limits; the server runs this itself
     #[command(name = COMPILE_COMMAND, hide = true)]
     CompileComponent {
@@ -169,6 +175,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Tenants { ask } => control::tenants(&ask),
         Command::Plugin { command } => plugin::run(command),
         Command::Engine { command } => engine::run(command),
+        Command::Maildrop { command } => maildrop::run(command),
         Command::CompileComponent {
             seconds,
             memory,

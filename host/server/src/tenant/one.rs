@@ -18,6 +18,20 @@ use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selecto
 use restante_roles::metrics::Ledger;
 use restante_roles::shadow::Shadows;
 
+/// [`Tenant::shared_key`] for whoever has no more of a tenant than its name and whether it
+/// shares maildrops with others.
+pub fn shared_key(tenant: &str, shares_maildrops: bool, key: &str, is_engines: bool) -> String {
+    // No tenant's name is empty or holds a colon.
+    [owner_of(tenant, shares_maildrops, is_engines), key].join(":")
+}
+
+fn owner_of(tenant: &str, shares_maildrops: bool, is_engines: bool) -> &str {
+    match shares_maildrops && !is_engines {
+        true => "",
+        false => tenant,
+    }
+}
+
 /// One tenant's policy.
 pub struct Tenant {
     /// As the configuration calls it.
@@ -192,15 +206,11 @@ impl Tenant {
 
     /// What nodes share the hold on a maildrop under that its store calls `key`, likewise.
     pub fn shared_key(&self, key: &str, is_engines: bool) -> String {
-        // No tenant's name is empty or holds a colon.
-        [self.owner_of(is_engines), key].join(":")
+        shared_key(&self.name, self.shares_maildrops, key, is_engines)
     }
 
     fn owner_of(&self, is_engines: bool) -> &str {
-        match self.shares_maildrops && !is_engines {
-            true => "",
-            false => &self.name,
-        }
+        owner_of(&self.name, self.shares_maildrops, is_engines)
     }
 
     /// A place for one more session, until the permit is dropped.

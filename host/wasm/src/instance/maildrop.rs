@@ -43,7 +43,7 @@ impl From<Option<Arc<Root>>> for SessionMaildrop {
 /// A maildrop of an engine, for one session: whose it is is the host's word, and a guest names
 /// folders and blobs in it alone.
 #[derive(Debug, Clone)]
-pub(crate) struct EngineMaildrop {
+pub struct EngineMaildrop {
     engine: Arc<SharedEngine>,
     /// The maildrop itself.
     whole: Folder,
@@ -73,8 +73,13 @@ impl EngineMaildrop {
         &self.engine
     }
 
+    /// Name of the engine that it is in, as grants have it.
+    pub fn engine_name(&self) -> &str {
+        self.engine.name()
+    }
+
     /// Its name, among those of its tenant.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.whole.maildrop()
     }
 
@@ -82,7 +87,7 @@ impl EngineMaildrop {
     ///
     /// # Errors
     /// None can be called so.
-    pub(crate) fn folder(&self, folder: &str) -> Result<Folder, Problem> {
+    pub fn folder(&self, folder: &str) -> Result<Folder, Problem> {
         Folder::new(self.whole.tenant(), self.whole.maildrop(), folder)
     }
 
@@ -90,7 +95,7 @@ impl EngineMaildrop {
     ///
     /// # Errors
     /// None can be called so.
-    pub(crate) fn blob(&self, path: &str) -> Result<BlobPath, Problem> {
+    pub fn blob(&self, path: &str) -> Result<BlobPath, Problem> {
         blob_of_maildrop(self.whole.tenant(), self.whole.maildrop(), path)
     }
 

@@ -468,7 +468,7 @@ fn cache(home: &Path) -> PathBuf {
 }
 
 /// A password from the first line of a file, or of stdin for "-".
-pub(super) fn password(file: &Path) -> anyhow::Result<String> {
+pub(in crate::cli) fn password(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let mut input: Box<dyn std::io::Read> = match file.to_str() {
         Some("-") => Box::new(std::io::stdin()),

@@ -13,7 +13,7 @@ mod replay;
 mod run;
 mod test;
 
-pub(super) use candidate::Lines;
+pub(super) use candidate::{Lines, password};
 pub(super) use test::deep;
 
 use std::fmt::Write as _;

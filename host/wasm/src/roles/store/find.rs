@@ -33,30 +33,63 @@ struct Located {
     root: Option<Arc<Root>>,
 }
 
-impl PluginStore {
-    async fn locate(&self, connection: &Connection, account: &Account) -> Result<Located, Failure> {
-        let plugin = &self.plugin;
+/// Where the grants of a plugin lead for an account.
+enum Granted {
+    /// The plugin was granted no maildrop.
+    Nowhere,
+    Directory(AccountPath),
+    Engine(EngineMaildrop),
+}
+
+impl Plugin {
+    fn granted(&self, tenant: &str, account: &Account) -> Result<Granted, Failure> {
         let none = |error: &dyn std::fmt::Display| {
             warn!(
-                plugin = %plugin.name, tenant = connection.tenant, user = ?account.user, %error,
+                plugin = %self.name, tenant, user = ?account.user, %error,
                 "the maildrop grant does not expand for this account"
             );
             Failure::Permanent("this account has no maildrop".into())
         };
-        let place = maildrop_place(&plugin.grants, &connection.tenant, account);
-        match (place.map_err(|error| none(&error))?, &plugin.engine) {
-            (Some(MaildropPlace::Directory(path)), _) => self.directory(connection, path).await,
+        let place = maildrop_place(&self.grants, tenant, account);
+        match (place.map_err(|error| none(&error))?, &self.engine) {
+            (Some(MaildropPlace::Directory(path)), _) => Ok(Granted::Directory(path)),
             (Some(MaildropPlace::Engine(name)), Some(engine)) => {
-                let maildrop = EngineMaildrop::new(engine, &connection.tenant, &name);
-                let maildrop = maildrop.map_err(|problem| none(&problem))?;
-                Ok(Located {
-                    lock_key: maildrop.to_string(),
-                    place: Place::Engine(maildrop),
-                    root: None,
-                })
+                let maildrop = EngineMaildrop::new(engine, tenant, &name);
+                Ok(Granted::Engine(maildrop.map_err(|problem| none(&problem))?))
             }
             // Without its engine no plugin is made ready.
-            (None | Some(MaildropPlace::Engine(_)), _) => {
+            (None | Some(MaildropPlace::Engine(_)), _) => Ok(Granted::Nowhere),
+        }
+    }
+
+    /// The maildrop that sessions of this account have, if the plugin's maildrops are in an
+    /// engine. Nothing is asked or opened.
+    ///
+    /// # Errors
+    /// The account has no maildrop; the log says why.
+    pub fn engine_maildrop(
+        &self,
+        tenant: &str,
+        account: &Account,
+    ) -> Result<Option<EngineMaildrop>, Failure> {
+        match self.granted(tenant, account)? {
+            Granted::Engine(maildrop) => Ok(Some(maildrop)),
+            Granted::Nowhere | Granted::Directory(_) => Ok(None),
+        }
+    }
+}
+
+impl PluginStore {
+    async fn locate(&self, connection: &Connection, account: &Account) -> Result<Located, Failure> {
+        let plugin = &self.plugin;
+        match plugin.granted(&connection.tenant, account)? {
+            Granted::Directory(path) => self.directory(connection, path).await,
+            Granted::Engine(maildrop) => Ok(Located {
+                lock_key: maildrop.to_string(),
+                place: Place::Engine(maildrop),
+                root: None,
+            }),
+            Granted::Nowhere => {
                 let parts = [&connection.tenant, &*plugin.name, &account.maildrop];
                 Ok(Located {
                     lock_key: parts.join("\n"),
