@@ -181,7 +181,7 @@ pub(crate) fn unique_ids(client: &mut Pop3) -> Vec<String> {
 }
 
 /// The files below a directory.
-fn blob_files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn blob_files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -15,6 +15,7 @@ mod engine_logins;
 mod engine_maildrops;
 mod links;
 mod maildirs;
+mod maildrop_copy;
 mod octets;
 mod reload;
 mod requirements;
