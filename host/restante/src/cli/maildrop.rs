@@ -20,11 +20,11 @@ use super::serve::{executor, load};
 pub(super) enum Command {
     /// Copy a user's maildrop into an engine, with unique-ids, times and order, and compare the two;
     /// run it again to go on. Removes nothing. Says what it will do, and does it with --yes only
-    Copy(Copy),
+    Copy(CopyOptions),
 }
 
 #[derive(clap::Args)]
-pub(super) struct Copy {
+pub(super) struct CopyOptions {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -59,7 +59,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-impl Copy {
+impl CopyOptions {
     fn account(&self) -> anyhow::Result<Account> {
         let mut attributes = Vec::new();
         for attribute in &self.attributes {
@@ -87,7 +87,7 @@ impl Copy {
     }
 }
 
-fn copy(options: Copy) -> anyhow::Result<()> {
+fn copy(options: CopyOptions) -> anyhow::Result<()> {
     let file = options.config.clone();
     let config = load(&file)?;
     // Files with secrets may be another user's than the server's.
@@ -97,7 +97,7 @@ fn copy(options: Copy) -> anyhow::Result<()> {
         ..Log::default()
     })?;
     let config = as_the_server(config, &file)?;
-    let Copy {
+    let CopyOptions {
         tenant,
         from,
         to,
@@ -124,7 +124,8 @@ fn copy(options: Copy) -> anyhow::Result<()> {
             }
         });
         let mut tell = |event| progress.tell(event);
-        anyhow::Ok(maildrop_copy::copy(&order, stop, &mut tell).await)
+        let copied = maildrop_copy::copy(&order, stop, &mut tell).await;
+        anyhow::Ok(copied)
     });
     progress.clear();
     print(&report(copied??, &to, yes))

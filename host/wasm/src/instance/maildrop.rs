@@ -73,11 +73,6 @@ impl EngineMaildrop {
         &self.engine
     }
 
-    /// Name of the engine that it is in, as grants have it.
-    pub fn engine_name(&self) -> &str {
-        self.engine.name()
-    }
-
     /// Its name, among those of its tenant.
     pub fn name(&self) -> &str {
         self.whole.maildrop()
