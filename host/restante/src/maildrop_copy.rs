@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use restante_config as config;
-use restante_config::{Config, MaildropGrant};
+use restante_config::{Config, EngineKind, MaildropGrant};
+use restante_engine::Problem;
 use restante_roles::backend::{Account, Maildrop};
 use restante_roles::content::Source;
 use restante_roles::metrics::Metrics;
@@ -140,11 +141,8 @@ async fn run(
     from.grants.create_maildrop = false;
     let from = workshop.party(from, tenant, &order.account).await?;
     let to = workshop.party(to.clone(), tenant, &order.account).await?;
-    let mail = engines.mail(engine).await.map_err(|problem| {
-        CopyError::new(format!(
-            "[engine.{engine}] cannot be used: {problem}. An engine of kind `embedded` is one process's: stop the server that has it open while mail is copied"
-        ))
-    })?;
+    let mail = engines.mail(engine).await;
+    let mail = mail.map_err(|problem| unusable(config, engine, &problem))?;
     let place = to.place.clone().ok_or_else(|| {
         CopyError::new(format!("the maildrops of `{}` are in no engine", order.to))
     })?;
@@ -213,6 +211,16 @@ fn section<'c>(config: &'c Config, name: &str) -> Result<&'c config::Plugin, Cop
     named.ok_or_else(|| CopyError::new(format!("there is no [plugin.{name}]")))
 }
 
+fn unusable(config: &Config, engine: &str, problem: &Problem) -> CopyError {
+    let mut named = config.engines.iter().filter(|one| one.name == engine);
+    let is_one_process_es = named.any(|one| matches!(one.kind, EngineKind::Embedded { .. }));
+    let mend = match is_one_process_es {
+        true => ". If the server has it open, stop the server while mail is copied",
+        false => "",
+    };
+    CopyError::new(format!("[engine.{engine}] cannot be used: {problem}{mend}"))
+}
+
 /// Where servers hold maildrops that have no place of their own for that, if they share any.
 async fn shared_holds(
     config: &Config,
@@ -220,9 +228,7 @@ async fn shared_holds(
 ) -> Result<Option<Arc<dyn SharedHolds>>, CopyError> {
     match engines.holds(config).await {
         Ok(holds) => Ok(holds.map(|holds| holds as Arc<dyn SharedHolds>)),
-        Err(StartError::Engine { engine, problem }) => Err(CopyError::new(format!(
-            "[engine.{engine}], which `holds` in [server] names, cannot be used: {problem}"
-        ))),
+        Err(StartError::Engine { engine, problem }) => Err(unusable(config, &engine, &problem)),
         Err(error) => Err(CopyError::new(error.to_string())),
     }
 }
