@@ -5,7 +5,7 @@
 //! Everything here looks at the server from outside: it knows the command
 //! line, the configuration file, the wire, the log and the Maildir on disk,
 //! and none of the server's crates. A broken expectation panics with what was
-//! seen, because its only callers are tests.
+//! seen, because its only callers are tests and the benchmark.
 #![allow(
     clippy::unwrap_used,
     reason = "a test harness: a panic is how it reports"

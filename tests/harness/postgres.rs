@@ -241,6 +241,22 @@ impl Postgres {
         self.port
     }
 
+    /// The process that started it, from which the server and all its back ends descend; none
+    /// while it is stopped.
+    pub fn id(&self) -> Option<u32> {
+        self.lock().as_ref().map(Child::id)
+    }
+
+    /// What a commit waits for. Not the disk, while a database is filled whose loss is no loss.
+    pub fn set_fsync(&self, on: bool) {
+        let word = if on { "on" } else { "off" };
+        self.run("postgres", &format!("alter system set fsync = {word}"));
+        self.run("postgres", "select pg_reload_conf()");
+        wait_for("PostgreSQL to take over fsync", || {
+            (self.run("postgres", "show fsync") == word).then_some(())
+        });
+    }
+
     /// The password of the role.
     pub fn password(&self) -> &'static str {
         PASSWORD
