@@ -212,6 +212,13 @@ impl Client {
         Ok(client)
     }
 
+    /// Connects and logs in, to take mail.
+    pub(crate) async fn enter(target: &Target, user: &str) -> Result<Self> {
+        let mut client = Client::connect(target, BUFFER_OCTETS).await?;
+        client.login(user).await?;
+        Ok(client)
+    }
+
     async fn login(&mut self, user: &str) -> Result<()> {
         self.command(&format!("USER {user}\r\n")).await?;
         self.command(&format!("PASS {PASSWORD}\r\n")).await?;
@@ -221,6 +228,23 @@ impl Client {
     /// NOOP, which tells whether the other side is still there.
     pub(crate) async fn noop(&mut self) -> Result<()> {
         self.command("NOOP\r\n").await.map(drop)
+    }
+
+    /// DELE of so many messages from the first on, all under way at once.
+    pub(crate) async fn delete_first(&mut self, messages: usize) -> Result<()> {
+        let numbers = 1..=messages;
+        let asked: String = numbers.map(|at| format!("DELE {at}\r\n")).collect();
+        self.send(&asked).await?;
+        for _ in 0..messages {
+            self.accepted("DELE").await?;
+        }
+        Ok(())
+    }
+
+    /// RETR of the first message, which is so many octets on the wire.
+    pub(crate) async fn retrieve_first(&mut self, octets: usize) -> Result<()> {
+        self.command("RETR 1\r\n").await?;
+        self.message(octets, None).await
     }
 
     /// QUIT, its answer, and the end of the connection.
@@ -373,8 +397,7 @@ pub(crate) async fn session(
     expected: &Expected,
     proof: bool,
 ) -> Result<bool> {
-    let mut client = Client::connect(target, BUFFER_OCTETS).await?;
-    client.login(user).await?;
+    let mut client = Client::enter(target, user).await?;
     if script.stat {
         let told = client.command("STAT\r\n").await?;
         let octets = expected.messages * expected.listed_octets;

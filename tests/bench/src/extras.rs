@@ -1,6 +1,7 @@
 //! What does not fit a row: memory of idle sessions, start, reload, what a
-//! filter costs, authenticators in other languages, and how cost grows.
+//! filter costs, authenticators in other languages, how cost grows, and maildrops in an engine.
 
+mod engine;
 mod growth;
 mod idle;
 mod policy;
@@ -11,11 +12,11 @@ use anyhow::{Context, Result};
 use crate::Bench;
 use crate::table::Table;
 
-/// A table that is measured by itself.
+/// Tables that are measured by themselves.
 pub(crate) struct Extra {
     pub(crate) name: &'static str,
     in_quick: bool,
-    measure: fn(&Bench) -> Result<Option<Table>>,
+    measure: fn(&Bench) -> Result<Vec<Table>>,
 }
 
 /// In the order of the report.
@@ -60,6 +61,11 @@ pub(crate) const EXTRAS: &[Extra] = &[
         in_quick: false,
         measure: growth::tenants,
     },
+    Extra {
+        name: "engine",
+        in_quick: false,
+        measure: engine::measure,
+    },
 ];
 
 /// Measures the tables that are wanted.
@@ -68,8 +74,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Table>> {
     for extra in EXTRAS {
         if bench.wants(extra.name, extra.in_quick) {
             bench.say(extra.name);
-            let table = (extra.measure)(bench).with_context(|| extra.name.to_owned())?;
-            tables.extend(table);
+            tables.extend((extra.measure)(bench).with_context(|| extra.name.to_owned())?);
         }
     }
     Ok(tables)

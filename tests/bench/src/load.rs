@@ -15,7 +15,7 @@ use crate::servers::Server;
 use crate::statistics::percentile;
 
 /// For work that a server does after it has said good-bye.
-const AFTERMATH: Duration = Duration::from_millis(50);
+pub(crate) const AFTERMATH: Duration = Duration::from_millis(50);
 
 /// Modification times have a grain: what changed within it before it was read
 /// may change again unseen, so servers trust nothing younger.
@@ -37,6 +37,8 @@ pub(crate) struct Load {
 /// What a while of it cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
+    /// Units that came to their end.
+    pub(crate) units: usize,
     /// CPU time of the server for a unit, in milliseconds.
     pub(crate) cpu: f64,
     /// Units in a second.
@@ -227,13 +229,15 @@ impl<'a> Meter<'a> {
     fn stop(self, done: &Done) -> Result<Sample> {
         std::thread::sleep(AFTERMATH);
         let cpu = self.process.cpu()?.saturating_sub(self.before);
-        let units = done.times.len() as f64;
+        let count = done.times.len();
+        let units = count as f64;
         let at = |hundredths| {
             percentile(&done.times, hundredths)
                 .map(milliseconds)
                 .context("no session came to its end")
         };
         Ok(Sample {
+            units: count,
             cpu: milliseconds(cpu) / units,
             rate: units / done.elapsed.as_secs_f64(),
             p50: at(50)?,

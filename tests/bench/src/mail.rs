@@ -7,6 +7,8 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Write as _;
+use std::iter;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,6 +28,9 @@ const DOT_EVERY: usize = 40;
 
 /// Modification time of the oldest message, in seconds since 1970.
 const FIRST_DELIVERY: u64 = 1_700_000_000;
+
+/// Octets of the text that a large message repeats.
+const PART: usize = 256 * 1024;
 
 /// How the names of later deliveries begin; none of the first messages' does.
 const LATER: &str = "1999999999.D";
@@ -71,7 +76,63 @@ impl Class {
 
     /// A message's unique-id, which is how its file's name begins.
     pub(crate) fn unique_id(number: usize) -> String {
-        format!("{}.M{number:07}P1.bench", FIRST_DELIVERY + number as u64)
+        format!("{}.M{number:07}P1.bench", Class::received(number))
+    }
+
+    /// When a message came, in seconds since 1970: later than the one before.
+    pub(crate) fn received(number: usize) -> u64 {
+        FIRST_DELIVERY + number as u64
+    }
+}
+
+/// A message that is too large to be held in memory: a header, and the same text again and
+/// again. It is the only one of its user.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Large {
+    pub(crate) name: &'static str,
+    /// At least so many.
+    pub(crate) octets: usize,
+}
+
+impl Large {
+    /// Its maildrop; the octets there are not those of an ordinary message.
+    pub(crate) const fn class(self) -> Class {
+        Class {
+            name: self.name,
+            users: 1,
+            messages: 1,
+            octets: self.octets,
+        }
+    }
+
+    /// As it lies on disk, piece by piece.
+    pub(crate) fn pieces(self) -> impl Iterator<Item = Vec<u8>> {
+        let header = header(self.name, 1).into_bytes();
+        iter::once(header).chain(iter::repeat_n(body(PART), self.parts()))
+    }
+
+    /// Octets on disk.
+    pub(crate) fn stored_octets(self) -> usize {
+        self.sum(<[u8]>::len)
+    }
+
+    /// Octets as LIST tells them.
+    pub(crate) fn listed_octets(self) -> usize {
+        self.sum(|text| text.len() + memchr::memchr_iter(b'\n', text).count())
+    }
+
+    /// Octets in RETR's answer, the terminating line not counted.
+    pub(crate) fn sent_octets(self) -> usize {
+        self.sum(|text| to_wire(text).len())
+    }
+
+    fn parts(self) -> usize {
+        self.octets.div_ceil(PART)
+    }
+
+    /// Pieces end where lines end, so each can be counted by itself.
+    fn sum(self, of: impl Fn(&[u8]) -> usize) -> usize {
+        of(header(self.name, 1).as_bytes()) + self.parts() * of(&body(PART))
     }
 }
 
@@ -224,11 +285,46 @@ impl Tree {
                 Some(from) => fs::hard_link(from.join(&name), &file)?,
                 None => {
                     stored[..header_octets].copy_from_slice(header(class.name, number).as_bytes());
-                    write_message(&file, &stored, FIRST_DELIVERY + number as u64)?;
+                    write_message(&file, &stored, Class::received(number))?;
                 }
             }
         }
         symlink("whole", whole)?;
+        Ok(())
+    }
+
+    /// Writes those messages of a class again that sessions have removed.
+    pub(crate) fn restore(&self, class: &Class) -> Result<()> {
+        for at in 0..class.users {
+            let maildir = self.maildir(&class.user(at));
+            for number in 1..=class.messages {
+                let file = maildir.join(format!("cur/{}:2,", Class::unique_id(number)));
+                if !file.try_exists()? {
+                    write_message(&file, &class.stored(number), Class::received(number))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the maildrop of a large message, if it is not there yet.
+    pub(crate) fn make_large(&self, large: Large) -> Result<()> {
+        let maildir = self.maildir(&large.class().user(0));
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(maildir.join(part))?;
+        }
+        let name = Class::unique_id(1);
+        let whole = maildir.join(format!("cur/{name}:2,"));
+        let octets = large.stored_octets() as u64;
+        if fs::metadata(&whole).is_ok_and(|file| file.len() == octets) {
+            return Ok(());
+        }
+        let tmp = maildir.join("tmp").join(name);
+        let mut file = fs::File::create(&tmp)?;
+        for piece in large.pieces() {
+            file.write_all(&piece)?;
+        }
+        fs::rename(tmp, whole)?;
         Ok(())
     }
 
@@ -341,6 +437,32 @@ mod tests {
     }
 
     #[test]
+    fn a_large_message_is_as_long_as_it_says() {
+        let large = Large {
+            name: "large",
+            octets: PART + 1,
+        };
+        let stored = large.pieces().collect::<Vec<_>>().concat();
+        assert!(stored.len() > 2 * PART);
+        assert_eq!(large.stored_octets(), stored.len());
+        assert_eq!(large.sent_octets(), to_wire(&stored).len());
+        let lines = stored.iter().filter(|&&octet| octet == b'\n').count();
+        assert_eq!(large.listed_octets(), stored.len() + lines);
+
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::new(folder.path().join("a"), None);
+        let file = tree
+            .maildir("large-0")
+            .join("cur/1700000001.M0000001P1.bench:2,");
+        for _ in 0..2 {
+            tree.make_large(large).unwrap();
+            assert!(fs::read(&file).unwrap() == stored);
+            // One that was cut off is written once more.
+            fs::write(&file, "").unwrap();
+        }
+    }
+
+    #[test]
     fn a_class_is_read_as_it_is_written() {
         let read: Class = SMALL.to_string().parse().unwrap();
         assert_eq!(read, Class { users: 1, ..SMALL });
@@ -374,6 +496,13 @@ mod tests {
         assert!(!other.maildir("small-0").join("index").exists());
         other.remove_deliveries(&SMALL).unwrap();
         assert_eq!((listed(&other, "new"), listed(&other, "cur")), (0, 3));
+
+        let first = "cur/1700000001.M0000001P1.bench:2,";
+        let first = other.maildir("small-0").join(first);
+        fs::remove_file(&first).unwrap();
+        other.restore(&SMALL).unwrap();
+        assert_eq!(fs::read(&first).unwrap(), SMALL.stored(1));
+        assert_eq!(listed(&other, "cur"), 3);
 
         // Other figures under the same name: made anew.
         let fewer = Class {

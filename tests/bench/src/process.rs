@@ -75,22 +75,14 @@ impl Process {
     /// CPU time of it and everything it started, in the past and now, those
     /// that ended included where their parent waited for them.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let mut total = Duration::ZERO;
-        for process in self.tree()? {
-            // One that ended between two looks is in its parent's account later.
-            let Some(own) = own_cpu(process) else {
-                continue;
-            };
-            total += own + waited_cpu(process).unwrap_or_default();
-        }
-        Ok(total)
+        cpu_of_tree(self.id())
     }
 
     /// Memory of it and everything it started, shared pages counted in part
     /// (PSS), in octets.
     pub(crate) fn memory(&self) -> Result<u64> {
         let mut total = 0;
-        for process in self.tree()? {
+        for process in tree(self.id())? {
             let Ok(text) = fs::read_to_string(format!("/proc/{process}/smaps_rollup")) else {
                 continue;
             };
@@ -98,29 +90,6 @@ impl Process {
         }
         ensure!(total > 0, "the server's memory cannot be read");
         Ok(total)
-    }
-
-    fn tree(&self) -> Result<Vec<u32>> {
-        let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-        for entry in fs::read_dir("/proc").context("there is no /proc")? {
-            let name = entry?.file_name();
-            let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else {
-                continue;
-            };
-            if let Some(stat) = Stat::parse(&stat) {
-                children.entry(stat.parent).or_default().push(process);
-            }
-        }
-        let mut tree = vec![self.id()];
-        let mut at = 0;
-        while let Some(process) = tree.get(at) {
-            tree.extend(children.remove(process).unwrap_or_default());
-            at += 1;
-        }
-        Ok(tree)
     }
 
     /// SIGTERM, and its end.
@@ -150,6 +119,44 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// CPU time of a process and everything it started, in the past and now, those that
+/// ended included where their parent waited for them.
+pub(crate) fn cpu_of_tree(root: u32) -> Result<Duration> {
+    let mut total = Duration::ZERO;
+    for process in tree(root)? {
+        // One that ended between two looks is in its parent's account later.
+        let Some(own) = own_cpu(process) else {
+            continue;
+        };
+        total += own + waited_cpu(process).unwrap_or_default();
+    }
+    Ok(total)
+}
+
+/// A process and everything that descends from it and is still there.
+fn tree(root: u32) -> Result<Vec<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").context("there is no /proc")? {
+        let name = entry?.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else {
+            continue;
+        };
+        if let Some(stat) = Stat::parse(&stat) {
+            children.entry(stat.parent).or_default().push(process);
+        }
+    }
+    let mut tree = vec![root];
+    let mut at = 0;
+    while let Some(process) = tree.get(at) {
+        tree.extend(children.remove(process).unwrap_or_default());
+        at += 1;
+    }
+    Ok(tree)
 }
 
 /// What proc(5)'s `stat` says that is of use here.

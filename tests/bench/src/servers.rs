@@ -77,6 +77,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) tenants: usize,
     /// An authenticator in a component of its own; its settings are none.
     pub(crate) authenticator: Option<PathBuf>,
+    /// Lines of the section of an engine that keeps the maildrops, instead of the tree.
+    pub(crate) engine: Option<String>,
 }
 
 impl<'a> Setup<'a> {
@@ -88,6 +90,7 @@ impl<'a> Setup<'a> {
             state: None,
             tenants: 0,
             authenticator: None,
+            engine: None,
         }
     }
 }
@@ -189,17 +192,32 @@ impl Programs {
         };
         let roles =
             format!("authenticators = [\"users\"]\nstore = \"mail\"\n{filters}{sharing}{TENANT}");
+        let (node, engine, store, maildrop) = match &setup.engine {
+            None => {
+                let maildrop = setup.tree.root().join("{local}");
+                (
+                    "",
+                    String::new(),
+                    "builtin:maildir",
+                    format!("{maildrop:?}"),
+                )
+            }
+            Some(section) => (
+                "node = \"bench\"\n",
+                format!("[engine.{ENGINE}]\n{section}"),
+                "builtin:spool",
+                format!("\"engine:{ENGINE}/{{tenant}}/{{user}}\""),
+            ),
+        };
         let mut config = format!(
-            "[server]\nhostname = \"bench.example.net\"\nstate-dir = {state:?}\n\
-             certificate = {:?}\nkey = {:?}\n{LIMITS}{LISTENERS}\n\
+            "[server]\nhostname = \"bench.example.net\"\nstate-dir = {state:?}\n{node}\
+             certificate = {:?}\nkey = {:?}\n{LIMITS}{LISTENERS}{engine}\n\
              [plugin.users]\ncomponent = {component:?}\n{settings}\n[plugin.users.grants]\n\
              directories = [{{ host = {users:?}, guest = \"/users\" }}]\n\
-             [plugin.mail]\ncomponent = \"builtin:maildir\"\n\
-             grants = {{ maildrop = {:?} }}\nlimits = {{ memory = \"1GiB\", cpu-time = \"1m\", wall-time = \"10m\" }}\n\
-             {filter}[tenant.main]\ndefault = true\n{roles}",
-            self.certificate,
-            self.key,
-            setup.tree.root().join("{local}"),
+             [plugin.mail]\ncomponent = {store:?}\n\
+             grants = {{ maildrop = {maildrop} }}\nlimits = {{ memory = \"1GiB\", cpu-time = \"1m\", wall-time = \"10m\" }}\n\
+             {filter}[tenant.{MAIN_TENANT}]\ndefault = true\n{roles}",
+            self.certificate, self.key,
         );
         for tenant in 0..setup.tenants {
             write!(
@@ -279,6 +297,17 @@ const LISTENERS: &str = "[listener.pop3]\naddress = \"127.0.0.1:0\"\ntls = \"off
     [listener.pop3s]\naddress = \"127.0.0.1:0\"\ntls = \"implicit\"\n";
 
 const TENANT: &str = "limits = { sessions = 20000, sessions-per-user = 100 }\n";
+
+/// The tenant that serves everybody who is in no other tenant's domain.
+pub(crate) const MAIN_TENANT: &str = "main";
+
+/// What the configuration calls the engine that keeps maildrops.
+const ENGINE: &str = "mail";
+
+/// The name of a user's maildrop among those of [`MAIN_TENANT`], where an engine keeps it.
+pub(crate) fn maildrop_in_engine(user: &str) -> String {
+    format!("{MAIN_TENANT}/{user}")
+}
 
 /// Hides nothing that is there, and has to look at every message to know.
 const RULES: &str = "[plugin.rules]\ncomponent = \"builtin:rules\"\n\

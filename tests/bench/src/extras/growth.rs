@@ -26,7 +26,7 @@ const fn poll(name: &'static str, messages: usize) -> Class {
     }
 }
 
-pub(super) fn messages(bench: &Bench) -> Result<Option<Table>> {
+pub(super) fn messages(bench: &Bench) -> Result<Vec<Table>> {
     let classes = [
         LOGIN,
         poll("poll10", 10),
@@ -85,10 +85,10 @@ pub(super) fn messages(bench: &Bench) -> Result<Option<Table>> {
         table.rows.push(line);
     }
     server.process.stop()?;
-    Ok(Some(table))
+    Ok(vec![table])
 }
 
-pub(super) fn size(bench: &Bench) -> Result<Option<Table>> {
+pub(super) fn size(bench: &Bench) -> Result<Vec<Table>> {
     const fn of(name: &'static str, octets: usize) -> Class {
         Class {
             name,
@@ -156,10 +156,10 @@ pub(super) fn size(bench: &Bench) -> Result<Option<Table>> {
     }
     floor.process.stop()?;
     restante.process.stop()?;
-    Ok(Some(table))
+    Ok(vec![table])
 }
 
-pub(super) fn tenants(bench: &Bench) -> Result<Option<Table>> {
+pub(super) fn tenants(bench: &Bench) -> Result<Vec<Table>> {
     bench.make(Kind::Restante, &LOGIN)?;
     let classes = [LOGIN];
     let mut table = Table::new(
@@ -185,5 +185,5 @@ pub(super) fn tenants(bench: &Bench) -> Result<Option<Table>> {
         line.extend(figures);
         table.rows.push(line);
     }
-    Ok(Some(table))
+    Ok(vec![table])
 }

@@ -29,7 +29,7 @@ const WARM_UP: usize = 64;
 /// The most sessions that Dovecot is asked to hold: each is a process.
 const DOVECOT_SESSIONS: usize = 1000;
 
-pub(super) fn measure(bench: &Bench) -> Result<Option<Table>> {
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>> {
     let sizes: &[usize] = if bench.quick {
         &[500]
     } else {
@@ -78,7 +78,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Option<Table>> {
             ]);
         }
     }
-    Ok(Some(table))
+    Ok(vec![table])
 }
 
 struct Idle {

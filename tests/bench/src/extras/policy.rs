@@ -20,7 +20,7 @@ const FILTERED: Class = Class {
 };
 
 /// The difference that the rules filter makes, for each message.
-pub(super) fn filter(bench: &Bench) -> Result<Option<Table>> {
+pub(super) fn filter(bench: &Bench) -> Result<Vec<Table>> {
     bench.make(Kind::Restante, &FILTERED)?;
     bench.make(Kind::Restante, &LOGIN)?;
     std::thread::sleep(SETTLED);
@@ -70,13 +70,13 @@ pub(super) fn filter(bench: &Bench) -> Result<Option<Table>> {
     ] {
         table.rows.push(vec![words.to_owned(), median(values)]);
     }
-    Ok(Some(table))
+    Ok(vec![table])
 }
 
 /// Logins with the built-in authenticator and with those that were given.
-pub(super) fn authenticators(bench: &Bench) -> Result<Option<Table>> {
+pub(super) fn authenticators(bench: &Bench) -> Result<Vec<Table>> {
     if bench.authenticators.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     bench.make(Kind::Restante, &LOGIN)?;
     let classes = [LOGIN];
@@ -111,5 +111,5 @@ pub(super) fn authenticators(bench: &Bench) -> Result<Option<Table>> {
         line.extend(figures);
         table.rows.push(line);
     }
-    Ok(Some(table))
+    Ok(vec![table])
 }

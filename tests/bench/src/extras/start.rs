@@ -15,7 +15,7 @@ use crate::table::Table;
 const RELOAD_EVERY: Duration = Duration::from_millis(500);
 
 /// From exec to the first login's end, with and without compiled components.
-pub(super) fn start_up(bench: &Bench) -> Result<Option<Table>> {
+pub(super) fn start_up(bench: &Bench) -> Result<Vec<Table>> {
     bench.make(Kind::Restante, &LOGIN)?;
     let classes = [LOGIN];
     let mut table = Table::new(
@@ -50,11 +50,11 @@ pub(super) fn start_up(bench: &Bench) -> Result<Option<Table>> {
         line.extend(figures);
         table.rows.push(line);
     }
-    Ok(Some(table))
+    Ok(vec![table])
 }
 
 /// Logins while SIGHUP comes twice a second, beside logins in peace.
-pub(super) fn reload(bench: &Bench) -> Result<Option<Table>> {
+pub(super) fn reload(bench: &Bench) -> Result<Vec<Table>> {
     bench.make(Kind::Restante, &LOGIN)?;
     let classes = [LOGIN];
     let server = bench.programs.start(&Setup::new(
@@ -103,5 +103,5 @@ pub(super) fn reload(bench: &Bench) -> Result<Option<Table>> {
             figure(|sample| sample.cpu),
         ]);
     }
-    Ok(Some(table))
+    Ok(vec![table])
 }
