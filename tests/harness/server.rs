@@ -149,6 +149,16 @@ impl Process {
         self.signal(Signal::HUP);
     }
 
+    /// Sends SIGSTOP: it stands still until [`Process::go_on`], and notices nothing.
+    pub fn stand_still(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Sends SIGCONT.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
@@ -312,6 +322,16 @@ impl Server {
     /// Sends SIGTERM and goes on.
     pub fn terminate(&self) {
         self.process.terminate();
+    }
+
+    /// Sends SIGSTOP: it stands still until [`Server::go_on`], and notices nothing.
+    pub fn stand_still(&self) {
+        self.process.stand_still();
+    }
+
+    /// Sends SIGCONT.
+    pub fn go_on(&self) {
+        self.process.go_on();
     }
 
     /// Sends SIGHUP and waits for the log line with which it is answered.
