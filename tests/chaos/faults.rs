@@ -2,12 +2,15 @@
 //! processes do in between is theirs.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
 use crate::cluster::{Cluster, NODES};
+use crate::history::History;
 
 /// What may go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,31 +69,48 @@ enum End {
     Accept(usize),
 }
 
+/// What went wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) counts: BTreeMap<Fault, u32>,
+    /// A line for each, and for its end, by the clock of the history.
+    pub(crate) log: Vec<String>,
+}
+
 /// Faults under way.
 struct Chaos<'a> {
     cluster: &'a mut Cluster,
+    history: &'a History,
     rng: Rng,
     ends: Vec<(Instant, End)>,
     /// Servers that are killed or stand still, and ways that are closed.
     is_down: [bool; NODES.len()],
     is_closed: [bool; NODES.len()],
-    counts: BTreeMap<Fault, u32>,
+    faults: Faults,
 }
 
 /// Has things go wrong until then, each kind at least once; nothing is wrong any more when
-/// this returns how often each was.
-pub(crate) fn run(cluster: &mut Cluster, rng: Rng, until: Instant) -> BTreeMap<Fault, u32> {
+/// this returns.
+pub(crate) fn run(
+    cluster: &mut Cluster,
+    history: &History,
+    mut rng: Rng,
+    until: Instant,
+) -> Faults {
     let mut chaos = Chaos {
         cluster,
-        rng,
+        history,
+        rng: rng.fork(),
         ends: Vec::new(),
         is_down: [false; NODES.len()],
         is_closed: [false; NODES.len()],
-        counts: BTreeMap::new(),
+        faults: Faults::default(),
     };
     let mut first = ALL.to_vec();
     first.reverse();
     while chaos.goes_on(&first, until) {
+        // Whatever a step draws, the next one draws the same.
+        chaos.rng = rng.fork();
         match first.pop() {
             Some(fault) if !chaos.begin(fault) => first.push(fault),
             Some(_) => {}
@@ -107,7 +127,7 @@ pub(crate) fn run(cluster: &mut Cluster, rng: Rng, until: Instant) -> BTreeMap<F
     for link in links.chain([&chaos.cluster.link]) {
         link.lose_answers(0);
     }
-    chaos.counts
+    chaos.faults
 }
 
 impl Chaos<'_> {
@@ -137,10 +157,13 @@ impl Chaos<'_> {
                 End::Flow(node) => self.cluster.nodes[node].link.stall(false),
                 End::Accept(node) => self.cluster.nodes[node].link.refuse(false),
             }
+            let (End::Start(node) | End::Continue(node) | End::Flow(node) | End::Accept(node)) =
+                end;
             match end {
-                End::Start(node) | End::Continue(node) => self.is_down[node] = false,
-                End::Flow(node) | End::Accept(node) => self.is_closed[node] = false,
+                End::Start(_) | End::Continue(_) => self.is_down[node] = false,
+                End::Flow(_) | End::Accept(_) => self.is_closed[node] = false,
             }
+            self.log(&end, NODES[node]);
         }
     }
 
@@ -156,19 +179,31 @@ impl Chaos<'_> {
         Fault::Kill
     }
 
-    /// Whether it could begin: not where another one of its kind is under way.
+    /// Whether it could begin: not where others of its kind are under way everywhere.
     fn begin(&mut self, fault: Fault) -> bool {
-        let node = self.rng.usize(..NODES.len());
-        let begun = match fault {
+        let first = self.rng.usize(..NODES.len());
+        let mut from_first = (0..NODES.len()).map(|step| (first + step) % NODES.len());
+        let node = match fault {
+            Fault::Kill | Fault::StandStill | Fault::StandStillLong => {
+                from_first.find(|node| !self.is_down[*node])
+            }
+            Fault::Stall | Fault::Cut => from_first.find(|node| !self.is_closed[*node]),
+            Fault::TerminateBackEnds | Fault::FailOver | Fault::LoseAnswers => Some(first),
+        };
+        let Some(node) = node else {
+            return false;
+        };
+        match fault {
             Fault::Kill => self.takes_down(node, 0..3_000, End::Start(node)),
             Fault::StandStill => self.takes_down(node, 500..8_000, End::Continue(node)),
             Fault::StandStillLong => self.takes_down(node, 11_000..15_000, End::Continue(node)),
             Fault::Stall => self.closes(node, 500..8_000, End::Flow(node)),
             Fault::Cut => self.closes(node, 100..4_000, End::Accept(node)),
-            Fault::TerminateBackEnds | Fault::FailOver | Fault::LoseAnswers => true,
-        };
-        if !begun {
-            return false;
+            Fault::TerminateBackEnds | Fault::FailOver | Fault::LoseAnswers => {}
+        }
+        match fault {
+            Fault::FailOver | Fault::TerminateBackEnds => self.log(&fault, "the database"),
+            _ => self.log(&fault, NODES[node]),
         }
         match fault {
             Fault::Kill => self.cluster.kill_node(node),
@@ -193,29 +228,27 @@ impl Chaos<'_> {
                 self.cluster.link.lose_answers(self.rng.u32(..3));
             }
         }
-        *self.counts.entry(fault).or_default() += 1;
+        *self.faults.counts.entry(fault).or_default() += 1;
         true
     }
 
-    fn takes_down(&mut self, node: usize, ms: std::ops::Range<u64>, end: End) -> bool {
-        let is_up = !self.is_down[node];
-        if is_up {
-            self.is_down[node] = true;
-            self.ends_after(ms, end);
-        }
-        is_up
+    fn log(&mut self, what: &dyn Debug, place: &str) {
+        let at = self.history.elapsed().as_secs_f64();
+        let line = format!("{at:>11.6} s  {what:?}: {place}");
+        self.faults.log.push(line);
     }
 
-    fn closes(&mut self, node: usize, ms: std::ops::Range<u64>, end: End) -> bool {
-        let is_open = !self.is_closed[node];
-        if is_open {
-            self.is_closed[node] = true;
-            self.ends_after(ms, end);
-        }
-        is_open
+    fn takes_down(&mut self, node: usize, ms: Range<u64>, end: End) {
+        self.is_down[node] = true;
+        self.ends_after(ms, end);
     }
 
-    fn ends_after(&mut self, ms: std::ops::Range<u64>, end: End) {
+    fn closes(&mut self, node: usize, ms: Range<u64>, end: End) {
+        self.is_closed[node] = true;
+        self.ends_after(ms, end);
+    }
+
+    fn ends_after(&mut self, ms: Range<u64>, end: End) {
         let after = Duration::from_millis(self.rng.u64(ms));
         self.ends.push((Instant::now() + after, end));
     }

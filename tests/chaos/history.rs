@@ -140,6 +140,7 @@ impl Maildrop {
 /// What happened to all maildrops.
 #[derive(Debug)]
 pub(crate) struct History {
+    began: Instant,
     maildrops: Vec<Maildrop>,
     numbers: AtomicU64,
 }
@@ -153,9 +154,15 @@ impl History {
             events: Mutex::default(),
         });
         History {
+            began,
             maildrops: maildrops.collect(),
             numbers: AtomicU64::new(1),
         }
+    }
+
+    /// What its clock says.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     pub(crate) fn maildrop(&self, user: usize) -> &Maildrop {

@@ -17,7 +17,6 @@ mod history;
 mod link;
 mod takeover;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -31,7 +30,7 @@ use checker::{Violation, check};
 use client::{Addresses, Counts, Kind, World};
 use cluster::{Cluster, NODES};
 use delivery::Deliverer;
-use faults::{ALL, Fault};
+use faults::{ALL, Faults};
 use history::{History, Quit};
 
 /// Of the short run.
@@ -93,13 +92,7 @@ fn fetch_all(world: &World) {
     }
 }
 
-fn report(
-    seed: u64,
-    world: &World,
-    deliveries: &Deliveries,
-    faults: &BTreeMap<Fault, u32>,
-    lost: u32,
-) {
+fn report(seed: u64, world: &World, deliveries: &Deliveries, faults: &Faults, lost: u32) {
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let Counts {
         sessions,
@@ -111,7 +104,7 @@ fn report(
     } = &world.counts;
     eprintln!(
         "RESTANTE_SEED={seed}: {} sessions and {} logins that came to nothing; {} deliveries acknowledged and {} not; \
-         {} messages fetched, {} removed; {} removals refused, {} unknown; {lost} answers lost; faults {faults:?}",
+         {} messages fetched, {} removed; {} removals refused, {} unknown; {lost} answers lost; faults {:?}",
         get(sessions),
         get(no_logins),
         get(&deliveries.acknowledged),
@@ -120,6 +113,7 @@ fn report(
         get(removed),
         get(refused),
         get(unknown),
+        faults.counts,
     );
 }
 
@@ -181,7 +175,7 @@ fn whatever_fails_no_message_is_lost_or_comes_back_or_has_two_removers() {
         }
         let ended = Ended([&no_more, &world.is_over]);
         let until = Instant::now() + Duration::from_secs(seconds);
-        let faults = faults::run(&mut cluster, schedule, until);
+        let faults = faults::run(&mut cluster, &world.history, schedule, until);
         no_more.store(true, Ordering::Relaxed);
         for deliverer in deliverers {
             deliverer.join().unwrap();
@@ -192,13 +186,16 @@ fn whatever_fails_no_message_is_lost_or_comes_back_or_has_two_removers() {
     fetch_all(&world);
     report(seed, &world, &deliveries, &faults, cluster.lost_answers());
     let violations = violations(&world.history, &deliverer);
+    if !violations.is_empty() {
+        faults.log.iter().for_each(|line| eprintln!("{line}"));
+    }
     assert!(
         violations.is_empty(),
         "RESTANTE_SEED={seed}: {violations:#?}"
     );
     // It was a test of something.
     for fault in ALL {
-        assert!(faults.contains_key(&fault), "{fault:?} never was");
+        assert!(faults.counts.contains_key(&fault), "{fault:?} never was");
     }
     assert!(cluster.lost_answers() > 0, "no answer was lost");
     for (counter, least) in [
