@@ -109,7 +109,7 @@ pub(crate) fn run(
     let mut first = ALL.to_vec();
     first.reverse();
     while chaos.goes_on(&first, until) {
-        // Whatever a step draws, the next one draws the same.
+        // However much a step draws, the next one begins with the same.
         chaos.rng = rng.fork();
         match first.pop() {
             Some(fault) if !chaos.begin(fault) => first.push(fault),

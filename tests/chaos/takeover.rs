@@ -61,9 +61,9 @@ pub(crate) fn play(postgres: &Postgres, plant: bool) -> Outcome {
     until(&run, &closed, "1");
     // The server has looked at its hold before it sends the removal.
     session.send_quit().unwrap();
-    let held_up = "select count(*) from pg_stat_activity
+    let held_up = "select count(*) > 0 from pg_stat_activity
         where datname = current_database() and wait_event = 'advisory'";
-    until(&run, held_up, "1");
+    until(&run, held_up, "t");
     slow.stand_still();
 
     let mut holder = login(&history, 1, &other);
