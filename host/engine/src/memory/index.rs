@@ -216,7 +216,7 @@ mod tests {
         memory.intend(&path("a3")).await.unwrap();
         memory.forget("a", &["a1", "a2", "a3"].map(path));
         assert_eq!(memory.state(&a).await.unwrap(), Summary::default());
-        assert!(memory.garbage("own", 10).await.unwrap().is_empty());
+        assert!(memory.garbage("own", None, 10).await.unwrap().is_empty());
         assert_eq!(memory.state(&b).await.unwrap().messages, 1);
         for name in ["a1", "a2", "a3"] {
             memory.intend(&path(name)).await.unwrap();

@@ -35,6 +35,7 @@ impl<'c> Workshop<'c> {
         engines: &Engines,
         metrics: Arc<Metrics>,
     ) -> Result<Self, CopyError> {
+        let databases = Databases::of(config, None, &metrics).await;
         let state_dir = StateDir::open(&config.server.state_dir);
         let runtime = Runtime::new(
             config.server.limits.instances,
@@ -42,7 +43,6 @@ impl<'c> Workshop<'c> {
             compiler,
             metrics,
         );
-        let databases = Databases::of(config, None).await;
         Ok(Workshop {
             config,
             runtime: runtime.map_err(|error| CopyError::new(error.to_string()))?,

@@ -147,9 +147,8 @@ impl Seed {
             digest: None,
             weight: message.stored_octets as u64,
         };
-        let appending = self
-            .index
-            .append(&folder, &entry, &Limits::default(), placed);
+        let free = Limits::default();
+        let appending = self.index.append(&folder, &entry, &free, placed);
         match appending.await? {
             Appended::Kept(_) => {}
             other => bail!("message {number} of {user} was not kept: {other:?}"),

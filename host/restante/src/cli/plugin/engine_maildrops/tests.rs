@@ -88,9 +88,9 @@ struct Holding {
 #[async_trait]
 impl SharedHolds for Holding {
     async fn acquire(&self, key: &str) -> Result<Box<dyn SharedHold>, NotHeld> {
-        let (held, hold) = self.engine.hold(key).await?;
-        let _ = self.hold.set(hold);
-        Ok(held)
+        let taken = self.engine.hold(key, &[]).await?;
+        let _ = self.hold.set(taken.hold);
+        Ok(taken.held)
     }
 }
 
