@@ -105,7 +105,7 @@ fn a_maildrop_of_an_engine_that_is_as_it_was_is_listed_without_its_store() {
     assert_eq!(fetched.index, before.index);
     ada.accepted("DELE 1");
     ada.quit();
-    assert_eq!(listed(&server), [second.clone()]);
+    assert_eq!(listed(&server), std::slice::from_ref(&second));
     is_known(&server, &admin, &[second]);
 }
 
@@ -119,7 +119,7 @@ fn what_changed_between_two_logins_is_seen() {
     let other = node(&mut site, "mx-b");
     let seed = Seed::postgres(postgres, &database);
     let first = as_listed(&seed.deliver("ada", "1", HELLO), HELLO);
-    assert_eq!(listed(&server), [first.clone()]);
+    assert_eq!(listed(&server), std::slice::from_ref(&first));
     is_known(&server, &admin, std::slice::from_ref(&first));
     // A delivery, which asks nobody for the maildrop.
     let second = as_listed(&seed.deliver("ada", "2", SECOND), SECOND);
@@ -173,7 +173,7 @@ fn an_index_that_was_set_back_is_read_again() {
     assert_eq!(listed(&server), both);
     is_known(&server, &admin, &both);
     set_back();
-    assert_eq!(listed(&server), [first.clone()]);
+    assert_eq!(listed(&server), std::slice::from_ref(&first));
     server.logged(&["WARN", "older than it was", "ada"]);
     is_known(&server, &admin, std::slice::from_ref(&first));
     // Set back, and of the same version again by what came: that is another message, under the
@@ -204,7 +204,7 @@ fn while_sessions_are_recorded_the_store_is_asked_at_each_login() {
     let (server, admin) = watched(&mut site, "");
     let mut before = asked(&admin);
     for _ in 0..3 {
-        assert_eq!(listed(&server), [only.clone()]);
+        assert_eq!(listed(&server), std::slice::from_ref(&only));
         let now = asked(&admin);
         assert!(now.instances > before.instances, "{now:?}");
         assert!(now.index > before.index, "{now:?}");

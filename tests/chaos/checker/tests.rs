@@ -180,7 +180,7 @@ fn what_was_acknowledged_is_shown_until_somebody_may_have_removed_it() {
         session: 10,
         unique_id: "a".into(),
     };
-    assert_eq!(all.check(&BOTH), [hidden.clone()]);
+    assert_eq!(all.check(&BOTH), std::slice::from_ref(&hidden));
     // A QUIT that comes later is no reason.
     all.login(11, &BOTH).mark(11, "a").quit(11);
     assert_eq!(all.check(&[("b", 2)]), [hidden]);

@@ -20,6 +20,9 @@ use super::error::CopyError;
 use crate::databases::Databases;
 use crate::mail_engines::Engines;
 
+/// What has the hold on a maildrop, and under which key.
+type KeyedHolds = (Arc<dyn SharedHolds>, String);
+
 /// What plugins are made ready with.
 pub(super) struct Workshop<'c> {
     config: &'c Config,
@@ -143,7 +146,7 @@ impl Party {
         found: &dyn FoundMaildrop,
         tenant: &config::Tenant,
         shared: Option<Arc<dyn SharedHolds>>,
-    ) -> Result<Option<(Arc<dyn SharedHolds>, String)>, CopyError> {
+    ) -> Result<Option<KeyedHolds>, CopyError> {
         let own = found.holds();
         let is_engines = own.is_some();
         let Some(holds) = own.or(shared) else {
@@ -158,7 +161,7 @@ impl Party {
     /// Holds the maildrop, as a session does.
     pub(super) async fn hold(
         &self,
-        (holds, key): (Arc<dyn SharedHolds>, String),
+        (holds, key): KeyedHolds,
     ) -> Result<Box<dyn SharedHold>, CopyError> {
         let held = shared_holds::acquire(&*holds, &key).await;
         held.map_err(|why| {
