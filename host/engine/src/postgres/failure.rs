@@ -81,8 +81,9 @@ impl Failure {
 fn ends_connection(error: &DbError) -> bool {
     match error.parsed_severity() {
         Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
-        // An old pooler's, in its own language, which is English.
-        None => error.severity() != "ERROR",
+        // Every server says which in English, also through a pooler. Only a pooler's own errors do
+        // not, and it has none but of connections: it lost its server, or lets nobody in.
+        None => true,
     }
 }
 

@@ -81,7 +81,7 @@ create index upload_at on restante.upload (at);
 -- whoever configured more than that gets it. No call waits for a row longer than a node does.
 create function restante.lasting() returns void language sql as $$
     select set_config('lock_timeout', '4s', true),
-        case when current_setting('synchronous_commit') in ('off', 'local')
+        case when current_setting('synchronous_commit') in ('off', 'local', 'remote_write')
             then set_config('synchronous_commit', 'on', true) end
 $$;
 

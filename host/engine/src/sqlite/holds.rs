@@ -66,9 +66,8 @@ impl Holds for Sqlite {
         names::check("what is to be held", key)?;
         check_folders(folders)?;
         let (key, node, token) = (key.to_owned(), node.clone(), Token::new()?);
-        let folders = folders.to_vec();
         let next = self.next.clone();
-        self.change_holds(move |transaction| {
+        let acquiring = self.change_holds(move |transaction| {
             check_term(transaction, &node)?;
             let sql = "select h.node, h.since from temp.hold h
                 join temp.node n on n.name = h.node and n.term = h.term
@@ -77,7 +76,7 @@ impl Holds for Sqlite {
             let held = select.query_row((&key,), |row| Ok((row.get(0)?, row.get(1)?)));
             if let Some((node, since)) = held.optional()? {
                 let since = unsigned(since);
-                return Ok((Acquired::InUse { node, since }, None));
+                return Ok(Acquired::InUse { node, since });
             }
             let sql = "insert or replace into temp.hold (key, token, node, term, since)
                 values (?1, ?2, ?3, ?4, ?5)";
@@ -86,14 +85,16 @@ impl Holds for Sqlite {
             let values = (&key, &token.0[..], &node.name, signed(node.term), since);
             transaction.prepare_cached(sql)?.execute(values)?;
             let fence = next.fetch_add(1, Ordering::Relaxed);
-            let states = folders
-                .iter()
-                .map(|folder| rows::summary(transaction, folder));
-            // Whoever needs them asks the index, and is told there why it cannot be read.
-            let states = states.collect::<rusqlite::Result<Vec<Summary>>>().ok();
-            Ok((Acquired::Held(Hold { key, token, fence }), states))
-        })
-        .await
+            Ok(Acquired::Held(Hold { key, token, fence }))
+        });
+        let acquired = acquiring.await?;
+        let states = match &acquired {
+            Acquired::InUse { .. } => None,
+            // Holds are in memory, and stay apart from what may wait for the disk: whoever has
+            // the hold by now gives it back if that takes too long.
+            Acquired::Held(_) => self.states(folders).await,
+        };
+        Ok((acquired, states))
     }
 
     async fn release(&self, hold: &Hold) -> Result<(), Problem> {
@@ -112,6 +113,23 @@ impl Holds for Sqlite {
         let hold = hold.clone();
         self.change_holds(move |transaction| tokens::check(transaction, &hold))
             .await
+    }
+}
+
+impl Sqlite {
+    /// Of each folder in short. None: whoever needs them asks the index, and is told there why it
+    /// cannot be read.
+    async fn states(&self, folders: &[Folder]) -> Option<Vec<Summary>> {
+        if folders.is_empty() {
+            return Some(Vec::new());
+        }
+        let folders = folders.to_vec();
+        let looking = self.look(move |transaction| {
+            let folders = folders.iter();
+            let states = folders.map(|folder| rows::summary(transaction, folder));
+            Ok(states.collect::<rusqlite::Result<Vec<Summary>>>()?)
+        });
+        looking.await.ok()
     }
 }
 

@@ -107,7 +107,7 @@ impl Sqlite {
     }
 
     /// One transaction that sees one state.
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Aborted> + Send + 'static,
     ) -> Result<T, Problem> {

@@ -564,6 +564,11 @@ impl Maildrop for PluginMaildrop {
                 to_tell(|| json!({ "names": &*names }), |_, ()| json!("removed")),
             )
             .await;
+        if !matches!(removed, Ok(Ok(()))) {
+            // What was listed may be wrong, where an index was set back say: else each session
+            // that marks such a message would fail alike.
+            self.plugin.runtime.listings.forget(&self.key);
+        }
         removed?.map_err(Failure::from)
     }
 
