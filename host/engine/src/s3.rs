@@ -6,11 +6,13 @@
 //! says so, not even that what was acknowledged is there.
 //!
 //! Each request is a short one: a blob is read in ranges of at most
-//! [`MAX_BLOB_CHUNK_BYTES`], so no slow client keeps a connection, and a range that fails
-//! is asked for once more.
+//! `MAX_RANGE_BYTES`, so no slow client keeps a connection, and a range that fails
+//! is asked for once more. While a store does not answer, one request at a time asks whether
+//! it is back, and all others fail at once (`contact`).
 
 mod answer;
 mod client;
+mod contact;
 mod credentials;
 mod keys;
 mod settings;
@@ -28,7 +30,7 @@ use crate::blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch
 use crate::bounds::MAX_BLOB_CHUNK_BYTES;
 use crate::problem::Problem;
 
-use client::Client;
+use client::{Client, MAX_RANGE_BYTES};
 
 pub use credentials::S3Credentials;
 pub use settings::S3Settings;
@@ -92,7 +94,7 @@ impl Blobs for S3 {
         offset: u64,
         length: Option<u64>,
     ) -> Result<Option<Box<dyn BlobReader>>, Problem> {
-        let first = length.unwrap_or(u64::MAX).min(MAX_BLOB_CHUNK_BYTES as u64);
+        let first = length.unwrap_or(u64::MAX).min(MAX_RANGE_BYTES as u64);
         let Some(part) = self.client.get(path, offset, first as usize).await? else {
             return Ok(None);
         };
@@ -196,7 +198,7 @@ impl BlobReader for Reader {
             return Ok(Bytes::new());
         }
         if self.ahead.is_empty() {
-            let length = left.min(MAX_BLOB_CHUNK_BYTES as u64) as usize;
+            let length = left.min(MAX_RANGE_BYTES as u64) as usize;
             let part = self.client.get(&self.path, self.offset, length).await?;
             let part = part.filter(|part| part.total == self.total && !part.bytes.is_empty());
             let Some(part) = part else {

@@ -107,8 +107,11 @@ impl Blobs for SplitBlobs {
         match self.large.remove(&large).await {
             Ok(of_large) => {
                 removal.kept.extend(of_large.kept);
-                // Where the one was given up stands for both: all that is kept is tried again.
-                removal.gave_up_after = of_large.gave_up_after.or(removal.gave_up_after);
+                // Of the small ones all were tried, however far it came with the large ones: what
+                // is kept is passed by with this batch, or small garbage would wait behind it.
+                if of_large.gave_up_after.is_some() {
+                    removal.gave_up_after = paths.last().cloned();
+                }
             }
             // The small ones are gone all the same.
             Err(problem) => {

@@ -161,6 +161,74 @@ async fn a_bucket_that_is_not_there_is_no_blob_that_is_not_there() {
     assert_eq!(s3.read(&path("a"), 0, 1).await, Ok(None));
 }
 
+/// A proxy in front of a store, or another program: it knows nothing of objects.
+#[tokio::test]
+async fn a_404_without_the_code_is_no_blob_that_is_not_there() {
+    let (s3, store) = serve(false).await;
+    write(&s3, "a", b"mail").await.unwrap();
+    store.fail(Fault::Answer(404, ""), u32::MAX);
+    for text in [
+        unavailable(s3.read(&path("a"), 0, 1).await),
+        unavailable(s3.probe().await),
+    ] {
+        assert!(text.contains("it answers 404"), "{text}");
+        assert!(text.contains("at this endpoint"), "{text}");
+    }
+    assert_eq!(kept(&s3.remove(&[path("a")]).await.unwrap()), ["a"]);
+    store.recover();
+    assert!(s3.read(&path("a"), 0, 1).await.unwrap().is_some());
+}
+
+/// Whoever waits has one of the places that small messages need, too.
+#[tokio::test]
+async fn while_a_store_is_silent_one_request_at_a_time_waits_for_it() {
+    const READS: usize = 10;
+    let (s3, store) = serve(false).await;
+    write(&s3, "a", b"mail").await.unwrap();
+    store.fail(Fault::Hang, u32::MAX);
+    let reads = async || {
+        let mut reads = tokio::task::JoinSet::new();
+        for _ in 0..READS {
+            let s3 = s3.clone();
+            reads.spawn(async move {
+                let started = Instant::now();
+                unavailable(s3.read(&path("a"), 0, 4).await);
+                started.elapsed()
+            });
+        }
+        let mut took = reads.join_all().await;
+        took.sort();
+        took
+    };
+    // Nothing was known of it yet: each waits for one attempt, and one of them for another.
+    let took = reads().await;
+    assert!(took[0] >= Duration::from_secs(2), "{took:?}");
+    assert!(took[READS - 2] < Duration::from_secs(4), "{took:?}");
+    let took = reads().await;
+    assert!(took[READS - 2] < Duration::from_secs(1), "{took:?}");
+    let asking = took[READS - 1];
+    assert!(asking >= Duration::from_secs(2), "{took:?}");
+    assert!(asking < Duration::from_secs(4), "{took:?}");
+    // Neither is waited for by who writes or removes.
+    let asking = tokio::spawn({
+        let s3 = s3.clone();
+        async move { s3.read(&path("a"), 0, 4).await }
+    });
+    while store.requests.lock().unwrap().len() < 1 + READS + 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let started = Instant::now();
+    let text = unavailable(write(&s3, "b", b"mail").await);
+    assert!(text.contains("a moment ago"), "{text}");
+    assert_eq!(kept(&s3.remove(&[path("a")]).await.unwrap()), ["a"]);
+    assert!(started.elapsed() < Duration::from_secs(1));
+    unavailable(asking.await.unwrap());
+    store.recover();
+    let read = s3.read(&path("a"), 0, 4).await;
+    assert_eq!(read, Ok(Some(Bytes::from_static(b"mail"))));
+    write(&s3, "b", b"mail").await.unwrap();
+}
+
 #[tokio::test]
 async fn a_write_that_is_refused_says_why_and_one_that_hangs_ends() {
     let (s3, store) = serve(false).await;

@@ -192,3 +192,36 @@ async fn garbage_waits_for_a_bucket_that_is_away_and_holds_up_no_other() {
     assert_eq!(sqlite.garbage("mail", None, 1000).await, Ok(vec![]));
     assert!(store.objects.lock().unwrap().is_empty());
 }
+
+/// It is removed turn by turn, and each turn gives the bucket up.
+#[tokio::test]
+async fn small_garbage_waits_for_no_large_garbage_that_cannot_be_removed() {
+    const TURN: u32 = 60;
+    let directory = tempfile::tempdir().unwrap();
+    let retention = Retention {
+        intents: std::time::Duration::ZERO,
+        ..Retention::default()
+    };
+    let sqlite = Sqlite::open(&directory.path().join("f"), retention, Tables::Made).unwrap();
+    let (s3, store) = bucket().await;
+    let small = Arc::new(MemoryBlobs::default());
+    let split: Arc<dyn Blobs> = Arc::new(SplitBlobs::new(small, s3, MAX_SMALL));
+    // Garbage is gone through in this order.
+    let large = (0..2 * TURN).map(|number| (format!("1-large/{number:03}"), &b"more of mail"[..]));
+    let small = (0..10).map(|number| (format!("2-small/{number:03}"), &b"mail"[..]));
+    for (at, octets) in large.chain(small) {
+        sqlite.intend(&placed(&at)).await.unwrap();
+        write(&*split, &at, octets).await.unwrap();
+    }
+    sqlite.expire(1000).await.unwrap();
+    let places = BTreeMap::from([("mail".to_owned(), split.clone())]);
+    let mut collector = GarbageCollector::default();
+    store.fail(Fault::Close, u32::MAX);
+    for _ in 0..3 {
+        let collected = collector.turn(&sqlite, &places, TURN).await.unwrap();
+        assert!(collected.is_done() || collected.removed > 0);
+    }
+    let left = sqlite.garbage("mail", None, 1000).await.unwrap();
+    assert_eq!(left.len(), 2 * TURN as usize);
+    assert!(left.iter().all(|path| path.as_str().starts_with("1-large")));
+}

@@ -59,6 +59,12 @@ pub(super) fn code(body: &[u8]) -> String {
     }
 }
 
+/// Whether an answer says that there is no such object. What else answers "404" (a proxy, another
+/// program at this address, a bucket that is gone) knows nothing of objects.
+pub(super) fn is_no_object(status: StatusCode, code: &str) -> bool {
+    status == StatusCode::NOT_FOUND && code == "NoSuchKey"
+}
+
 /// To whom the key does not let list a bucket, some stores say so of each object that is not
 /// there.
 const FORBIDDEN: &str = ": see the credentials file, the region, and what the key may do with the bucket: \
@@ -71,6 +77,10 @@ pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
         "RequestTimeTooSkewed" => ": the clocks of the store and of this machine differ",
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AccessDenied" => FORBIDDEN,
         "SlowDown" => ": it has too much to do",
+        _ if status == StatusCode::NOT_FOUND => {
+            ": a store says NoSuchKey of an object that is not there: see whether something else \
+             answers at this endpoint"
+        }
         _ if status.is_redirection() => ": the bucket is at another endpoint or in another region",
         _ if status == StatusCode::FORBIDDEN => FORBIDDEN,
         _ => "",
@@ -122,6 +132,20 @@ mod tests {
         );
         assert_eq!(total(&headers("bytes */10")), Some(10));
         assert_eq!(total(&headers("bytes 1-2/10")), None);
+    }
+
+    #[test]
+    fn only_a_store_knows_that_there_is_no_object() {
+        assert!(is_no_object(StatusCode::NOT_FOUND, "NoSuchKey"));
+        for (status, code) in [
+            (StatusCode::NOT_FOUND, ""),
+            (StatusCode::NOT_FOUND, "NoSuchBucket"),
+            (StatusCode::NOT_FOUND, "NotFound"),
+            (StatusCode::FORBIDDEN, "NoSuchKey"),
+        ] {
+            assert!(!is_no_object(status, code), "{status} {code}");
+        }
+        assert!(remedy(StatusCode::NOT_FOUND, "").contains("at this endpoint"));
     }
 
     #[test]

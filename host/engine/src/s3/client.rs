@@ -16,16 +16,22 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use tokio::sync::Semaphore;
-use tokio::time;
+use tokio::time::{self, Instant};
 
+use super::contact::Contact;
 use super::settings::S3Settings;
 use super::{answer, keys, tls};
 use crate::blobs::BlobPath;
 use crate::bounds::{CALL_DEADLINE, MAX_CONNECTIONS};
 use crate::problem::Problem;
 
-/// For a connection to be made; the rest of a call's time is for the answer.
-const CONNECT: Duration = Duration::from_secs(3);
+/// How long one attempt at a read may take, of which a call has room for two.
+const ATTEMPT: Duration = Duration::from_millis(CALL_DEADLINE.as_millis() as u64 / 2);
+/// Bytes of a range: so many are kept for each session whose client reads slowly, and so many
+/// have to come within [`ATTEMPT`], also over a connection of some megabits per second.
+pub(super) const MAX_RANGE_BYTES: usize = 256 << 10;
+/// For a connection to be made; the rest of an attempt's time is for the answer.
+const CONNECT: Duration = Duration::from_millis(1500);
 /// How long a connection is kept that nobody uses: less than stores do.
 const IDLE: Duration = Duration::from_secs(15);
 /// How long a signature is good, and by how much clocks may differ.
@@ -45,6 +51,7 @@ pub(super) struct Client {
     pool: Pool<HttpsConnector<HttpConnector>, Body>,
     /// Requests at once.
     pub(super) permits: std::sync::Arc<Semaphore>,
+    contact: Contact,
 }
 
 impl std::fmt::Debug for Client {
@@ -122,6 +129,7 @@ impl Client {
             reads_back: settings.reads_back,
             pool,
             permits: std::sync::Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            contact: Contact::default(),
         })
     }
 
@@ -131,16 +139,17 @@ impl Client {
     }
 
     /// Part of a blob: fewer octets than `length` only at its end. None: it is not there.
-    /// A failure that another try may mend gets one.
+    /// A failure that another try may mend gets one, unless the store was away before.
     pub(super) async fn get(
         &self,
         path: &BlobPath,
         offset: u64,
         length: usize,
     ) -> Result<Option<Part>, Problem> {
-        let once = || self.within(path, CALL_DEADLINE / 2, self.get_once(path, offset, length));
+        let was_away = self.contact.is_away();
+        let once = || self.within(path, ATTEMPT, self.get_once(path, offset, length));
         match once().await {
-            Err(Problem::Unavailable(_)) => once().await,
+            Err(Problem::Unavailable(_)) if !was_away => once().await,
             answered => answered,
         }
     }
@@ -177,7 +186,7 @@ impl Client {
             }
             status => {
                 let code = answer::code(&error_body(&mut answer).await);
-                return match status == StatusCode::NOT_FOUND && code != "NoSuchBucket" {
+                return match answer::is_no_object(status, &code) {
                     true => Ok(None),
                     false => Err(self.refused(path, status, &code)),
                 };
@@ -241,7 +250,7 @@ impl Client {
                 return Ok(());
             }
             let code = answer::code(&error_body(&mut answer).await);
-            match status == StatusCode::NOT_FOUND && code != "NoSuchBucket" {
+            match answer::is_no_object(status, &code) {
                 true => Ok(()),
                 false => Err(self.refused(path, status, &code)),
             }
@@ -261,26 +270,57 @@ impl Client {
         let mut answer = self.send(path, request, body).await?;
         let status = answer.status();
         if status == StatusCode::OK {
+            self.contact.answered();
             return Ok(());
         }
         let code = answer::code(&error_body(&mut answer).await);
         Err(self.refused(path, status, &code))
     }
 
-    /// One of so many at once, within so much time.
+    /// For what takes as long as it takes: whether the store is back, if it was away.
+    pub(super) async fn check_contact(&self, path: &BlobPath) -> Result<(), Problem> {
+        if !self.contact.is_away() {
+            return Ok(());
+        }
+        let request = self.request(Method::HEAD, path);
+        let asking = async { self.send(path, request, empty()).await.map(drop) };
+        self.within(path, ATTEMPT, asking).await
+    }
+
+    /// How many requests were answered so far, for [`Client::late`].
+    pub(super) fn answers(&self) -> u64 {
+        self.contact.answers()
+    }
+
+    /// A request took too long that began when so many were answered.
+    pub(super) fn late(&self, path: &BlobPath, answers: u64, what: &str) -> Problem {
+        self.contact.unanswered(answers);
+        self.problem(path, what)
+    }
+
+    /// One of so many at once, within so much time; at once, if the store is away and another
+    /// request is finding out whether it is back.
     async fn within<T>(
         &self,
         path: &BlobPath,
         deadline: Duration,
         work: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
-        let run = async {
-            // The semaphore is never closed.
-            let _permit = self.permits.acquire().await;
-            work.await
+        const LATE: &str = "it does not answer in time";
+        let Some(_leave) = self.contact.ask_leave() else {
+            return Err(self.problem(path, "it did not answer a moment ago, and is being asked"));
         };
-        let late = || self.problem(path, "it does not answer in time");
-        time::timeout(deadline, run).await.map_err(|_| late())?
+        let end = Instant::now() + deadline;
+        let permit = time::timeout_at(end, self.permits.acquire()).await;
+        // That places are missing says nothing of the store.
+        let _permit = permit.map_err(|_| self.problem(path, LATE))?;
+        let answers = self.answers();
+        let worked = time::timeout_at(end, work).await;
+        let worked = worked.map_err(|_| self.late(path, answers, LATE))?;
+        if worked.is_ok() {
+            self.contact.answered();
+        }
+        worked
     }
 
     fn request(&self, method: Method, path: &BlobPath) -> http::request::Builder {
@@ -303,10 +343,21 @@ impl Client {
     ) -> Result<Response<Incoming>, Problem> {
         let request = request.body(body);
         let request = request.map_err(|error| self.problem(path, &error.to_string()))?;
-        self.pool
-            .request(request)
-            .await
-            .map_err(|error| self.broken(path, &error))
+        let answers = self.answers();
+        let answer = match self.pool.request(request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if error.is_connect() {
+                    self.contact.unanswered(answers);
+                }
+                return Err(self.broken(path, &error));
+            }
+        };
+        // What is a success is an answer when all of it is there.
+        if !answer.status().is_success() {
+            self.contact.answered();
+        }
+        Ok(answer)
     }
 
     /// The connection was not made, or broke. Its URL has a signature, and is not told.
@@ -328,7 +379,9 @@ impl Client {
         )
     }
 
+    /// It answers, and the answer is none.
     fn odd(&self, path: &BlobPath, what: &str) -> Problem {
+        self.contact.answered();
         self.problem(path, what)
     }
 

@@ -15,9 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time;
 
-use super::client::{Body, Client};
+use super::client::{Body, Client, MAX_RANGE_BYTES};
 use crate::blobs::{BlobPath, BlobWriter};
-use crate::bounds::{CALL_DEADLINE, MAX_BLOB_CHUNK_BYTES};
+use crate::bounds::CALL_DEADLINE;
 use crate::problem::Problem;
 
 /// For a store to have a blob on all its disks, after the last octet.
@@ -31,6 +31,7 @@ pub(super) async fn begin(
     path: &BlobPath,
     octets: u64,
 ) -> Result<Box<dyn BlobWriter>, Problem> {
+    client.check_contact(path).await?;
     let permit = time::timeout(CALL_DEADLINE, client.permits.clone().acquire_owned()).await;
     let Ok(Ok(permit)) = permit else {
         return Err(client.problem(path, "too many requests are under way: it is too slow"));
@@ -65,6 +66,8 @@ struct Writer {
 
 /// A request that is being sent.
 struct UnderWay {
+    /// How many requests the store had answered when it began.
+    answers: u64,
     chunks: mpsc::Sender<Bytes>,
     put: JoinHandle<Result<(), Problem>>,
 }
@@ -87,8 +90,9 @@ impl UnderWay {
         match time::timeout(deadline, &mut self.put).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(error)) => Err(client.problem(path, &error.to_string())),
-            Err(_) => Err(client.problem(
+            Err(_) => Err(client.late(
                 path,
+                self.answers,
                 "it does not answer in time; whether the blob is there is not known",
             )),
         }
@@ -117,12 +121,16 @@ impl Writer {
         }
         let (chunks, body) = channel(self.octets);
         let (client, path, octets) = (self.client.clone(), self.path.clone(), self.octets);
-        let permit = self.permit.take();
+        let (permit, answers) = (self.permit.take(), self.client.answers());
         let put = tokio::spawn(async move {
             let _permit = permit;
             client.put(&path, octets, body).await
         });
-        Ok(UnderWay { chunks, put })
+        Ok(UnderWay {
+            answers,
+            chunks,
+            put,
+        })
     }
 
     /// Sends octets. After a problem the request is over.
@@ -143,9 +151,11 @@ impl Writer {
                     .client
                     .problem(&self.path, "it answers before it has all octets"))
             }
-            Err(_) => Err(self
-                .client
-                .problem(&self.path, "it takes no octets in time")),
+            Err(_) => {
+                Err(self
+                    .client
+                    .late(&self.path, under_way.answers, "it takes no octets in time"))
+            }
         }
     }
 
@@ -153,10 +163,7 @@ impl Writer {
         let mut digest = Sha256::new();
         let mut offset = 0;
         loop {
-            let part = self
-                .client
-                .get(&self.path, offset, MAX_BLOB_CHUNK_BYTES)
-                .await?;
+            let part = self.client.get(&self.path, offset, MAX_RANGE_BYTES).await?;
             let part = part.filter(|part| part.total == self.octets);
             let Some(part) = part else {
                 return Err(self.lied());
