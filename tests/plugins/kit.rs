@@ -362,6 +362,30 @@ fn what_was_typed_wrong_is_said() {
     }
 }
 
+/// Checks of nothing would all be passed, or skipped.
+#[test]
+fn a_maildrop_that_was_given_and_cannot_be_copied_is_an_error() {
+    let bench = Bench::new();
+    let mut maildir = Maildir::create(bench.path().join("mail"));
+    // Larger than what is copied, and none of it on the disk.
+    let file = maildir.deliver(b"");
+    let file = fs::File::options().write(true).open(file).unwrap();
+    file.set_len((1 << 30) + 1).unwrap();
+    for arguments in [
+        &["test", "builtin:maildir", "--maildrop", "mail"][..],
+        &["test", "builtin:spool", "--engine", "--maildrop", "mail"],
+    ] {
+        let refused = bench.plugin(arguments);
+        assert_eq!(refused.code, Some(1), "{arguments:?}: {refused:#?}");
+        for words in ["--maildrop mail: it cannot be copied", "smaller one"] {
+            assert!(
+                refused.stderr.contains(words),
+                "{arguments:?}: {refused:#?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn one_question_is_answered_with_what_it_took() {
     let bench = Bench::new();

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use restante_engine::SplitBlobs;
 use restante_engine::s3::{S3, S3Credentials, S3Settings};
@@ -173,6 +174,62 @@ fn while_the_bucket_is_away_all_but_its_messages_is_served() {
         (objects(&store) == 1).then_some(())
     });
     again.stop();
+}
+
+/// Small messages wait for the same places.
+#[test]
+fn a_bucket_that_is_silent_takes_no_small_messages_down() {
+    const SESSIONS: usize = 10;
+    let user = |number: usize| format!("user{number}");
+    let store = ObjectStore::start();
+    let (mut site, directory) = embedded();
+    with_bucket(&mut site, &store);
+    let seed = into_bucket(Seed::embedded(&directory), &store);
+    let large = message(1 << 20);
+    for number in 0..SESSIONS {
+        site.user(&user(number), &format!("secret of {}", user(number)));
+        seed.deliver(&user(number), "1", &large);
+    }
+    seed.deliver("ada", "1", HELLO);
+    drop(seed);
+    let server = site.start();
+    let mut ada = login_in_time(&server, "ada");
+    store.fail(Fault::Hang, u32::MAX);
+    let mut sessions: Vec<_> = (0..SESSIONS)
+        .map(|number| login(&server, &user(number)))
+        .collect();
+    std::thread::scope(|threads| {
+        for session in &mut sessions {
+            threads.spawn(move || {
+                let begun = Instant::now();
+                let refused = session.refused("RETR 1");
+                assert!(refused.starts_with("[SYS/TEMP]"), "{refused}");
+                let took = begun.elapsed();
+                assert!(took < Duration::from_secs(12), "{took:?}");
+            });
+        }
+        // All of them wait, for the bucket or for a place.
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        assert_eq!(ada.retr(1), wire(HELLO));
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(6), "{took:?}");
+    });
+    // By now the server knows: they fail one after the other, and take nobody's time.
+    let begun = Instant::now();
+    std::thread::scope(|threads| {
+        for session in &mut sessions {
+            threads.spawn(move || session.refused("RETR 1"));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(ada.retr(1), wire(HELLO));
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(2500), "{took:?}");
+    });
+    store.recover();
+    for session in &mut sessions {
+        assert!(session.retr(1) == wire(&large));
+    }
 }
 
 #[test]

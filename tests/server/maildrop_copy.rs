@@ -183,6 +183,76 @@ fn a_message_that_came_since_is_copied_when_it_is_run_again() {
     assert_eq!(seen(&mut site, "new").messages.len(), 3);
 }
 
+#[test]
+fn what_was_removed_from_the_copy_does_not_come_back_unasked() {
+    let (mut site, _engine) = embedded();
+    let mut maildir = site.maildir("ada");
+    maildir.deliver(b"Subject: one\n\nbody\n");
+    maildir.deliver(b"Subject: two\n\nbody\n");
+    copied(&site, "mail");
+    let before = seen(&mut site, "new");
+    let server = serve(&mut site, "new");
+    let mut ada = Pop3::login(server.pop3(), "ada", PASSWORD);
+    ada.accepted("DELE 1");
+    ada.quit();
+    server.stop();
+    let words = [
+        "1 messages of `mail` are not in `new`",
+        "add --restore-removed",
+    ];
+    fails(&site, "mail", &words);
+    let look = run_to_end(&mut command(&site, "mail", "new"));
+    assert_eq!(look.code, Some(1), "{look:#?}");
+    assert_eq!(seen(&mut site, "new").messages.len(), 1);
+    let mut wanted = command(&site, "mail", "new");
+    let done = run_to_end(wanted.args(["--yes", "--restore-removed"]));
+    assert_eq!(done.code, Some(0), "{done:#?}");
+    assert!(done.stdout.starts_with("copied 1 messages"), "{done:#?}");
+    seen(&mut site, "new").assert_is(&before);
+    // Nothing is missing: there is nothing to bring back.
+    copied(&site, "mail");
+}
+
+/// Somebody may have written USER, or a template, wrong.
+#[test]
+fn a_user_without_mail_is_a_mistake_unless_it_is_said_to_be_none() {
+    let (site, _engine) = embedded();
+    let may_be_empty = || {
+        let mut command = command(&site, "mail", "new");
+        let done = run_to_end(command.args(["--yes", "--allow-empty"]));
+        assert_eq!(done.code, Some(0), "{done:#?}");
+        assert!(done.stdout.starts_with("copied 0 messages"), "{done:#?}");
+    };
+    let words = ["see whether USER", "add --allow-empty"];
+    fails(&site, "mail", &words);
+    may_be_empty();
+    let mut maildir = site.maildir("ada");
+    fails(&site, "mail", &words);
+    fails(&site, "mail", &["`mail` has no messages for \"ada\""]);
+    may_be_empty();
+    let only = maildir.deliver(b"Subject: one\n\nbody\n");
+    copied(&site, "mail");
+    // It has had some.
+    fs::remove_file(only).unwrap();
+    copied(&site, "mail");
+}
+
+/// An engine knows the second, and orders what came in it as it was copied.
+#[test]
+fn another_order_within_one_second_is_told_and_no_mistake() {
+    let (site, _engine) = embedded();
+    let maildir = site.maildir("ada");
+    let deliver = |name: &str| {
+        let path = maildir.root().join("new").join(name);
+        fs::write(path, format!("Subject: {name}\n\nbody\n")).unwrap();
+    };
+    deliver("1700000000.M200P1.mta.example");
+    copied(&site, "mail");
+    deliver("1700000000.M100P2.mta.example");
+    let said = copied(&site, "mail");
+    assert!(said.contains("1 messages are in another order"), "{said}");
+}
+
 /// Messages in `site` that take a while to copy.
 fn many(site: &Site) -> usize {
     let mut maildir = site.maildir("ada");
@@ -250,6 +320,7 @@ fn a_copy_that_is_told_to_stop_says_so_and_goes_on_later() {
     many(&site);
     let before = seen(&mut site, "mail");
     let mut process = begun(&site, &engine, 40, "stopped");
+    assert!(process.is_running(), "it is over: {}", process.stderr());
     process.terminate();
     let status = process.ended();
     let stderr = process.stderr();
@@ -405,7 +476,14 @@ fn a_maildrop_is_held_while_it_is_copied_and_the_server_goes_on() {
     let before = seen(&mut site, "mail");
     let server = serve(&mut site, "new");
     let ada = Pop3::login(server.pop3(), "ada", PASSWORD);
+    // Who only looks takes no hold, and is no node whose name would end a copy.
+    let look = run_to_end(&mut command(&site, "mail", "new"));
+    assert_eq!(look.code, Some(0), "{look:#?}");
+    assert!(look.stderr.contains("warning: nothing keeps"), "{look:#?}");
+    let beside = "select count(*) from restante.node where id like '%/%'";
+    assert_eq!(postgres.run(&database, beside), "0");
     fails(&site, "mail", &["cannot be held", "mx-a"]);
+    assert_eq!(postgres.run(&database, beside), "1");
     ada.quit();
     let done = copy(&site, "mail");
     assert_eq!(done.code, Some(0), "{done:#?}");

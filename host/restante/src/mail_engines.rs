@@ -34,6 +34,17 @@ const EMBEDDED_AT_ONCE: usize = 4;
 /// them, for holds.
 const FOR_HOLDS: usize = 4;
 
+/// What a process does with the engines that it opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// It is their server, and removes their garbage.
+    Serve,
+    /// It takes holds beside the server.
+    Work,
+    /// It only reads: it is no member of any, and can hold nothing.
+    Look,
+}
+
 /// The engines of a server, as its configuration had them when it started.
 #[derive(Debug, Default)]
 pub struct Engines {
@@ -44,23 +55,31 @@ pub struct Engines {
 impl Engines {
     /// Those of a configuration. Opens nothing.
     pub fn of(config: &Config, metrics: &Metrics) -> Arc<Self> {
-        Self::joined_as(node(config), config, metrics)
+        Self::joined_as(node(config), config, metrics, Purpose::Serve)
     }
 
     /// Those of a configuration, for a process that is another node than its server: two
-    /// processes of one name would take each other's holds.
+    /// processes of one name would take each other's holds. It makes no engine, and removes no
+    /// garbage.
     pub(crate) fn beside_the_server(config: &Config, role: &str, metrics: &Metrics) -> Arc<Self> {
         // No name of a server's has a "/" in it.
-        Self::joined_as(&format!("{}/{role}", node(config)), config, metrics)
+        let node = format!("{}/{role}", node(config));
+        Self::joined_as(&node, config, metrics, Purpose::Work)
     }
 
-    fn joined_as(node: &str, config: &Config, metrics: &Metrics) -> Arc<Self> {
+    /// Those of a configuration, for a process that changes nothing in them and holds nothing.
+    pub(crate) fn only_looked_at(config: &Config, metrics: &Metrics) -> Arc<Self> {
+        Self::joined_as(node(config), config, metrics, Purpose::Look)
+    }
+
+    fn joined_as(node: &str, config: &Config, metrics: &Metrics, purpose: Purpose) -> Arc<Self> {
         let mut engines = Engines::default();
         let named = with_mail(config);
         for section in &config.engines {
             let engine = Arc::new(OneEngine {
                 section: section.clone(),
                 node: node.to_owned(),
+                purpose,
                 open: OnDemand::new(close),
                 has_mail: named.contains(&section.name.as_str()),
                 presence: Presence::new(metrics.holds()),
@@ -83,7 +102,8 @@ impl Engines {
         &self.shared
     }
 
-    /// The holds that this configuration's `holds` names, opened now. None: it names none.
+    /// The holds that this configuration's `holds` names, opened now. None: it names none, or
+    /// engines are only looked at.
     ///
     /// # Errors
     /// The engine cannot be used.
@@ -100,7 +120,7 @@ impl Engines {
             None => Err(Problem::invalid("it is not among this server's engines")),
         };
         match opened {
-            Ok(opened) => Ok(Some(opened.holds.clone())),
+            Ok(opened) => Ok(opened.holds.clone()),
             Err(problem) => Err(StartError::Engine {
                 engine: section.name.clone(),
                 problem,
@@ -145,8 +165,9 @@ impl Engines {
     /// The server ends: what it held in any of them is free.
     pub(crate) async fn leave(&self) {
         for engine in &self.all {
-            if let Some(opened) = engine.open.opened() {
-                opened.holds.leave().await;
+            let opened = engine.open.opened();
+            if let Some(holds) = opened.as_ref().and_then(|opened| opened.holds.as_ref()) {
+                holds.leave().await;
             }
         }
     }
@@ -200,6 +221,7 @@ struct OneEngine {
     section: Engine,
     /// What it knows this server by.
     node: String,
+    purpose: Purpose,
     open: Arc<OnDemand<OpenEngine>>,
     /// A plugin has maildrops in it.
     has_mail: bool,
@@ -208,12 +230,13 @@ struct OneEngine {
     counts: Arc<HoldCounts>,
 }
 
-/// An engine that is open, and that this server is a member of.
+/// An engine that is open.
 #[derive(Debug)]
 struct OpenEngine {
     /// As long as somebody has it, garbage is removed.
     mail: Arc<MailEngine>,
-    holds: Arc<EngineHolds>,
+    /// Those of this process as a member. None: it only looks.
+    holds: Option<Arc<EngineHolds>>,
 }
 
 impl OneEngine {
@@ -223,11 +246,12 @@ impl OneEngine {
             let counts = self.counts.clone();
             // One that is made anew in the place of one that is away has no mail, and would
             // tell all its users so.
-            let tables = match self.has_mail {
+            let tables = match self.has_mail || self.purpose != Purpose::Serve {
                 true => Tables::Expected,
                 false => Tables::Made,
             };
-            async move { OpenEngine::open(&section, &node, counts, tables).await }
+            let purpose = self.purpose;
+            async move { OpenEngine::open(&section, &node, counts, tables, purpose).await }
         };
         let opened = self.open.get(patience, open).await.unwrap_or_else(|| {
             Err(Problem::unavailable(format!(
@@ -246,6 +270,7 @@ impl OpenEngine {
         node: &str,
         counts: Arc<HoldCounts>,
         tables: Tables,
+        purpose: Purpose,
     ) -> Result<Self, Problem> {
         let Parts {
             index,
@@ -253,9 +278,16 @@ impl OpenEngine {
             blobs,
         } = engines::open(section, tables).await?;
         let name = &section.name;
-        let holds = EngineHolds::join(holds, name, node, counts).await?;
+        let holds = match purpose {
+            Purpose::Serve | Purpose::Work => {
+                Some(EngineHolds::join(holds, name, node, counts).await?)
+            }
+            Purpose::Look => None,
+        };
         let mail = Arc::new(MailEngine { index, blobs });
-        tokio::spawn(garbage::collect(Arc::downgrade(&mail), name.clone()));
+        if purpose == Purpose::Serve {
+            tokio::spawn(garbage::collect(Arc::downgrade(&mail), name.clone()));
+        }
         info!(engine = name, "an engine is open");
         Ok(OpenEngine { mail, holds })
     }
@@ -277,7 +309,12 @@ impl EngineAccess for OneEngine {
 
     async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
         match self.get(CALL_DEADLINE).await {
-            Ok(opened) => opened.holds.hold(key, folders).await,
+            Ok(opened) => match &opened.holds {
+                Some(holds) => holds.hold(key, folders).await,
+                None => Err(NotHeld::Unavailable(
+                    "this process only looks at its engines".to_owned(),
+                )),
+            },
             Err(problem) => {
                 self.counts.failed(HoldFailure::Unavailable);
                 Err(NotHeld::Unavailable(problem.to_string()))
@@ -327,6 +364,36 @@ mod tests {
         assert_eq!(lost, Err(Problem::Lost));
         drop(holds.acquire("t:k").await.ok().unwrap());
         engines.leave().await;
+    }
+
+    #[tokio::test]
+    async fn who_is_no_server_makes_no_engine_and_who_looks_holds_nothing() {
+        let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [mail, holds] = [0, 1].map(|at| directories[at].path());
+        let server = format!(
+            "node = 'a'\nholds = 'holds'\n[engine.holds]\nkind = 'embedded'\ndirectory = {holds:?}"
+        );
+        let config = config(&server, mail);
+        let metrics = Metrics::new();
+        let working = Engines::beside_the_server(&config, "work", &metrics);
+        let refused = working.holds(&config).await.unwrap_err().to_string();
+        assert!(refused.contains("no tables"), "{refused}");
+        assert_eq!(std::fs::read_dir(holds).unwrap().count(), 0);
+        for engine in &config.engines {
+            engines::migrate(engine).await.unwrap();
+        }
+        let working = Engines::beside_the_server(&config, "work", &metrics);
+        let held = working.holds(&config).await.unwrap().unwrap();
+        drop(held.acquire("t:k").await.ok().unwrap());
+        let looking = Engines::only_looked_at(&config, &metrics);
+        looking.mail("mail").await.unwrap();
+        let mail = looking
+            .all
+            .iter()
+            .find(|engine| engine.section.name == "mail");
+        let refused = mail.unwrap().hold("t:k", &[]).await.err().unwrap();
+        assert!(refused.to_string().contains("only looks"), "{refused}");
+        working.leave().await;
     }
 
     #[tokio::test]

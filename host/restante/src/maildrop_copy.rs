@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use restante_config as config;
-use restante_config::{Config, EngineKind, MaildropGrant};
+use restante_config::{Config, EngineKind, MaildropGrant, MissingMaildrop};
 use restante_engine::Problem;
 use restante_roles::backend::{Account, Maildrop};
 use restante_roles::content::Source;
@@ -25,7 +25,7 @@ use restante_wasm::{Compiler, EngineMaildrop, MailEngine};
 use crate::mail_engines::Engines;
 use crate::maildir_settings;
 use crate::start_error::StartError;
-use compare::Listed;
+use compare::{Listed, Whole};
 pub use error::CopyError;
 use error::MessageError;
 use party::{Party, Workshop};
@@ -33,6 +33,10 @@ use transfer::{Message, Stored};
 
 /// What an engine calls the node that copies, after the server's own name.
 const ROLE: &str = "copy";
+
+/// What an operator does where the user has no maildrop, or no mail in it.
+const SEE_ACCOUNT: &str = ": see whether USER, --maildrop and --attribute are right; if the user \
+     has had no mail yet, add --allow-empty";
 
 /// What is to be copied, and where to.
 #[derive(Debug)]
@@ -51,6 +55,10 @@ pub struct Order {
     pub to: String,
     /// Whether it is done, or only found out what there is to do.
     pub is_wanted: bool,
+    /// Whether the user may have no mail, or no maildrop, in `from`.
+    pub allows_empty: bool,
+    /// Whether it is done also where messages were removed from `to`, and might be brought back.
+    pub restores_removed: bool,
 }
 
 /// How far a copy has come.
@@ -91,6 +99,9 @@ pub struct Copied {
     /// Messages that have the time of receipt of the one in front, since their own is not known
     /// or is an earlier one.
     pub moved: u64,
+    /// Messages that are in another order than in what was copied, among those that came in the
+    /// same second.
+    pub reordered: u64,
 }
 
 /// Copies a maildrop, or finds out what there is to copy. Ends early when `stop` comes to an
@@ -105,7 +116,11 @@ pub fn copy<'a>(
 ) -> BoxFuture<'a, Result<Copied, CopyError>> {
     Box::pin(async move {
         let metrics = Metrics::new();
-        let engines = Engines::beside_the_server(&order.config, ROLE, &metrics);
+        let engines = match order.is_wanted {
+            true => Engines::beside_the_server(&order.config, ROLE, &metrics),
+            // A node's name would end a copy that is under way.
+            false => Engines::only_looked_at(&order.config, &metrics),
+        };
         let done = tokio::select! {
             done = run(order, &engines, metrics, tell) => done,
             () = stop => Err(CopyError::new(
@@ -139,6 +154,10 @@ async fn run(
     // The mail is read, and nothing about it is changed.
     let mut from = maildir_settings::marking_nothing(from.clone());
     from.grants.create_maildrop = false;
+    from.grants.missing_maildrop = match order.allows_empty {
+        true => MissingMaildrop::Empty,
+        false => MissingMaildrop::Refuse,
+    };
     let from = workshop.party(from, tenant, &order.account).await?;
     let to = workshop.party(to.clone(), tenant, &order.account).await?;
     let mail = engines.mail(engine).await;
@@ -155,21 +174,31 @@ async fn run(
 
     let found = to.find().await?;
     let mut holds = Vec::new();
-    // Its engine's own.
-    let hold = to.hold_of(&*found, tenant, None)?;
-    if let Some(hold) = hold {
-        holds.push(to.hold(hold).await?);
+    if order.is_wanted {
+        // Its engine's own.
+        let hold = to.hold_of(&*found, tenant, None)?;
+        if let Some(hold) = hold {
+            holds.push(to.hold(hold).await?);
+        }
     }
     let mut target = to.open(found).await?;
-    let shared = match &from.place {
-        Some(_) => None,
-        None => shared_holds(config, engines).await?,
-    };
-    let found = from.find().await?;
-    let hold = from.hold_of(&*found, tenant, shared)?;
-    match hold {
-        Some(hold) => holds.push(from.hold(hold).await?),
-        None => tell(Event::Unprotected),
+    if from.place.is_none() && config.holds().is_none() {
+        tell(Event::Unprotected);
+    }
+    let found = from.find().await;
+    let found = found.map_err(|error| match order.allows_empty {
+        true => error,
+        false => error.with(SEE_ACCOUNT),
+    })?;
+    if order.is_wanted {
+        let shared = match &from.place {
+            Some(_) => None,
+            None => shared_holds(config, engines).await?,
+        };
+        let hold = from.hold_of(&*found, tenant, shared)?;
+        if let Some(hold) = hold {
+            holds.push(from.hold(hold).await?);
+        }
     }
     let mut source = from.open(found).await?;
 
@@ -184,20 +213,34 @@ async fn run(
         plugin: &order.to,
         entries: &there,
     };
+    if listed.len() == 0 && there.len() == 0 && !order.allows_empty {
+        return Err(CopyError::new(format!(
+            "`{}` has no messages for {:?}, and there is nothing to copy{SEE_ACCOUNT}",
+            order.from, order.account.user
+        )));
+    }
     let copying = Copying {
         listed: &listed,
         times: listed.times_in_order(),
         missing: missing(&listed, &there)?,
         holds: &holds,
     };
+    let target = Target {
+        engine: &mail,
+        place: &place,
+    };
+    if !copying.missing.is_empty() && !order.restores_removed {
+        let has_had_more = target.has_had_more().await;
+        if has_had_more.map_err(|problem| unusable(config, engine, &problem))? {
+            return Err(removed(order, copying.missing.len()));
+        }
+    }
     let mut copied = copying.count(&there);
     if order.is_wanted {
-        let target = Target {
-            engine: &mail,
-            place: &place,
-        };
         let read = copying.write(&mut *source, &target, tell).await?;
-        copied.others = copying.compare(&mut *source, &to, read, tell).await?;
+        let compared = copying.compare(&mut *source, &to, read, tell).await?;
+        copied.others = compared.others;
+        copied.reordered = compared.reordered;
     }
     drop(source);
     for hold in holds {
@@ -233,6 +276,14 @@ async fn shared_holds(
     }
 }
 
+/// Messages were removed from the copy, and as many are missing there.
+fn removed(order: &Order, missing: usize) -> CopyError {
+    let Order { from, to, .. } = order;
+    CopyError::new(format!(
+        "{missing} messages of `{from}` are not in `{to}`, and messages were removed from `{to}`: if its user works with `{to}` already, a copy would bring back what was removed there. Nothing was copied. If all that is missing is to come to `{to}`, add --restore-removed"
+    ))
+}
+
 /// The positions of what is not there yet.
 fn missing(listed: &Listed<'_>, there: &Listed<'_>) -> Result<Vec<usize>, CopyError> {
     let places = compare::places(listed, there)?.into_iter().enumerate();
@@ -240,10 +291,27 @@ fn missing(listed: &Listed<'_>, there: &Listed<'_>) -> Result<Vec<usize>, CopyEr
     Ok(missing.map(|(position, _)| position).collect())
 }
 
+/// What a comparison has found that is no mistake.
+struct Compared {
+    /// Messages that the copy has beside.
+    others: u64,
+    /// Messages that are in another order.
+    reordered: u64,
+}
+
 /// Where mail is written to.
 struct Target<'a> {
     engine: &'a MailEngine,
     place: &'a EngineMaildrop,
+}
+
+impl Target<'_> {
+    /// Whether there were messages in it that are gone: its version counts each change, and one
+    /// more than messages are there was no delivery.
+    async fn has_had_more(&self) -> Result<bool, Problem> {
+        let state = self.engine.index.state(&self.place.folder("")?).await?;
+        Ok(state.version > state.messages)
+    }
 }
 
 /// A maildrop that is copied.
@@ -275,6 +343,7 @@ impl Copying<'_> {
             already: already as u64,
             others: (there.len() - already) as u64,
             moved: moved.count() as u64,
+            reordered: 0,
         }
     }
 
@@ -339,14 +408,14 @@ impl Copying<'_> {
         transfer::append(target.engine, target.place, &message, content, stored).await
     }
 
-    /// Compares both maildrops as a session sees them. How many messages the copy has beside.
+    /// Compares both maildrops as a session sees them.
     async fn compare(
         &self,
         source: &mut dyn Maildrop,
         to: &Party,
         read: Vec<Option<Stored>>,
         tell: &mut Tell<'_>,
-    ) -> Result<u64, CopyError> {
+    ) -> Result<Compared, CopyError> {
         // Held all the while.
         let mut target = to.open(to.find().await?).await?;
         let entries = target.listing().await.map_err(|why| to.error(&why))?;
@@ -354,7 +423,7 @@ impl Copying<'_> {
             plugin: &to.name,
             entries: &entries,
         };
-        let places = compare::whole(self.listed, &there, &self.times)?;
+        let Whole { places, reordered } = compare::whole(self.listed, &there, &self.times)?;
         for (position, (place, read)) in places.iter().zip(read).enumerate() {
             let named = self.listed.named(position);
             let read = match read {
@@ -367,10 +436,11 @@ impl Copying<'_> {
             let copy = copy.map_err(|error| there.named(*place).error(&error))?;
             if read != copy {
                 return Err(named.error(&format_args!(
-                    "{} has other octets: it has {} as stored, and this one {}. Delete it there by POP3, and run this again",
+                    "{} has other octets: it has {} as stored, and this one {}. {}",
                     there.named(*place),
                     copy.octets,
-                    read.octets
+                    read.octets,
+                    compare::begin_anew(there.plugin)
                 )));
             }
             tell(Event::Compared {
@@ -380,7 +450,10 @@ impl Copying<'_> {
         }
         self.check().await?;
         drop(target);
-        Ok((there.len() - places.len()) as u64)
+        Ok(Compared {
+            others: (there.len() - places.len()) as u64,
+            reordered,
+        })
     }
 }
 

@@ -47,6 +47,12 @@ pub(super) struct CopyOptions {
     from: String,
     /// The plugin whose maildrops are in an engine, likewise
     to: String,
+    /// Take it for no mistake if the user has no maildrop, or no mail in it
+    #[arg(long)]
+    allow_empty: bool,
+    /// Copy also where messages were removed from the copy, which may bring them back
+    #[arg(long)]
+    restore_removed: bool,
     /// Do it
     #[arg(long)]
     yes: bool,
@@ -101,6 +107,8 @@ fn copy(options: CopyOptions) -> anyhow::Result<()> {
         tenant,
         from,
         to,
+        allow_empty,
+        restore_removed,
         yes,
         ..
     } = options;
@@ -114,6 +122,8 @@ fn copy(options: CopyOptions) -> anyhow::Result<()> {
             from,
             to: to.clone(),
             is_wanted: yes,
+            allows_empty: allow_empty,
+            restores_removed: restore_removed,
         };
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
@@ -138,6 +148,7 @@ fn report(copied: Copied, to: &str, is_done: bool) -> String {
         already,
         others,
         moved,
+        reordered,
     } = copied;
     let mut text = match is_done {
         true => format!("copied {messages} messages, {octets} octets; verified\n"),
@@ -156,6 +167,11 @@ fn report(copied: Copied, to: &str, is_done: bool) -> String {
     if moved > 0 {
         text.push_str(&format!(
             "{moved} messages get the time of the message before them, to keep the order: their own is not known, or earlier\n"
+        ));
+    }
+    if reordered > 0 {
+        text.push_str(&format!(
+            "{reordered} messages are in another order there, among those that came in the same second\n"
         ));
     }
     text

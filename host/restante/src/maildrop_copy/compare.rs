@@ -63,6 +63,24 @@ impl<'a> Listed<'a> {
     }
 }
 
+/// What to do about a message of a copy that is not what was copied. Nothing removes it there
+/// before a tenant uses the copy.
+pub(super) fn begin_anew(to: &str) -> String {
+    format!(
+        "If no user works with `{to}` yet, begin anew: give `maildrop` in the grants of [plugin.{to}] another name in the engine, and run this again. Otherwise find out which message is right; where that is the one of the original, have it deleted in `{to}` by POP3, and run this again with --restore-removed"
+    )
+}
+
+/// A copy in which every message is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Whole {
+    /// Where each message is.
+    pub(super) places: Vec<usize>,
+    /// So many are behind one in the original, came in the same second, and are in front of it
+    /// in the copy.
+    pub(super) reordered: u64,
+}
+
 /// Where each message of `from` is in `to`; None: it is not there.
 ///
 /// # Errors
@@ -85,26 +103,25 @@ pub(super) fn places(from: &Listed<'_>, to: &Listed<'_>) -> Result<Vec<Option<us
             false => format!("{octets} octets ({surrogate} without UTF8)"),
         };
         Err(CopyError::new(format!(
-            "{named} has {}, and {} has {}: they are two messages. Find out which one is right, delete the other one by POP3, and run this again",
+            "{named} has {}, and {} has {}: they are two messages. {}",
             text(here),
             to.named(place),
-            text(there)
+            text(there),
+            begin_anew(to.plugin)
         )))
     })
     .collect()
 }
 
 /// The same of a copy that is whole: every message is there, in the same order, with its time.
+/// A store may order those of one second by what an engine does not have, which orders them as
+/// they were copied.
 /// `times`: when each was said to have come, where it was copied now.
 ///
 /// # Errors
 /// The first message that is not.
-pub(super) fn whole(
-    from: &Listed<'_>,
-    to: &Listed<'_>,
-    times: &[u64],
-) -> Result<Vec<usize>, CopyError> {
-    let mut last = None;
+pub(super) fn whole(from: &Listed<'_>, to: &Listed<'_>, times: &[u64]) -> Result<Whole, CopyError> {
+    let (mut last, mut reordered) = (None, 0);
     let mut found = Vec::with_capacity(from.len());
     for (position, (place, time)) in places(from, to)?.into_iter().zip(times).enumerate() {
         let named = from.named(position);
@@ -117,22 +134,30 @@ pub(super) fn whole(
         let (own, there) = (from.received(position), to.received(place));
         if own != 0 && ![own, *time].contains(&there) {
             return Err(named.error(&format_args!(
-                "it was received at {own} (seconds since 1970), and in `{}` at {there}: delete it there by POP3, and run this again",
-                to.plugin
-            )));
-        }
-        if let Some(last) = last.filter(|last| *last > place) {
-            return Err(named.error(&format_args!(
-                "in `{0}` it is before {1}, and in `{2}` it is not: it came between two copies, with the time of one that was there already. Delete that one in `{0}` by POP3, and run this again",
+                "it was received at {own} (seconds since 1970), and in `{}` at {there}. {}",
                 to.plugin,
-                to.named(last),
-                from.plugin
+                begin_anew(to.plugin)
             )));
         }
-        last = Some(place);
+        match last.filter(|last| *last > place) {
+            None => last = Some(place),
+            Some(last) if to.received(last) == there => reordered += 1,
+            Some(last) => {
+                return Err(named.error(&format_args!(
+                    "in `{0}` it is before {1}, and in `{2}` it is not. {3}",
+                    to.plugin,
+                    to.named(last),
+                    from.plugin,
+                    begin_anew(to.plugin)
+                )));
+            }
+        }
         found.push(place);
     }
-    Ok(found)
+    Ok(Whole {
+        places: found,
+        reordered,
+    })
 }
 
 #[cfg(test)]
@@ -154,11 +179,16 @@ mod tests {
         }
     }
 
-    fn whole_in(from: &[(&str, u64, u64)], to: &[(&str, u64, u64)]) -> Result<Vec<usize>, String> {
+    fn whole_in(
+        from: &[(&str, u64, u64)],
+        to: &[(&str, u64, u64)],
+    ) -> Result<(Vec<usize>, u64), String> {
         let (from, to) = (entries(from), entries(to));
         let of = |plugin, entries| Listed { plugin, entries };
         let (from, to) = (of("old", &from), of("new", &to));
-        whole(&from, &to, &from.times_in_order()).map_err(|error| error.to_string())
+        let whole = whole(&from, &to, &from.times_in_order());
+        let whole = whole.map(|whole| (whole.places, whole.reordered));
+        whole.map_err(|error| error.to_string())
     }
 
     #[test]
@@ -200,10 +230,13 @@ mod tests {
     #[test]
     fn a_copy_is_whole_with_every_message_in_its_place_and_time() {
         let from = [("a", 1, 1), ("b", 2, 5), ("c", 3, 5)];
-        assert_eq!(whole_in(&from, &from), Ok(vec![0, 1, 2]));
+        assert_eq!(whole_in(&from, &from), Ok((vec![0, 1, 2], 0)));
         // What else is there is another's.
         let more = [("a", 1, 1), ("x", 9, 2), ("b", 2, 5), ("c", 3, 5)];
-        assert_eq!(whole_in(&from, &more), Ok(vec![0, 2, 3]));
+        assert_eq!(whole_in(&from, &more), Ok((vec![0, 2, 3], 0)));
+        // Within one second the original knows more of the order.
+        let of_one_second = [("a", 1, 1), ("c", 3, 5), ("b", 2, 5)];
+        assert_eq!(whole_in(&from, &of_one_second), Ok((vec![0, 2, 1], 1)));
         for (to, words) in [
             (
                 &[("a", 1, 1), ("c", 3, 5)][..],
@@ -213,12 +246,17 @@ mod tests {
                 &[("a", 1, 1), ("b", 2, 4), ("c", 3, 5)],
                 "(unique-id b): it was received at 5",
             ),
-            (
-                &[("a", 1, 1), ("c", 3, 5), ("b", 2, 5)],
-                "message 3 of `old` (unique-id c): in `new` it is before message 3 of `new` (unique-id b)",
-            ),
         ] {
             let told = whole_in(&from, to).unwrap_err();
+            assert!(told.contains(words), "{told}");
+        }
+        let without_time = [("a", 1, 7), ("b", 2, 0), ("c", 3, 9)];
+        let before = [("b", 2, 3), ("a", 1, 7), ("c", 3, 9)];
+        let told = whole_in(&without_time, &before).unwrap_err();
+        for words in [
+            "message 2 of `old` (unique-id b): in `new` it is before message 2 of `new` (unique-id a)",
+            "give `maildrop` in the grants of [plugin.new] another name",
+        ] {
             assert!(told.contains(words), "{told}");
         }
     }
@@ -234,6 +272,6 @@ mod tests {
         };
         assert_eq!(listed.times_in_order(), [0, 7, 7, 9]);
         let to = [("a", 1, 0), ("b", 2, 7), ("c", 3, 7), ("d", 4, 9)];
-        assert_eq!(whole_in(&from, &to), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(whole_in(&from, &to), Ok((vec![0, 1, 2, 3], 0)));
     }
 }

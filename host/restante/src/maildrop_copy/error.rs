@@ -16,6 +16,11 @@ impl CopyError {
     pub(super) fn new(text: impl Into<String>) -> Self {
         CopyError(text.into())
     }
+
+    /// The same with what to do about it.
+    pub(super) fn with(self, remedy: &str) -> Self {
+        CopyError(format!("{self}{remedy}"))
+    }
 }
 
 impl From<NotInForce> for CopyError {
@@ -53,7 +58,7 @@ pub(super) enum MessageError {
     Engine(Problem),
     /// There is no room.
     #[error(
-        "the maildrop is full in the engine: no listing can have more messages than are there. Remove some by POP3, or copy into another maildrop"
+        "the maildrop is full in the engine: no listing can have more messages than are there. Take some out of the original and its copy, or copy into another maildrop"
     )]
     Full,
     /// The system's randomness fails.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use restante_config::Config;
 use restante_conformance as kit;
 use restante_conformance::{CheckResult, MaildropSource, Outcome};
@@ -48,6 +48,13 @@ async fn examine(options: &Options) -> anyhow::Result<()> {
     };
     let (stage, candidate) = options.given.ready(Listings::Forgotten).await?;
     let maildrops = stage.maildrops(&candidate, options.given.maildrop.as_deref())?;
+    // Told here once, and not by each check.
+    if let (Some(given), Ok(_)) = (&options.given.maildrop, candidate.plugin.store()) {
+        let copy = maildrops.fresh().await;
+        let copy =
+            copy.with_context(|| format!("--maildrop {}: it cannot be copied", given.display()))?;
+        maildrops.discard(&copy);
+    }
     let outcomes = ask(&stage, &candidate, maildrops, user, !options.json).await;
     let report = Report::of(&options.given.component, &outcomes);
     if options.json {
