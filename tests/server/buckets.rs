@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use restante_engine::SplitBlobs;
 use restante_engine::s3::{S3, S3Credentials, S3Settings};
 use restante_tests::{
-    CREDENTIALS, Fault, Finished, ObjectStore, Postgres, Site, binary, run_to_end, ten_megabytes,
-    wait_for,
+    CREDENTIALS, Fault, Finished, ObjectStore, Pop3, Postgres, Site, binary, run_to_end,
+    ten_megabytes, wait_for,
 };
 
 use crate::engine_maildrops::{
@@ -174,6 +174,59 @@ fn while_the_bucket_is_away_all_but_its_messages_is_served() {
         (objects(&store) == 1).then_some(())
     });
     again.stop();
+}
+
+/// Whoever has no bucket would forget what is to be removed from it.
+#[test]
+fn the_bucket_of_an_engine_is_changed_on_purpose_alone() {
+    let store = ObjectStore::start();
+    let (mut site, directory) = embedded();
+    let seed = Seed::embedded(&directory);
+    seed.deliver("ada", "1", HELLO);
+    drop(seed);
+    let without = site.first.clone();
+    with_bucket(&mut site, &store);
+    let server = site.start();
+    login_in_time(&server, "ada").quit();
+    server.stop();
+    site.first = without;
+    let migrate = |site: &Site, yes: &[&str]| {
+        let config = site.write_config(&site.config());
+        let mut migrate = Command::new(binary());
+        migrate.args(["engine", "migrate", "--config"]).arg(config);
+        let done = run_to_end(migrate.arg(ENGINE).args(yes));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        done.stdout
+    };
+    for _ in 0..2 {
+        let found = status(&site);
+        assert_eq!(found.code, Some(1), "{found:?}");
+        assert!(found.stdout.contains("\"bucket/mail/\""), "{found:?}");
+        let told = migrate(&site, &[]);
+        for words in [
+            "\"bucket/mail/\"",
+            "No object is moved",
+            "nothing was changed",
+        ] {
+            assert!(told.contains(words), "{told}");
+        }
+    }
+    let server = site.start();
+    let mut ada = Pop3::connect(server.pop3());
+    let refused = ada.authenticate("ada", "secret of ada");
+    assert!(!refused.ok, "{refused:?}");
+    assert!(refused.text.starts_with("[SYS/TEMP]"), "{refused:?}");
+    server.logged(&["WARN", "bucket/mail/"]);
+    server.stop();
+    let told = migrate(&site, &["--yes"]);
+    assert!(told.ends_with("done\n"), "{told}");
+    let found = status(&site);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let server = site.start();
+    let mut ada = login_in_time(&server, "ada");
+    assert_eq!(ada.retr(1), wire(HELLO));
+    ada.quit();
+    server.stop();
 }
 
 /// Small messages wait for the same places.

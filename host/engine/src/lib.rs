@@ -6,6 +6,7 @@
 //! | [`MailIndex`] | what is in each maildrop, in order |
 //! | [`Holds`] | who has a maildrop to itself, and since when |
 //! | [`Blobs`] | octets under paths |
+//! | [`Agreements`] | what the servers of an engine must agree on |
 //! | [`Database`] | a database of the operator's, for authenticators |
 //!
 //! A [`MailIndex`] and the [`Holds`] that guard it are one engine: a removal checks the
@@ -14,6 +15,7 @@
 //!
 //! No crate but this one names a database driver; this one names none of the others.
 
+mod agreement;
 mod blobs;
 mod bounds;
 mod database;
@@ -36,6 +38,7 @@ mod split;
 pub mod sqlite;
 mod thread_time;
 
+pub use agreement::Agreements;
 pub use blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch, check_range};
 pub use bounds::{
     CALL_DEADLINE, INQUIRY_DEADLINE, MAX_ANSWER_BYTES, MAX_BATCH, MAX_BLOB_CHUNK_BYTES,

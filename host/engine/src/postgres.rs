@@ -6,6 +6,7 @@
 //! lost, that is how the node finds out what became of its call. A connection on which
 //! anything went wrong is thrown away.
 
+mod agreement;
 mod blobs;
 mod calls;
 mod counted;
@@ -21,6 +22,7 @@ mod schema;
 mod settings;
 mod uuid;
 
+pub use agreement::agreed;
 pub use blobs::PostgresBlobs;
 pub use database::PostgresDatabase;
 pub use index::Postgres;

@@ -5,6 +5,7 @@
 //! connection has a thread of its own, which takes calls from a bounded queue.
 
 mod aborted;
+mod agreement;
 mod database;
 mod failure;
 mod functions;
@@ -19,6 +20,7 @@ mod threads;
 mod tokens;
 mod writes;
 
+pub use agreement::agreed;
 pub use database::SqliteDatabase;
 pub use index::Sqlite;
 pub use schema::{has_no_tables, pending_migration};

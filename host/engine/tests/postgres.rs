@@ -2,7 +2,7 @@
 
 use restante_engine::postgres::{Postgres, PostgresBlobs, PostgresDatabase, Settings};
 use restante_engine::{
-    Database, MailIndex, Meter, Refusal, Retention, Statement, Tables, Value, Values,
+    Agreements, Database, MailIndex, Meter, Refusal, Retention, Statement, Tables, Value, Values,
 };
 use restante_tests::PgBouncer;
 use std::sync::Arc;
@@ -56,6 +56,22 @@ async fn a_folder_is_in_order_however_its_rows_are_stored() {
         "update restante.message set name = name where number % 3 = 0",
     );
     assert_eq!(index.read(&inbox).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_is_agreed_on_is_noted_once_for_all_servers() {
+    if !is_there("what_is_agreed_on_is_noted_once_for_all_servers") {
+        return;
+    }
+    let server = restante_tests::Postgres::shared("PostgreSQL").unwrap();
+    let settings = settings(server, server.url(&server.database(), None));
+    let open = || Postgres::open(&settings, Retention::default(), Tables::Made);
+    let (one, other) = (open().await.unwrap(), open().await.unwrap());
+    crate::suite::agreed_once(&one).await;
+    let agreed = Ok(Some("b".to_owned()));
+    assert_eq!(other.agreed("bucket").await, agreed);
+    let looked = restante_engine::postgres::agreed(&settings, "bucket").await;
+    assert_eq!(looked, agreed);
 }
 
 async fn opened(retention: Retention) -> Postgres {

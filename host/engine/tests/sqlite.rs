@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restante_engine::sqlite::Sqlite;
-use restante_engine::{MailIndex, Problem, Retention, Tables};
+use restante_engine::{Agreements, MailIndex, Problem, Retention, Tables};
 
 use crate::suite::{Engine, entry, folder};
 
@@ -116,6 +116,21 @@ fn a_file_of_another_program_is_left_alone() {
     let tables = "select count(*) from sqlite_schema";
     let tables: i64 = other.query_row(tables, [], |row| row.get(0)).unwrap();
     assert_eq!(tables, 1);
+}
+
+#[tokio::test]
+async fn what_is_agreed_on_is_noted_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mail.sqlite");
+    let sqlite = Sqlite::open(&path, Retention::default(), Tables::Made).unwrap();
+    let again = || restante_engine::sqlite::agreed(&path, "bucket").unwrap();
+    assert_eq!(again(), None);
+    crate::suite::agreed_once(&sqlite).await;
+    assert_eq!(again(), Some("b".to_owned()));
+    drop(sqlite);
+    let sqlite = Sqlite::open(&path, Retention::default(), Tables::Expected).unwrap();
+    let agreed = sqlite.agreed("bucket").await;
+    assert_eq!(agreed, Ok(Some("b".to_owned())));
 }
 
 /// The directory may be what a file system is to be mounted on.

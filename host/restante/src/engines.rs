@@ -11,12 +11,14 @@ use restante_config::{BucketPlace, Engine, EngineKind, PostgresPlace};
 use restante_engine::files::Files;
 use restante_engine::s3::{S3, S3Credentials, S3Settings};
 use restante_engine::{
-    Blobs, Holds, MAX_CONNECTIONS, MailIndex, OWN_PLACE, Problem, Retention, SplitBlobs, Tables,
-    postgres, sqlite,
+    Agreements, Blobs, Holds, MAX_CONNECTIONS, MailIndex, OWN_PLACE, Problem, Retention,
+    SplitBlobs, Tables, postgres, sqlite,
 };
 use restante_server::secret_file;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
+
+use crate::engine_bucket;
 
 /// The file of an embedded engine, in its directory.
 const FILE: &str = "mail.sqlite";
@@ -42,6 +44,8 @@ pub enum Condition {
     New,
     /// This has to be done to it first, in the words of [`migrate`].
     Outdated(String),
+    /// Its larger messages are in another bucket than the configuration has; in words.
+    OtherBucket(String),
 }
 
 /// What an engine consists of.
@@ -50,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) index: Arc<dyn MailIndex>,
     pub(crate) holds: Arc<dyn Holds>,
     pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) agreements: Arc<dyn Agreements>,
 }
 
 /// What has to be done to an engine, without doing it.
@@ -58,33 +63,43 @@ pub(crate) struct Parts {
 /// It cannot be reached, or is nothing for this program.
 pub fn look(engine: &Engine) -> BoxFuture<'_, Result<Condition, Problem>> {
     Box::pin(async move {
-        match &engine.kind {
+        let (condition, bucket) = match &engine.kind {
             EngineKind::Embedded { directory } => {
                 let directory = directory.clone();
                 in_background(move || {
                     let file = file_in(&directory)?;
                     if sqlite::has_no_tables(&file)? {
-                        return Ok(Condition::New);
+                        return Ok((Condition::New, None));
                     }
                     // What it leads to has to be there, too.
                     Files::look(&directory.join(BLOBS))?;
                     let pending = sqlite::pending_migration(&file)?;
-                    Ok(pending.map_or(Condition::Ready, |pending| {
-                        Condition::Outdated(pending.to_string())
-                    }))
+                    match pending {
+                        Some(pending) => Ok((Condition::Outdated(pending.to_string()), None)),
+                        None => Ok((
+                            Condition::Ready,
+                            sqlite::agreed(&file, engine_bucket::NAME)?,
+                        )),
+                    }
                 })
-                .await
+                .await?
             }
             EngineKind::Postgres(place) => {
                 let settings = postgres_settings(place).await?;
                 let pending = postgres::pending_migration(&settings).await?;
-                Ok(match pending {
-                    None => Condition::Ready,
-                    Some(pending) if pending.from == 0 => Condition::New,
-                    Some(pending) => Condition::Outdated(pending.to_string()),
-                })
+                match pending {
+                    None => (
+                        Condition::Ready,
+                        postgres::agreed(&settings, engine_bucket::NAME).await?,
+                    ),
+                    Some(pending) if pending.from == 0 => (Condition::New, None),
+                    Some(pending) => (Condition::Outdated(pending.to_string()), None),
+                }
             }
-        }
+        };
+        // Noted where tables are of this version.
+        let other = engine_bucket::difference(engine, bucket.as_deref());
+        Ok(other.map_or(condition, Condition::OtherBucket))
     })
 }
 
@@ -110,16 +125,38 @@ pub fn migrate(engine: &Engine) -> BoxFuture<'_, Result<(), Problem>> {
     Box::pin(async move { open_tables(engine, Tables::Migrated).await.map(drop) })
 }
 
+/// Has an engine take the bucket of the configuration, or none, for the one that its larger
+/// messages are in. No object is asked for or moved.
+///
+/// # Errors
+/// It cannot be reached.
+pub fn accept_bucket(engine: &Engine) -> BoxFuture<'_, Result<(), Problem>> {
+    Box::pin(async move {
+        let parts = open_tables(engine, Tables::Expected).await?;
+        engine_bucket::accept(&*parts.agreements, engine).await
+    })
+}
+
 /// Opens an engine. Its bucket is asked when it is needed, and not before.
 ///
 /// # Errors
 /// It cannot be reached, or cannot be used as it is.
 pub(crate) async fn open(engine: &Engine, tables: Tables) -> Result<Parts, Problem> {
+    open_as(engine, tables, true).await
+}
+
+/// The same for who changes nothing in it.
+pub(crate) async fn open_to_look(engine: &Engine) -> Result<Parts, Problem> {
+    open_as(engine, Tables::Expected, false).await
+}
+
+async fn open_as(engine: &Engine, tables: Tables, may_note: bool) -> Result<Parts, Problem> {
     let bucket = match &engine.s3 {
         Some(place) => Some((bucket(place).await?, place.max_inline)),
         None => None,
     };
     let mut parts = open_tables(engine, tables).await?;
+    engine_bucket::check(&*parts.agreements, engine, may_note).await?;
     if let Some((bucket, max_inline)) = bucket {
         parts.blobs = Arc::new(SplitBlobs::new(parts.blobs, Arc::new(bucket), max_inline));
     }
@@ -137,7 +174,8 @@ async fn open_tables(engine: &Engine, tables: Tables) -> Result<Parts, Problem> 
                 let index = Arc::new(index);
                 Ok(Parts {
                     index: index.clone(),
-                    holds: index,
+                    holds: index.clone(),
+                    agreements: index,
                     blobs: Arc::new(blobs),
                 })
             })
@@ -154,7 +192,8 @@ async fn open_tables(engine: &Engine, tables: Tables) -> Result<Parts, Problem> 
             let index = Arc::new(index);
             Ok(Parts {
                 index: index.clone(),
-                holds: index,
+                holds: index.clone(),
+                agreements: index,
                 blobs: Arc::new(blobs),
             })
         }

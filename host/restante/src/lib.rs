@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod databases;
+mod engine_bucket;
 pub mod engines;
 mod garbage;
 pub mod generation;

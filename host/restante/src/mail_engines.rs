@@ -276,7 +276,11 @@ impl OpenEngine {
             index,
             holds,
             blobs,
-        } = engines::open(section, tables).await?;
+            ..
+        } = match purpose {
+            Purpose::Serve | Purpose::Work => engines::open(section, tables).await?,
+            Purpose::Look => engines::open_to_look(section).await?,
+        };
         let name = &section.name;
         let holds = match purpose {
             Purpose::Serve | Purpose::Work => {

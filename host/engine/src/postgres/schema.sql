@@ -440,3 +440,31 @@ begin
     )
     delete from restante.part where upload in (select upload from taken);
 end $$;
+
+-- What the servers must agree on, as the first that knew it has said. A row each.
+create table restante.agreement (name text primary key, said text not null);
+
+-- What is agreed on then.
+create function restante.agree(a_name text, text_said text) returns text
+language plpgsql as $$
+declare agreed text;
+begin
+    perform restante.lasting();
+    insert into restante.agreement (name, said) values (a_name, text_said)
+        on conflict (name) do nothing;
+    select a.said into agreed from restante.agreement a where a.name = a_name;
+    return agreed;
+end $$;
+
+-- Null: on nothing.
+create function restante.agree_anew(a_name text, text_said text) returns void
+language plpgsql as $$
+begin
+    perform restante.lasting();
+    if text_said is null then
+        delete from restante.agreement where name = a_name;
+    else
+        insert into restante.agreement (name, said) values (a_name, text_said)
+            on conflict (name) do update set said = excluded.said;
+    end if;
+end $$;

@@ -51,7 +51,9 @@ const STEPS: &[Step] = &[Step {
         create index intent_at on intent (at);
         create table garbage (
             place text not null, path text not null,
-            primary key (place, path)) strict, without rowid;",
+            primary key (place, path)) strict, without rowid;
+        create table agreement (name text primary key, said text not null)
+            strict, without rowid;",
 }];
 
 /// What has to be done to a file, without doing it. None: nothing, or it is still to be

@@ -5,8 +5,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use restante_engine::{
-    Acquired, Blobs, Database, Difference, Entries, Entry, Folder, Hold, Holds, Limits, MailIndex,
-    Node, Placed,
+    Acquired, Agreements, Blobs, Database, Difference, Entries, Entry, Folder, Hold, Holds, Limits,
+    MailIndex, Node, Placed,
 };
 
 pub(crate) mod blob_cases;
@@ -53,6 +53,24 @@ pub(crate) const FREE: Limits = Limits {
     weight: None,
     messages: None,
 };
+
+/// What is noted in an engine that has nothing noted stays until it is replaced; "b" is noted
+/// under "bucket" afterwards.
+pub(crate) async fn agreed_once(engine: &dyn Agreements) {
+    let text = |text: &str| text.to_owned();
+    assert_eq!(engine.agreed("bucket").await, Ok(None));
+    for other in ["a", "b"] {
+        assert_eq!(engine.agree("bucket", other).await, Ok(text("a")));
+        assert_eq!(engine.agreed("bucket").await, Ok(Some(text("a"))));
+    }
+    assert_eq!(engine.agreed("other").await, Ok(None));
+    assert_eq!(engine.agree_anew("bucket", None).await, Ok(()));
+    assert_eq!(engine.agreed("bucket").await, Ok(None));
+    for other in ["a", "b"] {
+        assert_eq!(engine.agree_anew("bucket", Some(other)).await, Ok(()));
+        assert_eq!(engine.agreed("bucket").await, Ok(Some(text(other))));
+    }
+}
 
 /// A folder's parts.
 pub(crate) fn folder(tenant: &str, maildrop: &str, folder: &str) -> Folder {

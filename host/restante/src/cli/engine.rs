@@ -21,8 +21,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Change the tables of an engine for this version of the program. Says what it will do, and
-    /// does it with --yes only
+    /// Change the tables of an engine for this version of the program, or the bucket that it takes
+    /// for its own. Says what it will do, and does it with --yes only
     Migrate {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -34,6 +34,12 @@ pub(super) enum Command {
         yes: bool,
     },
 }
+
+/// What it means that an engine takes another bucket for its own.
+const OTHER_BUCKET: &str = "the engine will take what the configuration has for the place of its larger messages. No \
+     object is moved: a message whose object is not there gets [SYS/TEMP] at RETR, and garbage \
+     that is left in the old place stays there for good, since the engine forgets it. Copy all \
+     objects to the new place first, with the same names below the prefix";
 
 /// `restante engine`.
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
@@ -92,6 +98,13 @@ async fn tables(config: &Config, engine: &Engine) -> (String, bool) {
             ),
             false,
         ),
+        Ok(Condition::OtherBucket(difference)) => (
+            format!(
+                "{difference}: correct [engine.{0}.s3]; if it was changed on purpose, `restante engine migrate --config FILE {0}` says what that means",
+                engine.name
+            ),
+            false,
+        ),
         Err(problem) => (problem.to_string(), false),
     }
 }
@@ -132,6 +145,16 @@ fn migrate(file: &Path, name: &str, yes: bool) -> anyhow::Result<()> {
                     );
                 }
                 engines::migrate(engine).await?;
+                print("done\n")
+            }
+            Condition::OtherBucket(difference) => {
+                print(&format!("{difference}\n{OTHER_BUCKET}\n"))?;
+                if !yes {
+                    return print(
+                        "nothing was changed: stop all servers that use the engine, see that the objects are where the configuration says, and repeat this with --yes\n",
+                    );
+                }
+                engines::accept_bucket(engine).await?;
                 print("done\n")
             }
         }
