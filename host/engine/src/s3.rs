@@ -1,6 +1,6 @@
 //! Blobs as objects of a store that speaks S3's API.
 //!
-//! Stores differ in what they do beyond the least: so nothing is asked of one but PUT,
+//! Stores differ in what they do beyond the least: so nothing is asked of one but PUT, HEAD,
 //! GET of a range and DELETE of one object. No condition on a request is trusted (some
 //! answer "200" to `If-None-Match` and write over), no listing, and, where the operator
 //! says so, not even that what was acknowledged is there.
