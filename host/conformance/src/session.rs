@@ -43,8 +43,9 @@ pub async fn open(
             // As the server has it: no two tenants have a maildrop in common there.
             let key = [&*connection.tenant, &found.shared_key()?].join(":");
             let hold = acquire(&*holds, &key).await?;
+            let fence = hold.fence();
             let exclusive = Arc::new(Exclusive { _hold: hold });
-            connection.hold.hold(&exclusive);
+            connection.hold.hold(&exclusive, Some(fence));
             Some(exclusive)
         }
         None => None,

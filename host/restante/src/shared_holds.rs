@@ -53,6 +53,7 @@ impl EngineHolds {
                 self.counts.acquired();
                 let (hold, states) = (held.hold().clone(), held.take_states());
                 let counted = Counted {
+                    fence: hold.fence,
                     held: Some(held),
                     counts: self.counts.clone(),
                 };
@@ -97,12 +98,17 @@ impl SharedHolds for EngineHolds {
 
 /// A hold that is counted for as long as it lives.
 struct Counted {
+    fence: u64,
     held: Option<Held>,
     counts: Arc<HoldCounts>,
 }
 
 #[async_trait]
 impl SharedHold for Counted {
+    fn fence(&self) -> u64 {
+        self.fence
+    }
+
     async fn check(&self) -> Result<(), NotInForce> {
         let Some(held) = &self.held else {
             return Err(NotInForce::Lost);
@@ -151,6 +157,7 @@ mod tests {
         let (a, counts) = node(&engine, "mx-a").await;
         let (b, others) = node(&engine, "mx-b").await;
         let held = a.acquire("k").await.ok().unwrap();
+        let fence = held.fence();
         assert_eq!(counts.held(), 1);
         match b.acquire("k").await.err().unwrap() {
             NotHeld::InUse { node, .. } => assert_eq!(node, "mx-a"),
@@ -160,7 +167,9 @@ mod tests {
         held.check().await.unwrap();
         held.release().await;
         assert_eq!(counts.held(), 0);
-        drop(b.acquire("k").await.ok().unwrap());
+        let next = b.acquire("k").await.ok().unwrap();
+        assert!(next.fence() > fence, "{} after {fence}", next.fence());
+        drop(next);
 
         let held = a.acquire("k2").await.ok().unwrap();
         let (_twin, _) = node(&engine, "mx-a").await;

@@ -54,6 +54,9 @@ pub trait SharedHolds: Send + Sync + fmt::Debug {
 /// given back soon.
 #[async_trait]
 pub trait SharedHold: Send + Sync {
+    /// Larger than that of each hold of this key that was given before, to whichever process.
+    fn fence(&self) -> u64;
+
     /// Whether it is still in force.
     async fn check(&self) -> Result<(), NotInForce>;
 

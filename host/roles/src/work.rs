@@ -105,6 +105,13 @@ impl WorkRoom {
         self.hold.take().map_err(|_| WorkError::Over)
     }
 
+    /// The fence of what its work holds, while that is held: larger than that of each holder
+    /// before, among all processes. None: this process alone knows of the hold, or there is
+    /// none.
+    pub fn fence(&self) -> Option<u64> {
+        self.hold.fence()
+    }
+
     /// The same for a session's work, all of which holds this until it is over.
     #[must_use]
     pub fn holding(self, hold: WorkHold) -> Self {
@@ -286,7 +293,11 @@ mod tests {
         let (hold, guard) = (WorkHold::default(), Arc::new(()));
         let room = WorkRoom::new(Ledger::new("t")).holding(hold.clone());
         assert_eq!(room.run(long(), |_| 7).await, Ok(7), "there is no lock yet");
-        hold.hold(&guard);
+        assert_eq!(room.fence(), None);
+        hold.hold(&guard, Some(7));
+        // What comes later says nothing.
+        hold.hold(&Arc::new(()), Some(8));
+        assert_eq!(room.fence(), Some(7));
         let gone = Arc::downgrade(&guard);
         let (free, wait) = mpsc::channel::<()>();
         // As a disk that does not answer: its caller gives up, and it goes on.
@@ -300,6 +311,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(room.run(long(), |_| 8).await, Err(WorkError::Over));
+        assert_eq!(room.fence(), None);
     }
 
     #[tokio::test]

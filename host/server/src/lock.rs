@@ -228,7 +228,7 @@ mod tests {
         let (locks, bob) = (Locks::new(), holder("bob"));
         let guard = locks.try_lock("a", &holder("ada")).expect("it is free");
         let (guard, hold) = (Arc::new(guard), WorkHold::default());
-        hold.hold(&guard);
+        hold.hold(&guard, None);
         let room = WorkRoom::new(Ledger::new("t")).holding(hold);
         let (free, wait) = std::sync::mpsc::channel::<()>();
         let (begun, began) = tokio::sync::oneshot::channel();

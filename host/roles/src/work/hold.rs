@@ -11,7 +11,13 @@ use std::sync::{Arc, OnceLock, Weak};
 /// What is held by each piece of work of a session while it is under way. Clones share it.
 /// Holds nothing until it is told what.
 #[derive(Clone, Default)]
-pub struct WorkHold(Arc<OnceLock<Weak<Held>>>);
+pub struct WorkHold(Arc<OnceLock<Fenced>>);
+
+/// What is held, and its fence.
+struct Fenced {
+    held: Weak<Held>,
+    fence: Option<u64>,
+}
 
 /// Dropped when the last piece of work is over, and the session.
 pub(super) type Held = dyn Any + Send + Sync;
@@ -22,24 +28,32 @@ pub(super) struct Released;
 
 impl WorkHold {
     /// From now on each piece of work holds this until it is over, and none begins any
-    /// more when it is gone. It is told once; later ones say nothing.
-    pub fn hold<T: Send + Sync + 'static>(&self, held: &Arc<T>) {
+    /// more when it is gone. `fence`: larger than that of what was held there before, among
+    /// all processes; None where this process alone knows of it. It is told once; later ones
+    /// say nothing.
+    pub fn hold<T: Send + Sync + 'static>(&self, held: &Arc<T>, fence: Option<u64>) {
         let held: Weak<T> = Arc::downgrade(held);
-        let _ = self.0.set(held);
+        let _ = self.0.set(Fenced { held, fence });
+    }
+
+    /// The fence of what is held. None: it has none, or nothing is held, or no more.
+    pub(super) fn fence(&self) -> Option<u64> {
+        let of = self.0.get()?;
+        of.fence.filter(|_| of.held.strong_count() > 0)
     }
 
     /// For a piece of work that is to begin. None: there is nothing to hold.
     pub(super) fn take(&self) -> Result<Option<Arc<Held>>, Released> {
         match self.0.get() {
             None => Ok(None),
-            Some(held) => held.upgrade().map(Some).ok_or(Released),
+            Some(of) => of.held.upgrade().map(Some).ok_or(Released),
         }
     }
 }
 
 impl fmt::Debug for WorkHold {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = self.0.get().map(|held| held.strong_count() > 0);
+        let held = self.0.get().map(|of| of.held.strong_count() > 0);
         out.debug_tuple("WorkHold").field(&held).finish()
     }
 }

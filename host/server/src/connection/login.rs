@@ -477,9 +477,10 @@ async fn open(
         }
         None => None,
     };
+    let fence = hold.as_ref().map(|hold| hold.fence());
     // What the host does for this session may go on when it is over.
     let exclusive = Arc::new(Exclusive { hold, lock });
-    connection.hold.hold(&exclusive);
+    connection.hold.hold(&exclusive, fence);
     let maildrop = found.open().await?;
     let maildrop = Arc::new(Mutex::new(maildrop));
     let view = View::new(

@@ -90,6 +90,10 @@ struct Held {
 
 #[async_trait]
 impl SharedHold for Held {
+    fn fence(&self) -> u64 {
+        self.number
+    }
+
     async fn check(&self) -> Result<(), NotInForce> {
         if self.engine.is_away() {
             return Err(NotInForce::Unavailable("it is away".into()));

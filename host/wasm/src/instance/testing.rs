@@ -27,13 +27,19 @@ use restante_engine::{Acquired, Blobs, Folder, Holds, Problem};
 use restante_roles::metrics::{EngineCalls, Ledger};
 use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold};
 use restante_roles::turns::Owner;
+use restante_roles::work::WorkHold;
 
 /// Far more than anything takes.
 const LONG: Duration = Duration::from_secs(60);
 
 /// An instance's state, in a call without an end.
 pub(crate) fn state(ledger: &Arc<Ledger>) -> State {
-    let limits = Limits::new(0, ledger.instance(true));
+    state_holding(ledger, WorkHold::default())
+}
+
+/// The same of a session that has its maildrop by this.
+pub(crate) fn state_holding(ledger: &Arc<Ledger>, hold: WorkHold) -> State {
+    let limits = Limits::new(0, ledger.instance(true).holding(hold));
     let meter = limits.meter();
     let mut work = CallWork::new(meter.work());
     work.begin_call(LONG);
@@ -118,7 +124,7 @@ impl EngineAccess for TestEngine {
         let acquired = self.memory.acquire_with_states(key, &node, folders).await;
         match acquired.map_err(away)? {
             (Acquired::Held(hold), states) => Ok(TakenHold {
-                held: Box::new(Unchecked),
+                held: Box::new(Unchecked { fence: hold.fence }),
                 hold,
                 states,
             }),
@@ -128,10 +134,16 @@ impl EngineAccess for TestEngine {
 }
 
 /// A hold that nobody looks at.
-struct Unchecked;
+struct Unchecked {
+    fence: u64,
+}
 
 #[async_trait]
 impl SharedHold for Unchecked {
+    fn fence(&self) -> u64 {
+        self.fence
+    }
+
     async fn check(&self) -> Result<(), NotInForce> {
         Ok(())
     }

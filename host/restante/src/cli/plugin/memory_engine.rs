@@ -162,6 +162,10 @@ struct Kept(Held);
 
 #[async_trait]
 impl SharedHold for Kept {
+    fn fence(&self) -> u64 {
+        self.0.hold().fence
+    }
+
     async fn check(&self) -> Result<(), NotInForce> {
         self.0.check().await.map_err(|problem| match problem {
             Problem::Lost => NotInForce::Lost,
