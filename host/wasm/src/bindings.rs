@@ -11,6 +11,7 @@ wasmtime::component::bindgen!({
         "restante:plugin/maildrop": async | trappable,
         "restante:plugin/database": async | trappable,
         "restante:plugin/mail-index": async | trappable,
+        "restante:plugin/blobs": async | trappable,
         default: trappable,
     },
     exports: { default: async },

@@ -80,13 +80,15 @@ const GIVEN: [(&str, &str, Need); 10] = [
 ];
 
 /// Interfaces of the contract that the host has.
-const HOST_SIDE: [(&str, Need); 6] = [
+const HOST_SIDE: [(&str, Need); 8] = [
     ("types", Need::Nothing),
     ("passwords", Need::Nothing),
     ("maildrop", Need::Nothing),
     ("files", Need::Directory),
     ("database", Need::Database),
     ("mail-index", Need::Engine),
+    ("blobs", Need::Engine),
+    ("hold", Need::Nothing),
 ];
 
 /// Functions that only somebody calls who wants the network. The rest of
@@ -229,10 +231,14 @@ pub(crate) fn ungranted(imports: &[Interface], grants: &Grants) -> Vec<String> {
         );
     }
     if lacks_engine(imports, grants) {
-        words.push(
-            "its component imports restante:plugin/mail-index, and its maildrop is in no engine: write maildrop = \"engine:NAME/{domain}/{local}\""
-                .to_owned(),
-        );
+        let asks = imports
+            .iter()
+            .filter(|import| import.need() == Need::Engine);
+        let named: Vec<&str> = asks.map(|import| parts(&import.name).1).collect();
+        words.push(format!(
+            "its component imports restante:plugin/{}, and its maildrop is in no engine: write maildrop = \"engine:NAME/{{domain}}/{{local}}\"",
+            named.join(" and restante:plugin/")
+        ));
     }
     let network: Vec<&str> = imports
         .iter()
@@ -294,6 +300,8 @@ mod tests {
             ("restante:plugin/files@0.1.0", Need::Directory),
             ("restante:plugin/passwords@0.1.7", Need::Nothing),
             ("restante:plugin/mail-index@0.1.1", Need::Engine),
+            ("restante:plugin/blobs@0.1.1", Need::Engine),
+            ("restante:plugin/hold@0.1.1", Need::Nothing),
             ("restante:plugin/passwords@0.2.0", Need::Absent),
             ("restante:plugin/wishes@0.1.0", Need::Absent),
             ("acme:billing/ledger", Need::Absent),
@@ -343,7 +351,20 @@ mod tests {
         };
         assert!(ungranted(&files, &in_engine)[0].contains("`directories`"));
         let index = [import("restante:plugin/mail-index@0.1.1", &["read"])];
+        // The types of a problem come with it.
+        let blobs = [
+            import("restante:plugin/mail-index@0.1.1", &[]),
+            import("restante:plugin/blobs@0.1.1", &["read"]),
+        ];
         assert_eq!(ungranted(&index, &in_engine), [""; 0]);
+        assert_eq!(ungranted(&blobs, &in_engine), [""; 0]);
+        let told = ungranted(&blobs, &granted);
+        assert!(
+            told[0].contains("imports restante:plugin/blobs, and"),
+            "{told:?}"
+        );
+        let hold = [import("restante:plugin/hold@0.1.1", &["fence"])];
+        assert_eq!(ungranted(&hold, &grants), [""; 0]);
         assert!(!lacks_engine(&index, &in_engine) && !lacks_engine(&files, &grants));
         for without in [&grants, &granted] {
             assert!(lacks_engine(&index, without));

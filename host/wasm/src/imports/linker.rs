@@ -37,6 +37,8 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     contract::passwords::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     contract::database::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     contract::mail_index::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    contract::blobs::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    contract::hold::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     contract::maildrop::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }

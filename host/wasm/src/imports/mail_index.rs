@@ -6,7 +6,6 @@ use restante_engine::{Difference, Entries, Folder, MailIndex, Problem, REMOVAL_D
 use restante_roles::metrics::EngineCall;
 
 use crate::bindings::restante::plugin::mail_index as wit;
-use crate::instance::calls::charging;
 use crate::instance::maildrop::EngineMaildrop;
 use crate::instance::state::State;
 use crate::record::index::{self, Question, Told};
@@ -98,10 +97,7 @@ impl State {
         let tape = self.border.tape().filter(|tape| tape.has_room(octets));
         let asked = tape.map(|tape| (tape.clone(), question.clone()));
         let answer = self.answered_by_index(question, ask).await;
-        if matches!(answer, Err(Problem::Unavailable(_) | Problem::Unknown(_))) {
-            self.witness.failed();
-        }
-        let answer = answer.map_err(told);
+        let answer = self.told_by_engine(answer);
         if let Some((tape, question)) = asked {
             let octets = octets + answer.as_ref().map_or(0, Told::octets);
             tape.hear_sized(octets, || Exchange::Index {
@@ -122,19 +118,10 @@ impl State {
         T: Told + Send + 'static,
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
-        let Some(maildrop) = self.mail.clone() else {
-            return Err(Problem::invalid(
-                "this session has no maildrop in an engine: `maildrop` of the plugin's grants \
-                 names none, or the plugin is not asked as a store",
-            ));
-        };
+        let maildrop = self.engine_maildrop()?;
         let (engine, call) = (maildrop.engine(), question.call);
         let folder = maildrop.folder(&question.folder)?;
-        let turn = self.turn(engine.turns(call)).await.map_err(|_| {
-            Problem::unavailable("no free place in time: other calls of this engine take too long")
-        })?;
-        let meter = charging(self.limits.meter().work(), turn);
-        let meter = meter.map_err(|_| Problem::unavailable("the session is over"))?;
+        let meter = self.engine_place(engine, call).await?;
         let mut deadline = self.sockets.clock.deadline();
         // The client is told whether its messages are gone, however little time the plugin has.
         let removing =
@@ -152,15 +139,6 @@ impl State {
         let answer = answer?;
         self.limits.carried(answer.octets());
         Ok(answer)
-    }
-}
-
-fn told(problem: Problem) -> wit::Problem {
-    match problem {
-        Problem::Unavailable(text) => wit::Problem::Unavailable(text),
-        Problem::Unknown(text) => wit::Problem::Unknown(text),
-        Problem::Lost => wit::Problem::Lost,
-        Problem::Invalid(text) => wit::Problem::Invalid(text),
     }
 }
 

@@ -11,6 +11,9 @@ use crate::instance::facts::FolderState;
 use restante_engine::{BlobPath, Folder, Hold, Problem, blob_of_maildrop};
 use restante_roles::shared_holds::{NotHeld, SharedHold};
 
+/// What the path of a blob begins with, as a guest names it.
+pub(crate) const BLOBS: &str = "/blobs/";
+
 /// What a store's instance has for a maildrop.
 #[derive(Default)]
 pub(crate) enum SessionMaildrop {

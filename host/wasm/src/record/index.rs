@@ -4,8 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::bindings::restante::plugin::mail_index::{Difference, Entries, Problem, Summary};
-use crate::record::form::unpacked;
+use crate::record::form::{self, unpacked};
 use restante_roles::metrics::EngineCall;
+use restante_roles::recording::Kept;
 
 /// What a guest asks.
 #[derive(Debug, Clone)]
@@ -155,6 +156,25 @@ impl Told for () {
     }
 }
 
+/// Part of a message. None: there is no such message.
+impl Told for Option<Kept> {
+    fn value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, form::value)
+    }
+
+    fn played(value: &Value) -> Option<Self> {
+        if value.is_null() {
+            return Some(None);
+        }
+        read_as(value).map(Some)
+    }
+
+    fn octets(&self) -> usize {
+        let octets = self.as_ref().map_or(0, |kept| kept.octets);
+        usize::try_from(octets).unwrap_or(usize::MAX)
+    }
+}
+
 /// What came of a call.
 pub(crate) fn answered<T: Told>(answer: &Result<T, Problem>) -> Value {
     match answer {
@@ -200,6 +220,8 @@ fn read_as<T: DeserializeOwned>(value: &Value) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use restante_roles::recording::Octets;
+
     use super::*;
 
     fn entries() -> Entries {
@@ -243,6 +265,18 @@ mod tests {
         assert!(gone.contains(r#""gone":["x","y"]"#), "{gone}");
         assert!(super::played::<Summary>(&json!({})).is_none());
         assert!(super::played::<()>(&json!({ "ok": null })).is_none());
+    }
+
+    #[test]
+    fn part_of_a_message_is_played_if_it_was_kept() {
+        again::<Option<Kept>>(None);
+        for base64 in [None, Some(Octets(b"mail".to_vec()))] {
+            let kept = Kept { octets: 4, base64 };
+            assert_eq!(Some(kept.clone()).octets(), 4);
+            let text = again(Some(kept.clone()));
+            assert_eq!(text.contains("bWFpbA=="), kept.base64.is_some(), "{text}");
+        }
+        assert!(super::played::<Option<Kept>>(&json!({ "ok": "mail" })).is_none());
     }
 
     #[test]

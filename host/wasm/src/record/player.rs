@@ -249,6 +249,37 @@ impl Player {
         })
     }
 
+    /// What was read then with this offset and length.
+    pub(crate) fn blob(
+        &self,
+        path: &str,
+        offset: u64,
+        length: u32,
+    ) -> Result<Option<Vec<u8>>, mail_index::Problem> {
+        const CALL: &str = "blobs.read";
+        let asked = json!({ "path": path, "offset": offset, "length": length });
+        let answer = self.find(CALL, &asked);
+        let Some(answer) = answer.as_ref().and_then(index::played::<Option<Kept>>) else {
+            self.missing(CALL, &asked);
+            return Err(mail_index::Problem::Unavailable(NO_ANSWER.to_owned()));
+        };
+        let Some(kept) = answer? else {
+            return Ok(None);
+        };
+        match kept.base64 {
+            Some(octets) => Ok(Some(octets.0)),
+            None => {
+                self.left_out(CALL, &asked);
+                Err(mail_index::Problem::Unavailable(LEFT_OUT.to_owned()))
+            }
+        }
+    }
+
+    pub(crate) fn fence(&self) -> Option<u64> {
+        // Without an answer there is a note.
+        self.answer("hold.fence", &json!({})).unwrap_or_default()
+    }
+
     fn mail(&self, call: &str, asked: &Value) -> Option<Result<Vec<u8>, Failure>> {
         let answer = self.find(call, asked)?;
         if answer.get("failure").is_some() {
@@ -406,4 +437,56 @@ struct KeysOf {
     iterations: u32,
     stored_key: Octets,
     server_key: Octets,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// In a call in which the host was asked this.
+    fn in_call(call: &str, asked: Value, answered: Value) -> Player {
+        let player = Player::default();
+        player.under_way().answers = vec![Some(HostCall {
+            call: call.to_owned(),
+            asked,
+            answered,
+        })];
+        player
+    }
+
+    #[test]
+    fn the_fence_of_then_is_told() {
+        for (answered, fence) in [(json!({ "ok": 7 }), Some(7)), (json!({ "ok": null }), None)] {
+            let player = in_call("hold.fence", json!({}), answered);
+            assert_eq!(player.fence(), fence);
+            assert!(player.take_notes().unasked.is_empty());
+            assert_eq!(player.fence(), None);
+            assert_eq!(player.take_notes().unasked.len(), 1, "it is not known");
+        }
+    }
+
+    #[test]
+    fn part_of_a_message_is_told_if_this_very_part_was_kept() {
+        let asked = || json!({ "path": "/blobs/x", "offset": 2, "length": 9 });
+        let kept = json!({ "ok": { "octets": 4, "base64": "bWFpbA==" } });
+        let player = in_call("blobs.read", asked(), kept);
+        let octets = player.blob("/blobs/x", 2, 9).ok().unwrap();
+        assert_eq!(octets.as_deref(), Some(&b"mail"[..]));
+        let other = player.blob("/blobs/x", 3, 9);
+        assert!(matches!(other, Err(mail_index::Problem::Unavailable(_))));
+        let notes = player.take_notes();
+        assert_eq!((notes.unasked.len(), notes.left_out.len()), (1, 0));
+
+        let player = in_call("blobs.read", asked(), json!({ "ok": { "octets": 4 } }));
+        let left_out = player.blob("/blobs/x", 2, 9);
+        assert!(matches!(left_out, Err(mail_index::Problem::Unavailable(why)) if why == LEFT_OUT));
+        assert_eq!(player.take_notes().left_out.len(), 1);
+
+        let player = in_call("blobs.read", asked(), json!({ "ok": null }));
+        assert!(matches!(player.blob("/blobs/x", 2, 9), Ok(None)));
+        let player = in_call("blobs.read", asked(), json!({ "invalid": "no" }));
+        let invalid = player.blob("/blobs/x", 2, 9);
+        assert!(matches!(invalid, Err(mail_index::Problem::Invalid(why)) if why == "no"));
+    }
 }

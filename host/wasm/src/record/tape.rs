@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use crate::bindings::restante::plugin::database;
 use crate::bindings::restante::plugin::files::{Chunk, Kind, Names, Status, Weight};
+use crate::bindings::restante::plugin::mail_index;
 use crate::bindings::restante::plugin::passwords::{HashScheme, ScramHash, ScramKeys};
 use crate::bindings::restante::plugin::types::Failure;
 use crate::disk::grants::MAILDROP;
-use crate::record::{form, query};
+use crate::record::{form, index, query};
 use restante_roles::recording::{
     self, Answered, Called, Described, HostCall, Octets, Redactor, words,
 };
@@ -96,6 +97,15 @@ pub(crate) enum Exchange {
         statements: Vec<database::Statement>,
         is_change: bool,
         answer: Result<Vec<database::Answer>, database::Problem>,
+    },
+    Blob {
+        path: String,
+        offset: u64,
+        length: u32,
+        answer: Result<Option<Vec<u8>>, mail_index::Problem>,
+    },
+    Fence {
+        answer: Option<u64>,
     },
     /// Of the maildrop's index; there are no secrets in it.
     Index {
@@ -401,6 +411,17 @@ impl Exchange {
                 let answered = query::answered(answer, words);
                 (query::call(is_change), asked, answered)
             }
+            Exchange::Blob {
+                path,
+                offset,
+                length,
+                answer,
+            } => {
+                let asked = json!({ "path": path, "offset": offset, "length": length });
+                let kept = answer.map(|octets| octets.map(|octets| redactor.mail(&octets)));
+                ("blobs.read", asked, index::answered(&kept))
+            }
+            Exchange::Fence { answer } => ("hold.fence", json!({}), json!({ "ok": answer })),
             Exchange::Index {
                 call,
                 asked,

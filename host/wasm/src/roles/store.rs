@@ -33,7 +33,7 @@ use crate::disk::maildrop_directory::MaildropError;
 use crate::instance::Instance;
 use crate::instance::breaker::Caller;
 use crate::instance::facts::{Facts, Grounds};
-use crate::instance::maildrop::SessionMaildrop;
+use crate::instance::maildrop::{BLOBS, SessionMaildrop};
 use crate::plugin::Plugin;
 use crate::record::form;
 use crate::roles::store::cache::{CachedListing, Key, Listed};
@@ -446,8 +446,7 @@ impl PluginMaildrop {
 
     /// Opens what the guest has named: a blob of an engine's, or a file.
     async fn open_named(&self, named: Named) -> Result<io::Result<Content>, Failure> {
-        if let (Place::Engine(maildrop), Some(path)) =
-            (&self.place, named.path.strip_prefix(blob::BLOBS))
+        if let (Place::Engine(maildrop), Some(path)) = (&self.place, named.path.strip_prefix(BLOBS))
         {
             let asker = BlobAsker::new(maildrop, &self.connection);
             return Ok(asker.open(path, named.offset, named.length).await);

@@ -17,9 +17,6 @@ use restante_roles::metrics::EngineCall;
 use restante_roles::turns::{MAX_BUSY_WAIT, Owner};
 use restante_roles::work::WorkRoom;
 
-/// What the path of a blob begins with, as a store names it.
-pub(super) const BLOBS: &str = "/blobs/";
-
 /// A session that asks for blobs of its maildrop.
 pub(super) struct BlobAsker {
     maildrop: EngineMaildrop,
