@@ -265,6 +265,17 @@ export interface MailIndex {
   remove(folder: string, uniqueIds: string[]): void;
 }
 
+/** Each function throws a MailIndexProblem. */
+export interface Blobs {
+  /** Of "/blobs/" and an entry's path; at most 1 MiB. Absent: nothing is under this path. */
+  read(path: string, offset: number | bigint, length: number): Uint8Array | null | undefined;
+}
+
+export interface Hold {
+  /** Absent: the hold is one in this server alone. */
+  fence(): number | bigint | null | undefined;
+}
+
 export interface Status {
   kind: "file" | "directory" | "other";
   size: number;

@@ -31,6 +31,14 @@ declare module "restante:plugin/mail-index@0.1.1" {
   export const remove: import("./contract.js").MailIndex["remove"];
 }
 
+declare module "restante:plugin/blobs@0.1.1" {
+  export const read: import("./contract.js").Blobs["read"];
+}
+
+declare module "restante:plugin/hold@0.1.1" {
+  export const fence: import("./contract.js").Hold["fence"];
+}
+
 declare module "restante:plugin/files@0.1.1" {
   export const scan: import("./contract.js").Files["scan"];
   export const measure: import("./contract.js").Files["measure"];

@@ -1,6 +1,6 @@
 // The types of restante-guest.js.
 
-import type { Account, Answer, Credentials, Denial, Entries, Failure, Listing as Columns, Statement } from "./contract.js";
+import type { Account, Answer, Blobs, Credentials, Denial, Entries, Failure, Listing as Columns, Statement } from "./contract.js";
 
 export function encodeUtf8(text: string): Uint8Array;
 export function decodeUtf8(octets: Uint8Array): string;
@@ -54,3 +54,6 @@ export interface Entry {
 }
 
 export function entries(columns: Entries): Entry[];
+
+export function wholeBlob(read: Blobs["read"], path: string): Uint8Array | undefined;
+export function fakeBlobs(blobs: Record<string, Uint8Array>): Blobs["read"];

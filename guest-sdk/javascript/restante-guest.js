@@ -329,3 +329,48 @@ export function entries(columns) {
   }));
   return all.sort((one, other) => one.received - other.received);
 }
+
+// Octets of the messages in the index, with `read` of restante:plugin/blobs.
+
+const BLOBS = "/blobs/";
+const MAX_OCTETS = 1 << 20;
+
+/**
+ * The octets of a message, by the path of its entry; undefined: nothing is under this path. A
+ * message can have as many octets as the plugin has memory, or more: `read` itself returns
+ * part of one. Throws what `read` throws.
+ */
+export function wholeBlob(read, path) {
+  const parts = [];
+  let length = 0;
+  for (;;) {
+    const part = read(BLOBS + path, length, MAX_OCTETS) ?? undefined;
+    if (part === undefined) {
+      if (length > 0) throw new Error(`the message under ${path} was removed while it was read`);
+      return undefined;
+    }
+    parts.push(part);
+    length += part.length;
+    if (part.length < MAX_OCTETS) break;
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/**
+ * For tests: `read` of restante:plugin/blobs for a maildrop that has these octets, by the paths
+ * of their entries.
+ */
+export function fakeBlobs(blobs) {
+  const all = new Map(Object.entries(blobs));
+  return (path, offset, length) => {
+    if (!path.startsWith(BLOBS)) throw { tag: "invalid", val: `${path} does not begin with ${BLOBS}` };
+    const from = Number(offset);
+    return all.get(path.slice(BLOBS.length))?.slice(from, from + Math.min(length, MAX_OCTETS));
+  };
+}

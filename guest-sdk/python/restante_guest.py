@@ -1,9 +1,10 @@
 """What plugins for Restante in Python have in common: settings, log lines,
-databases, accounts and refusals, listings, the mail index.
+databases, accounts and refusals, listings, the mail index and its blobs.
 
 It is one file beside the plugin, over the bindings that componentize-py makes of
 the project's world, which has to import wasi:config/store and wasi:logging/logging;
-for `query` and `change` also restante:plugin/database.
+for `query` and `change` also restante:plugin/database, for `whole_blob`
+restante:plugin/blobs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ try:
 except ImportError:  # The project's world does not import it.
     _database = None
 
+try:
+    from wit_world.imports import blobs as _blobs
+except ImportError:  # Likewise.
+    _blobs = None
+
 __all__ = [
     "Entry",
     "Err",
@@ -30,6 +36,7 @@ __all__ = [
     "account",
     "change",
     "entries",
+    "fake_blobs",
     "header_fields",
     "in_use",
     "lines",
@@ -46,6 +53,7 @@ __all__ = [
     "undecided",
     "unknown",
     "unpack",
+    "whole_blob",
 ]
 
 
@@ -353,3 +361,45 @@ def entries(columns) -> list[Entry]:
     rows = zip(unique_ids, columns.octets, columns.received, names, strict=True)
     found = [Entry(*row, surrogates.get(position)) for position, row in enumerate(rows)]
     return sorted(found, key=lambda entry: entry.received)
+
+
+# Octets of the messages in the index, for which wit/plugin.wit has
+# `import restante:plugin/blobs@0.1.1;`. In tests, `patch.object(wit_world.imports.blobs,
+# "read", fake_blobs({"1.eml": b"…"}))` stands in for them.
+
+_BLOBS = "/blobs/"
+_MAX_OCTETS = 1 << 20
+
+
+def whole_blob(path: str) -> bytes | None:
+    """The octets of a message, by the path of its entry. None: nothing is under this path.
+    A message can have as many octets as the plugin has memory, or more: `read` of
+    `wit_world.imports.blobs` returns part of one. Raises Err with a problem of the contract's
+    interface `mail-index`."""
+    if _blobs is None:
+        raise RuntimeError("the project's world does not import restante:plugin/blobs")
+    whole = bytearray()
+    while True:
+        part = _blobs.read(_BLOBS + path, len(whole), _MAX_OCTETS)
+        if part is None:
+            if whole:
+                raise RuntimeError(f"the message under {path!r} was removed while it was read")
+            return None
+        whole += part
+        if len(part) < _MAX_OCTETS:
+            return bytes(whole)
+
+
+def fake_blobs(blobs: dict[str, bytes]):
+    """For tests: a `read` of the contract's interface `blobs` for a maildrop that has these
+    octets, by the paths of their entries."""
+
+    def read(path: str, offset: int, length: int) -> bytes | None:
+        if not path.startswith(_BLOBS):
+            raise ValueError(f"{path!r} does not begin with {_BLOBS}")
+        octets = blobs.get(path.removeprefix(_BLOBS))
+        if octets is None:
+            return None
+        return octets[offset : offset + min(length, _MAX_OCTETS)]
+
+    return read

@@ -48,6 +48,8 @@ macro_rules! role {
                     "restante:plugin/maildrop@0.1.1": crate::bindings::host::restante::plugin::maildrop,
                     "restante:plugin/database@0.1.1": crate::bindings::host::restante::plugin::database,
                     "restante:plugin/mail-index@0.1.1": crate::bindings::host::restante::plugin::mail_index,
+                    "restante:plugin/blobs@0.1.1": crate::bindings::host::restante::plugin::blobs,
+                    "restante:plugin/hold@0.1.1": crate::bindings::host::restante::plugin::hold,
                     "wasi:config/store@0.2.0-rc.1": crate::bindings::host::wasi::config::store,
                     "wasi:logging/logging@0.1.0-draft": crate::bindings::host::wasi::logging::logging,
                 },

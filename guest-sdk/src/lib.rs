@@ -23,9 +23,9 @@
 //! | `settings` | [`Validate`](settings::Validate) | whether the settings make sense |
 //!
 //! What the host offers in return: [`settings`], [`log`], [`passwords`], [`files`],
-//! [`database`] and [`mail_index`]; with the feature `http`, `http` for the servers that the
-//! operator names; with the feature `serde`, `settings::parse` for settings as a type of the
-//! plugin's own. For authenticators there is [`users`], which says whose names are the
+//! [`database`], [`mail_index`], [`blobs`] and [`hold`]; with the feature `http`, `http` for
+//! the servers that the operator names; with the feature `serde`, `settings::parse` for
+//! settings as a type of the plugin's own. For authenticators there is [`users`], which says whose names are the
 //! same, for stores there are [`WireOctets`], [`mbox`] and [`maildir`], for
 //! whoever looks at messages [`header`]. The rest of the world is `std` as far as the
 //! plugin was granted it: the clock always, files and outgoing TCP connections
@@ -45,10 +45,12 @@ pub mod bindings;
 pub mod accepts;
 pub mod admission;
 pub mod authenticator;
+pub mod blobs;
 pub mod database;
 pub mod files;
 pub mod filter;
 pub mod header;
+pub mod hold;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;

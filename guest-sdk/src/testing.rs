@@ -19,10 +19,11 @@
 //! left to `restante plugin test`: limits, imports, and whether a removal survives a
 //! kill.
 
+pub(crate) mod blobs;
 pub(crate) mod mail_index;
 mod session;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -55,6 +56,7 @@ thread_local! {
 type Database = Box<dyn FnMut(&str, &[Statement], bool) -> Result<Vec<Rows>, Problem>>;
 
 thread_local! {
+    static FENCE: Cell<Option<u64>> = const { Cell::new(None) };
     static DATABASE: RefCell<Option<Database>> = const { RefCell::new(None) };
     static SETTINGS: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
     static LOG: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
@@ -167,6 +169,16 @@ pub(crate) fn ask_database(
             ))),
         }
     })
+}
+
+/// What [`hold::fence`](crate::hold::fence) tells this thread's plugin from now on. Without it,
+/// as where servers share no holds, that is none.
+pub fn set_fence(fence: Option<u64>) {
+    FENCE.set(fence);
+}
+
+pub(crate) fn fence() -> Option<u64> {
+    FENCE.get()
 }
 
 pub(crate) fn settings() -> Vec<(String, String)> {

@@ -169,6 +169,25 @@ test("entries of the mail index are oldest first, and as they came in one second
   assert.throws(() => sdk.entries({ ...columns, names: "A\0" }), RangeError);
 });
 
+test("a message is read whole in parts", () => {
+  const part = 1 << 20;
+  const filled = (length, octet) => new Uint8Array(length).fill(octet);
+  const blobs = { none: filled(0), "x/1": filled(4, 1), part: filled(part, 2), parts: filled(2 * part + 5, 3) };
+  const read = sdk.fakeBlobs(blobs);
+  for (const [path, octets] of Object.entries(blobs))
+    assert.ok(Buffer.from(octets).equals(sdk.wholeBlob(read, path)), path);
+  for (const path of ["y", "toString"]) assert.equal(sdk.wholeBlob(read, path), undefined);
+  assert.deepEqual(read("/blobs/x/1", 3n, 9), Uint8Array.of(1));
+  assert.equal(read("/blobs/x/1", 9, 9).length, 0);
+  assert.equal(read("/blobs/parts", 0, 2 * part).length, part);
+  assert.throws(() => read("x/1", 0, 9), { tag: "invalid" });
+});
+
+test("a message that goes while it is read does not end", () => {
+  const parts = [new Uint8Array(1 << 20), null];
+  assert.throws(() => sdk.wholeBlob(() => parts.shift(), "x"), /was removed/);
+});
+
 test("what a host threw is the contract's error", () => {
   assert.equal(sdk.thrown("no-entry"), "no-entry");
   assert.deepEqual(sdk.thrown(Object.assign(new Error(), { payload: sdk.temporary("x") })), sdk.temporary("x"));

@@ -205,5 +205,32 @@ class MailIndex(unittest.TestCase):
             sdk.entries(columns)
 
 
+class Blobs(unittest.TestCase):
+    def test_a_message_is_read_whole_in_parts(self):
+        part = 1 << 20
+        blobs = {"none": b"", "x/1": b"mail", "part": b"p" * part, "parts": b"q" * (2 * part + 5)}
+        with patch.object(sdk, "_blobs", SimpleNamespace(read=sdk.fake_blobs(blobs))):
+            for path, octets in blobs.items():
+                self.assertTrue(sdk.whole_blob(path) == octets, path)
+            self.assertIsNone(sdk.whole_blob("y"))
+        read = sdk.fake_blobs(blobs)
+        self.assertEqual(read("/blobs/x/1", 1, 2), b"ai")
+        self.assertEqual(read("/blobs/x/1", 9, 2), b"")
+        self.assertEqual(len(read("/blobs/parts", 0, 2 * part)), part)
+        with self.assertRaises(ValueError):
+            read("x/1", 0, 2)
+
+    def test_a_message_that_goes_while_it_is_read_does_not_end(self):
+        parts = [b"p" * (1 << 20), None]
+        with patch.object(sdk, "_blobs", SimpleNamespace(read=lambda *_: parts.pop(0))):
+            with self.assertRaises(RuntimeError):
+                sdk.whole_blob("x")
+
+    def test_without_the_import_there_are_none(self):
+        with patch.object(sdk, "_blobs", None):
+            with self.assertRaises(RuntimeError):
+                sdk.whole_blob("x")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -20,8 +20,8 @@ thread_local! {
 }
 
 /// A maildrop of the test's own in an engine, granted to this thread's plugin until it is
-/// dropped: what [`mail_index`](crate::mail_index) tells of, and where
-/// [`Content::blob`](crate::store::Content::blob) leads to.
+/// dropped: what [`mail_index`](crate::mail_index) tells of, what [`blobs`](crate::blobs) reads,
+/// and where [`Content::blob`](crate::store::Content::blob) leads to.
 ///
 /// ```
 /// use restante_guest::mail_index::{self, Problem};
@@ -53,7 +53,7 @@ pub struct SampleEntry {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     folders: BTreeMap<String, Folder>,
     blobs: BTreeMap<String, Vec<u8>>,
     problem: Option<raw::Problem>,
@@ -178,6 +178,11 @@ impl Drop for MailIndex {
 }
 
 impl State {
+    /// The octets under a path.
+    pub(super) fn blob(&self, path: &str) -> Option<&[u8]> {
+        self.blobs.get(path).map(Vec::as_slice)
+    }
+
     fn remove(&mut self, folder: &str, unique_ids: &[String]) -> Result<(), raw::Problem> {
         let folder = self.folders.entry(folder.to_owned()).or_default();
         let mut numbers = BTreeSet::new();
@@ -264,7 +269,9 @@ impl From<Problem> for raw::Problem {
 }
 
 /// What is granted answers, or its problem.
-fn ask<T>(answer: impl FnOnce(&mut State) -> Result<T, raw::Problem>) -> Result<T, raw::Problem> {
+pub(super) fn ask<T>(
+    answer: impl FnOnce(&mut State) -> Result<T, raw::Problem>,
+) -> Result<T, raw::Problem> {
     GRANTED.with(|granted| {
         let granted = granted.borrow();
         let Some(state) = &*granted else {
@@ -319,6 +326,7 @@ pub(crate) fn remove(folder: &str, unique_ids: &[String]) -> Result<(), raw::Pro
 pub(crate) fn blob(path: &str) -> Option<Vec<u8>> {
     GRANTED.with(|granted| {
         let granted = granted.borrow();
-        granted.as_ref()?.borrow().blobs.get(path).cloned()
+        let state = granted.as_ref()?.borrow();
+        state.blob(path).map(<[u8]>::to_vec)
     })
 }
