@@ -67,7 +67,15 @@ fn collect(folder: &Path, tests: &mut BTreeMap<String, usize>) {
 }
 
 /// Interfaces of the contract that the host implements: world `host-side`.
-const HOST_SIDE: [&str; 5] = ["files", "passwords", "maildrop", "database", "mail-index"];
+const HOST_SIDE: [&str; 7] = [
+    "files",
+    "passwords",
+    "maildrop",
+    "database",
+    "mail-index",
+    "blobs",
+    "hold",
+];
 /// Each function of the contract that the host has for guests has a row that says whose its
 /// work is, what bounds it, what ends it, which place it holds and who pays. Of WASI it is
 /// `each_linked_interface_of_wasi_is_accounted_for`, which knows what is linked.

@@ -11,6 +11,7 @@ mod commands;
 mod configurations;
 mod crash;
 mod databases;
+mod engine_guests;
 mod engine_logins;
 mod engine_maildrops;
 mod links;

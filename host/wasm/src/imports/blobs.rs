@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_engine_that_is_away_is_a_failure_of_the_host() {
+    async fn a_message_of_an_engine_that_is_away_is_unavailable() {
         let bench = Bench::with(b"mail").await;
         let mut state = bench.state();
         *bench.engine.is_away.lock() = true;
