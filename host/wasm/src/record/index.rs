@@ -36,7 +36,7 @@ impl Question {
             EngineCall::Read => "mail-index.read",
             EngineCall::Changes => "mail-index.changes",
             EngineCall::Remove => "mail-index.remove",
-            // No guest asks for them.
+            // Of blobs: no function of the index asks for them.
             EngineCall::OpenBlob | EngineCall::ReadBlob => "mail-index",
         }
     }
