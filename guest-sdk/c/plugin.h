@@ -605,6 +605,16 @@ typedef struct {
   } val;
 } restante_plugin_mail_index_result_void_problem_t;
 
+typedef restante_plugin_mail_index_problem_t restante_plugin_blobs_problem_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    plugin_option_list_u8_t ok;
+    restante_plugin_blobs_problem_t err;
+  } val;
+} restante_plugin_blobs_result_option_list_u8_problem_t;
+
 typedef restante_plugin_types_connection_t exports_restante_plugin_authenticator_connection_t;
 
 typedef restante_plugin_types_account_t exports_restante_plugin_authenticator_account_t;
@@ -1038,6 +1048,18 @@ extern bool restante_plugin_mail_index_changes(plugin_string_t *folder, uint64_t
 // octets are removed by the host, later.
 extern bool restante_plugin_mail_index_remove(plugin_string_t *folder, plugin_list_string_t *unique_ids, restante_plugin_mail_index_problem_t *err);
 
+// Imported Functions from `restante:plugin/blobs@0.1.1`
+// Part of one: at most `length` octets and at most 1 MiB; fewer only at its end, none
+// beyond it. None: nothing is under this path. The path is one that `store.content`
+// may name: "/blobs/", and the path with which the name of an entry begins.
+extern bool restante_plugin_blobs_read(plugin_string_t *path, uint64_t offset, uint32_t length, plugin_option_list_u8_t *ret, restante_plugin_blobs_problem_t *err);
+
+// Imported Functions from `restante:plugin/hold@0.1.1`
+// Larger than that of each session that held this maildrop before, on any server; the
+// same for as long as the session lasts. None: the hold is one in this server alone,
+// because servers share no holds here, or the plugin is not asked as a session's store.
+extern bool restante_plugin_hold_fence(uint64_t *ret);
+
 // Exported Functions from `restante:plugin/authenticator@0.1.1`
 bool exports_restante_plugin_authenticator_authenticate(exports_restante_plugin_authenticator_connection_t *connection, exports_restante_plugin_authenticator_credentials_t *credentials, exports_restante_plugin_authenticator_account_t *ret, exports_restante_plugin_authenticator_denial_t *err);
 
@@ -1199,6 +1221,10 @@ void restante_plugin_mail_index_option_difference_free(restante_plugin_mail_inde
 void restante_plugin_mail_index_result_option_difference_problem_free(restante_plugin_mail_index_result_option_difference_problem_t *ptr);
 
 void restante_plugin_mail_index_result_void_problem_free(restante_plugin_mail_index_result_void_problem_t *ptr);
+
+void restante_plugin_blobs_problem_free(restante_plugin_blobs_problem_t *ptr);
+
+void restante_plugin_blobs_result_option_list_u8_problem_free(restante_plugin_blobs_result_option_list_u8_problem_t *ptr);
 
 void exports_restante_plugin_authenticator_connection_free(exports_restante_plugin_authenticator_connection_t *ptr);
 
