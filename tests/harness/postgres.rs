@@ -340,14 +340,26 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
+    /// Whether the program is there; otherwise the test has to be skipped.
+    pub fn is_there(test: &str) -> bool {
+        require(test, &[&PGBOUNCER])
+    }
+
     /// Before this server, or none when the test has to be skipped.
     pub fn start(test: &str, server: &Postgres) -> Option<Self> {
-        if !require(test, &[&PGBOUNCER]) {
+        if !Self::is_there(test) {
             return None;
         }
+        // Another program may have taken the port meanwhile.
+        Some(wait_for("PgBouncer to listen", || {
+            Self::on(free_port(), server)
+        }))
+    }
+
+    /// None: it cannot listen on this port.
+    fn on(port: u16, server: &Postgres) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         give(folder.path());
-        let port = free_port();
         let path = folder.path().display();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n\
@@ -371,14 +383,20 @@ impl PgBouncer {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        wait_for("PgBouncer to accept connections", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        Some(Self {
+        let log = folder.path().join("log");
+        let mut pooler = Self {
             _folder: folder,
             port,
             child,
-        })
+        };
+        let is_up = wait_for("PgBouncer to start", || {
+            if pooler.child.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            said.contains("process up").then_some(true)
+        });
+        is_up.then_some(pooler)
     }
 
     /// Where it listens.

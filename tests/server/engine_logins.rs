@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use restante_tests::{Postgres, Server, Site};
+use restante_tests::{PgBouncer, Postgres, Server, Site};
 
 use crate::admin::http::Client;
 use crate::admin::{TOKEN, client, metrics};
 use crate::engine_maildrops::{
-    ENGINE, HELLO, SECOND, Seed, TENANT, embedded, login, node, shared, unique_ids, wire,
+    ENGINE, HELLO, SECOND, Seed, TENANT, embedded, login, node, shared, shared_through, unique_ids,
+    wire,
 };
 
 /// Starts a server with more keys of `[server]`, whose counts can be read.
@@ -114,7 +115,24 @@ fn what_changed_between_two_logins_is_seen() {
     let Some(postgres) = Postgres::shared("what_changed_between_two_logins_is_seen") else {
         return;
     };
-    let (mut site, database) = shared(postgres);
+    changes_are_seen(postgres, None);
+}
+
+#[test]
+fn behind_a_pooler_what_changed_between_two_logins_is_seen() {
+    let test = "behind_a_pooler_what_changed_between_two_logins_is_seen";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let Some(pooler) = PgBouncer::start(test, postgres) else {
+        return;
+    };
+    changes_are_seen(postgres, Some(pooler.port()));
+}
+
+/// Of two servers, which reach the database through this port.
+fn changes_are_seen(postgres: &Postgres, port: Option<u16>) {
+    let (mut site, database) = shared_through(postgres, port);
     let (server, admin) = watched(&mut site, "node = \"mx-a\"\n");
     let other = node(&mut site, "mx-b");
     let seed = Seed::postgres(postgres, &database);

@@ -14,7 +14,7 @@ use restante_engine::{
     Retention, Tables, blob_of_maildrop,
 };
 use restante_tests::{
-    Plugin, Pop3, Postgres, Server, Site, binary, run_to_end, ten_megabytes, wait_for,
+    PgBouncer, Plugin, Pop3, Postgres, Server, Site, binary, run_to_end, ten_megabytes, wait_for,
 };
 use tokio::runtime::Runtime;
 
@@ -141,10 +141,15 @@ pub(crate) fn embedded() -> (Site, PathBuf) {
 
 /// A site whose servers share an engine in a new database of this server.
 pub(crate) fn shared(server: &Postgres) -> (Site, String) {
+    shared_through(server, None)
+}
+
+/// The same, where the servers reach the database through this port.
+pub(crate) fn shared_through(server: &Postgres, port: Option<u16>) -> (Site, String) {
     let database = server.database();
     let site = site(&format!(
         "kind = \"postgres\"\nurl = {:?}\npassword-file = {:?}\n",
-        server.url(&database, None),
+        server.url(&database, port),
         server.password_file()
     ));
     // Makes its tables.
@@ -377,7 +382,24 @@ fn two_servers_never_have_one_maildrop_of_an_engine_open_at_once() {
     let Some(postgres) = Postgres::shared(test) else {
         return;
     };
-    let (mut site, database) = shared(postgres);
+    one_has_it_open_at_once(postgres, None);
+}
+
+#[test]
+fn behind_a_pooler_one_server_has_a_maildrop_open_at_once() {
+    let test = "behind_a_pooler_one_server_has_a_maildrop_open_at_once";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let Some(pooler) = PgBouncer::start(test, postgres) else {
+        return;
+    };
+    one_has_it_open_at_once(postgres, Some(pooler.port()));
+}
+
+/// Two servers, which reach the database through this port.
+fn one_has_it_open_at_once(postgres: &Postgres, port: Option<u16>) {
+    let (mut site, database) = shared_through(postgres, port);
     let (a, b) = (node(&mut site, "mx-a"), node(&mut site, "mx-b"));
     // The first login opens the engine.
     login(&a, "ada").quit();

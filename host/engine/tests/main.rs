@@ -12,6 +12,7 @@ mod memory;
 mod postgres;
 mod postgres_faults;
 mod postgres_holds;
+mod postgres_pooled;
 mod proxy;
 mod s3;
 mod split;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::suite::{Accounts, BlobStore, Engine, FREE, entry, folder, listed};
 
-const TABLE: &str = "
+pub(crate) const TABLE: &str = "
     create table account (name text primary key, quota bigint, hash bytea, note text not null);
     insert into account values
         ('alice', 1, '\\x00ff', 'n'), ('bob', null, null, ''), ('carol', -3, '', 'ü');";
