@@ -11,6 +11,7 @@
     reason = "a test harness: a panic is how it reports"
 )]
 
+mod bucket;
 mod certificate;
 mod idp;
 mod mail;
@@ -19,12 +20,14 @@ mod mount;
 mod object_store;
 mod pop3;
 mod postgres;
+mod s3_server;
 mod server;
 mod site;
 mod sqlite;
 mod tls;
 mod tools;
 
+pub use bucket::Bucket;
 pub use certificate::{Certificate, private_key};
 pub use idp::{Answer, Asked, Idp};
 pub use mail::{corpus, long_line, own_messages, repository, ten_megabytes};
@@ -33,6 +36,7 @@ pub use mount::SmallFileSystem;
 pub use object_store::{CREDENTIALS, Fault, ObjectStore, Store, serve as serve_objects};
 pub use pop3::{Pop3, Status};
 pub use postgres::{PgBouncer, Postgres};
+pub use s3_server::{S3Kind, S3Server};
 pub use server::{
     Finished, Process, Server, binary, plugin_in_another_language, run_to_end, test_guest,
 };

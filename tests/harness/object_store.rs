@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -17,7 +18,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
+
+use crate::bucket::Bucket;
 
 /// What the store does instead of what it should, to so many requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,10 @@ pub enum Fault {
     Hang,
     /// Ends a body early, at half of what it said.
     Cut,
+    /// Sends half of the range that was asked for, and says so.
+    Short,
+    /// Sends a range in pieces with pauses between, all of it.
+    Slow,
     /// Sends all of an object, whatever range was asked for.
     IgnoreRange,
     /// Sends the range after the one that was asked for.
@@ -98,9 +106,14 @@ impl ObjectStore {
         }
     }
 
-    /// "http://127.0.0.1:12345"
-    pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+    /// Its bucket.
+    pub fn bucket(&self) -> Bucket {
+        Bucket {
+            endpoint: format!("http://{}", self.address),
+            credentials: CREDENTIALS,
+            prefix: "mail/".to_owned(),
+            authority: None,
+        }
     }
 }
 
@@ -129,6 +142,46 @@ impl hyper::body::Body for Half {
             Some(half) => Ok(Frame::data(half)),
             None => Err(std::io::Error::other("a fault")),
         }))
+    }
+}
+
+/// A body in [`PIECES`] pieces, each after a [`PAUSE`].
+struct Trickle {
+    left: Bytes,
+    piece: usize,
+    pause: Pin<Box<Sleep>>,
+}
+
+/// Of a body that is slow.
+const PIECES: usize = 8;
+/// Before each of them.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Trickle {
+    fn new(all: Bytes) -> Trickle {
+        Trickle {
+            piece: all.len().div_ceil(PIECES),
+            left: all,
+            pause: Box::pin(sleep(PAUSE)),
+        }
+    }
+}
+
+impl hyper::body::Body for Trickle {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if self.left.is_empty() {
+            return Poll::Ready(None);
+        }
+        ready!(self.pause.as_mut().poll(context));
+        self.pause.set(sleep(PAUSE));
+        let octets = self.piece.min(self.left.len());
+        Poll::Ready(Some(Ok(Frame::data(self.left.split_to(octets)))))
     }
 }
 
@@ -260,11 +313,15 @@ fn get(object: Bytes, range: Option<&str>, fault: Option<Fault>) -> Response<Bod
         }
         return answer;
     }
-    let last = last.min(total - 1);
+    let mut last = last.min(total - 1);
+    if fault == Some(Fault::Short) {
+        last = first + (last - first) / 2;
+    }
     let part = object.slice(first..=last);
     let length = part.len();
     let body = match fault {
         Some(Fault::Cut) => UnsyncBoxBody::new(Half(Some(part.slice(..length / 2)))),
+        Some(Fault::Slow) => UnsyncBoxBody::new(Trickle::new(part)),
         _ => full(part),
     };
     Response::builder()

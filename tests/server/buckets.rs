@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use restante_engine::SplitBlobs;
 use restante_engine::s3::{S3, S3Credentials, S3Settings};
 use restante_tests::{
-    CREDENTIALS, Fault, Finished, ObjectStore, Pop3, Postgres, Site, binary, run_to_end,
+    Bucket, Fault, Finished, ObjectStore, Pop3, Postgres, S3Kind, S3Server, Site, binary, run_to_end,
     ten_megabytes, wait_for,
 };
 
@@ -20,26 +20,32 @@ use crate::engine_maildrops::{
 /// Octets of the largest message that is not in the bucket.
 const MAX_INLINE: usize = 16 << 10;
 
-/// Puts the larger messages of a site's engine into this store.
-fn with_bucket(site: &mut Site, store: &ObjectStore) {
+/// Puts the larger messages of a site's engine into this bucket.
+pub(crate) fn with_bucket(site: &mut Site, bucket: &Bucket) {
     let key = site.path().join("s3-key");
-    fs::write(&key, CREDENTIALS).unwrap();
+    fs::write(&key, bucket.credentials).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     site.first.push_str(&format!(
-        "[engine.{ENGINE}.s3]\nendpoint = {:?}\nbucket = \"bucket\"\nregion = \"garage\"\nprefix = \"mail/\"\ncredentials-file = {key:?}\n",
-        store.endpoint()
+        "[engine.{ENGINE}.s3]\nendpoint = {:?}\nbucket = {:?}\nregion = {:?}\nprefix = {:?}\ncredentials-file = {key:?}\n",
+        bucket.endpoint,
+        Bucket::NAME,
+        Bucket::REGION,
+        bucket.prefix
     ));
+    if let Some(authority) = &bucket.authority {
+        site.first.push_str(&format!("ca-file = {authority:?}\n"));
+    }
 }
 
 /// Delivers as a server with such a section would.
-fn into_bucket(mut seed: Seed, store: &ObjectStore) -> Seed {
+fn into_bucket(mut seed: Seed, bucket: &Bucket) -> Seed {
     let s3 = S3::new(&S3Settings {
-        endpoint: store.endpoint(),
-        bucket: "bucket".to_owned(),
-        region: "garage".to_owned(),
-        credentials: S3Credentials::parse(CREDENTIALS).unwrap(),
-        prefix: "mail/".to_owned(),
-        authorities_file: None,
+        endpoint: bucket.endpoint.clone(),
+        bucket: Bucket::NAME.to_owned(),
+        region: Bucket::REGION.to_owned(),
+        credentials: S3Credentials::parse(bucket.credentials).unwrap(),
+        prefix: bucket.prefix.clone(),
+        authorities_file: bucket.authority.clone(),
         reads_back: true,
     });
     let (small, large) = (seed.blobs.clone(), Arc::new(s3.unwrap()));
@@ -67,29 +73,27 @@ fn message(octets: usize) -> Vec<u8> {
     message
 }
 
-#[test]
-fn large_messages_come_from_the_bucket_and_small_ones_from_the_engine() {
-    let test = "large_messages_come_from_the_bucket_and_small_ones_from_the_engine";
-    let Some(postgres) = Postgres::shared(test) else {
-        return;
-    };
-    let store = ObjectStore::start();
+/// Messages of all sizes on their way through a bucket, and out of it. `objects` counts what is
+/// in it.
+fn messages_come_and_go(postgres: &Postgres, bucket: &Bucket, objects: impl Fn() -> usize) {
     let (mut site, database) = shared(postgres);
     // What was there before there was a bucket stays where it is.
     let before = message(MAX_INLINE + 1);
     Seed::postgres(postgres, &database).deliver("ada", "before", &before);
-    with_bucket(&mut site, &store);
-    let seed = into_bucket(Seed::postgres(postgres, &database), &store);
+    with_bucket(&mut site, bucket);
+    let seed = into_bucket(Seed::postgres(postgres, &database), bucket);
     let large = ten_megabytes();
     let (longest, next) = (message(MAX_INLINE), message(MAX_INLINE + 1));
     let messages: [&[u8]; 5] = [HELLO, &large, &longest, &next, SECOND];
     for (path, octets) in (1..).zip(messages) {
         seed.deliver("ada", &path.to_string(), octets);
     }
-    assert_eq!(objects(&store), 2);
+    assert_eq!(objects(), 2);
     let rows = || postgres.run(&database, "select count(*) from restante.blob");
     assert_eq!(rows(), "4");
     let server = node(&mut site, "mx-a");
+    let found = status(&site);
+    assert_eq!(found.code, Some(0), "{found:?}");
     let mut ada = login(&server, "ada");
     let mut all = vec![&before[..]];
     all.extend(messages);
@@ -108,9 +112,58 @@ fn large_messages_come_from_the_bucket_and_small_ones_from_the_engine() {
     // A server looks for garbage when it opens the engine, and each minute.
     let again = node(&mut site, "mx-a");
     wait_for("octets of the removed messages to be removed", || {
-        (objects(&store) == 0 && rows() == "0").then_some(())
+        (objects() == 0 && rows() == "0").then_some(())
     });
     again.stop();
+}
+
+#[test]
+fn large_messages_come_from_the_bucket_and_small_ones_from_the_engine() {
+    let test = "large_messages_come_from_the_bucket_and_small_ones_from_the_engine";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let store = ObjectStore::start();
+    messages_come_and_go(postgres, &store.bucket(), || objects(&store));
+}
+
+#[test]
+fn messages_come_and_go_through_a_server_that_checks_signatures() {
+    let test = "messages_come_and_go_through_a_server_that_checks_signatures";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let Some(store) = S3Server::shared(S3Kind::S3sFs, test) else {
+        return;
+    };
+    let bucket = store.bucket();
+    messages_come_and_go(postgres, &bucket, || store.objects(&bucket.prefix));
+    // Who has the wrong secret is told what to look at.
+    let wrong = Bucket {
+        credentials: "aws_access_key_id = KEY\naws_secret_access_key = guessed\n",
+        ..store.bucket()
+    };
+    let (mut site, _database) = shared(postgres);
+    with_bucket(&mut site, &wrong);
+    let refused = status(&site);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stdout.contains("see the credentials file"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn messages_come_and_go_under_tls() {
+    let test = "messages_come_and_go_under_tls";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let Some(store) = S3Server::shared(S3Kind::S3rverTls, test) else {
+        return;
+    };
+    let bucket = store.bucket();
+    messages_come_and_go(postgres, &bucket, || store.objects(&bucket.prefix));
 }
 
 #[test]
@@ -121,8 +174,8 @@ fn while_the_bucket_is_away_all_but_its_messages_is_served() {
     };
     let store = ObjectStore::start();
     let (mut site, database) = shared(postgres);
-    with_bucket(&mut site, &store);
-    let seed = into_bucket(Seed::postgres(postgres, &database), &store);
+    with_bucket(&mut site, &store.bucket());
+    let seed = into_bucket(Seed::postgres(postgres, &database), &store.bucket());
     let large = message(3 << 20);
     for (path, octets) in [("1", HELLO), ("2", &*large), ("3", &*large)] {
         seed.deliver("ada", path, octets);
@@ -289,8 +342,8 @@ fn a_bucket_that_is_silent_takes_no_small_messages_down() {
 fn a_message_that_a_bucket_cuts_never_looks_whole() {
     let store = ObjectStore::start();
     let (mut site, directory) = embedded();
-    with_bucket(&mut site, &store);
-    let seed = into_bucket(Seed::embedded(&directory), &store);
+    with_bucket(&mut site, &store.bucket());
+    let seed = into_bucket(Seed::embedded(&directory), &store.bucket());
     // Of several ranges.
     let large = message(3 << 20);
     seed.deliver("ada", "1", &large);
@@ -339,4 +392,75 @@ fn a_message_that_a_bucket_cuts_never_looks_whole() {
     let mut ada = login_in_time(&server, "ada");
     assert_eq!(ada.stat().0, 1);
     ada.quit();
+}
+
+/// A message is whole, or it does not look so; and in the end nothing is left of it.
+#[test]
+fn whatever_a_bucket_does_no_part_looks_whole_and_no_garbage_is_left() {
+    let test = "whatever_a_bucket_does_no_part_looks_whole_and_no_garbage_is_left";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let store = ObjectStore::start();
+    let (mut site, database) = shared(postgres);
+    with_bucket(&mut site, &store.bucket());
+    let seed = into_bucket(Seed::postgres(postgres, &database), &store.bucket());
+    let large = message(3 << 20);
+    for path in ["1", "2", "3"] {
+        seed.deliver("ada", path, &large);
+    }
+    let server = node(&mut site, "mx-a");
+    let faults = [
+        Fault::Answer(500, "InternalError"),
+        Fault::Answer(503, "SlowDown"),
+        Fault::Short,
+        Fault::Close,
+    ];
+    for fault in faults {
+        // Nothing was promised yet.
+        store.fail(fault, u32::MAX);
+        let mut ada = login_in_time(&server, "ada");
+        let refused = ada.refused("RETR 1");
+        assert!(refused.starts_with("[SYS/TEMP]"), "{fault:?}: {refused}");
+        // The session goes on, and of another message only the first range comes.
+        store.fail_later(1, fault, u32::MAX);
+        ada.accepted("RETR 2");
+        let got = ada.rest();
+        assert!(
+            got.len() > 100_000 && !got.ends_with(b"\r\n.\r\n"),
+            "{fault:?}: {}",
+            got.len()
+        );
+        store.recover();
+    }
+    // One that is slow, and tells all of it.
+    store.fail(Fault::Slow, u32::MAX);
+    let mut ada = login_in_time(&server, "ada");
+    assert!(ada.retr(1) == wire(&large));
+    for number in 1..=3 {
+        ada.accepted(&format!("DELE {number}"));
+    }
+    ada.quit();
+    server.stop();
+    // Garbage waits until the bucket lets go of it. A server looks for garbage when it opens the
+    // engine, and each minute.
+    let garbage = || postgres.run(&database, "select count(*) from restante.garbage");
+    for fault in faults.into_iter().filter(|fault| *fault != Fault::Short) {
+        store.requests.lock().unwrap().clear();
+        store.fail(fault, u32::MAX);
+        let server = node(&mut site, "mx-a");
+        wait_for("the server to try to remove octets", || {
+            let requests = store.requests.lock().unwrap();
+            let is_tried = requests.iter().any(|line| line.starts_with("DELETE "));
+            is_tried.then_some(())
+        });
+        server.stop();
+        assert_eq!((objects(&store), garbage().as_str()), (3, "3"), "{fault:?}");
+    }
+    store.recover();
+    let server = node(&mut site, "mx-a");
+    wait_for("no octets and no garbage to be left", || {
+        (objects(&store) == 0 && garbage() == "0").then_some(())
+    });
+    server.stop();
 }

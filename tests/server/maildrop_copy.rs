@@ -7,10 +7,11 @@ use std::process::Command;
 use restante_engine::sqlite::Sqlite;
 use restante_engine::{Appended, Entry, Folder, Limits, MailIndex as _, Retention, Tables};
 use restante_tests::{
-    Finished, Plugin, Pop3, Postgres, Process, Server, Site, binary, corpus, own_messages,
-    run_to_end, ten_megabytes, wait_for,
+    Fault, Finished, ObjectStore, Plugin, Pop3, Postgres, Process, Server, Site, binary, corpus,
+    own_messages, run_to_end, ten_megabytes, wait_for,
 };
 
+use crate::buckets::with_bucket;
 use crate::engine_maildrops::blob_files;
 
 const TENANT: &str = "test";
@@ -368,6 +369,32 @@ fn a_message_that_cannot_be_read_ends_the_copy_there() {
     let said = copied(&site, "mail");
     assert!(said.starts_with("copied 1 messages"), "{said}");
     assert!(said.contains("1 messages were in `new` already"), "{said}");
+    let before = seen(&mut site, "mail");
+    seen(&mut site, "new").assert_is(&before);
+}
+
+/// A bucket that acknowledges what it does not have afterwards.
+#[test]
+fn a_message_that_a_bucket_does_not_keep_is_not_copied() {
+    let (mut site, _engine) = embedded();
+    let store = ObjectStore::start();
+    with_bucket(&mut site, &store.bucket());
+    site.first.push_str("read-back = true\n");
+    let mut maildir = site.maildir("ada");
+    maildir.deliver(b"Subject: small\n\nbody\n");
+    maildir.deliver(&ten_megabytes());
+    for fault in [Fault::Lose, Fault::Corrupt] {
+        store.fail(fault, u32::MAX);
+        fails(
+            &site,
+            "mail",
+            &["message 2 of `mail`", "acknowledged what is not there"],
+        );
+        store.recover();
+        assert_eq!(seen(&mut site, "new").messages.len(), 1);
+    }
+    let said = copied(&site, "mail");
+    assert!(said.starts_with("copied 1 messages"), "{said}");
     let before = seen(&mut site, "mail");
     seen(&mut site, "new").assert_is(&before);
 }

@@ -1,5 +1,6 @@
 //! What the machine lacks: tools and compilers that the project's commands use, had from
-//! Debian or crates.io and unpacked below the target folder. Nothing of the system changes.
+//! Debian, crates.io or npm's registry and unpacked below the target folder. Nothing of the
+//! system changes.
 
 pub(crate) mod apt;
 pub(crate) mod clang;
@@ -7,3 +8,4 @@ pub(crate) mod crates_io;
 pub(crate) mod cxx;
 pub(crate) mod debian;
 pub(crate) mod dovecot;
+pub(crate) mod npm;

@@ -17,6 +17,7 @@ mod deny;
 mod fuzz;
 mod languages;
 mod machine;
+mod s3_servers;
 mod step;
 mod tally;
 mod test;

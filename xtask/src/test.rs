@@ -12,6 +12,7 @@ use crate::build;
 use crate::cargo::Workspace;
 use crate::conformance::{self, Table};
 use crate::languages;
+use crate::s3_servers;
 use crate::step::Steps;
 use crate::tally::Tally;
 use crate::wasm_target::{self, WasmTarget};
@@ -34,7 +35,7 @@ fn run_and_conclude(
     arguments: &[OsString],
     table: Option<Table>,
 ) -> Result<Outcome> {
-    let mut steps = Steps::new(6);
+    let mut steps = Steps::new(7);
     let target = steps.run("wasm target", || wasm_target::prepare(workspace))?;
     build::plugins(workspace, &target, &mut steps)?;
     build::test_guests(workspace, &target, &mut steps)?;
@@ -42,6 +43,9 @@ fn run_and_conclude(
     let server = build::host(workspace, &mut steps)?;
     let mut cargo = cargo_test(workspace, &server, arguments);
     pass_on(&target, &mut cargo);
+    steps.run("S3 servers for the tests", || {
+        s3_servers::pass_on(workspace, &mut cargo)
+    })?;
     if table == Some(Table::Write) {
         // What is written is committed: nothing may be skipped for want of a tool.
         cargo.env("CI", "true");

@@ -15,5 +15,6 @@ mod postgres_holds;
 mod postgres_pooled;
 mod proxy;
 mod s3;
+mod s3_servers;
 mod split;
 mod sqlite;

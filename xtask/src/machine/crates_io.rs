@@ -26,6 +26,19 @@ fn root(workspace: &Workspace, name: &str, version: &str) -> PathBuf {
 /// # Errors
 /// It cannot be downloaded or built.
 pub(crate) fn installed(workspace: &Workspace, name: &str, version: &str) -> Result<PathBuf> {
+    installed_with(workspace, name, version, &[])
+}
+
+/// The same, built with these features beside its default ones.
+///
+/// # Errors
+/// It cannot be downloaded or built.
+pub(crate) fn installed_with(
+    workspace: &Workspace,
+    name: &str,
+    version: &str,
+    features: &[&str],
+) -> Result<PathBuf> {
     let program = place(workspace, name, version);
     if program.is_file() {
         return Ok(program);
@@ -34,7 +47,8 @@ pub(crate) fn installed(workspace: &Workspace, name: &str, version: &str) -> Res
     install
         .args(["install", name, "--locked", "--debug", "--version", version])
         .arg("--root")
-        .arg(root(workspace, name, version));
+        .arg(root(workspace, name, version))
+        .args(features.iter().flat_map(|feature| ["--features", *feature]));
     cargo::run(&mut install).with_context(|| {
         format!(
             "{name} {version} cannot be installed: is there a network, and a mirror of crates.io? \

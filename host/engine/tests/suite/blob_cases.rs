@@ -171,12 +171,21 @@ pub(crate) async fn what_is_removed_is_gone_and_removing_is_repeated_freely(
 pub(crate) async fn paths_that_look_alike_are_apart(make: impl AsyncFn() -> BlobStore) {
     let store = make().await;
     let blobs = &*store.blobs;
-    let long = "lo/ng".repeat(200);
-    let longer = format!("{long}r");
     let paths = [
         "a", "A", "a/b", "a%2Fb", "a%2fb", "a b", "a+b", "ä", "a\u{308}", ".a", "a.", "..a",
-        "a?b#c", "a\\b", "a:b", "~", "tmp", &long, &longer,
+        "a?b#c", "a\\b", "a:b", "~", "tmp",
     ];
+    are_apart(blobs, &paths).await;
+}
+
+pub(crate) async fn long_paths_that_look_alike_are_apart(make: impl AsyncFn() -> BlobStore) {
+    let store = make().await;
+    let long = "lo/ng".repeat(200);
+    let longer = format!("{long}r");
+    are_apart(&*store.blobs, &[&long, &longer, "lo/ng"]).await;
+}
+
+async fn are_apart(blobs: &dyn Blobs, paths: &[&str]) {
     for at in paths {
         write(blobs, at, at.as_bytes()).await.unwrap();
     }

@@ -239,6 +239,15 @@ macro_rules! object_store_suite {
         object_store_suite!($make, if $crate::suite::always);
     };
     ($make:path, if $is_there:path) => {
+        object_store_suite!(@with_short_names $make, $is_there);
+        mod long_name_cases {
+            object_store_suite!(@cases $make, $is_there:
+                long_paths_that_look_alike_are_apart,
+            );
+        }
+    };
+    // Of a store that cannot have objects with names as long as S3 allows.
+    (@with_short_names $make:path, $is_there:path) => {
         mod blob_cases {
             object_store_suite!(@cases $make, $is_there:
                 what_was_written_is_read_whole_and_in_part,
