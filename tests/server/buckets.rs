@@ -440,6 +440,8 @@ fn whatever_a_bucket_does_no_part_looks_whole_and_no_garbage_is_left() {
     for number in 1..=3 {
         ada.accepted(&format!("DELE {number}"));
     }
+    // In case that the server looks for garbage meanwhile.
+    store.fail(Fault::Close, u32::MAX);
     ada.quit();
     server.stop();
     // Garbage waits until the bucket lets go of it. A server looks for garbage when it opens the
