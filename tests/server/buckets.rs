@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use restante_engine::SplitBlobs;
 use restante_engine::s3::{S3, S3Credentials, S3Settings};
 use restante_tests::{
-    Bucket, Fault, Finished, ObjectStore, Pop3, Postgres, S3Kind, S3Server, Site, binary, run_to_end,
-    ten_megabytes, wait_for,
+    Bucket, Fault, Finished, ObjectStore, Pop3, Postgres, S3Kind, S3Server, Site, binary,
+    run_to_end, ten_megabytes, wait_for,
 };
 
 use crate::engine_maildrops::{
@@ -238,7 +238,7 @@ fn the_bucket_of_an_engine_is_changed_on_purpose_alone() {
     seed.deliver("ada", "1", HELLO);
     drop(seed);
     let without = site.first.clone();
-    with_bucket(&mut site, &store);
+    with_bucket(&mut site, &store.bucket());
     let server = site.start();
     login_in_time(&server, "ada").quit();
     server.stop();
@@ -289,8 +289,8 @@ fn a_bucket_that_is_silent_takes_no_small_messages_down() {
     let user = |number: usize| format!("user{number}");
     let store = ObjectStore::start();
     let (mut site, directory) = embedded();
-    with_bucket(&mut site, &store);
-    let seed = into_bucket(Seed::embedded(&directory), &store);
+    with_bucket(&mut site, &store.bucket());
+    let seed = into_bucket(Seed::embedded(&directory), &store.bucket());
     let large = message(1 << 20);
     for number in 0..SESSIONS {
         site.user(&user(number), &format!("secret of {}", user(number)));
