@@ -37,3 +37,12 @@ pub const MAX_BATCH: u32 = 1000;
 pub const MAX_STATEMENTS: usize = 1000;
 /// Bytes of the texts and parameters of one call to a database.
 pub const MAX_CALL_BYTES: usize = 16 << 20;
+/// Rows of each kind that a node tells others with one heartbeat.
+pub const MAX_REPORT_ROWS: usize = 1000;
+/// Rows that a node is told with one heartbeat.
+pub const MAX_NEWS_ROWS: usize = 4000;
+/// Sessions of other nodes that are told at once.
+pub const MAX_SESSIONS_TOLD: usize = 100_000;
+/// How long a node that does not hear of it is asked to end sessions: whoever asked is told that
+/// they end within a few seconds.
+pub const ASKING_LASTS: Duration = Duration::from_secs(60);

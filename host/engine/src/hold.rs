@@ -8,11 +8,14 @@
 //! process can have needs no heartbeats: what it holds ends with the process.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::bounds::MAX_HOLD_FOLDERS;
+use crate::cluster::{Exchanged, NodeSession, Report, SessionChoice};
 use crate::index::types::{Folder, Summary};
+use crate::names;
 use crate::problem::Problem;
 use crate::random;
 
@@ -69,6 +72,24 @@ pub enum Acquired {
         /// Since when, in seconds since the Unix epoch.
         since: u64,
     },
+    /// The visitor was here so short a time ago that it has to wait so long still
+    /// ([`Visit::delay`]). It is not held.
+    TooSoon(Duration),
+    /// Other nodes hold more for the visitor than they may ([`Visit::most_elsewhere`]). It is not
+    /// held.
+    TooMany,
+}
+
+/// A login that a hold is taken for, where nodes count logins together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// Who logs in, of 1 to [`crate::MAX_NAME_OCTETS`] octets: the same on all nodes.
+    pub visitor: String,
+    /// From the hold of this visitor's last login ([`Holds::release_login`]) to the next one. Zero:
+    /// the next one may come at once.
+    pub delay: Duration,
+    /// So many keys other nodes may hold for this visitor.
+    pub most_elsewhere: u32,
 }
 
 /// Who holds what.
@@ -92,7 +113,31 @@ pub trait Holds: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Problem::Lost`] if this is not the name's term any more.
-    async fn beat(&self, node: &Node) -> Result<(), Problem>;
+    async fn beat(&self, node: &Node) -> Result<(), Problem> {
+        self.exchange(node, &Report::default()).await.map(drop)
+    }
+
+    /// The same, and tells other nodes this and hears what they told, in the same call. What is
+    /// told may be told again. What goes wrong with it alone keeps no heartbeat from being one.
+    /// An engine that has no terms ([`Holds::has_terms`]) has no other nodes to tell.
+    ///
+    /// # Errors
+    /// [`Problem::Lost`] if this is not the name's term any more.
+    async fn exchange(&self, node: &Node, report: &Report) -> Result<Exchanged, Problem>;
+
+    /// What nodes but this one have told of their sessions, as long as their terms run; at most
+    /// [`crate::MAX_SESSIONS_TOLD`], those that began first.
+    async fn sessions_elsewhere(&self, node: &Node) -> Result<Vec<NodeSession>, Problem>;
+
+    /// Asks the others, or the one of the name `only`, to end these sessions: they hear of it with
+    /// their next heartbeat. The sessions that are known to be meant. All that are asked end what
+    /// they have, also what they have not told yet.
+    async fn end_elsewhere(
+        &self,
+        node: &Node,
+        which: &SessionChoice,
+        only: Option<&str>,
+    ) -> Result<Vec<NodeSession>, Problem>;
 
     /// The process ends: its holds are free at once. No problem if its term is over.
     async fn leave(&self, node: &Node) -> Result<(), Problem>;
@@ -119,16 +164,47 @@ pub trait Holds: Send + Sync + fmt::Debug {
         key: &str,
         node: &Node,
         folders: &[Folder],
+    ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
+        self.acquire_for(key, node, folders, None).await
+    }
+
+    /// The same for a login, which may have to wait or be one too many. An engine that has no
+    /// terms ([`Holds::has_terms`]) is one process's, which counts its logins itself: there a
+    /// visit means nothing. Costs no round trip more.
+    ///
+    /// # Errors
+    /// As those of [`acquire_with_states`](Self::acquire_with_states).
+    async fn acquire_for(
+        &self,
+        key: &str,
+        node: &Node,
+        folders: &[Folder],
+        visit: Option<&Visit>,
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem>;
 
     /// Gives it back. No problem if it is not in force any more.
     async fn release(&self, hold: &Hold) -> Result<(), Problem>;
+
+    /// The same after a login that was one: from when the key was acquired its visitor's
+    /// [`Visit::delay`] runs.
+    async fn release_login(&self, hold: &Hold) -> Result<(), Problem>;
 
     /// Whether nobody has taken it over.
     ///
     /// # Errors
     /// [`Problem::Lost`] if it is not in force any more.
     async fn check(&self, hold: &Hold) -> Result<(), Problem>;
+}
+
+/// Whether a login is one of somebody who can be known again.
+///
+/// # Errors
+/// [`Problem::Invalid`] if not.
+pub(crate) fn check_visit(visit: Option<&Visit>) -> Result<(), Problem> {
+    match visit {
+        Some(visit) => names::check("who logs in", &visit.visitor),
+        None => Ok(()),
+    }
 }
 
 /// Whether a hold can bring the state of these.

@@ -18,6 +18,7 @@
 mod agreement;
 mod blobs;
 mod bounds;
+mod cluster;
 mod database;
 pub mod files;
 mod garbage;
@@ -41,15 +42,17 @@ mod thread_time;
 pub use agreement::Agreements;
 pub use blobs::{BlobPath, BlobReader, BlobWriter, Blobs, Removal, check_batch, check_range};
 pub use bounds::{
-    CALL_DEADLINE, INQUIRY_DEADLINE, MAX_ANSWER_BYTES, MAX_BATCH, MAX_BLOB_CHUNK_BYTES,
-    MAX_CALL_BYTES, MAX_CONNECTIONS, MAX_ENTRIES, MAX_HOLD_FOLDERS, MAX_MESSAGE_OCTETS,
-    MAX_NAME_OCTETS, MAX_STATEMENTS, MAX_UNIQUE_ID_OCTETS, REMOVAL_DEADLINE,
+    ASKING_LASTS, CALL_DEADLINE, INQUIRY_DEADLINE, MAX_ANSWER_BYTES, MAX_BATCH,
+    MAX_BLOB_CHUNK_BYTES, MAX_CALL_BYTES, MAX_CONNECTIONS, MAX_ENTRIES, MAX_HOLD_FOLDERS,
+    MAX_MESSAGE_OCTETS, MAX_NAME_OCTETS, MAX_NEWS_ROWS, MAX_REPORT_ROWS, MAX_SESSIONS_TOLD,
+    MAX_STATEMENTS, MAX_UNIQUE_ID_OCTETS, REMOVAL_DEADLINE,
 };
+pub use cluster::{Correspondent, Exchanged, News, NodeSession, Penalty, Report, SessionChoice};
 pub use database::{
     Answer, Cell, Column, Columns, Database, Refusal, Statement, Value, Values, check_statements,
 };
 pub use garbage::{Collected, GarbageCollector};
-pub use hold::{Acquired, Hold, Holds, Node, Token};
+pub use hold::{Acquired, Hold, Holds, Node, Token, Visit};
 pub use index::{
     Appended, DIGEST_BYTES, Difference, Entries, Entry, Folder, Limits, MailIndex, Placed, Summary,
     check_entry, check_not_made_here, check_placed, check_unique_ids, entry_bytes, fresh_epoch,

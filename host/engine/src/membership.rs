@@ -8,8 +8,8 @@
 mod returns;
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -19,12 +19,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{error, info, warn};
 
 use crate::bounds::CALL_DEADLINE;
-use crate::hold::{Acquired, Hold, Holds, Node};
+use crate::cluster::{Correspondent, Exchanged, NodeSession, Report, SessionChoice};
+use crate::hold::{Acquired, Hold, Holds, Node, Visit};
 use crate::index::{Folder, Summary};
 use crate::meter::Meter;
 use crate::names;
 use crate::problem::Problem;
-use returns::Returns;
+use returns::{Return, Returns};
 
 /// How long to wait for a call: longer than engines give their own, which say why there is
 /// no answer.
@@ -58,6 +59,10 @@ pub struct Membership {
     away_since: Mutex<Option<Instant>>,
     /// How many are held.
     in_use: AtomicUsize,
+    /// Who tells others of this node, and hears of them.
+    correspondent: OnceLock<Weak<dyn Correspondent>>,
+    /// An exchange failed, and the log says so.
+    is_unheard: AtomicBool,
 }
 
 /// What came of [`Membership::acquire`].
@@ -72,6 +77,10 @@ pub enum Answer {
         /// Since when, in seconds since the Unix epoch.
         since: u64,
     },
+    /// Its visitor has to wait so long still.
+    TooSoon(Duration),
+    /// Other nodes hold more for its visitor than they may.
+    TooMany,
 }
 
 impl Membership {
@@ -105,6 +114,8 @@ impl Membership {
             standing: watch::Sender::new(Standing::Member),
             away_since: Mutex::default(),
             in_use: AtomicUsize::new(0),
+            correspondent: OnceLock::new(),
+            is_unheard: AtomicBool::new(false),
         });
         if membership.holds.has_terms() {
             tokio::spawn(beat(Arc::downgrade(&membership), heartbeat));
@@ -120,6 +131,47 @@ impl Membership {
     /// The node's name.
     pub fn node(&self) -> &str {
         &self.node.name
+    }
+
+    /// Whether there may be other nodes, which hear with each heartbeat of what is told them.
+    pub fn has_others(&self) -> bool {
+        self.holds.has_terms()
+    }
+
+    /// From when on a session that another node was asked to end has ended: its next heartbeat, and
+    /// the one before may be under way.
+    pub fn heartbeat(&self) -> Duration {
+        self.heartbeat
+    }
+
+    /// Who tells others of this node with its heartbeats from now on, as long as somebody has it.
+    /// The first one stays.
+    pub fn correspond(&self, correspondent: &Arc<dyn Correspondent>) {
+        let _ = self.correspondent.set(Arc::downgrade(correspondent));
+    }
+
+    /// What other nodes have told of their sessions.
+    ///
+    /// # Errors
+    /// The engine's; none is waited for while it is away.
+    pub async fn sessions_elsewhere(&self) -> Result<Vec<NodeSession>, Problem> {
+        self.is_member()?;
+        within(PATIENCE, self.holds.sessions_elsewhere(&self.node)).await
+    }
+
+    /// Asks other nodes, or the one of the name `only`, to end these sessions. Those that are known
+    /// to be meant.
+    ///
+    /// # Errors
+    /// The engine's; none is waited for while it is away.
+    pub async fn end_elsewhere(
+        &self,
+        which: &SessionChoice,
+        only: Option<&str>,
+    ) -> Result<Vec<NodeSession>, Problem> {
+        self.is_member()?;
+        let asking = self.holds.end_elsewhere(&self.node, which, only);
+        within(PATIENCE, asking).await
     }
 
     /// Holds `name`, which may have any octets, if nobody else does. While the engine is
@@ -141,16 +193,35 @@ impl Membership {
         name: &str,
         folders: &[Folder],
     ) -> Result<Answer, Problem> {
+        self.acquire_for(name, folders, None).await
+    }
+
+    /// The same for a login. Its visitor's name may have any octets.
+    ///
+    /// # Errors
+    /// As those of [`acquire`](Self::acquire).
+    pub async fn acquire_for(
+        self: &Arc<Self>,
+        name: &str,
+        folders: &[Folder],
+        visit: Option<Visit>,
+    ) -> Result<Answer, Problem> {
         self.is_member()?;
         let (membership, key) = (self.clone(), key(name));
         let (folders, meter) = (folders.to_vec(), Meter::of_task());
+        let visit = visit.map(|visit| Visit {
+            visitor: self::key(&visit.visitor),
+            ..visit
+        });
         // Seen through, also if whoever asked waits no longer: a call that is dropped may
         // have acquired it all the same, and what was acquired for nobody is given back.
         let asking = async move {
-            let (answered, states) = membership.ask(&key, &folders).await?;
+            let (answered, states) = membership.ask(&key, &folders, visit.as_ref()).await?;
             Ok(match answered {
                 Acquired::Held(hold) => Answer::Held(Held::new(membership, hold, states)),
                 Acquired::InUse { node, since } => Answer::InUse { node, since },
+                Acquired::TooSoon(wait) => Answer::TooSoon(wait),
+                Acquired::TooMany => Answer::TooMany,
             })
         };
         let asking = tokio::spawn(async move { meter.pay_for(asking).await });
@@ -166,15 +237,16 @@ impl Membership {
         &self,
         key: &str,
         folders: &[Folder],
+        visit: Option<&Visit>,
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         if let Some(own) = self.returns.take(key) {
             // The session before has ended, and the engine has yet to hear of it.
-            if let Err(problem) = self.holds.release(&own).await {
+            if let Err(problem) = own.give_back(&*self.holds).await {
                 self.returns.add(own);
                 return Err(problem);
             }
         }
-        let acquire = || self.holds.acquire_with_states(key, &self.node, folders);
+        let acquire = || self.holds.acquire_for(key, &self.node, folders, visit);
         match acquire().await {
             // The term may have run out while the engine was away: a heartbeat tells whether
             // it can go on.
@@ -234,7 +306,55 @@ impl Membership {
 
     /// One heartbeat, and what it says of the standing.
     async fn beat_once(&self) -> Result<(), Problem> {
-        let beaten = within(self.heartbeat, self.holds.beat(&self.node)).await;
+        self.stand_after(within(self.heartbeat, self.holds.beat(&self.node)).await)
+    }
+
+    /// The same, and tells others what there is to tell.
+    async fn beat_and_tell(&self) {
+        let Some(correspondent) = self.correspondent.get().and_then(Weak::upgrade) else {
+            // What it says is in the standing.
+            let _ = self.beat_once().await;
+            return;
+        };
+        let report = correspondent.report();
+        let exchanged = self.exchange_once(&report).await;
+        correspondent.answered(exchanged);
+    }
+
+    /// None: it is not known whether the engine has heard of it.
+    async fn exchange_once(&self, report: &Report) -> Option<Exchanged> {
+        let exchanging = self.holds.exchange(&self.node, report);
+        let exchanged = match within(self.heartbeat, exchanging).await {
+            Ok(exchanged) => exchanged,
+            Err(problem) => {
+                let _ = self.stand_after(Err(problem));
+                return None;
+            }
+        };
+        let _ = self.stand_after(Ok(()));
+        let (engine, node) = (&self.engine, &self.node.name);
+        match (&exchanged, self.is_unheard.load(Ordering::Relaxed)) {
+            (Exchanged::Failed(why), false) => warn!(
+                engine,
+                node,
+                why,
+                "nothing is heard of other servers' sessions and failed logins: this one goes by its own"
+            ),
+            (Exchanged::News(_), true) => {
+                info!(
+                    engine,
+                    node, "other servers' sessions and failed logins are heard of again"
+                );
+            }
+            _ => {}
+        }
+        let is_unheard = matches!(exchanged, Exchanged::Failed(_));
+        self.is_unheard.store(is_unheard, Ordering::Relaxed);
+        Some(exchanged)
+    }
+
+    /// What a heartbeat says of the standing.
+    fn stand_after(&self, beaten: Result<(), Problem>) -> Result<(), Problem> {
         let next = match &beaten {
             Ok(()) => Standing::Member,
             Err(Problem::Lost) => Standing::Lost,
@@ -315,8 +435,7 @@ async fn beat(membership: Weak<Membership>, heartbeat: Duration) {
         if matches!(standing, Standing::Lost | Standing::Left) {
             return;
         }
-        // What it says is in the standing.
-        let _ = membership.beat_once().await;
+        membership.beat_and_tell().await;
     }
 }
 
@@ -326,6 +445,7 @@ pub struct Held {
     membership: Arc<Membership>,
     hold: Hold,
     states: Option<Vec<Summary>>,
+    is_login: AtomicBool,
     is_given_back: bool,
 }
 
@@ -336,7 +456,20 @@ impl Held {
             membership,
             hold,
             states,
+            is_login: AtomicBool::new(false),
             is_given_back: false,
+        }
+    }
+
+    /// Its visitor has logged in: the next login may have to wait ([`Visit::delay`]).
+    pub fn logged_in(&self) {
+        self.is_login.store(true, Ordering::Relaxed);
+    }
+
+    fn to_return(&self) -> Return {
+        Return {
+            hold: self.hold.clone(),
+            is_login: self.is_login.load(Ordering::Relaxed),
         }
     }
 
@@ -366,7 +499,8 @@ impl Held {
     /// Gives it back, and waits a second at most for the engine to know; if it does not by
     /// then, it is told later.
     pub async fn release(mut self) {
-        let releasing = self.membership.holds.release(&self.hold);
+        let returned = self.to_return();
+        let releasing = returned.give_back(&*self.membership.holds);
         let released = within(RELEASE_WAIT, releasing).await;
         self.is_given_back = released.is_ok();
     }
@@ -376,7 +510,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.membership.in_use.fetch_sub(1, Ordering::Relaxed);
         if !self.is_given_back {
-            self.membership.returns.add(self.hold.clone());
+            self.membership.returns.add(self.to_return());
         }
     }
 }

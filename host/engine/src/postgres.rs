@@ -9,6 +9,7 @@
 mod agreement;
 mod blobs;
 mod calls;
+mod cluster;
 mod counted;
 mod database;
 mod failure;

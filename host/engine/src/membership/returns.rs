@@ -11,9 +11,28 @@ use tokio::time::{sleep, timeout};
 
 use crate::bounds::CALL_DEADLINE;
 use crate::hold::{Hold, Holds};
+use crate::problem::Problem;
 
 /// Calls at once: fewer than an engine has connections, so that logins have some.
 const AT_ONCE: usize = 4;
+
+/// A hold to be given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Return {
+    pub(super) hold: Hold,
+    /// Somebody had logged in.
+    pub(super) is_login: bool,
+}
+
+impl Return {
+    /// Tells the engine.
+    pub(super) async fn give_back(&self, holds: &dyn Holds) -> Result<(), Problem> {
+        match self.is_login {
+            true => holds.release_login(&self.hold).await,
+            false => holds.release(&self.hold).await,
+        }
+    }
+}
 
 /// What is to be given back. There are never more than there were sessions.
 #[derive(Debug, Default)]
@@ -25,7 +44,7 @@ pub(super) struct Returns {
 #[derive(Debug, Default)]
 struct Waiting {
     /// One for each key: it was acquired for one holder at a time.
-    by_key: HashMap<String, Hold>,
+    by_key: HashMap<String, Return>,
     /// Whose turn it is; a key that is not in `by_key` any more has none. One that could
     /// not be given back comes last, so it keeps the others from nothing.
     turns: VecDeque<String>,
@@ -42,11 +61,11 @@ impl Returns {
     }
 
     /// To be given back.
-    pub(super) fn add(&self, hold: Hold) {
+    pub(super) fn add(&self, returned: Return) {
         let mut waiting = self.waiting.lock();
         if !waiting.is_over {
-            let key = hold.key.clone();
-            if waiting.by_key.insert(key.clone(), hold).is_none() {
+            let key = returned.hold.key.clone();
+            if waiting.by_key.insert(key.clone(), returned).is_none() {
                 waiting.turns.push_back(key);
             }
             self.added.notify_one();
@@ -55,7 +74,7 @@ impl Returns {
 
     /// Somebody else gives this one back, be it under way already: to give it back twice
     /// does no harm.
-    pub(super) fn take(&self, key: &str) -> Option<Hold> {
+    pub(super) fn take(&self, key: &str) -> Option<Return> {
         self.waiting.lock().by_key.remove(key)
     }
 
@@ -69,30 +88,31 @@ impl Returns {
     }
 
     /// The engine knows.
-    fn done(&self, hold: &Hold) {
+    fn done(&self, returned: &Return) {
         let mut waiting = self.waiting.lock();
-        if waiting.by_key.get(&hold.key) == Some(hold) {
-            waiting.by_key.remove(&hold.key);
+        let key = &returned.hold.key;
+        if waiting.by_key.get(key) == Some(returned) {
+            waiting.by_key.remove(key);
         }
     }
 
     /// Some of them, which stay here until the engine knows, and come last the next time;
     /// none: it is over.
-    fn some(&self) -> Option<Vec<Hold>> {
+    fn some(&self) -> Option<Vec<Return>> {
         let mut waiting = self.waiting.lock();
         if waiting.is_over {
             return None;
         }
         let Waiting { by_key, turns, .. } = &mut *waiting;
-        let mut some: Vec<Hold> = Vec::new();
+        let mut some: Vec<Return> = Vec::new();
         for _ in 0..turns.len() {
             if some.len() == AT_ONCE {
                 break;
             }
             let key = turns.pop_front();
-            if let Some(hold) = key.and_then(|key| by_key.get(&key)).cloned() {
-                turns.push_back(hold.key.clone());
-                some.push(hold);
+            if let Some(returned) = key.and_then(|key| by_key.get(&key)).cloned() {
+                turns.push_back(returned.hold.key.clone());
+                some.push(returned);
             }
         }
         Some(some)
@@ -109,17 +129,17 @@ async fn give_back(returns: Weak<Returns>, holds: Arc<dyn Holds>, pause: Duratio
             continue;
         }
         let mut calls = JoinSet::new();
-        for hold in some {
+        for returned in some {
             let holds = holds.clone();
             calls.spawn(async move {
-                let released = timeout(CALL_DEADLINE, holds.release(&hold)).await;
-                matches!(released, Ok(Ok(()))).then_some(hold)
+                let released = timeout(CALL_DEADLINE, returned.give_back(&*holds)).await;
+                matches!(released, Ok(Ok(()))).then_some(returned)
             });
         }
         let mut has_failed = false;
         while let Some(ended) = calls.join_next().await {
             match ended {
-                Ok(Some(hold)) => all.done(&hold),
+                Ok(Some(returned)) => all.done(&returned),
                 Ok(None) | Err(_) => has_failed = true,
             }
         }

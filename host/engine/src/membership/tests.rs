@@ -64,23 +64,37 @@ impl Holds for Line {
         self.pass().await;
         self.memory.join(name, about).await
     }
-    async fn beat(&self, node: &Node) -> Result<(), Problem> {
+    async fn exchange(&self, node: &Node, report: &Report) -> Result<Exchanged, Problem> {
         self.pass().await;
-        self.memory.beat(node).await
+        self.memory.exchange(node, report).await
+    }
+    async fn sessions_elsewhere(&self, node: &Node) -> Result<Vec<NodeSession>, Problem> {
+        self.pass().await;
+        self.memory.sessions_elsewhere(node).await
+    }
+    async fn end_elsewhere(
+        &self,
+        node: &Node,
+        which: &SessionChoice,
+        only: Option<&str>,
+    ) -> Result<Vec<NodeSession>, Problem> {
+        self.pass().await;
+        self.memory.end_elsewhere(node, which, only).await
     }
     async fn leave(&self, node: &Node) -> Result<(), Problem> {
         self.pass().await;
         self.memory.leave(node).await
     }
-    async fn acquire_with_states(
+    async fn acquire_for(
         &self,
         key: &str,
         node: &Node,
         folders: &[Folder],
+        visit: Option<&Visit>,
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         self.pass().await;
         Meter::of_task().charge(ENGINE_TIME);
-        let acquired = self.memory.acquire_with_states(key, node, folders).await;
+        let acquired = self.memory.acquire_for(key, node, folders, visit).await;
         self.answer().await;
         acquired
     }
@@ -90,6 +104,10 @@ impl Holds for Line {
             return Err(Problem::unavailable("its row is locked"));
         }
         self.memory.release(hold).await
+    }
+    async fn release_login(&self, hold: &Hold) -> Result<(), Problem> {
+        self.pass().await;
+        self.memory.release_login(hold).await
     }
     async fn check(&self, hold: &Hold) -> Result<(), Problem> {
         self.pass().await;
@@ -107,14 +125,14 @@ async fn join(line: &Arc<Line>, name: &str) -> Arc<Membership> {
 async fn held(membership: &Arc<Membership>, name: &str) -> Held {
     match membership.acquire(name).await.unwrap() {
         Answer::Held(held) => held,
-        in_use @ Answer::InUse { .. } => panic!("{in_use:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
 async fn holder(membership: &Arc<Membership>, name: &str) -> String {
     match membership.acquire(name).await.unwrap() {
         Answer::InUse { node, .. } => node,
-        Answer::Held(held) => panic!("{held:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use super::index::Memory;
 use super::state::{Holder, State, Term};
-use crate::hold::{Acquired, Hold, Holds, Node, Token, check_folders};
+use crate::bounds::MAX_SESSIONS_TOLD;
+use crate::cluster::{Exchanged, NodeSession, Report, SessionChoice};
+use crate::hold::{Acquired, Hold, Holds, Node, Token, Visit, check_folders, check_visit};
 use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
@@ -30,11 +32,45 @@ impl Holds for Memory {
         })
     }
 
-    async fn beat(&self, node: &Node) -> Result<(), Problem> {
+    async fn exchange(&self, node: &Node, report: &Report) -> Result<Exchanged, Problem> {
         let mut state = self.state.lock();
         let term = state.term_mut(node).ok_or(Problem::Lost)?;
         term.beat = Some(Instant::now());
-        Ok(())
+        state.cluster.note(node, report);
+        Ok(Exchanged::News(state.cluster.news(node, report)))
+    }
+
+    async fn sessions_elsewhere(&self, node: &Node) -> Result<Vec<NodeSession>, Problem> {
+        let state = self.state.lock();
+        let running = |name: &str, term| state.is_running(name, term, &self.retention);
+        let mut told = state.cluster.sessions(node, running);
+        told.sort_by(|one, other| (one.since, &one.id).cmp(&(other.since, &other.id)));
+        told.truncate(MAX_SESSIONS_TOLD);
+        Ok(told)
+    }
+
+    async fn end_elsewhere(
+        &self,
+        node: &Node,
+        which: &SessionChoice,
+        only: Option<&str>,
+    ) -> Result<Vec<NodeSession>, Problem> {
+        let mut state = self.state.lock();
+        let is_asked = |name: &str| name != node.name && only.is_none_or(|only| only == name);
+        let mut asked = Vec::new();
+        for (name, term) in &state.nodes {
+            if is_asked(name) && state.is_running(name, term.number, &self.retention) {
+                asked.push((name.clone(), term.number));
+            }
+        }
+        let running =
+            |name: &str, term| is_asked(name) && state.is_running(name, term, &self.retention);
+        let mut known = state.cluster.sessions(node, running);
+        known.retain(|session| session.is_meant_by(which));
+        for (name, term) in asked {
+            state.cluster.ask(name, term, which.clone());
+        }
+        Ok(known)
     }
 
     async fn leave(&self, node: &Node) -> Result<(), Problem> {
@@ -45,14 +81,16 @@ impl Holds for Memory {
         Ok(())
     }
 
-    async fn acquire_with_states(
+    async fn acquire_for(
         &self,
         key: &str,
         node: &Node,
         folders: &[Folder],
+        visit: Option<&Visit>,
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
         check_folders(folders)?;
+        check_visit(visit)?;
         let token = Token::new()?;
         let mut state = self.state.lock();
         if !state.is_running(&node.name, node.term, &self.retention) {
@@ -67,6 +105,11 @@ impl Holds for Memory {
             };
             return Ok((in_use, None));
         }
+        if let Some(visit) = visit
+            && let Some(refused) = state.refused(visit, key, node, &self.retention)
+        {
+            return Ok((refused, None));
+        }
         state.fence += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let holder = Holder {
@@ -74,6 +117,8 @@ impl Holds for Memory {
             node: node.name.clone(),
             term: node.term,
             since: now.unwrap_or_default().as_secs(),
+            acquired: Instant::now(),
+            visitor: visit.map(|visit| visit.visitor.clone()),
         };
         state.holds.insert(key.to_owned(), holder);
         let hold = Hold {
@@ -93,6 +138,18 @@ impl Holds for Memory {
         Ok(())
     }
 
+    async fn release_login(&self, hold: &Hold) -> Result<(), Problem> {
+        let mut state = self.state.lock();
+        if state.check(hold).is_ok()
+            && let Some(holder) = state.holds.remove(&hold.key)
+            && let Some(visitor) = holder.visitor
+        {
+            let visit = (visitor, holder.acquired);
+            state.visits.insert(hold.key.clone(), visit);
+        }
+        Ok(())
+    }
+
     async fn check(&self, hold: &Hold) -> Result<(), Problem> {
         self.state.lock().check(hold)
     }
@@ -103,6 +160,32 @@ impl State {
     fn term_mut(&mut self, node: &Node) -> Option<&mut Term> {
         let term = self.nodes.get_mut(&node.name)?;
         (term.number == node.term && term.beat.is_some()).then_some(term)
+    }
+
+    /// Why this visitor does not get this key.
+    fn refused(
+        &self,
+        visit: &Visit,
+        key: &str,
+        node: &Node,
+        retention: &Retention,
+    ) -> Option<Acquired> {
+        let visits = self.visits.values();
+        let of_visitor = visits.filter(|(visitor, _)| *visitor == visit.visitor);
+        let last = of_visitor.map(|(_, at)| at.elapsed()).min();
+        if let Some(wait) = last.and_then(|ago| visit.delay.checked_sub(ago))
+            && !wait.is_zero()
+        {
+            return Some(Acquired::TooSoon(wait));
+        }
+        let elsewhere = self.holds.iter().filter(|(held, holder)| {
+            holder.visitor.as_ref() == Some(&visit.visitor)
+                && *held != key
+                && holder.node != node.name
+                && self.is_running(&holder.node, holder.term, retention)
+        });
+        let is_one_too_many = elsewhere.count() > visit.most_elsewhere as usize;
+        is_one_too_many.then_some(Acquired::TooMany)
     }
 
     fn is_running(&self, name: &str, number: u64, retention: &Retention) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
+use super::cluster::Cluster;
 use super::folder::Contents;
 use crate::hold::{Hold, Token};
 use crate::index::{Folder, Placed, Summary};
@@ -17,6 +18,9 @@ pub(super) struct State {
     pub(super) nodes: HashMap<String, Term>,
     pub(super) holds: HashMap<String, Holder>,
     pub(super) fence: u64,
+    /// The last login that had each key: who, and when it was acquired.
+    pub(super) visits: HashMap<String, (String, Instant)>,
+    pub(super) cluster: Cluster,
 }
 
 /// A node's term.
@@ -35,6 +39,8 @@ pub(super) struct Holder {
     pub(super) term: u64,
     /// Seconds since the Unix epoch.
     pub(super) since: u64,
+    pub(super) acquired: Instant,
+    pub(super) visitor: Option<String>,
 }
 
 impl State {

@@ -4,10 +4,12 @@ use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
 use super::calls::{Parameter, call, call_then};
+use super::cluster;
 use super::index::Postgres;
 use super::rows::{self, signed, unsigned};
 use super::uuid::Uuid;
-use crate::hold::{Acquired, Hold, Holds, Node, Token, check_folders};
+use crate::cluster::{Exchanged, NodeSession, Report, SessionChoice};
+use crate::hold::{Acquired, Hold, Holds, Node, Token, Visit, check_folders, check_visit};
 use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
@@ -35,20 +37,21 @@ impl Holds for Postgres {
         })
     }
 
-    async fn beat(&self, node: &Node) -> Result<(), Problem> {
-        let sql = "select restante.beat($1, $2, $3)";
-        let lasts = self.retention.term.as_secs_f64();
-        let parameters: [Parameter<'_>; 3] = [
-            (&node.name, Type::TEXT),
-            (&signed(node.term), Type::INT8),
-            (&lasts, Type::FLOAT8),
-        ];
-        let rows = call(&self.heartbeats, sql, &parameters).await?;
-        let beats: bool = self
-            .one(&rows)?
-            .try_get(0)
-            .map_err(|error| self.odd(&error))?;
-        beats.then_some(()).ok_or(Problem::Lost)
+    async fn exchange(&self, node: &Node, report: &Report) -> Result<Exchanged, Problem> {
+        cluster::exchange(self, node, report).await
+    }
+
+    async fn sessions_elsewhere(&self, node: &Node) -> Result<Vec<NodeSession>, Problem> {
+        cluster::sessions(self, node).await
+    }
+
+    async fn end_elsewhere(
+        &self,
+        node: &Node,
+        which: &SessionChoice,
+        only: Option<&str>,
+    ) -> Result<Vec<NodeSession>, Problem> {
+        cluster::end_sessions(self, node, which, only).await
     }
 
     async fn leave(&self, node: &Node) -> Result<(), Problem> {
@@ -58,14 +61,16 @@ impl Holds for Postgres {
         call(&self.pool, sql, &parameters).await.map(drop)
     }
 
-    async fn acquire_with_states(
+    async fn acquire_for(
         &self,
         key: &str,
         node: &Node,
         folders: &[Folder],
+        visit: Option<&Visit>,
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
         check_folders(folders)?;
+        check_visit(visit)?;
         let token = Token::new()?;
         let Some(acquiring) = self.mine.begin(key) else {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -75,14 +80,20 @@ impl Holds for Postgres {
             };
             return Ok((in_use, None));
         };
-        let sql = "select outcome, holder, held_since, hold_fence
-            from restante.acquire($1, $2, $3, $4, $5)";
-        let parameters: [Parameter<'_>; 5] = [
+        let visitor = visit.map(|visit| visit.visitor.as_str());
+        let delay = visit.map_or(0.0, |visit| visit.delay.as_secs_f64());
+        let elsewhere = visit.map_or(0, |visit| i64::from(visit.most_elsewhere));
+        let sql = "select outcome, holder, held_since, hold_fence, wait
+            from restante.acquire($1, $2, $3, $4, $5, $6, $7, $8)";
+        let parameters: [Parameter<'_>; 8] = [
             (&key, Type::TEXT),
             (&Uuid(token.0), Type::UUID),
             (&node.name, Type::TEXT),
             (&signed(node.term), Type::INT8),
             (&acquiring.is_unknown, Type::BOOL),
+            (&visitor, Type::TEXT),
+            (&delay, Type::FLOAT8),
+            (&elsewhere, Type::INT8),
         ];
         let (rows, states) = match folders.is_empty() {
             true => (call(&self.pool, sql, &parameters).await?, Some(Vec::new())),
@@ -124,18 +135,23 @@ impl Holds for Postgres {
                 };
                 (in_use, None)
             }
+            "too soon" => {
+                let wait: f64 = row.try_get(4).map_err(odd)?;
+                (Acquired::TooSoon(cluster::duration(wait)), None)
+            }
+            "too many" => (Acquired::TooMany, None),
             _ => return Err(Problem::Lost),
         };
         Ok(acquired)
     }
 
     async fn release(&self, hold: &Hold) -> Result<(), Problem> {
-        // Even if the database does not hear of it: this node may take it back then.
-        self.mine.forget(hold);
-        let sql = "select restante.release($1, $2)";
-        let token = Uuid(hold.token.0);
-        let parameters: [Parameter<'_>; 2] = [(&hold.key, Type::TEXT), (&token, Type::UUID)];
-        call(&self.pool, sql, &parameters).await.map(drop)
+        self.end_hold("select restante.release($1, $2)", hold).await
+    }
+
+    async fn release_login(&self, hold: &Hold) -> Result<(), Problem> {
+        let sql = "select restante.release_login($1, $2)";
+        self.end_hold(sql, hold).await
     }
 
     async fn check(&self, hold: &Hold) -> Result<(), Problem> {
@@ -149,5 +165,15 @@ impl Holds for Postgres {
             }
             false => Ok(()),
         }
+    }
+}
+
+impl Postgres {
+    async fn end_hold(&self, sql: &str, hold: &Hold) -> Result<(), Problem> {
+        // Even if the database does not hear of it: this node may take it back then.
+        self.mine.forget(hold);
+        let token = Uuid(hold.token.0);
+        let parameters: [Parameter<'_>; 2] = [(&hold.key, Type::TEXT), (&token, Type::UUID)];
+        call(&self.pool, sql, &parameters).await.map(drop)
     }
 }

@@ -22,10 +22,16 @@ struct Step {
 }
 
 /// Step n makes version n + 1 of version n; version 0 is a database without the schema.
-const STEPS: &[Step] = &[Step {
-    about: "make the schema restante with the tables and functions of an index, holds and blobs",
-    sql: include_str!("schema.sql"),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        about: "make the schema restante with the tables and functions of an index, holds and blobs",
+        sql: include_str!("schema.sql"),
+    },
+    Step {
+        about: "make tables of the nodes' sessions and failed logins, and count logins in holds",
+        sql: include_str!("schema_2.sql"),
+    },
+];
 
 /// How long a step may take, in seconds of the database's clock.
 const STEP_TIMEOUT_S: u32 = 600;

@@ -10,7 +10,8 @@ use super::aborted::Aborted;
 use super::failure::{signed, unsigned};
 use super::index::Sqlite;
 use super::{rows, tokens};
-use crate::hold::{Acquired, Hold, Holds, Node, Token, check_folders};
+use crate::cluster::{Exchanged, News, NodeSession, Report, SessionChoice};
+use crate::hold::{Acquired, Hold, Holds, Node, Token, Visit, check_folders, check_visit};
 use crate::index::{Folder, Summary};
 use crate::names;
 use crate::problem::Problem;
@@ -39,10 +40,25 @@ impl Holds for Sqlite {
         .await
     }
 
-    async fn beat(&self, node: &Node) -> Result<(), Problem> {
+    /// There is nobody to tell.
+    async fn exchange(&self, node: &Node, _: &Report) -> Result<Exchanged, Problem> {
         let node = node.clone();
         self.change_holds(move |transaction| check_term(transaction, &node))
-            .await
+            .await?;
+        Ok(Exchanged::News(News::default()))
+    }
+
+    async fn sessions_elsewhere(&self, _: &Node) -> Result<Vec<NodeSession>, Problem> {
+        Ok(Vec::new())
+    }
+
+    async fn end_elsewhere(
+        &self,
+        _: &Node,
+        _: &SessionChoice,
+        _: Option<&str>,
+    ) -> Result<Vec<NodeSession>, Problem> {
+        Ok(Vec::new())
     }
 
     async fn leave(&self, node: &Node) -> Result<(), Problem> {
@@ -57,14 +73,16 @@ impl Holds for Sqlite {
         .await
     }
 
-    async fn acquire_with_states(
+    async fn acquire_for(
         &self,
         key: &str,
         node: &Node,
         folders: &[Folder],
+        visit: Option<&Visit>,
     ) -> Result<(Acquired, Option<Vec<Summary>>), Problem> {
         names::check("what is to be held", key)?;
         check_folders(folders)?;
+        check_visit(visit)?;
         let (key, node, token) = (key.to_owned(), node.clone(), Token::new()?);
         let next = self.next.clone();
         let acquiring = self.change_holds(move |transaction| {
@@ -107,6 +125,10 @@ impl Holds for Sqlite {
             Ok(())
         })
         .await
+    }
+
+    async fn release_login(&self, hold: &Hold) -> Result<(), Problem> {
+        self.release(hold).await
     }
 
     async fn check(&self, hold: &Hold) -> Result<(), Problem> {

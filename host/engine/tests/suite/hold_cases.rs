@@ -218,6 +218,7 @@ async fn held_with_states(
             assert_eq!(states, None);
             None
         }
+        (other, _) => panic!("{other:?}"),
     }
 }
 
