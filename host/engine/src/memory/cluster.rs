@@ -86,10 +86,14 @@ impl Cluster {
             .is_none_or(|(term, _)| *term != node.term);
         let for_node = self.asked.iter();
         let for_node = for_node.filter(|asked| asked.node == node.name && asked.term == node.term);
+        let last = match report.last_penalty <= self.numbers {
+            true => report.last_penalty,
+            false => 0,
+        };
         let mut fresh: Vec<_> = self
             .penalties
             .iter()
-            .filter(|((_, from), (number, _))| *from != node.name && *number > report.last_penalty)
+            .filter(|((_, from), (number, _))| *from != node.name && *number > last)
             .collect();
         fresh.sort_by_key(|(_, (number, _))| std::cmp::Reverse(*number));
         let left_out = fresh.len().saturating_sub(MAX_NEWS_ROWS) as u64;

@@ -107,7 +107,7 @@ impl Holds for Sqlite {
         });
         let acquired = acquiring.await?;
         let states = match &acquired {
-            Acquired::InUse { .. } => None,
+            Acquired::InUse { .. } | Acquired::TooSoon(_) | Acquired::TooMany => None,
             // Holds are in memory, and stay apart from what may wait for the disk: whoever has
             // the hold by now gives it back if that takes too long.
             Acquired::Held(_) => self.states(folders).await,

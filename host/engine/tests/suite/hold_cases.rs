@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use restante_engine::{
-    Acquired, Folder, Hold, MAX_HOLD_FOLDERS, Node, Problem, Retention, Summary,
+    Acquired, Folder, Hold, MAX_HOLD_FOLDERS, Node, Problem, Retention, Summary, Visit,
 };
 
 use super::{Engine, entry, folder};
@@ -305,4 +305,110 @@ pub(crate) async fn what_a_hold_brings_is_read_when_it_is_taken(
         engine.holds.release(&hold).await.unwrap();
         removing.await.unwrap();
     }
+}
+
+fn visit(visitor: &str, delay: u64, most_elsewhere: u32) -> Visit {
+    Visit {
+        visitor: visitor.to_owned(),
+        delay: Duration::from_secs(delay),
+        most_elsewhere,
+    }
+}
+
+impl Engine {
+    async fn visited(&self, key: &str, node: &Node, visit: &Visit) -> Acquired {
+        let acquiring = self.holds.acquire_for(key, node, &[], Some(visit));
+        acquiring.await.unwrap().0
+    }
+}
+
+fn held(acquired: Acquired) -> Hold {
+    match acquired {
+        Acquired::Held(hold) => hold,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn a_login_delay_runs_on_all_nodes(make: impl AsyncFn(Retention) -> Engine) {
+    let engine = make(Retention::default()).await;
+    let holds = &engine.holds;
+    let first = holds.join("first", "a test").await.unwrap();
+    let second = holds.join("second", "a test").await.unwrap();
+    let ada = visit("t:ada", 3600, 9);
+    // A login that came to nothing is none.
+    let hold = held(engine.visited("k", &first, &ada).await);
+    holds.release(&hold).await.unwrap();
+    let hold = held(engine.visited("k", &first, &ada).await);
+    // Who has it is told before who was there.
+    let in_use = engine.visited("k", &second, &ada).await;
+    assert!(matches!(in_use, Acquired::InUse { .. }), "{in_use:?}");
+    holds.release_login(&hold).await.unwrap();
+    holds.release_login(&hold).await.unwrap();
+    if !holds.has_terms() {
+        held(engine.visited("k", &second, &ada).await);
+        return;
+    }
+    for node in [&first, &second] {
+        for key in ["k", "another maildrop of hers"] {
+            let Acquired::TooSoon(wait) = engine.visited(key, node, &ada).await else {
+                panic!("{key}: she has just been here");
+            };
+            let hour = Duration::from_secs(3600);
+            assert!(
+                wait <= hour && wait > hour - Duration::from_secs(60),
+                "{wait:?}"
+            );
+        }
+    }
+    // Others need not wait, and neither does who has a shorter delay.
+    let eve = held(
+        engine
+            .visited("other", &second, &visit("t:eve", 3600, 9))
+            .await,
+    );
+    holds.release_login(&eve).await.unwrap();
+    let now = visit("t:ada", 0, 9);
+    let hold = held(engine.visited("k", &second, &now).await);
+    holds.release(&hold).await.unwrap();
+    // A hold for something else than a login neither waits nor forgets.
+    let hold = engine.held("k", &first).await;
+    holds.release(&hold).await.unwrap();
+    let again = engine.visited("k", &first, &ada).await;
+    assert!(matches!(again, Acquired::TooSoon(_)), "{again:?}");
+}
+
+pub(crate) async fn holds_of_one_visitor_are_counted_on_other_nodes(
+    make: impl AsyncFn(Retention) -> Engine,
+) {
+    let engine = make(Retention::default()).await;
+    let holds = &engine.holds;
+    let first = holds.join("first", "a test").await.unwrap();
+    let second = holds.join("second", "a test").await.unwrap();
+    let one = held(engine.visited("one", &first, &visit("t:ada", 0, 0)).await);
+    // The node's own it counts itself.
+    held(engine.visited("two", &first, &visit("t:ada", 0, 0)).await);
+    if !holds.has_terms() {
+        held(
+            engine
+                .visited("three", &second, &visit("t:ada", 0, 0))
+                .await,
+        );
+        return;
+    }
+    let none_elsewhere = visit("t:ada", 0, 1);
+    assert_eq!(
+        engine.visited("three", &second, &none_elsewhere).await,
+        Acquired::TooMany
+    );
+    held(engine.visited("four", &second, &visit("t:ada", 0, 2)).await);
+    held(engine.visited("five", &second, &visit("t:eve", 0, 0)).await);
+    // What was refused is not held.
+    holds.release(&one).await.unwrap();
+    held(engine.visited("three", &second, &none_elsewhere).await);
+    // What a node holds that is gone is nobody's.
+    holds.leave(&first).await.unwrap();
+    held(engine.visited("six", &second, &visit("t:ada", 0, 0)).await);
+    let odd = visit("a\nb", 0, 0);
+    let refused = holds.acquire_for("k", &second, &[], Some(&odd)).await;
+    assert!(matches!(refused, Err(Problem::Invalid(_))), "{refused:?}");
 }

@@ -10,6 +10,7 @@ use restante_engine::{
 };
 
 pub(crate) mod blob_cases;
+pub(crate) mod cluster_cases;
 pub(crate) mod database_cases;
 pub(crate) mod garbage_cases;
 pub(crate) mod hold_cases;
@@ -195,6 +196,14 @@ macro_rules! engine_suite {
             names_are_checked,
             a_hold_brings_what_the_index_says,
             what_a_hold_brings_is_read_when_it_is_taken,
+            a_login_delay_runs_on_all_nodes,
+            holds_of_one_visitor_are_counted_on_other_nodes,
+        );
+        engine_suite!(@cases $make, $is_there, cluster_cases:
+            sessions_are_told_to_other_nodes,
+            sessions_of_a_node_that_is_gone_are_nobodys,
+            who_is_asked_to_end_sessions_hears_of_it_until_it_has_heard,
+            penalties_are_told_once_to_each_other_node,
         );
         engine_suite!(@cases $make, $is_there, model:
             answers_are_those_of_a_vector,
