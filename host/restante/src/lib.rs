@@ -3,6 +3,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod correspondence;
 pub mod databases;
 mod engine_bucket;
 pub mod engines;

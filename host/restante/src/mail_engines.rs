@@ -11,7 +11,7 @@ use restante_config::{Config, Engine, EngineKind, MaildropGrant};
 use restante_engine::s3::MAX_REMOVALS;
 use restante_engine::{CALL_DEADLINE, Folder, MAX_CONNECTIONS, Problem, Tables};
 use restante_roles::metrics::{HoldCounts, HoldFailure, Metrics, Presence};
-use restante_roles::shared_holds::NotHeld;
+use restante_roles::shared_holds::{NotHeld, Visit};
 use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 use tracing::{info, warn};
 
@@ -311,10 +311,15 @@ impl EngineAccess for OneEngine {
         Ok(MailEngine::clone(&opened.mail))
     }
 
-    async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
+    async fn hold(
+        &self,
+        key: &str,
+        folders: &[Folder],
+        visit: Option<&Visit>,
+    ) -> Result<TakenHold, NotHeld> {
         match self.get(CALL_DEADLINE).await {
             Ok(opened) => match &opened.holds {
-                Some(holds) => holds.hold(key, folders).await,
+                Some(holds) => holds.hold(key, folders, visit).await,
                 None => Err(NotHeld::Unavailable(
                     "this process only looks at its engines".to_owned(),
                 )),
@@ -357,7 +362,11 @@ mod tests {
         let holds = engines.holds(&config).await.unwrap().unwrap();
         let folder = Folder::new("t", "m", "").unwrap();
         let folders = std::slice::from_ref(&folder);
-        let taken = engines.all[0].hold("t:k", folders).await.ok().unwrap();
+        let taken = engines.all[0]
+            .hold("t:k", folders, None)
+            .await
+            .ok()
+            .unwrap();
         let TakenHold { held, hold, states } = taken;
         assert_eq!(states, Some(vec![Summary::default()]));
         assert!(holds.acquire("t:k").await.is_err(), "it has it");
@@ -410,16 +419,16 @@ mod tests {
         let metrics = Metrics::new();
         let engines = Engines::of(&config, &metrics);
         assert!(engines.holds(&config).await.unwrap().is_none());
-        let refused = engines.all[0].hold("k", &[]).await.err().unwrap();
+        let refused = engines.all[0].hold("k", &[], None).await.err().unwrap();
         assert!(refused.to_string().contains("there"), "{refused}");
         assert_eq!(metrics.holds().engines_away(), 1);
         // Empty, as the directory is that a file system is mounted on.
         std::fs::create_dir(&there).unwrap();
-        let refused = engines.all[0].hold("k", &[]).await.err().unwrap();
+        let refused = engines.all[0].hold("k", &[], None).await.err().unwrap();
         assert!(refused.to_string().contains("no tables"), "{refused}");
         assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0);
         engines::migrate(&config.engines[0]).await.unwrap();
-        drop(engines.all[0].hold("k", &[]).await.ok().unwrap());
+        drop(engines.all[0].hold("k", &[], None).await.ok().unwrap());
         assert_eq!(metrics.holds().engines_away(), 0);
         assert!(there.join("blobs").is_dir());
     }

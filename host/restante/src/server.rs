@@ -25,10 +25,12 @@ use restante_roles::recording::Recorder;
 use restante_roles::shared_holds::SharedHolds;
 use restante_server::admin::{self, Admin};
 use restante_server::listener::{BindErrors, Bound, CurrentServing, Front};
+use restante_server::nodes::OtherNodes;
 use restante_server::shutdown::Signal;
 use restante_wasm::Compiler;
 use tokio::task::JoinHandle;
 
+use crate::correspondence::{Correspondence, EngineNodes};
 use crate::generation::{self, Broken};
 use crate::generations::{Generations, Manager};
 use crate::reload;
@@ -178,10 +180,22 @@ impl Prepared {
         let current = generations.current().clone();
         let serving: CurrentServing = Arc::new(move || generation::current(&current));
         let metrics = generations.metrics().clone();
-        let shared = holds.map(|holds| holds as Arc<dyn SharedHolds>);
+        let shared = holds.clone().map(|holds| holds as Arc<dyn SharedHolds>);
         generations.engines().begin(&config);
         let limits = &config.server.limits;
         let front = Front::new(limits, serving.clone(), metrics.clone(), shared);
+        let mut others: Option<Arc<dyn OtherNodes>> = None;
+        if let Some(holds) = &holds
+            && let Some(membership) = holds.among_others()
+        {
+            holds.correspond(Correspondence::new(
+                front.sessions(),
+                front.penalties(),
+                serving.clone(),
+                metrics.holds(),
+            ));
+            others = Some(EngineNodes::new(membership));
+        }
         if let Some(bound) = admin {
             let admin = Admin {
                 metrics,
@@ -189,6 +203,8 @@ impl Prepared {
                 serving,
                 reload: generations.clone(),
                 shutdown: shutdown.clone(),
+                node: config.server.node.clone(),
+                others,
             };
             tokio::spawn(bound.serve(Arc::new(admin)));
         }

@@ -1,12 +1,12 @@
 //! An engine's membership as what sessions know of shared holds, and counted.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use restante_engine::membership::{Answer, Held, Membership, Standing};
-use restante_engine::{Folder, Holds, Problem, Retention};
+use restante_engine::{Correspondent, Folder, Holds, Problem, Retention};
 use restante_roles::metrics::{HoldCounts, HoldFailure, Presence};
-use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold, SharedHolds};
+use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold, SharedHolds, Visit};
 use restante_wasm::TakenHold;
 
 /// The holds of an engine that this server shares.
@@ -14,6 +14,8 @@ use restante_wasm::TakenHold;
 pub(crate) struct EngineHolds {
     membership: Arc<Membership>,
     counts: Arc<HoldCounts>,
+    /// Who tells others of this server, as long as this lives.
+    correspondent: OnceLock<Arc<dyn Correspondent>>,
 }
 
 impl EngineHolds {
@@ -37,7 +39,22 @@ impl EngineHolds {
 
     fn new(membership: Arc<Membership>, counts: Arc<HoldCounts>) -> Arc<Self> {
         tokio::spawn(watch(membership.standing(), Presence::new(&counts)));
-        Arc::new(EngineHolds { membership, counts })
+        Arc::new(EngineHolds {
+            membership,
+            counts,
+            correspondent: OnceLock::new(),
+        })
+    }
+
+    /// What others know this process by. None: it has the engine alone.
+    pub(crate) fn among_others(&self) -> Option<&Arc<Membership>> {
+        Some(&self.membership).filter(|membership| membership.has_others())
+    }
+
+    /// Who tells others of this server from now on.
+    pub(crate) fn correspond(&self, correspondent: Arc<dyn Correspondent>) {
+        let correspondent = self.correspondent.get_or_init(|| correspondent);
+        self.membership.correspond(correspondent);
     }
 
     /// The server ends, and all that it held is free.
@@ -47,8 +64,18 @@ impl EngineHolds {
 
     /// Takes the hold of a key, if nobody has it, and tells what an index checks before it
     /// removes, and what these folders of it hold.
-    pub(crate) async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
-        match self.membership.acquire_with_states(key, folders).await {
+    pub(crate) async fn hold(
+        &self,
+        key: &str,
+        folders: &[Folder],
+        visit: Option<&Visit>,
+    ) -> Result<TakenHold, NotHeld> {
+        let visit = visit.cloned().map(|visit| restante_engine::Visit {
+            visitor: visit.visitor,
+            delay: visit.delay,
+            most_elsewhere: visit.most_elsewhere,
+        });
+        match self.membership.acquire_for(key, folders, visit).await {
             Ok(Answer::Held(mut held)) => {
                 self.counts.acquired();
                 let (hold, states) = (held.hold().clone(), held.take_states());
@@ -67,6 +94,9 @@ impl EngineHolds {
                 self.counts.failed(HoldFailure::InUse);
                 Err(NotHeld::InUse { node, since })
             }
+            // These are no failures of holds: they are counted as logins are.
+            Ok(Answer::TooSoon(wait)) => Err(NotHeld::TooSoon(wait)),
+            Ok(Answer::TooMany) => Err(NotHeld::TooManySessions),
             Err(problem) => {
                 self.counts.failed(HoldFailure::Unavailable);
                 Err(NotHeld::Unavailable(match problem {
@@ -92,7 +122,11 @@ async fn watch(mut standing: tokio::sync::watch::Receiver<Standing>, presence: P
 #[async_trait]
 impl SharedHolds for EngineHolds {
     async fn acquire(&self, key: &str) -> Result<Box<dyn SharedHold>, NotHeld> {
-        Ok(self.hold(key, &[]).await?.held)
+        Ok(self.hold(key, &[], None).await?.held)
+    }
+
+    async fn acquire_for(&self, key: &str, visit: &Visit) -> Result<Box<dyn SharedHold>, NotHeld> {
+        Ok(self.hold(key, &[], Some(visit)).await?.held)
     }
 }
 
@@ -123,6 +157,12 @@ impl SharedHold for Counted {
                 NotInForce::Unavailable(problem.to_string())
             }
         })
+    }
+
+    fn logged_in(&self) {
+        if let Some(held) = &self.held {
+            held.logged_in();
+        }
     }
 
     async fn release(mut self: Box<Self>) {

@@ -92,6 +92,9 @@ impl Serialize for Client {
     }
 }
 
+/// How clients together are shown whose addresses are not known.
+const UNKNOWN: &str = "unknown addresses";
+
 /// What counts as one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Network {
@@ -101,11 +104,21 @@ pub enum Network {
     Unknown,
 }
 
+impl Network {
+    /// The one that is shown like this.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            UNKNOWN => Some(Network::Unknown),
+            _ => text.parse().ok().map(Network::Of),
+        }
+    }
+}
+
 impl fmt::Display for Network {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Network::Of(network) => network.fmt(out),
-            Network::Unknown => out.write_str("unknown addresses"),
+            Network::Unknown => out.write_str(UNKNOWN),
         }
     }
 }

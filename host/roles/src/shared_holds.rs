@@ -5,7 +5,7 @@
 //! docs/scale.md says what remains possible.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
@@ -20,9 +20,27 @@ pub enum NotHeld {
         /// Since when, in seconds since the Unix epoch.
         since: u64,
     },
+    /// The user logged in so short a time ago, on whatever node, that it has to wait so long
+    /// still.
+    #[error("the user logged in a short time ago, perhaps on another node, and has to wait for {} s", .0.as_secs())]
+    TooSoon(Duration),
+    /// The user has as many sessions on other nodes as it may have beside those on this one.
+    #[error("the user has too many sessions, some of them on other nodes")]
+    TooManySessions,
     /// Nobody can say whether it is free. The text is for the operator.
     #[error("the engine cannot say whether the maildrop is free: {0}")]
     Unavailable(String),
+}
+
+/// A login that a hold is taken for, where nodes count logins together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// Who logs in: the same on all nodes, and nobody else.
+    pub visitor: String,
+    /// From the visitor's last login to this one. Zero: it may come at once.
+    pub delay: Duration,
+    /// So many sessions the visitor may have on other nodes.
+    pub most_elsewhere: u32,
 }
 
 /// By this machine's clock, which is near enough for the log.
@@ -48,6 +66,12 @@ pub trait SharedHolds: Send + Sync + fmt::Debug {
     /// Takes the hold of this key, if nobody has it. May be dropped at any point: nothing
     /// stays held then.
     async fn acquire(&self, key: &str) -> Result<Box<dyn SharedHold>, NotHeld>;
+
+    /// The same for a login, which may have to wait, or be one too many. Who knows of no logins on
+    /// other nodes takes the hold for each.
+    async fn acquire_for(&self, key: &str, _visit: &Visit) -> Result<Box<dyn SharedHold>, NotHeld> {
+        self.acquire(key).await
+    }
 }
 
 /// That this process has a maildrop, until it is released or dropped. What is dropped is
@@ -59,6 +83,9 @@ pub trait SharedHold: Send + Sync {
 
     /// Whether it is still in force.
     async fn check(&self) -> Result<(), NotInForce>;
+
+    /// The login that it was taken for has succeeded ([`SharedHolds::acquire_for`]).
+    fn logged_in(&self) {}
 
     /// Gives it back, and waits a bounded time for others to be able to have it.
     async fn release(self: Box<Self>);

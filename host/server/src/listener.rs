@@ -292,6 +292,11 @@ impl Front {
         &self.sessions
     }
 
+    /// What failed logins cost.
+    pub fn penalties(&self) -> &Arc<Penalties> {
+        &self.penalties
+    }
+
     /// Takes connections in until the end begins, then returns once all of them
     /// are gone: at once those without a login, the others when their sessions
     /// end or the grace time is over.

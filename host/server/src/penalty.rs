@@ -71,6 +71,30 @@ pub struct Penalties {
     /// Keyed at random, once for each process.
     hasher: RandomState,
     records: Mutex<LruCache<Network, Record>>,
+    /// What other servers have yet to hear of.
+    changes: Mutex<Changes>,
+}
+
+/// Addresses whose failed logins have become more since others heard of them; the one that
+/// failed last is the last.
+#[derive(Debug)]
+struct Changes {
+    /// None: there are no others.
+    networks: Option<LruCache<Network, ()>>,
+    dropped: u64,
+}
+
+/// What an address owes, for other servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Debt {
+    /// The address, or its network.
+    pub network: Network,
+    /// How many failed logins counted then.
+    pub failures: u32,
+    /// How long ago that was.
+    pub age: Duration,
+    /// How long some of them count still.
+    pub remaining: Duration,
 }
 
 /// The failed logins of one address.
@@ -96,7 +120,104 @@ impl Penalties {
             hasher: RandomState::new(),
             // Bounded in `failed`: a bounded one takes all its room at once.
             records: Mutex::new(LruCache::unbounded()),
+            changes: Mutex::new(Changes {
+                networks: None,
+                dropped: 0,
+            }),
         }
+    }
+
+    /// From now on it is kept what other servers have to hear of ([`Penalties::take_changes`]).
+    pub fn tell_others(&self) {
+        let mut changes = self.changes.lock();
+        changes.networks.get_or_insert_with(LruCache::unbounded);
+    }
+
+    /// What addresses have come to owe here since the last time: at most `most`, those that
+    /// failed first before the others, and how many were dropped, since there were too many.
+    pub fn take_changes(&self, most: usize, growth: &Backoff) -> (Vec<Debt>, u64) {
+        let mut changes = self.changes.lock();
+        let dropped = std::mem::take(&mut changes.dropped);
+        let mut networks = Vec::new();
+        while networks.len() < most
+            && let Some((network, ())) = changes.networks.as_mut().and_then(LruCache::pop_lru)
+        {
+            networks.push(network);
+        }
+        drop(changes);
+        let now = Instant::now();
+        let records = self.records();
+        let owed = networks.into_iter().filter_map(|network| {
+            let record = records.peek(&network)?;
+            let age = now.saturating_duration_since(record.since);
+            let counts = growth.decay.saturating_mul(record.failures);
+            let remaining = counts.checked_sub(age).filter(|time| !time.is_zero())?;
+            Some(Debt {
+                network,
+                failures: record.failures,
+                age,
+                remaining,
+            })
+        });
+        (owed.collect(), dropped)
+    }
+
+    /// It is not known whether others have heard of these.
+    pub fn put_back(&self, debts: &[Debt]) {
+        for debt in debts.iter().rev() {
+            self.changed(debt.network, false);
+        }
+    }
+
+    /// Another server has told what an address owes there. What it owes here it does not owe
+    /// twice: the greater of both counts, so that it does no harm to hear the same again.
+    pub fn learn(&self, debt: &Debt, growth: &Backoff) {
+        let now = Instant::now();
+        let told = Record {
+            failures: debt.failures.min(growth.most_failures()),
+            since: now.checked_sub(debt.age).unwrap_or(now),
+            fingerprints: Vec::new(),
+        };
+        let failures = told.failures_at(now, growth);
+        if failures == 0 {
+            return;
+        }
+        let mut records = self.records();
+        let record = records.get_or_insert_mut(debt.network, || Record {
+            failures: 0,
+            since: now,
+            fingerprints: Vec::new(),
+        });
+        let own = record.failures_at(now, growth);
+        if own == 0 {
+            record.fingerprints.clear();
+        }
+        if failures > own {
+            record.failures = told.failures;
+            record.since = told.since;
+        }
+        while records.len() > MOST_ADDRESSES {
+            records.pop_lru();
+        }
+    }
+
+    /// Others have to hear of this one.
+    fn changed(&self, network: Network, is_new: bool) {
+        let mut changes = self.changes.lock();
+        let Some(networks) = &mut changes.networks else {
+            return;
+        };
+        networks.put(network, ());
+        if !is_new {
+            // It failed before all that came since.
+            networks.demote(&network);
+        }
+        let mut dropped = 0;
+        while networks.len() > MOST_ADDRESSES {
+            networks.pop_lru();
+            dropped += 1;
+        }
+        changes.dropped += dropped;
     }
 
     /// What [`Penalties::failed`] recognizes this user with this password by.
@@ -119,10 +240,14 @@ impl Penalties {
             since: now,
             fingerprints: Vec::new(),
         });
-        record.count(fingerprint, now, growth);
+        let is_counted = record.count(fingerprint, now, growth);
         let delay = growth.delay(record.failures_at(now, growth));
         while records.len() > MOST_ADDRESSES {
             records.pop_lru();
+        }
+        drop(records);
+        if is_counted {
+            self.changed(key(client), true);
         }
         delay
     }
@@ -157,13 +282,14 @@ impl Penalties {
 }
 
 impl Record {
-    fn count(&mut self, fingerprint: Option<Fingerprint>, now: Instant, growth: &Backoff) {
+    /// Whether it was another guess.
+    fn count(&mut self, fingerprint: Option<Fingerprint>, now: Instant, growth: &Backoff) -> bool {
         let failures = self.failures_at(now, growth);
         if failures == 0 {
             self.fingerprints.clear();
         }
         if fingerprint.is_some_and(|one| self.fingerprints.contains(&one)) {
-            return;
+            return false;
         }
         self.failures = (failures + 1).min(growth.most_failures());
         self.since = now;
@@ -173,6 +299,7 @@ impl Record {
             }
             self.fingerprints.push(fingerprint);
         }
+        true
     }
 
     /// How many still count.
@@ -288,6 +415,60 @@ mod tests {
         assert_eq!(failed(&penalties, Client::Unknown, "c"), 8);
         assert_eq!(penalties.owed(loopback, &GROWTH), 2 * SECOND);
         assert_eq!(penalties.addresses(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_address_owes_at_another_server_it_owes_here() {
+        let (here, there) = (Penalties::new(), Penalties::new());
+        failed(&there, CLIENT, "before anybody listens");
+        there.tell_others();
+        assert_eq!(there.take_changes(9, &GROWTH), (Vec::new(), 0));
+        assert_eq!(failed(&there, CLIENT, "a"), 4);
+        // The same again is no other guess, and nothing to tell.
+        let (told, _) = there.take_changes(9, &GROWTH);
+        assert_eq!(failed(&there, CLIENT, "a"), 4);
+        assert_eq!(there.take_changes(9, &GROWTH).0, []);
+        assert_eq!((told.len(), told[0].failures), (1, 2));
+        assert_eq!(told[0].remaining, 120 * SECOND);
+        for _ in 0..2 {
+            here.learn(&told[0], &GROWTH);
+            assert_eq!(here.owed(CLIENT, &GROWTH), 4 * SECOND);
+        }
+        // What was heard is not told on, and what is owed here already is not owed twice.
+        here.tell_others();
+        here.learn(&told[0], &GROWTH);
+        assert_eq!(here.take_changes(9, &GROWTH).0, []);
+        assert_eq!(failed(&here, CLIENT, "b"), 8);
+        there.learn(&here.take_changes(9, &GROWTH).0[0], &GROWTH);
+        assert_eq!(there.owed(CLIENT, &GROWTH), 8 * SECOND);
+        // It decays from when it was, whenever it is heard.
+        sleep(60 * SECOND).await;
+        let late = Penalties::new();
+        let old = Debt {
+            age: told[0].age + 60 * SECOND,
+            ..told[0]
+        };
+        late.learn(&old, &GROWTH);
+        assert_eq!(late.owed(CLIENT, &GROWTH), 2 * SECOND);
+        sleep(60 * SECOND).await;
+        assert_eq!(late.owed(CLIENT, &GROWTH), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_have_to_hear_has_an_end() {
+        let penalties = Penalties::new();
+        penalties.tell_others();
+        for number in 0..MOST_ADDRESSES as u128 + 3 {
+            let address = Ipv6Addr::from((0x2001 << 112) + (number << 80));
+            failed(&penalties, Client::at((address, 7).into()), "a");
+        }
+        let (first, dropped) = penalties.take_changes(2, &GROWTH);
+        assert_eq!((first.len(), dropped), (2, 3));
+        penalties.put_back(&first);
+        let (again, dropped) = penalties.take_changes(2, &GROWTH);
+        assert_eq!((again, dropped), (first, 0));
+        let (rest, _) = penalties.take_changes(usize::MAX, &GROWTH);
+        assert_eq!(rest.len(), MOST_ADDRESSES - 2);
     }
 
     #[tokio::test(start_paused = true)]

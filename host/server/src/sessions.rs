@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use restante_roles::address::Client;
 
+use crate::session_changes::SessionChanges;
 use crate::socket::SocketWatch;
 
 /// What a session is at (RFC 1939 section 3).
@@ -48,6 +49,7 @@ pub struct LiveSession {
     end: Notify,
     /// The first that wanted its end.
     ended_by: OnceLock<EndedBy>,
+    changes: Arc<SessionChanges>,
 }
 
 /// Who ends a session from outside.
@@ -126,6 +128,17 @@ impl Which {
 #[derive(Debug, Default)]
 pub struct Sessions {
     live: Mutex<HashMap<String, Arc<LiveSession>>>,
+    /// Of those with a login.
+    changes: Arc<SessionChanges>,
+}
+
+/// Sessions with a login that began and ended since somebody asked last.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// Those that live still.
+    pub begun: Vec<Seen>,
+    /// Their ids.
+    pub ended: Vec<String>,
 }
 
 impl Sessions {
@@ -156,6 +169,7 @@ impl Sessions {
             socket: OnceLock::new(),
             end: Notify::new(),
             ended_by: OnceLock::new(),
+            changes: Arc::clone(&self.changes),
         });
         self.live.lock().insert(id.to_owned(), Arc::clone(&session));
         Listed {
@@ -174,6 +188,33 @@ impl Sessions {
         let mut all: Vec<_> = self.live.lock().values().cloned().collect();
         all.sort_by(|one, other| (one.began, &one.id).cmp(&(other.began, &other.id)));
         all.iter().map(|session| session.seen()).collect()
+    }
+
+    /// Tells of all sessions with a login, and from now on of changes, in
+    /// [`Sessions::take_changes`].
+    pub fn tell_all(&self) {
+        let logged_in = || {
+            let live = self.live.lock();
+            let logged_in = live.values().filter(|session| session.is_logged_in());
+            logged_in.map(|session| session.id.clone()).collect()
+        };
+        self.changes.begin(logged_in);
+    }
+
+    /// Keeps no changes until somebody wants all of them again.
+    pub fn tell_nothing(&self) {
+        self.changes.forget();
+    }
+
+    /// Changes since the last time, at most `most` of each kind; the others come the next time.
+    pub fn take_changes(&self, most: usize) -> Changed {
+        let (begun, ended) = self.changes.take(most);
+        let live = self.live.lock();
+        let begun = begun.iter().filter_map(|id| live.get(id));
+        Changed {
+            begun: begun.map(|session| session.seen()).collect(),
+            ended,
+        }
     }
 
     /// Ends sessions as the end of the server would: nothing is removed, what a
@@ -215,6 +256,9 @@ impl Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         self.sessions.live.lock().remove(&self.session.id);
+        if self.session.is_logged_in() {
+            self.sessions.changes.ended(&self.session.id);
+        }
     }
 }
 
@@ -264,6 +308,7 @@ impl LiveSession {
         let _ = self.login.set(login);
         self.state
             .store(State::Transaction as u8, Ordering::Relaxed);
+        self.changes.began(&self.id);
     }
 
     /// QUIT was said.
@@ -364,6 +409,41 @@ mod tests {
         assert_eq!(sessions.count(), 1);
         drop(second);
         assert_eq!(sessions.list(), []);
+    }
+
+    #[test]
+    fn changes_are_told_from_when_somebody_asks() {
+        let sessions = Sessions::new();
+        let told = |most| {
+            let Changed { begun, ended } = sessions.take_changes(most);
+            let begun: Vec<String> = begun.into_iter().map(|seen| seen.session).collect();
+            (begun, ended)
+        };
+        let none: (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let before = begin(&sessions, "1", Some(("acme", "ada")));
+        let stranger = begin(&sessions, "2", None);
+        drop(begin(&sessions, "3", Some(("acme", "eve"))));
+        assert_eq!(told(9), none);
+        sessions.tell_all();
+        let later = begin(&sessions, "4", Some(("acme", "bob")));
+        // Nobody needs to hear of what came and went.
+        drop(begin(&sessions, "5", Some(("acme", "eve"))));
+        drop(stranger);
+        let (one, _) = told(1);
+        let (other, ended) = told(9);
+        let mut both = [one, other].concat();
+        both.sort_unstable();
+        assert_eq!((both, ended), (ids(&["1", "4"]), ids(&[])));
+        drop(before);
+        assert_eq!(told(9), (ids(&[]), ids(&["1"])));
+        assert_eq!(told(9), none);
+        sessions.tell_nothing();
+        drop(begin(&sessions, "6", Some(("acme", "ada"))));
+        drop(later);
+        assert_eq!(told(9), none);
+        sessions.tell_all();
+        assert_eq!(told(9), none);
     }
 
     #[test]

@@ -189,6 +189,11 @@ begin
         outcome := 'over';
         return;
     end if;
+    if a_visitor is not null then
+        -- Logins of one visitor take turns, or two at once would not know of each other. Before
+        -- any row is locked: nobody who waits here keeps others waiting.
+        perform pg_advisory_xact_lock(hashtextextended(a_visitor, 2449));
+    end if;
     loop
         -- A removal has this row locked until it is committed.
         select * into h from restante.hold where key = hold_key for update;

@@ -1,6 +1,7 @@
 //! `status`, `sessions`, `kick`, `reload` and `tenants`: a running server, asked
 //! at its admin address.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,13 @@ pub(super) struct SessionChoice {
     /// Only those of this tenant
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
+    /// Only those of this server, as its `node` has it; without it, those of all servers that
+    /// share holds
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Only those of the server that is asked
+    #[arg(long, conflicts_with = "node")]
+    here: bool,
 }
 
 /// Which sessions end.
@@ -72,6 +80,14 @@ pub(super) struct Which {
     /// All sessions of this tenant, or those of --user in it
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
+}
+
+/// Where they end.
+#[derive(clap::Args)]
+pub(super) struct Where {
+    /// On this server alone, as its `node` has it; without it, on all servers that share holds
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
 }
 
 /// `restante status`.
@@ -150,7 +166,10 @@ fn tenants_in_words(status: &Value) -> String {
 
 /// `restante sessions`.
 pub(super) fn sessions(ask: &Ask, whose: &SessionChoice) -> anyhow::Result<()> {
-    let mut answer = ask.get("/sessions")?;
+    let mut answer = ask.get(match whose.here {
+        true => "/sessions?here",
+        false => "/sessions",
+    })?;
     let fits = |session: &Value, key: &str, wanted: &Option<String>| {
         wanted
             .as_ref()
@@ -158,12 +177,16 @@ pub(super) fn sessions(ask: &Ask, whose: &SessionChoice) -> anyhow::Result<()> {
     };
     if let Some(sessions) = answer["sessions"].as_array_mut() {
         sessions.retain(|session| {
-            fits(session, "user", &whose.user) && fits(session, "tenant", &whose.tenant)
+            fits(session, "user", &whose.user)
+                && fits(session, "tenant", &whose.tenant)
+                && fits(session, "node", &whose.node)
         });
     }
+    warn_of(&answer);
     ask.print(&answer, || {
         let mut table = Table::new(&[
             ("SESSION", Align::Left),
+            ("NODE", Align::Left),
             ("TENANT", Align::Left),
             ("USER", Align::Left),
             ("CLIENT", Align::Left),
@@ -176,13 +199,14 @@ pub(super) fn sessions(ask: &Ask, whose: &SessionChoice) -> anyhow::Result<()> {
         ]);
         for session in rows(&answer, "sessions") {
             let mut cells: Vec<String> = [
-                "session", "tenant", "user", "client", "listener", "tls", "state",
+                "session", "node", "tenant", "user", "client", "listener", "tls", "state",
             ]
             .iter()
             .map(|key| text(&session[*key]))
             .collect();
             cells.push(duration(session["seconds"].as_u64().unwrap_or(0)));
-            cells.push(octets(session["octets"].as_u64().unwrap_or(0)));
+            // Other servers do not tell these.
+            cells.push(session["octets"].as_u64().map_or("-".to_owned(), octets));
             cells.push(text(&session["generation"]));
             table.row(cells);
         }
@@ -257,11 +281,12 @@ pub(super) fn tenants(ask: &Ask) -> anyhow::Result<()> {
 }
 
 /// `restante kick`.
-pub(super) fn kick(ask: &Ask, which: &Which) -> anyhow::Result<()> {
+pub(super) fn kick(ask: &Ask, which: &Which, place: &Where) -> anyhow::Result<()> {
     let fields = [
         ("session", &which.session),
         ("user", &which.user),
         ("tenant", &which.tenant),
+        ("node", &place.node),
     ];
     let body = fields
         .into_iter()
@@ -269,14 +294,38 @@ pub(super) fn kick(ask: &Ask, which: &Which) -> anyhow::Result<()> {
         .collect();
     let answer = ask.post("/kick", Value::Object(body))?;
     let kicked = answer.body["kicked"].as_array().map_or(0, Vec::len);
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    for session in rows(&answer.body, "asked") {
+        *asked.entry(text(&session["node"])).or_default() += 1;
+    }
+    warn_of(&answer.body);
     ask.print(&answer.body, || {
         let sessions = counted(kicked, "session");
-        format!("{sessions} ended; nothing was deleted\n")
+        let mut said = match kicked > 0 || asked.is_empty() {
+            true => format!("{sessions} ended; nothing was deleted\n"),
+            false => String::new(),
+        };
+        let seconds = answer.body["within_seconds"].as_u64().unwrap_or(0);
+        for (node, count) in &asked {
+            said.push_str(&format!(
+                "asked node {} to end {}, which takes up to {seconds} seconds; nothing is deleted\n",
+                harmless(node),
+                counted(*count, "session")
+            ));
+        }
+        said
     })?;
-    if kicked == 0 {
+    if kicked == 0 && asked.is_empty() {
         bail!("there is no such session");
     }
     Ok(())
+}
+
+/// What the server could not say.
+fn warn_of(answer: &Value) {
+    if let Some(problem) = answer["problem"].as_str() {
+        eprintln!("warning: {}", harmless(problem));
+    }
 }
 
 /// `restante cache flush`.

@@ -82,17 +82,20 @@ enum Command {
         #[command(flatten)]
         ask: control::Ask,
     },
-    /// List the sessions of a running server
+    /// List the sessions of a running server, and of all others that share its holds
     Sessions {
         #[command(flatten)]
         ask: control::Ask,
         #[command(flatten)]
         whose: control::SessionChoice,
     },
-    /// End sessions of a running server, deleting nothing; exit status 1 if there was none
+    /// End sessions of a running server, or of others that share its holds, deleting nothing; exit
+    /// status 1 if there was none
     Kick {
         #[command(flatten)]
         which: control::Which,
+        #[command(flatten)]
+        place: control::Where,
         #[command(flatten)]
         ask: control::Ask,
     },
@@ -167,7 +170,7 @@ pub(crate) fn run() -> ExitCode {
         } => demo::demo(listen, listen_tls, maildrop.as_deref()),
         Command::Status { ask } => control::status(&ask),
         Command::Sessions { ask, whose } => control::sessions(&ask, &whose),
-        Command::Kick { which, ask } => control::kick(&ask, &which),
+        Command::Kick { which, place, ask } => control::kick(&ask, &which, &place),
         Command::Reload { ask } => control::reload(&ask),
         Command::Cache {
             command: CacheCommand::Flush { ask },

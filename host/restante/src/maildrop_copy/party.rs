@@ -163,7 +163,7 @@ impl Party {
         &self,
         (holds, key): KeyedHolds,
     ) -> Result<Box<dyn SharedHold>, CopyError> {
-        let held = shared_holds::acquire(&*holds, &key).await;
+        let held = shared_holds::acquire(&*holds, &key, None).await;
         held.map_err(|why| {
             CopyError::new(format!(
                 "the maildrop of {:?} in `{}` cannot be held: {why}. Run this again when no session has it, and no other copy",

@@ -170,6 +170,16 @@ impl Snapshot {
                 "Lines of the log that could not be written, or not as fast as they came",
                 status.log_lines_dropped,
             ),
+            (
+                "node_news_dropped",
+                "What servers tell one another of failed logins that was dropped, since it was too much",
+                self.holds.news_dropped(),
+            ),
+            (
+                "node_news_failures",
+                "Heartbeats with which servers could not tell one another anything",
+                self.holds.news_failures(),
+            ),
         ];
         for (name, help, value) in counters {
             encode_counter(

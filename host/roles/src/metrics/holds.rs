@@ -38,6 +38,8 @@ pub struct HoldCounts {
     held: AtomicU64,
     failures: [AtomicU64; HoldFailure::ALL.len()],
     engines_away: AtomicU64,
+    news_dropped: AtomicU64,
+    news_failures: AtomicU64,
 }
 
 /// Whether one engine answers for holds, as it is counted while this lives.
@@ -97,6 +99,26 @@ impl HoldCounts {
     /// How often that happened.
     pub fn failures(&self, why: HoldFailure) -> u64 {
         self.failures[why as usize].load(Ordering::Relaxed)
+    }
+
+    /// So much of what nodes tell one another of failed logins was dropped.
+    pub fn dropped_news(&self, more: u64) {
+        self.news_dropped.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// How much that is.
+    pub fn news_dropped(&self) -> u64 {
+        self.news_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Nodes could not tell one another anything with a heartbeat.
+    pub fn news_failed(&self) {
+        self.news_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that happened.
+    pub fn news_failures(&self) -> u64 {
+        self.news_failures.load(Ordering::Relaxed)
     }
 
     /// How many engines do not answer for holds.

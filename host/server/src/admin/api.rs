@@ -17,7 +17,8 @@ use tracing::{error, info, warn};
 use super::guard::Guard;
 use super::operated::{Admin, Reloaded};
 use super::trust::{TooManyTrusted, Trust};
-use crate::sessions::Which;
+use crate::nodes::SessionElsewhere;
+use crate::sessions::{Seen, State, Which};
 use restante_config::{Problem, Problems};
 use restante_roles::metrics::{self, Current, LoginResult, Totals};
 use restante_roles::throttle::Complaints;
@@ -34,6 +35,9 @@ const BODY_OCTETS: usize = 4096;
 
 /// For a client to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The query that asks for this server's sessions alone.
+const HERE: &str = "here";
 
 /// Reloads that may wait for one another; more are refused.
 pub(super) const RELOADS: usize = 4;
@@ -97,27 +101,54 @@ struct Kick {
     session: Option<String>,
     user: Option<String>,
     tenant: Option<String>,
+    /// Of this server alone; None: of all that share holds.
+    node: Option<String>,
 }
 
 impl Kick {
-    fn which(self) -> Option<Which> {
-        match self {
-            Kick {
-                session: Some(id),
-                user: None,
-                tenant: None,
-            } => Some(Which::Session(id)),
-            Kick {
-                session: None,
-                user: Some(user),
-                tenant,
-            } => Some(Which::User(user, tenant)),
-            Kick {
-                session: None,
-                user: None,
-                tenant: Some(tenant),
-            } => Some(Which::Tenant(tenant)),
+    fn which(&self) -> Option<Which> {
+        let Kick {
+            session,
+            user,
+            tenant,
+            node: _,
+        } = self;
+        match (session, user, tenant) {
+            (Some(id), None, None) => Some(Which::Session(id.clone())),
+            (None, Some(user), tenant) => Some(Which::User(user.clone(), tenant.clone())),
+            (None, None, Some(tenant)) => Some(Which::Tenant(tenant.clone())),
             _ => None,
+        }
+    }
+}
+
+/// A session of this server.
+#[derive(Serialize)]
+struct SessionHere<'a> {
+    node: Option<&'a str>,
+    #[serde(flatten)]
+    seen: Seen,
+}
+
+/// A session of another one, of which less is known.
+#[derive(Serialize)]
+struct SessionThere {
+    #[serde(flatten)]
+    told: SessionElsewhere,
+    state: State,
+    seconds: u64,
+    octets: Option<u64>,
+    generation: Option<u64>,
+}
+
+impl SessionThere {
+    fn new(told: SessionElsewhere, now: u64) -> Self {
+        SessionThere {
+            seconds: now.saturating_sub(told.since),
+            told,
+            state: State::Transaction,
+            octets: None,
+            generation: None,
         }
     }
 }
@@ -134,6 +165,7 @@ impl Site {
             );
         }
         let endpoint = Endpoint::of(request.uri().path());
+        let is_here = request.uri().query() == Some(HERE);
         let is_open = endpoint.is_some_and(Endpoint::is_open);
         if !is_open && !self.guard.knows(header) {
             self.complain("a request to the admin address did not show the token");
@@ -170,13 +202,10 @@ impl Site {
             Endpoint::Ready => self.ready(),
             Endpoint::Metrics => self.metrics(),
             Endpoint::Status => self.status(),
-            Endpoint::Sessions => json_answer(
-                StatusCode::OK,
-                &json!({ "sessions": self.admin.sessions.list() }),
-            ),
+            Endpoint::Sessions => self.sessions(is_here).await,
             Endpoint::Tenants => self.tenants(),
             Endpoint::Reload => self.reload().await,
-            Endpoint::Kick => self.kick(&body),
+            Endpoint::Kick => self.kick(&body).await,
             Endpoint::FlushCache => self.flush_cache(),
         }
     }
@@ -348,21 +377,77 @@ impl Site {
         json_answer(StatusCode::OK, &json!({ "answers": forgotten }))
     }
 
-    fn kick(&self, body: &[u8]) -> Answer {
+    /// Those of this server, and unless it is asked for them alone, of the others.
+    async fn sessions(&self, is_here: bool) -> Answer {
+        let node = self.admin.node.as_deref();
+        let here = self.admin.sessions.list().into_iter();
+        let here = here.map(|seen| json!(SessionHere { node, seen }));
+        let mut sessions: Vec<Value> = here.collect();
+        let mut problem = None;
+        if let Some(others) = self.admin.others.as_ref().filter(|_| !is_here) {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let now = now.unwrap_or_default().as_secs();
+            match others.sessions().await {
+                Ok(there) => {
+                    let there = there.into_iter();
+                    sessions.extend(there.map(|told| json!(SessionThere::new(told, now))));
+                }
+                Err(why) => problem = Some(why),
+            }
+        }
+        let body = json!({ "node": node, "sessions": sessions, "problem": problem });
+        json_answer(StatusCode::OK, &body)
+    }
+
+    async fn kick(&self, body: &[u8]) -> Answer {
         let kick = serde_json::from_slice::<Kick>(body).ok();
-        let Some(which) = kick.and_then(Kick::which) else {
+        let Some((kick, which)) = kick.and_then(|kick| {
+            let which = kick.which()?;
+            Some((kick, which))
+        }) else {
             return words(
                 StatusCode::BAD_REQUEST,
-                r#"say {"session": ID}, {"user": NAME}, {"user": NAME, "tenant": NAME} or {"tenant": NAME}"#,
+                r#"say {"session": ID}, {"user": NAME}, {"user": NAME, "tenant": NAME} or {"tenant": NAME}, each with "node": NAME for one server"#,
             );
         };
-        let kicked = self.admin.sessions.kick(&which);
+        let Admin { node, others, .. } = &*self.admin;
+        let is_here = kick.node.is_some() && kick.node == *node;
+        if others.is_none() && kick.node.is_some() && !is_here {
+            return words(
+                StatusCode::BAD_REQUEST,
+                "this server has another name, and shares holds with no others: ask the one that you mean",
+            );
+        }
+        let kicked = match kick.node.is_none() || is_here {
+            true => self.admin.sessions.kick(&which),
+            false => Vec::new(),
+        };
+        // A session is on one server.
+        let is_found = matches!(which, Which::Session(_)) && !kicked.is_empty();
+        let others = others.as_ref().filter(|_| !is_here && !is_found);
+        let asked = match others {
+            Some(others) => others.end(&which, kick.node.as_deref()).await,
+            None => Ok(Vec::new()),
+        };
+        let (asked, problem) = match asked {
+            Ok(asked) => (asked, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
         info!(
             sessions = kicked.len(),
+            elsewhere = asked.len(),
+            problem,
             ?which,
             "sessions are ended by an operator"
         );
-        json_answer(StatusCode::OK, &json!({ "kicked": kicked }))
+        let within = others.map(|others| others.hears_within().as_secs());
+        let body = json!({
+            "kicked": kicked,
+            "asked": asked,
+            "within_seconds": within,
+            "problem": problem,
+        });
+        json_answer(StatusCode::OK, &body)
     }
 }
 

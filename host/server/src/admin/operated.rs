@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::listener::CurrentServing;
+use crate::nodes::OtherNodes;
 use crate::sessions::Sessions;
 use crate::shutdown::Signal;
 use restante_config::{Problem, Problems};
@@ -53,4 +54,8 @@ pub struct Admin {
     pub reload: Arc<dyn Reload>,
     /// The end of the server.
     pub shutdown: Signal,
+    /// What other servers know this one by, if it has a name.
+    pub node: Option<String>,
+    /// The others, if this one shares its holds with any.
+    pub others: Option<Arc<dyn OtherNodes>>,
 }

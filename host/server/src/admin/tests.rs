@@ -49,6 +49,8 @@ fn hall(has_token: bool) -> AdminSlots {
         serving: Arc::new(move || Arc::clone(&serving)),
         reload: Arc::new(NoReload),
         shutdown: signal,
+        node: None,
+        others: None,
     };
     let token = has_token.then(|| {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -349,6 +349,9 @@ where
             login_delay,
         } = open.policy;
         open.tenant.last_logins.note(&account.user, login_delay);
+        if let Some(hold) = &open.exclusive.hold {
+            hold.logged_in();
+        }
         // Said after login is what was said before it, in this user's terms.
         let announced = &self.serving.settings.protocol;
         let expire = announced.expire.map(|_| expire.unwrap_or(Retention::Never));
@@ -473,7 +476,8 @@ async fn open(
     let hold = match own.as_ref().or(at.holds.as_ref()) {
         Some(holds) => {
             let key = tenant.shared_key(&found.shared_key()?, own.is_some());
-            Some(shared_holds::acquire(&**holds, &key).await?)
+            let visit = tenant.visit(&account.user, policy.login_delay);
+            Some(shared_holds::acquire(&**holds, &key, Some(&visit)).await?)
         }
         None => None,
     };

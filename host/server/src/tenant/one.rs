@@ -1,6 +1,7 @@
 //! One tenant: its roles, limits and policy.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use restante_pop3::DigestAlgorithm;
 
@@ -17,6 +18,7 @@ use restante_roles::address::Client;
 use restante_roles::backend::{Accepts, Admission, Authenticator, Filter, Selector, Store};
 use restante_roles::metrics::Ledger;
 use restante_roles::shadow::Shadows;
+use restante_roles::shared_holds::Visit;
 
 /// [`Tenant::shared_key`] for whoever has no more of a tenant than its name and whether it
 /// shares maildrops with others.
@@ -221,6 +223,19 @@ impl Tenant {
     /// Whether this user has a session, by canonical name.
     pub fn has_session_of(&self, user: &str) -> bool {
         self.sessions.has(user)
+    }
+
+    /// What nodes count of a login of this user, who has a place among those of this server's
+    /// already.
+    pub fn visit(&self, user: &str, delay: Duration) -> Visit {
+        let here = self.sessions.of(user);
+        let elsewhere = self.limits.sessions_per_user.saturating_sub(here);
+        Visit {
+            // No tenant's name is empty or holds a colon.
+            visitor: [&self.name, user].join(":"),
+            delay,
+            most_elsewhere: u32::try_from(elsewhere).unwrap_or(u32::MAX),
+        }
     }
 
     /// A place for one more session of this user, by canonical name.

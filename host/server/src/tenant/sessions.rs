@@ -36,6 +36,12 @@ impl SessionCount {
         self.users().contains_key(&Fingerprint::of(user))
     }
 
+    /// How many this user has.
+    pub(super) fn of(&self, user: &str) -> usize {
+        let users = self.users();
+        users.get(&Fingerprint::of(user)).copied().unwrap_or(0)
+    }
+
     pub(super) fn take_for(&self, user: &str, limit: usize) -> Option<UserPermit> {
         let user = Fingerprint::of(user);
         let mut users = self.users();

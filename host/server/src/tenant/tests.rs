@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use restante_pop3::Mechanism;
 
@@ -241,7 +242,13 @@ fn a_users_sessions_are_counted() {
     let second = tenant.user_permit("u").expect("room for two");
     assert!(tenant.user_permit("u").is_none());
     assert!(tenant.user_permit("v").is_some());
+    // What is left for other nodes.
+    assert_eq!(tenant.visit("u", Duration::ZERO).most_elsewhere, 0);
     drop(first);
+    let visit = tenant.visit("u", Duration::from_secs(9));
+    assert_eq!(visit.most_elsewhere, 1);
+    assert_eq!(visit.visitor, "a:u");
+    assert_eq!(visit.delay, Duration::from_secs(9));
     assert!(tenant.user_permit("u").is_some());
     drop(second);
     assert!(tenant.sessions.users().is_empty());

@@ -271,7 +271,7 @@ mod tests {
         };
         let lost = remove(&mut state).await;
         assert!(matches!(lost, Err(wit::Problem::Lost)), "{lost:?}");
-        maildrop.acquire("k", &[]).await.ok().unwrap();
+        maildrop.acquire("k", &[], None).await.ok().unwrap();
         // Another session has it by now.
         let node = engine.memory.join("n", "a test").await.unwrap();
         engine.memory.acquire("k", &node).await.unwrap();
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(messages(&mut state, "").await, 1);
 
         let (_engine, mut state, maildrop, id) = with_maildrop().await;
-        maildrop.acquire("k", &[]).await.ok().unwrap();
+        maildrop.acquire("k", &[], None).await.ok().unwrap();
         let unknown = vec![id.clone(), "x".to_owned()];
         let invalid = Host::remove(&mut state, String::new(), unknown)
             .await
@@ -340,7 +340,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_removal_is_waited_for_longer_than_the_plugin_may_take() {
         let (engine, mut state, maildrop, id) = with_maildrop().await;
-        maildrop.acquire("k", &[]).await.ok().unwrap();
+        maildrop.acquire("k", &[], None).await.ok().unwrap();
         let second = Duration::from_secs(1);
         let begun = Instant::now();
         let is_about = |at: Instant, seconds: u32| {

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::instance::calls::{self, CallPlaces, Queues, SEE_LOG};
 use restante_engine::{Blobs, Folder, Hold, MailIndex, Meter, Problem, Summary};
 use restante_roles::metrics::{EngineCall, EngineCalls, EngineFailure};
-use restante_roles::shared_holds::{NotHeld, SharedHold};
+use restante_roles::shared_holds::{NotHeld, SharedHold, Visit};
 use restante_roles::throttle::Complaints;
 use restante_roles::turns::Turns;
 
@@ -33,8 +33,14 @@ pub trait EngineAccess: Send + Sync + fmt::Debug {
     async fn open(&self) -> Result<MailEngine, Problem>;
 
     /// Takes the hold of a key, if nobody has it, and has it bring what these folders hold. May
-    /// be dropped at any point: nothing stays held then.
-    async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld>;
+    /// be dropped at any point: nothing stays held then. `visit`: the login that it is for, if
+    /// logins are counted with it.
+    async fn hold(
+        &self,
+        key: &str,
+        folders: &[Folder],
+        visit: Option<&Visit>,
+    ) -> Result<TakenHold, NotHeld>;
 }
 
 /// A hold that was taken, and what came with it.
@@ -115,8 +121,13 @@ impl SharedEngine {
     }
 
     /// Takes the hold of a key, if nobody has it, and asks what these folders hold.
-    pub(crate) async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
-        self.access.hold(key, folders).await
+    pub(crate) async fn hold(
+        &self,
+        key: &str,
+        folders: &[Folder],
+        visit: Option<&Visit>,
+    ) -> Result<TakenHold, NotHeld> {
+        self.access.hold(key, folders, visit).await
     }
 
     /// Makes a call of this kind. `meter` keeps what it holds until the last that is charged

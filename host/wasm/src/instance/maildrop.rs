@@ -9,7 +9,7 @@ use crate::disk::grants::Root;
 use crate::instance::engines::SharedEngine;
 use crate::instance::facts::FolderState;
 use restante_engine::{BlobPath, Folder, Hold, Problem, blob_of_maildrop};
-use restante_roles::shared_holds::{NotHeld, SharedHold};
+use restante_roles::shared_holds::{NotHeld, SharedHold, Visit};
 
 /// What the path of a blob begins with, as a guest names it.
 pub(crate) const BLOBS: &str = "/blobs/";
@@ -103,11 +103,12 @@ impl EngineMaildrop {
         &self,
         key: &str,
         folders: &[String],
+        visit: Option<&Visit>,
     ) -> Result<Box<dyn SharedHold>, NotHeld> {
         let of: Result<Vec<Folder>, Problem> =
             folders.iter().map(|name| self.folder(name)).collect();
         let of = of.unwrap_or_default();
-        let taken = self.engine.hold(key, &of).await?;
+        let taken = self.engine.hold(key, &of, visit).await?;
         // A session has one in its life.
         let _ = self.hold.set(taken.hold);
         let states = of.iter().zip(taken.states.unwrap_or_default());
@@ -168,7 +169,7 @@ mod tests {
         deliver(&engine, &maildrop.folder("").unwrap()).await;
         deliver(&engine, &Folder::new("t", "n", "lists").unwrap()).await;
         let folders = ["lists", ""].map(str::to_owned);
-        maildrop.acquire("k", &folders).await.ok().unwrap();
+        maildrop.acquire("k", &folders, None).await.ok().unwrap();
         // It is of the moment in which the hold was taken.
         deliver(&engine, &maildrop.folder("").unwrap()).await;
         let one = Summary {

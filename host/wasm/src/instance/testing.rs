@@ -25,7 +25,7 @@ use crate::instance::state::{Border, CallWork, Limits, State};
 use restante_engine::memory::{Memory, MemoryBlobs};
 use restante_engine::{Acquired, Blobs, Folder, Holds, Problem};
 use restante_roles::metrics::{EngineCalls, Ledger};
-use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold};
+use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold, Visit};
 use restante_roles::turns::Owner;
 use restante_roles::work::WorkHold;
 
@@ -118,7 +118,12 @@ impl EngineAccess for TestEngine {
         })
     }
 
-    async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
+    async fn hold(
+        &self,
+        key: &str,
+        folders: &[Folder],
+        _: Option<&Visit>,
+    ) -> Result<TakenHold, NotHeld> {
         let away = |problem: Problem| NotHeld::Unavailable(problem.to_string());
         let node = self.memory.join("n", "a test").await.map_err(away)?;
         let acquired = self.memory.acquire_with_states(key, &node, folders).await;
@@ -129,6 +134,7 @@ impl EngineAccess for TestEngine {
                 states,
             }),
             (Acquired::InUse { node, since }, _) => Err(NotHeld::InUse { node, since }),
+            (other, _) => Err(NotHeld::Unavailable(format!("{other:?}"))),
         }
     }
 }

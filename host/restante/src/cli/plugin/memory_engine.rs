@@ -11,7 +11,7 @@ use restante_engine::{
 };
 use restante_pop3::Scales;
 use restante_roles::metrics::EngineCalls;
-use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold};
+use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold, Visit};
 use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
@@ -138,7 +138,13 @@ impl EngineAccess for MemoryEngine {
         Ok(self.mail.clone())
     }
 
-    async fn hold(&self, key: &str, folders: &[Folder]) -> Result<TakenHold, NotHeld> {
+    /// One process has it, and what counts logins is not tried with a plugin.
+    async fn hold(
+        &self,
+        key: &str,
+        folders: &[Folder],
+        _: Option<&Visit>,
+    ) -> Result<TakenHold, NotHeld> {
         let unavailable = |problem: Problem| NotHeld::Unavailable(problem.to_string());
         let membership = self.membership.get_or_try_init(|| self.join()).await;
         let membership = membership.map_err(unavailable)?;
@@ -153,6 +159,8 @@ impl EngineAccess for MemoryEngine {
                 })
             }
             Answer::InUse { node, since } => Err(NotHeld::InUse { node, since }),
+            Answer::TooSoon(wait) => Err(NotHeld::TooSoon(wait)),
+            Answer::TooMany => Err(NotHeld::TooManySessions),
         }
     }
 }
@@ -171,6 +179,10 @@ impl SharedHold for Kept {
             Problem::Lost => NotInForce::Lost,
             problem => NotInForce::Unavailable(problem.to_string()),
         })
+    }
+
+    fn logged_in(&self) {
+        self.0.logged_in();
     }
 
     async fn release(self: Box<Self>) {

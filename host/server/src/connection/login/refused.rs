@@ -7,6 +7,7 @@ use restante_pop3::{Refusal, ResponseCode};
 
 use crate::connection::end::End;
 use crate::connection::refusal::{login_failed, refusal_for};
+use crate::policy::whole_seconds;
 use crate::tenant::Tenant;
 use restante_roles::acting::Denied;
 use restante_roles::backend::{Denial, Failure};
@@ -150,6 +151,8 @@ impl From<NotHeld> for Refused {
     fn from(why: NotHeld) -> Self {
         let refusal = match &why {
             NotHeld::InUse { .. } => Refused::in_use().refusal,
+            NotHeld::TooSoon(wait) => refusal_for(&Failure::LoginDelay(whole_seconds(*wait))),
+            NotHeld::TooManySessions => Refused::too_many_of_this_user().refusal,
             NotHeld::Unavailable(_) => Refusal::new(
                 Some(ResponseCode::SysTemp),
                 "the maildrop cannot be locked, try again later",
@@ -213,6 +216,7 @@ impl Why {
             Why::TooManySessions
             | Why::TooManyOfThisUser
             | Why::TooManyLogins
+            | Why::NotHeld(NotHeld::TooSoon(_) | NotHeld::TooManySessions)
             | Why::Failed(Failure::LoginDelay(_)) => LoginResult::Limited,
             Why::InUse | Why::NotHeld(NotHeld::InUse { .. }) => LoginResult::InUse,
             Why::NotHeld(NotHeld::Unavailable(_)) | Why::Failed(_) => LoginResult::Failed,

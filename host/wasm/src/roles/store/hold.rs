@@ -11,7 +11,7 @@ use crate::instance::facts::Facts;
 use crate::instance::maildrop::EngineMaildrop;
 use crate::plugin::Plugin;
 use restante_engine::Meter;
-use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds};
+use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds, Visit};
 use restante_roles::work::WorkRoom;
 
 /// How a session takes the hold on its maildrop.
@@ -50,12 +50,22 @@ impl fmt::Debug for EngineHolds {
 #[async_trait]
 impl SharedHolds for EngineHolds {
     async fn acquire(&self, key: &str) -> Result<Box<dyn SharedHold>, NotHeld> {
+        self.take(key, None).await
+    }
+
+    async fn acquire_for(&self, key: &str, visit: &Visit) -> Result<Box<dyn SharedHold>, NotHeld> {
+        self.take(key, Some(visit)).await
+    }
+}
+
+impl EngineHolds {
+    async fn take(&self, key: &str, visit: Option<&Visit>) -> Result<Box<dyn SharedHold>, NotHeld> {
         // Looked up at the moment that counts: another session may have had the maildrop
         // until now.
         let folders = self.folders();
         let room = self.room.clone();
         let meter = Meter::new(move |time| room.charge(time));
-        let acquiring = self.maildrop.acquire(key, &folders);
+        let acquiring = self.maildrop.acquire(key, &folders, visit);
         meter.pay_for(acquiring).await
     }
 }
