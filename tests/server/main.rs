@@ -17,6 +17,7 @@ mod engine_maildrops;
 mod links;
 mod maildirs;
 mod maildrop_copy;
+mod nodes;
 mod octets;
 mod reload;
 mod requirements;

@@ -7,9 +7,9 @@ use restante_tests::{
     Finished, Maildir, Pop3, Postgres, Server, Site, binary, run_to_end, wait_for,
 };
 
-const PASSWORD: &str = "secret of ada";
+pub(crate) const PASSWORD: &str = "secret of ada";
 /// What heartbeats keep: after a crash others have to wait this long.
-const TERM: Duration = Duration::from_secs(10);
+pub(crate) const TERM: Duration = Duration::from_secs(10);
 
 fn site() -> (Site, Maildir) {
     let mut site = Site::new();
@@ -21,7 +21,7 @@ fn site() -> (Site, Maildir) {
 }
 
 /// A site whose servers share holds in a new database of this server.
-fn shared(postgres: &Postgres) -> (Site, Maildir) {
+pub(crate) fn shared(postgres: &Postgres) -> (Site, Maildir) {
     let (mut site, maildir) = site();
     site.first = format!(
         "[engine.db]\nkind = \"postgres\"\nurl = {:?}\npassword-file = {:?}\n",
@@ -31,17 +31,17 @@ fn shared(postgres: &Postgres) -> (Site, Maildir) {
     (site, maildir)
 }
 
-fn node(site: &mut Site, name: &str) -> Server {
+pub(crate) fn node(site: &mut Site, name: &str) -> Server {
     as_node(site, name);
     site.start()
 }
 
-fn as_node(site: &mut Site, name: &str) {
+pub(crate) fn as_node(site: &mut Site, name: &str) {
     site.server = format!("node = {name:?}\nholds = \"db\"\n");
 }
 
 /// Runs a command on the site's configuration.
-fn run(site: &Site, arguments: &[&str]) -> Finished {
+pub(crate) fn run(site: &Site, arguments: &[&str]) -> Finished {
     let config = site.write_config(&site.config());
     run_to_end(
         Command::new(binary())
@@ -58,7 +58,7 @@ fn refused(server: &Server, code: &str) {
 }
 
 /// Logs in as soon as the maildrop is free.
-fn ada(server: &Server) -> Pop3 {
+pub(crate) fn ada(server: &Server) -> Pop3 {
     wait_for("the maildrop to be free", || {
         let mut client = Pop3::connect(server.pop3());
         let status = client.authenticate("ada", PASSWORD);

@@ -104,8 +104,9 @@ async fn run(pool: &Arc<Pool>, from: u32, step: &Step) -> Result<(), Failure> {
         // Takes the row; no row: 22012 ends it.
         let to = from + 1;
         format!(
-            "update restante.version set number = {to} where number = {from};
-            select 1 / count(*) from restante.version where number = {to};"
+            "with taken as (
+                update restante.version set number = {to} where number = {from} returning number)
+            select 1 / count(*) from taken;"
         )
     };
     let sql = format!(
