@@ -227,11 +227,9 @@ fn a_users_sessions_are_counted_at_all_servers() {
         return;
     };
     let (mut site, _maildir) = shared(postgres);
-    let mut tenant = site.tenants[0].clone();
-    tenant
+    site.tenants[0]
         .lines
         .push_str("[tenant.test.limits]\nsessions-per-user = 1\n");
-    site.tenants[0] = tenant;
     let a = node(&mut site, "mx-a");
     // The same user has another maildrop there.
     let elsewhere = site.path().join("elsewhere");
@@ -251,6 +249,36 @@ fn a_users_sessions_are_counted_at_all_servers() {
     // At once: it is told before the answer to QUIT.
     first.quit();
     Pop3::login(b.pop3(), "ada", PASSWORD).quit();
+}
+
+#[test]
+fn a_later_login_takes_a_maildrop_over_from_another_server() {
+    let test = "a_later_login_takes_a_maildrop_over_from_another_server";
+    let Some(postgres) = Postgres::shared(test) else {
+        return;
+    };
+    let (mut site, maildir) = shared(postgres);
+    let a = node(&mut site, "mx-a");
+    site.tenants[0]
+        .lines
+        .push_str("when-in-use = \"take-over\"\n");
+    let b = node(&mut site, "mx-b");
+    let mut first = Pop3::login(a.pop3(), "ada", PASSWORD);
+    first.accepted("DELE 1");
+    let mut second = Pop3::login(b.pop3(), "ada", PASSWORD);
+    first.closed();
+    a.logged(&["logout", "took the maildrop over"]);
+    b.logged(&["a session on another node had the maildrop", "mx-a"]);
+    assert_eq!(second.stat().0, 2);
+    // This one's tenant takes nothing over.
+    let mut third = Pop3::connect(a.pop3());
+    let status = third.authenticate("ada", PASSWORD);
+    assert!(
+        !status.ok && status.text.starts_with("[IN-USE]"),
+        "{status:?}"
+    );
+    second.quit();
+    assert_eq!(maildir.files().len(), 2);
 }
 
 #[test]

@@ -55,6 +55,17 @@ pub enum SessionChoice {
     },
     /// Those of a tenant.
     Tenant(String),
+    /// The one of a user that holds a key, for a later login of the same user.
+    Holder {
+        /// What is held ([`crate::membership::key`]).
+        key: String,
+        /// The user's tenant.
+        tenant: String,
+        /// The user's canonical name.
+        user: String,
+        /// The session that wants it, as its node calls it.
+        by: String,
+    },
 }
 
 impl NodeSession {
@@ -66,6 +77,10 @@ impl NodeSession {
                 self.user == *user && tenant.as_ref().is_none_or(|tenant| *tenant == self.tenant)
             }
             SessionChoice::Tenant(tenant) => self.tenant == *tenant,
+            // What a session holds is not told.
+            SessionChoice::Holder { tenant, user, .. } => {
+                self.tenant == *tenant && self.user == *user
+            }
         }
     }
 }

@@ -174,6 +174,32 @@ impl Membership {
         within(PATIENCE, asking).await
     }
 
+    /// Asks a node to end the session of this user that holds `name`, for the session `by` of the
+    /// same user. False: there is nobody here who would hear of it if others asked so, and others
+    /// are as this one is.
+    ///
+    /// # Errors
+    /// The engine's; none is waited for while it is away.
+    pub async fn ask_holder(
+        &self,
+        node: &str,
+        name: &str,
+        (tenant, user): (&str, &str),
+        by: &str,
+    ) -> Result<bool, Problem> {
+        if !self.has_others() || self.correspondent.get().is_none() {
+            return Ok(false);
+        }
+        let which = SessionChoice::Holder {
+            key: key(name),
+            tenant: tenant.to_owned(),
+            user: user.to_owned(),
+            by: by.to_owned(),
+        };
+        self.end_elsewhere(&which, Some(node)).await?;
+        Ok(true)
+    }
+
     /// Holds `name`, which may have any octets, if nobody else does. While the engine is
     /// away nobody waits for it.
     ///
@@ -523,7 +549,7 @@ impl fmt::Debug for Held {
 
 /// What the engine holds for a name of any octets: the name itself if it may be a key, so
 /// that an operator can read it, and else its digest.
-fn key(name: &str) -> String {
+pub fn key(name: &str) -> String {
     const DIGEST: &str = "sha256:";
     if names::check("what is to be held", name).is_ok() && !name.starts_with(DIGEST) {
         return name.to_owned();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use restante_engine::membership::Membership;
+use restante_engine::membership::{self, Membership};
 use restante_engine::{
     Correspondent, Exchanged, MAX_REPORT_ROWS, News, NodeSession, Penalty, Problem, Report,
     SessionChoice,
@@ -92,6 +92,16 @@ impl Correspondence {
         drop(state);
         for (_, choice) in news.asked {
             let which = match choice {
+                SessionChoice::Holder {
+                    key,
+                    tenant,
+                    user,
+                    by,
+                } => {
+                    let is_held = |name: &str| membership::key(name) == key;
+                    self.sessions.end_holder(&tenant, &user, is_held, &by);
+                    continue;
+                }
                 SessionChoice::Session(id) => Which::Session(id),
                 SessionChoice::User { user, tenant } => Which::User(user, tenant),
                 SessionChoice::Tenant(tenant) => Which::Tenant(tenant),

@@ -11,7 +11,7 @@ use restante_config::{Config, Engine, EngineKind, MaildropGrant};
 use restante_engine::s3::MAX_REMOVALS;
 use restante_engine::{CALL_DEADLINE, Folder, MAX_CONNECTIONS, Problem, Tables};
 use restante_roles::metrics::{HoldCounts, HoldFailure, Metrics, Presence};
-use restante_roles::shared_holds::{NotHeld, Visit};
+use restante_roles::shared_holds::{NotHeld, Successor, Visit};
 use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 use tracing::{info, warn};
 
@@ -328,6 +328,13 @@ impl EngineAccess for OneEngine {
                 self.counts.failed(HoldFailure::Unavailable);
                 Err(NotHeld::Unavailable(problem.to_string()))
             }
+        }
+    }
+
+    async fn ask_holder(&self, node: &str, key: &str, successor: &Successor) -> bool {
+        match self.open.opened() {
+            Some(opened) => opened.holds.ask(node, key, successor).await,
+            None => false,
         }
     }
 }

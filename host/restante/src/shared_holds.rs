@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use restante_engine::membership::{Answer, Held, Membership, Standing};
 use restante_engine::{Correspondent, Folder, Holds, Problem, Retention};
 use restante_roles::metrics::{HoldCounts, HoldFailure, Presence};
-use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold, SharedHolds, Visit};
+use restante_roles::shared_holds::{
+    NotHeld, NotInForce, SharedHold, SharedHolds, Successor, Visit,
+};
 use restante_wasm::TakenHold;
+use tracing::warn;
 
 /// The holds of an engine that this server shares.
 #[derive(Debug)]
@@ -44,6 +47,21 @@ impl EngineHolds {
             counts,
             correspondent: OnceLock::new(),
         })
+    }
+
+    /// Asks the node that has a key to end the session that has it, if it is this user's.
+    pub(crate) async fn ask(&self, node: &str, key: &str, successor: &Successor) -> bool {
+        let user = (successor.tenant.as_str(), successor.user.as_str());
+        let asked = self
+            .membership
+            .ask_holder(node, key, user, &successor.session);
+        match asked.await {
+            Ok(is_asked) => is_asked,
+            Err(problem) => {
+                warn!(node, %problem, "a node cannot be asked to end an older session");
+                false
+            }
+        }
     }
 
     /// What others know this process by. None: it has the engine alone.
@@ -127,6 +145,10 @@ impl SharedHolds for EngineHolds {
 
     async fn acquire_for(&self, key: &str, visit: &Visit) -> Result<Box<dyn SharedHold>, NotHeld> {
         Ok(self.hold(key, &[], Some(visit)).await?.held)
+    }
+
+    async fn ask_holder(&self, node: &str, key: &str, successor: &Successor) -> bool {
+        self.ask(node, key, successor).await
     }
 }
 

@@ -43,6 +43,17 @@ pub struct Visit {
     pub most_elsewhere: u32,
 }
 
+/// A login that wants a maildrop that an older session of the same user may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Successor {
+    /// Its session, as in the log.
+    pub session: String,
+    /// The user's tenant.
+    pub tenant: String,
+    /// The user's canonical name.
+    pub user: String,
+}
+
 /// By this machine's clock, which is near enough for the log.
 fn seconds_since(epoch: u64) -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -71,6 +82,12 @@ pub trait SharedHolds: Send + Sync + fmt::Debug {
     /// other nodes takes the hold for each.
     async fn acquire_for(&self, key: &str, _visit: &Visit) -> Result<Box<dyn SharedHold>, NotHeld> {
         self.acquire(key).await
+    }
+
+    /// Asks the node that has the key to end the session that has it, if it is one of the same
+    /// user's; it hears of it with its next heartbeat. False: no node can be asked.
+    async fn ask_holder(&self, _node: &str, _key: &str, _successor: &Successor) -> bool {
+        false
     }
 }
 

@@ -42,6 +42,8 @@ pub struct LiveSession {
     began_at: SystemTime,
     tls: OnceLock<String>,
     login: OnceLock<Login>,
+    /// What it has its maildrop by, where several servers share it.
+    held: OnceLock<String>,
     state: AtomicU8,
     octets: AtomicU64,
     /// Its client's end, where it has a socket.
@@ -164,6 +166,7 @@ impl Sessions {
             began_at: SystemTime::now(),
             tls: OnceLock::new(),
             login: OnceLock::new(),
+            held: OnceLock::new(),
             state: AtomicU8::new(State::Authorization as u8),
             octets: AtomicU64::new(0),
             socket: OnceLock::new(),
@@ -214,6 +217,20 @@ impl Sessions {
         Changed {
             begun: begun.map(|session| session.seen()).collect(),
             ended,
+        }
+    }
+
+    /// Ends the session of this user that has what is held like this, for a later login of the
+    /// same user, on another server: the session `by`. One that is opening the maildrop still, or
+    /// has said QUIT, is left alone.
+    pub fn end_holder(&self, tenant: &str, user: &str, is_held: impl Fn(&str) -> bool, by: &str) {
+        let all: Vec<_> = self.live.lock().values().cloned().collect();
+        let which = Which::User(user.to_owned(), Some(tenant.to_owned()));
+        for session in all.iter().filter(|session| which.fits(session)) {
+            let has_it = session.held.get().is_some_and(|held| is_held(held));
+            if has_it && session.state() == State::Transaction {
+                session.end(EndedBy::TakeOver(by.to_owned()));
+            }
         }
     }
 
@@ -309,6 +326,11 @@ impl LiveSession {
         self.state
             .store(State::Transaction as u8, Ordering::Relaxed);
         self.changes.began(&self.id);
+    }
+
+    /// It has its maildrop by this key, among several servers.
+    pub fn holds(&self, key: &str) {
+        let _ = self.held.set(key.to_owned());
     }
 
     /// QUIT was said.
@@ -409,6 +431,29 @@ mod tests {
         assert_eq!(sessions.count(), 1);
         drop(second);
         assert_eq!(sessions.list(), []);
+    }
+
+    #[test]
+    fn a_session_ends_for_a_later_login_of_its_user_that_wants_the_same() {
+        let sessions = Sessions::new();
+        let all = [
+            begin(&sessions, "1", Some(("acme", "ada"))),
+            begin(&sessions, "2", Some(("acme", "ada"))),
+            begin(&sessions, "3", Some(("other", "ada"))),
+            begin(&sessions, "4", Some(("acme", "ada"))),
+            begin(&sessions, "5", Some(("acme", "bob"))),
+        ];
+        for (listed, key) in all.iter().zip(["k", "another", "k", "k", "k"]) {
+            listed.session().holds(key);
+        }
+        all[3].session().updates();
+        sessions.end_holder("acme", "ada", |held| held == "k", "later");
+        let ended = all.iter().filter_map(|one| {
+            let by = one.session().ended_by()?;
+            Some((one.session().id(), by.clone()))
+        });
+        let ended: Vec<_> = ended.collect();
+        assert_eq!(ended, [("1", EndedBy::TakeOver("later".into()))]);
     }
 
     #[test]

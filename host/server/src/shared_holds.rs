@@ -5,12 +5,16 @@
 
 use std::time::Duration;
 
-use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds, Visit};
-use tokio::time::sleep;
+use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds, Successor, Visit};
+use tokio::time::{Instant, sleep};
 
 /// Before a hold that another node has is asked for once more: that node may be about to
 /// give it back.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+/// For a node that was asked to end a session: it hears of that with a heartbeat, one each 2
+/// seconds, and then gives the hold back.
+const TAKE_OVER_WAIT: Duration = Duration::from_secs(5);
 
 /// Takes the hold of `key`, for this login if it is one, and asks once more if another node has it.
 ///
@@ -27,6 +31,30 @@ pub async fn acquire(
             ask(holds, key, visit).await
         }
         answered => answered,
+    }
+}
+
+/// Takes the hold of `key`, which the node of this name has, once that node has ended the session
+/// of the same user that has it. Other sessions keep it.
+///
+/// # Errors
+/// As those of [`acquire`]; also if the node does not give it back in time.
+pub async fn take_over(
+    holds: &dyn SharedHolds,
+    key: &str,
+    visit: &Visit,
+    node: &str,
+    successor: &Successor,
+) -> Result<Box<dyn SharedHold>, NotHeld> {
+    let is_asked = holds.ask_holder(node, key, successor).await;
+    let end = Instant::now() + TAKE_OVER_WAIT;
+    loop {
+        let acquired = ask(holds, key, Some(visit)).await;
+        let is_in_use = matches!(acquired, Err(NotHeld::InUse { .. }));
+        if !is_asked || !is_in_use || Instant::now() >= end {
+            return acquired;
+        }
+        sleep(RETRY_AFTER).await;
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) async fn exchange(
     node: &Node,
     report: &Report,
 ) -> Result<Exchanged, Problem> {
-    let sql = "select kind, about, one, two, three, age, remaining from restante.exchange(
+    let sql = "select kind, about, one, two, three, age, remaining, four from restante.exchange(
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     let lasts = engine.retention.term.as_secs_f64();
     let begun = report.begun.get(..MAX_REPORT_ROWS);
@@ -91,7 +91,16 @@ fn read(rows: &[Row], report: &Report) -> Result<Exchanged, tokio_postgres::Erro
         match row.try_get::<_, &str>(0)? {
             "asked" => {
                 let owned = |text: Option<&str>| text.map(str::to_owned);
+                let four: Option<&str> = row.try_get(7)?;
                 let which = match (one, two, three) {
+                    (Some(by), Some(tenant), Some(user)) if four.is_some() => {
+                        SessionChoice::Holder {
+                            key: four.unwrap_or_default().to_owned(),
+                            tenant: tenant.to_owned(),
+                            user: user.to_owned(),
+                            by: by.to_owned(),
+                        }
+                    }
                     (Some(id), _, _) => SessionChoice::Session(id.to_owned()),
                     (None, tenant, Some(user)) => SessionChoice::User {
                         user: user.to_owned(),
@@ -145,20 +154,32 @@ pub(super) async fn end_sessions(
     which: &SessionChoice,
     only: Option<&str>,
 ) -> Result<Vec<NodeSession>, Problem> {
+    let mut held = None;
     let (id, tenant, user) = match which {
         SessionChoice::Session(id) => (Some(text(id)), None, None),
+        SessionChoice::Holder {
+            key,
+            tenant,
+            user,
+            by,
+        } => {
+            held = Some(text(key));
+            (Some(text(by)), Some(text(tenant)), Some(text(user)))
+        }
         SessionChoice::User { user, tenant } => {
             (None, tenant.as_deref().map(text), Some(text(user)))
         }
         SessionChoice::Tenant(tenant) => (None, Some(text(tenant)), None),
     };
-    let sql = format!("select {COLUMNS} from restante.end_sessions($1, $2, $3, $4, $5, $6, $7) s");
-    let parameters: [Parameter<'_>; 7] = [
+    let sql =
+        format!("select {COLUMNS} from restante.end_sessions($1, $2, $3, $4, $5, $6, $7, $8) s");
+    let parameters: [Parameter<'_>; 8] = [
         (&node.name, Type::TEXT),
         (&only, Type::TEXT),
         (&id, Type::TEXT),
         (&tenant, Type::TEXT),
         (&user, Type::TEXT),
+        (&held, Type::TEXT),
         (&ASKING_LASTS.as_secs_f64(), Type::FLOAT8),
         (&(MAX_SESSIONS_TOLD as i32), Type::INT4),
     ];

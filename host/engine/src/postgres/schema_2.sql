@@ -18,10 +18,11 @@ create unlogged table restante.penalty (
     expires timestamptz not null, number bigint not null, primary key (network, node));
 create index penalty_number on restante.penalty (number);
 create index penalty_expires on restante.penalty (expires);
--- What a node is asked for: to end a session, or those of a user or a tenant.
+-- What a node is asked for: to end a session, or those of a user or a tenant; or what a user has
+-- that holds a key, for a session of the same user.
 create unlogged table restante.asked (
     number bigint primary key, node text not null, term bigint not null,
-    session text, tenant text, user_name text, expires timestamptz not null);
+    session text, tenant text, user_name text, held text, expires timestamptz not null);
 create index asked_node on restante.asked (node);
 create sequence restante.news;
 
@@ -41,7 +42,7 @@ create function restante.exchange(
     listeners text[], tls_versions text[], begun_at bigint[], ended text[],
     networks text[], counts int[], ages float8[], remains float8[],
     heard bigint[], last_penalty bigint, most int,
-    out kind text, out about bigint, out one text, out two text, out three text,
+    out kind text, out about bigint, out one text, out two text, out three text, out four text,
     out age float8, out remaining float8) returns setof record
 language plpgsql as $$
 declare
@@ -96,7 +97,7 @@ begin
         if cardinality(heard) > 0 then
             delete from restante.asked a where a.number = any (heard) and a.node = node_id;
         end if;
-        return query select 'asked', a.number, a.session, a.tenant, a.user_name,
+        return query select 'asked', a.number, a.session, a.tenant, a.user_name, a.held,
             null::float8, null::float8
             from restante.asked a
             where a.node = node_id and a.term = node_term and a.expires > now()
@@ -109,6 +110,7 @@ begin
             last := 0;
         end if;
         return query select 'penalty', p.number, p.network, p.failures::text, null::text,
+            null::text,
             extract(epoch from now() - p.since)::float8,
             extract(epoch from p.expires - now())::float8
             from restante.penalty p
@@ -147,19 +149,19 @@ drop function restante.beat(text, bigint, float8);
 -- Asks other nodes, or the one that is named, to end sessions, and tells those that are known to
 -- be meant.
 create function restante.end_sessions(
-    asker text, only_node text, a_session text, a_tenant text, a_user text, lasts float8,
-    most int) returns setof restante.session
+    asker text, only_node text, a_session text, a_tenant text, a_user text, a_held text,
+    lasts float8, most int) returns setof restante.session
 language plpgsql as $$
 begin
     perform restante.quick();
-    insert into restante.asked (number, node, term, session, tenant, user_name, expires)
-    select nextval('restante.news'), n.id, n.term, a_session, a_tenant, a_user,
+    insert into restante.asked (number, node, term, session, tenant, user_name, held, expires)
+    select nextval('restante.news'), n.id, n.term, a_session, a_tenant, a_user, a_held,
         now() + make_interval(secs => lasts)
     from restante.node n
     where n.expires > now() and n.id <> asker and (only_node is null or n.id = only_node);
     return query select s.* from restante.session s
         where s.node <> asker and (only_node is null or s.node = only_node)
-            and (a_session is null or s.id = a_session)
+            and (a_session is null or a_held is not null or s.id = a_session)
             and (a_tenant is null or s.tenant = a_tenant)
             and (a_user is null or s.user_name = a_user)
             and restante.runs(s.node, s.term)

@@ -162,6 +162,12 @@ pub(crate) async fn who_is_asked_to_end_sessions_hears_of_it_until_it_has_heard(
         user: "ada".to_owned(),
         tenant: tenant.map(str::to_owned),
     };
+    let holder = SessionChoice::Holder {
+        key: "t:/mail/ada".to_owned(),
+        tenant: "t".to_owned(),
+        user: "ada".to_owned(),
+        by: "later".to_owned(),
+    };
     let all = [
         (user(None), None, &["a", "bb"][..]),
         (user(Some("u")), None, &["bb"]),
@@ -169,6 +175,7 @@ pub(crate) async fn who_is_asked_to_end_sessions_hears_of_it_until_it_has_heard(
         (SessionChoice::Session("ccc".to_owned()), None, &["ccc"]),
         (SessionChoice::Tenant("t".to_owned()), None, &["a", "ccc"]),
         (SessionChoice::Tenant("t".to_owned()), Some("first"), &["a"]),
+        (holder, Some("first"), &["a"]),
     ];
     for (which, only, ids) in &all {
         let known = holds.end_elsewhere(&second, which, *only).await.unwrap();

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::instance::calls::{self, CallPlaces, Queues, SEE_LOG};
 use restante_engine::{Blobs, Folder, Hold, MailIndex, Meter, Problem, Summary};
 use restante_roles::metrics::{EngineCall, EngineCalls, EngineFailure};
-use restante_roles::shared_holds::{NotHeld, SharedHold, Visit};
+use restante_roles::shared_holds::{NotHeld, SharedHold, Successor, Visit};
 use restante_roles::throttle::Complaints;
 use restante_roles::turns::Turns;
 
@@ -41,6 +41,11 @@ pub trait EngineAccess: Send + Sync + fmt::Debug {
         folders: &[Folder],
         visit: Option<&Visit>,
     ) -> Result<TakenHold, NotHeld>;
+
+    /// As [`restante_roles::shared_holds::SharedHolds::ask_holder`].
+    async fn ask_holder(&self, _node: &str, _key: &str, _successor: &Successor) -> bool {
+        false
+    }
 }
 
 /// A hold that was taken, and what came with it.
@@ -128,6 +133,11 @@ impl SharedEngine {
         visit: Option<&Visit>,
     ) -> Result<TakenHold, NotHeld> {
         self.access.hold(key, folders, visit).await
+    }
+
+    /// Asks the node that has the key to end the session that has it.
+    pub(crate) async fn ask_holder(&self, node: &str, key: &str, successor: &Successor) -> bool {
+        self.access.ask_holder(node, key, successor).await
     }
 
     /// Makes a call of this kind. `meter` keeps what it holds until the last that is charged

@@ -12,10 +12,12 @@ use tracing::info;
 
 use crate::lock::{Guard, Held, Holder, Locks};
 use crate::sessions::EndedBy;
+use crate::shared_holds;
 use crate::socket::FarEnd;
 use crate::tenant::{SessionPermit, Tenant};
 use crate::user_names::Name;
 use restante_config::WhenInUse;
+use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds, Successor, Visit};
 
 /// For a session that is ending to give its maildrop back.
 const WAIT: Duration = Duration::from_secs(2);
@@ -82,6 +84,30 @@ pub(super) async fn lock(
     let is_tenants = held.holder().tenant == holder.tenant;
     let place = held.inherit(&guard).filter(|_| is_tenants);
     Some((guard, place))
+}
+
+/// The hold of a maildrop that another node has, once that one has ended the session of the same
+/// user that has it.
+pub(super) async fn take_over(
+    holds: &dyn SharedHolds,
+    key: &str,
+    visit: &Visit,
+    node: &str,
+    holder: &Holder,
+    tenant: &Tenant,
+) -> Result<Box<dyn SharedHold>, NotHeld> {
+    let successor = Successor {
+        session: holder.session.id().to_owned(),
+        tenant: holder.tenant.to_string(),
+        user: holder.user.clone(),
+    };
+    let held = shared_holds::take_over(holds, key, visit, node, &successor).await?;
+    info!(
+        user = ?Name(&holder.user), node,
+        "a session on another node had the maildrop, and has given it back for this login"
+    );
+    tenant.ledger.took_over();
+    Ok(held)
 }
 
 async fn released(held: &mut Held) -> bool {

@@ -11,7 +11,7 @@ use crate::instance::facts::Facts;
 use crate::instance::maildrop::EngineMaildrop;
 use crate::plugin::Plugin;
 use restante_engine::Meter;
-use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds, Visit};
+use restante_roles::shared_holds::{NotHeld, SharedHold, SharedHolds, Successor, Visit};
 use restante_roles::work::WorkRoom;
 
 /// How a session takes the hold on its maildrop.
@@ -55,6 +55,11 @@ impl SharedHolds for EngineHolds {
 
     async fn acquire_for(&self, key: &str, visit: &Visit) -> Result<Box<dyn SharedHold>, NotHeld> {
         self.take(key, Some(visit)).await
+    }
+
+    async fn ask_holder(&self, node: &str, key: &str, successor: &Successor) -> bool {
+        let engine = self.maildrop.engine();
+        engine.ask_holder(node, key, successor).await
     }
 }
 
