@@ -88,6 +88,8 @@ impl NodeSession {
 /// What others are told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
+    /// Nobody would hear what others told: nothing is told either way.
+    pub is_deaf: bool,
     /// What was told of this node's sessions before is over; `begun` are the first of those that it
     /// has.
     pub is_whole: bool,

@@ -114,7 +114,11 @@ pub trait Holds: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Problem::Lost`] if this is not the name's term any more.
     async fn beat(&self, node: &Node) -> Result<(), Problem> {
-        self.exchange(node, &Report::default()).await.map(drop)
+        let nothing = Report {
+            is_deaf: true,
+            ..Report::default()
+        };
+        self.exchange(node, &nothing).await.map(drop)
     }
 
     /// The same, and tells other nodes this and hears what they told, in the same call. What is

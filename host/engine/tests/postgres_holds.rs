@@ -1,6 +1,6 @@
-//! What a hold brings with it, in a PostgreSQL database.
+//! What comes with a hold, and with a heartbeat, in a PostgreSQL database.
 
-use restante_engine::{Acquired, Holds, MailIndex};
+use restante_engine::{Acquired, Exchanged, Holds, MailIndex, News, Penalty, Report};
 use restante_tests::{PgBouncer, Postgres as Server};
 
 use crate::postgres_faults::{Blocker, Site, WAITING, held, kept};
@@ -90,4 +90,57 @@ async fn a_hold_without_what_it_should_bring_is_a_hold() {
     };
     assert_eq!(states, None);
     assert_eq!(site.engine.check(&hold).await, Ok(()));
+}
+
+/// What nodes tell one another is worth less than that they are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_told_keeps_no_heartbeat_from_being_one() {
+    let Some(server) = Server::shared("nothing is told") else {
+        return;
+    };
+    let site = Site::new(server).await;
+    let engine = &site.engine;
+    let node = engine.join("n", "a test").await.unwrap();
+    let other = engine.join("other", "a test").await.unwrap();
+    let whole = Report {
+        is_whole: true,
+        ..Report::default()
+    };
+    let told = Exchanged::News(News::default());
+    assert_eq!(engine.exchange(&node, &whole).await.unwrap(), told);
+    site.run("alter table restante.penalty rename to elsewhere");
+    let expiry = "select expires from restante.node where id = 'n'";
+    let before = site.run(expiry);
+    let Exchanged::Failed(why) = engine.exchange(&node, &whole).await.unwrap() else {
+        panic!("the table is not there");
+    };
+    assert!(why.contains("penalty"), "{why}");
+    assert_ne!(site.run(expiry), before, "the term runs on");
+    let acquired = engine.acquire("k", &node).await.unwrap();
+    assert!(matches!(acquired, Acquired::Held(_)), "{acquired:?}");
+    site.run("alter table restante.elsewhere rename to penalty");
+    // Whoever has it locked for long is not waited for.
+    let blocker = Blocker::new(&site, "blocker", "lock table restante.penalty").await;
+    let failed = engine.exchange(&node, &Report::default()).await.unwrap();
+    assert!(matches!(failed, Exchanged::Failed(_)), "{failed:?}");
+    blocker.end();
+    // As after a crash.
+    let owed = Report {
+        penalties: vec![Penalty {
+            network: "192.0.2.1/32".to_owned(),
+            failures: 1,
+            age: std::time::Duration::ZERO,
+            remaining: std::time::Duration::from_secs(600),
+        }],
+        ..Report::default()
+    };
+    engine.exchange(&other, &owed).await.unwrap();
+    site.run("truncate restante.told, restante.session, restante.penalty, restante.asked");
+    let lost = engine.exchange(&node, &Report::default()).await.unwrap();
+    let expected = News {
+        is_report_lost: true,
+        ..News::default()
+    };
+    assert_eq!(lost, Exchanged::News(expected));
+    assert_eq!(engine.exchange(&node, &whole).await.unwrap(), told);
 }

@@ -156,6 +156,7 @@ impl Correspondent for Correspondence {
         let penalties = penalties.collect();
         state.debts = debts;
         Report {
+            is_deaf: false,
             is_whole,
             begun: begun.into_iter().filter_map(told).collect(),
             ended,

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use tokio::time::sleep;
 
 use super::*;
+use crate::cluster::News;
 use crate::memory::Memory;
 use crate::retention::Retention;
 
@@ -328,6 +329,89 @@ async fn who_leaves_keeps_what_is_in_use_for_its_term() {
     assert!(matches!(kept.check().await, Err(Problem::Lost)));
     drop(kept);
     assert_eq!(holder(&b, "k").await, "a");
+}
+
+/// Tells nothing but how often it was asked.
+#[derive(Debug, Default)]
+struct Teller {
+    answers: Mutex<Vec<Option<Exchanged>>>,
+}
+
+impl Correspondent for Teller {
+    fn report(&self) -> Report {
+        Report {
+            is_whole: true,
+            ..Report::default()
+        }
+    }
+    fn answered(&self, exchanged: Option<Exchanged>) {
+        self.answers.lock().push(exchanged);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_tells_is_asked_with_each_heartbeat_and_hears_what_became_of_it() {
+    let line = Line::new();
+    let a = join(&line, "a").await;
+    let asked = a.ask_holder("b", "k", ("t", "ada"), "later").await;
+    assert_eq!(asked, Ok(false), "nobody here would hear of it");
+    let teller = Arc::new(Teller::default());
+    let correspondent: Arc<dyn Correspondent> = teller.clone();
+    a.correspond(&correspondent);
+    let asked = a.ask_holder("b", "k", ("t", "ada"), "later").await;
+    assert_eq!(asked, Ok(true));
+    sleep(2 * HEARTBEAT + Duration::from_millis(1)).await;
+    assert_eq!(
+        std::mem::take(&mut *teller.answers.lock()),
+        vec![Some(Exchanged::News(News::default())); 2]
+    );
+    line.cut(true);
+    sleep(2 * HEARTBEAT).await;
+    assert_eq!(*teller.answers.lock(), [None]);
+    assert_eq!(standing(&a), Standing::Away);
+    assert!(matches!(
+        a.sessions_elsewhere().await,
+        Err(Problem::Unavailable(_))
+    ));
+    line.cut(false);
+    // Without it, heartbeats go on.
+    drop((correspondent, teller));
+    sleep(2 * HEARTBEAT).await;
+    assert_eq!(standing(&a), Standing::Member);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_counts_from_its_hold_however_that_ends() {
+    let line = Line::new();
+    let (a, b) = (join(&line, "a").await, join(&line, "b").await);
+    let visit = || {
+        Some(Visit {
+            visitor: "t:a\nname".to_owned(),
+            delay: Duration::from_secs(3600),
+            most_elsewhere: 9,
+        })
+    };
+    let Answer::Held(failed) = a.acquire_for("k", &[], visit()).await.unwrap() else {
+        panic!("nobody has it");
+    };
+    failed.release().await;
+    let Answer::Held(held) = a.acquire_for("k", &[], visit()).await.unwrap() else {
+        panic!("nobody logged in");
+    };
+    held.logged_in();
+    line.cut(true);
+    drop(held);
+    sleep(Duration::from_millis(1)).await;
+    line.cut(false);
+    let mut answer = b.acquire_for("k", &[], visit()).await.unwrap();
+    for _ in 0..100 {
+        if !matches!(answer, Answer::InUse { .. }) {
+            break;
+        }
+        sleep(Duration::from_millis(250)).await;
+        answer = b.acquire_for("k", &[], visit()).await.unwrap();
+    }
+    assert!(matches!(answer, Answer::TooSoon(_)), "{answer:?}");
 }
 
 /// Nothing that a session owns keeps a task alive.

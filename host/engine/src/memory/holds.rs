@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::index::Memory;
 use super::state::{Holder, State, Term};
 use crate::bounds::MAX_SESSIONS_TOLD;
-use crate::cluster::{Exchanged, NodeSession, Report, SessionChoice};
+use crate::cluster::{Exchanged, News, NodeSession, Report, SessionChoice};
 use crate::hold::{Acquired, Hold, Holds, Node, Token, Visit, check_folders, check_visit};
 use crate::index::{Folder, Summary};
 use crate::names;
@@ -36,6 +36,9 @@ impl Holds for Memory {
         let mut state = self.state.lock();
         let term = state.term_mut(node).ok_or(Problem::Lost)?;
         term.beat = Some(Instant::now());
+        if report.is_deaf {
+            return Ok(Exchanged::News(News::default()));
+        }
         state.cluster.note(node, report);
         Ok(Exchanged::News(state.cluster.news(node, report)))
     }

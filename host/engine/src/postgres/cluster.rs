@@ -51,6 +51,10 @@ pub(super) async fn exchange(
     };
     let ages = seconds(|owed| owed.age);
     let remains = seconds(|owed| owed.remaining);
+    let most = match report.is_deaf {
+        true => 0,
+        false => MAX_NEWS_ROWS as i32,
+    };
     let heard: Vec<i64> = report.heard.iter().map(|number| signed(*number)).collect();
     let parameters: [Parameter<'_>; 19] = [
         (&node.name, Type::TEXT),
@@ -71,7 +75,7 @@ pub(super) async fn exchange(
         (&remains, Type::FLOAT8_ARRAY),
         (&heard, Type::INT8_ARRAY),
         (&signed(report.last_penalty), Type::INT8),
-        (&(MAX_NEWS_ROWS as i32), Type::INT4),
+        (&most, Type::INT4),
     ];
     let rows = call(&engine.heartbeats, sql, &parameters).await?;
     if rows.is_empty() {

@@ -35,7 +35,8 @@ $$;
 
 -- A heartbeat, and what is told with it both ways; no row: the term is over. Rows are "asked",
 -- "penalty" (the newest first), "left out" (how many), "again" (what was told of sessions is
--- lost) and "failed" (why: then the others mean nothing), and one that is "beat".
+-- lost) and "failed" (why: then the others mean nothing), and one that is "beat". `most`: so many
+-- of each are told; 0: nothing is told either way.
 create function restante.exchange(
     node_id text, node_term bigint, lasts float8,
     is_whole boolean, begun text[], tenants text[], users text[], clients text[],
@@ -58,6 +59,9 @@ begin
     end if;
     kind := 'beat';
     return next;
+    if most = 0 then
+        return;
+    end if;
     begin
         -- Less than the node waits for its heartbeat.
         perform set_config('lock_timeout', '1s', true);

@@ -259,6 +259,12 @@ pub(crate) async fn penalties_are_told_once_to_each_other_node(
     };
     let nothing = told(holds, &second, &next(&news)).await;
     assert_eq!(owed(&nothing), []);
+    // Who does not hear is told nothing.
+    let deaf = Report {
+        is_deaf: true,
+        ..Report::default()
+    };
+    assert_eq!(told(holds, &second, &deaf).await, News::default());
     // What has changed is told again, and an older number brings all.
     let more = Report {
         penalties: vec![penalty("192.0.2.1/32", 3, 60)],

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use restante_config::ListenerTls;
 use restante_pop3::Close;
-use restante_roles::shared_holds::{NotHeld, NotInForce, SharedHold, SharedHolds};
+use restante_roles::shared_holds::{
+    NotHeld, NotInForce, SharedHold, SharedHolds, Successor, Visit,
+};
 use restante_server::connection::End;
 use tokio::time::{Instant, sleep};
 
@@ -22,6 +24,14 @@ struct Engine {
     held: Mutex<HashMap<String, (String, u64)>>,
     next: Mutex<u64>,
     is_away: Mutex<bool>,
+    /// What comes of the next login.
+    refusal: Mutex<Option<NotHeld>>,
+    /// Who wanted to log in.
+    visits: Mutex<Vec<Visit>>,
+    /// Who did.
+    logins: Mutex<Vec<String>>,
+    /// Who asked whom for what.
+    asked: Mutex<Vec<(String, String, Successor)>>,
 }
 
 impl Engine {
@@ -80,6 +90,21 @@ impl SharedHolds for Node {
             number: *number,
         }))
     }
+
+    async fn acquire_for(&self, key: &str, visit: &Visit) -> Result<Box<dyn SharedHold>, NotHeld> {
+        self.engine.visits.lock().unwrap().push(visit.clone());
+        let refusal = self.engine.refusal.lock().unwrap().take();
+        match refusal {
+            Some(refusal) => Err(refusal),
+            None => self.acquire(key).await,
+        }
+    }
+
+    async fn ask_holder(&self, node: &str, key: &str, successor: &Successor) -> bool {
+        let asked = (node.to_owned(), key.to_owned(), successor.clone());
+        self.engine.asked.lock().unwrap().push(asked);
+        true
+    }
 }
 
 struct Held {
@@ -103,6 +128,10 @@ impl SharedHold for Held {
             .get(&self.key)
             .is_some_and(|(_, number)| *number == self.number);
         is_mine.then_some(()).ok_or(NotInForce::Lost)
+    }
+
+    fn logged_in(&self) {
+        self.engine.logins.lock().unwrap().push(self.key.clone());
     }
 
     async fn release(self: Box<Self>) {
@@ -154,6 +183,31 @@ async fn a_maildrop_that_another_node_has_is_in_use_until_its_session_has_said_q
     newer.ok("PASS secret").await;
     assert_eq!(newer.ok("STAT").await, "+OK 1 8");
     newer.ok("QUIT").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_says_who_it_is_and_is_refused_if_another_node_was_first() {
+    let (engine, a, _b) = nodes();
+    for (refusal, code) in [
+        (NotHeld::TooSoon(Duration::from_secs(9)), "[LOGIN-DELAY]"),
+        (NotHeld::TooManySessions, "[IN-USE]"),
+    ] {
+        *engine.refusal.lock().unwrap() = Some(refusal);
+        let (mut client, _session) = a.pipe(ListenerTls::Off);
+        client.greeting().await;
+        client.ok("USER u").await;
+        client.err("PASS secret", code).await;
+    }
+    assert_eq!(engine.logins.lock().unwrap().len(), 0);
+    assert_eq!(engine.held().len(), 0);
+    let (_client, _session) = a.logged_in().await;
+    assert_eq!(engine.logins.lock().unwrap().len(), 1);
+    let visits = engine.visits.lock().unwrap().clone();
+    assert_eq!(visits.len(), 3);
+    for visit in visits {
+        assert!(visit.visitor.ends_with(":u"), "{visit:?}");
+        assert_eq!(visit.delay, Duration::ZERO);
+    }
 }
 
 /// The node that has it may be about to give it back.

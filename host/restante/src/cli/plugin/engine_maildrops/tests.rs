@@ -88,7 +88,7 @@ struct Holding {
 #[async_trait]
 impl SharedHolds for Holding {
     async fn acquire(&self, key: &str) -> Result<Box<dyn SharedHold>, NotHeld> {
-        let taken = self.engine.hold(key, &[]).await?;
+        let taken = self.engine.hold(key, &[], None).await?;
         let _ = self.hold.set(taken.hold);
         Ok(taken.held)
     }
