@@ -232,7 +232,7 @@ impl Tenant {
         let elsewhere = self.limits.sessions_per_user.saturating_sub(here);
         Visit {
             // No tenant's name is empty or holds a colon.
-            visitor: [&self.name, user].join(":"),
+            visitor: [self.name.as_str(), user].join(":"),
             delay,
             most_elsewhere: u32::try_from(elsewhere).unwrap_or(u32::MAX),
         }

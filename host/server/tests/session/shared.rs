@@ -149,10 +149,16 @@ impl Drop for Held {
 
 /// Two nodes with the same mail.
 fn nodes() -> (Arc<Engine>, World, World) {
+    nodes_whose_tenant("")
+}
+
+/// The same, where the second one's tenant has these lines too.
+fn nodes_whose_tenant(lines: &'static str) -> (Arc<Engine>, World, World) {
     let engine = Arc::new(Engine::default());
     let first = Plan::new().mail(&MAIL);
     let mut second = Plan::new();
     second.has_mail_of(&first);
+    second.tenant_lines = lines;
     let node = |plan: Plan, name| {
         let engine = Arc::clone(&engine);
         let mut world = plan.begin();
@@ -208,6 +214,45 @@ async fn a_login_says_who_it_is_and_is_refused_if_another_node_was_first() {
         assert!(visit.visitor.ends_with(":u"), "{visit:?}");
         assert_eq!(visit.delay, Duration::ZERO);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_setting_a_login_asks_the_other_node_for_the_maildrop_and_waits_for_it() {
+    let (engine, a, b) = nodes_whose_tenant("when-in-use = \"take-over\"\n");
+    let (older, session) = a.logged_in().await;
+    // It hears of it, and is in no hurry.
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(4)).await;
+        drop(older);
+        drop(session.await);
+    });
+    let began = Instant::now();
+    let (newer, _other) = b.logged_in().await;
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_secs(4) && took < Duration::from_secs(5),
+        "{took:?}"
+    );
+    let asked = std::mem::take(&mut *engine.asked.lock().unwrap());
+    assert_eq!(asked.len(), 1);
+    let (node, key, successor) = &asked[0];
+    assert_eq!(node, "mx-a");
+    assert!(engine.held().contains_key(key), "{key}");
+    assert_eq!(successor.user, "u");
+    assert!(successor.session.len() > 1, "{successor:?}");
+    // Where the other does not give it back, the login is refused.
+    let tenant = b.serving.tenants.named("t").unwrap();
+    assert_eq!(tenant.ledger.totals().sessions_taken_over, 1);
+    drop(newer);
+    while !engine.held().is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let (_stays, _session) = a.logged_in().await;
+    let (mut newer, _other) = b.pipe(ListenerTls::Off);
+    newer.greeting().await;
+    newer.ok("USER u").await;
+    newer.err("PASS secret", "[IN-USE]").await;
+    assert_eq!(tenant.ledger.totals().sessions_taken_over, 1);
 }
 
 /// The node that has it may be about to give it back.
