@@ -2,7 +2,8 @@
 
 use restante_engine::postgres::{Postgres, PostgresBlobs, PostgresDatabase, Settings};
 use restante_engine::{
-    Agreements, Database, MailIndex, Meter, Refusal, Retention, Statement, Tables, Value, Values,
+    Acquired, Agreements, Database, Holds, MailIndex, Meter, Problem, Refusal, Retention,
+    Statement, Tables, Value, Values,
 };
 use restante_tests::PgBouncer;
 use std::sync::Arc;
@@ -295,4 +296,44 @@ async fn a_role_that_can_change_nothing_will_do() {
     let writable = PostgresDatabase::new(&settings(server, url)).unwrap();
     let told = told(&writable, "select 1").await;
     assert!(matches!(told, Err(Refusal::Unavailable(_))), "{told:?}");
+}
+
+/// What is in tables of an older version stays, and several nodes that change them at once are
+/// in nobody's way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_version_1_are_changed_when_that_is_asked_for() {
+    let Some(server) = restante_tests::Postgres::shared("migrations from version 1") else {
+        return;
+    };
+    let database = server.database();
+    let first = concat!(
+        "create schema restante; create table restante.version (number int not null);
+        insert into restante.version values (1);",
+        include_str!("../src/postgres/schema.sql")
+    );
+    server.run(&database, first);
+    server.run(&database, "select restante.join_node('n', 'a test', 3600)");
+    let taken = "select outcome from restante.acquire('k', gen_random_uuid(), 'n', 1, false)";
+    assert_eq!(server.run(&database, taken).trim(), "held");
+    let settings: Settings = settings(server, server.url(&database, None));
+    for tables in [Tables::Expected, Tables::Made] {
+        let opened = Postgres::open(&settings, Retention::default(), tables).await;
+        let Err(Problem::Invalid(text)) = opened else {
+            panic!("{opened:?}");
+        };
+        assert!(text.contains("version 1 of its tables becomes 2"), "{text}");
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let settings = settings.clone();
+        tasks.spawn(async move {
+            Postgres::open(&settings, Retention::default(), Tables::Migrated).await
+        });
+    }
+    for opened in tasks.join_all().await {
+        let engine = opened.unwrap();
+        let node = engine.join("other", "a test").await.unwrap();
+        let acquired = engine.acquire("k", &node).await.unwrap();
+        assert!(matches!(acquired, Acquired::InUse { .. }), "{acquired:?}");
+    }
 }

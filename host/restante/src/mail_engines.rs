@@ -332,8 +332,9 @@ impl EngineAccess for OneEngine {
     }
 
     async fn ask_holder(&self, node: &str, key: &str, successor: &Successor) -> bool {
-        match self.open.opened() {
-            Some(opened) => opened.holds.ask(node, key, successor).await,
+        let opened = self.open.opened();
+        match opened.as_ref().and_then(|opened| opened.holds.as_ref()) {
+            Some(holds) => holds.ask(node, key, successor).await,
             None => false,
         }
     }

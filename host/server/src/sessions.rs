@@ -43,7 +43,7 @@ pub struct LiveSession {
     tls: OnceLock<String>,
     login: OnceLock<Login>,
     /// What it has its maildrop by, where several servers share it.
-    held: OnceLock<String>,
+    held: Mutex<Option<String>>,
     state: AtomicU8,
     octets: AtomicU64,
     /// Its client's end, where it has a socket.
@@ -166,7 +166,7 @@ impl Sessions {
             began_at: SystemTime::now(),
             tls: OnceLock::new(),
             login: OnceLock::new(),
-            held: OnceLock::new(),
+            held: Mutex::default(),
             state: AtomicU8::new(State::Authorization as u8),
             octets: AtomicU64::new(0),
             socket: OnceLock::new(),
@@ -227,7 +227,7 @@ impl Sessions {
         let all: Vec<_> = self.live.lock().values().cloned().collect();
         let which = Which::User(user.to_owned(), Some(tenant.to_owned()));
         for session in all.iter().filter(|session| which.fits(session)) {
-            let has_it = session.held.get().is_some_and(|held| is_held(held));
+            let has_it = session.held.lock().as_deref().is_some_and(&is_held);
             if has_it && session.state() == State::Transaction {
                 session.end(EndedBy::TakeOver(by.to_owned()));
             }
@@ -330,7 +330,7 @@ impl LiveSession {
 
     /// It has its maildrop by this key, among several servers.
     pub fn holds(&self, key: &str) {
-        let _ = self.held.set(key.to_owned());
+        *self.held.lock() = Some(key.to_owned());
     }
 
     /// QUIT was said.
