@@ -412,7 +412,7 @@ mod tests {
             .all
             .iter()
             .find(|engine| engine.section.name == "mail");
-        let refused = mail.unwrap().hold("t:k", &[]).await.err().unwrap();
+        let refused = mail.unwrap().hold("t:k", &[], None).await.err().unwrap();
         assert!(refused.to_string().contains("only looks"), "{refused}");
         working.leave().await;
     }
