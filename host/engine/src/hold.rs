@@ -56,7 +56,8 @@ pub struct Hold {
     pub key: String,
     /// Checked wherever something is changed.
     pub token: Token,
-    /// Larger than that of each hold of this engine that was given before.
+    /// Larger than that of each hold of the key that was given before, also if the engine has lost
+    /// the last of them in a crash.
     pub fence: u64,
 }
 

@@ -144,3 +144,51 @@ async fn what_cannot_be_told_keeps_no_heartbeat_from_being_one() {
     assert_eq!(lost, Exchanged::News(expected));
     assert_eq!(engine.exchange(&node, &whole).await.unwrap(), told);
 }
+
+/// Holds are committed without a wait for the disk, so a crash takes the last of them back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fences_grow_over_a_crash_that_takes_the_last_holds_back() {
+    const KEYS: usize = 40;
+    let Some(server) = Server::start("fences and a crash") else {
+        return;
+    };
+    let site = Site::new(&server).await;
+    let acquired = async || {
+        // Only with a term that the database knows of.
+        let node = site.engine.join("n", "a test").await.unwrap();
+        let mut fences = Vec::new();
+        for key in 0..KEYS {
+            match site.engine.acquire(&format!("k{key}"), &node).await {
+                Ok(Acquired::Held(hold)) => fences.push(hold.fence),
+                other => panic!("{other:?}"),
+            }
+        }
+        fences
+    };
+    let mut before = acquired().await;
+    // Keys that are there and keys that are lost, whichever the crash makes of these.
+    for _ in 0..2 {
+        server.crash();
+        server.restart();
+        let after = acquired().await;
+        for (before, after) in before.iter().zip(&after) {
+            assert!(before < after, "{before}, then {after}");
+        }
+        assert!(after.iter().all(|fence| *fence < 1 << 53), "{after:?}");
+        before = after;
+    }
+}
+
+/// The last fence of a key is known, and the clock says less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fences_grow_where_the_clock_was_set_back() {
+    let Some(server) = Server::shared("fences and a clock") else {
+        return;
+    };
+    let site = Site::new(server).await;
+    let hold = held(&site.engine, "n").await;
+    site.engine.release(&hold).await.unwrap();
+    let ahead = site.run("update restante.hold set fence = fence + 3600000000 returning fence");
+    let next = held(&site.engine, "n").await;
+    assert_eq!(next.fence, ahead.parse::<u64>().unwrap() + 1);
+}

@@ -9,10 +9,7 @@ create table restante.node (
     -- Null: it was left.
     expires timestamptz, about text not null) with (fillfactor = 50);
 
--- One number for all, so that it grows across connections: no cache.
-create sequence restante.fence;
-
--- A row stays when its hold is released: fences would not grow otherwise.
+-- A row stays when its hold is released: fences grow also if the clock was set back.
 create table restante.hold (
     key text primary key, token uuid, node text not null, term bigint not null,
     fence bigint not null, since timestamptz not null) with (fillfactor = 50);
@@ -85,9 +82,17 @@ create function restante.lasting() returns void language sql as $$
             then set_config('synchronous_commit', 'on', true) end
 $$;
 
--- To lose the last of it in a crash costs a refused removal, never a wrong one.
+-- To lose the last of it in a crash costs a refused removal, never a wrong one; and what was lost
+-- is before what comes: see `next_fence`.
 create function restante.quick() returns void language sql as $$
     select set_config('lock_timeout', '4s', true), set_config('synchronous_commit', 'off', true)
+$$;
+
+-- Microseconds since 1970, or one more than the last fence of the key (null: none is known). No
+-- sequence: a crash, a standby that was behind and a backup would take back its last numbers
+-- together with the holds that had them. The clock goes on meanwhile. Below 2^53 until 2255.
+create function restante.next_fence(last_fence bigint) returns bigint language sql volatile as $$
+    select greatest(last_fence + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
 $$;
 
 create function restante.join_node(node_id text, said text, lasts float8) returns bigint
@@ -139,7 +144,7 @@ begin
         select * into h from restante.hold where key = hold_key for update;
         exit when found;
         insert into restante.hold (key, token, node, term, fence, since)
-            values (hold_key, hold_token, taker, taker_term, nextval('restante.fence'), now())
+            values (hold_key, hold_token, taker, taker_term, restante.next_fence(null), now())
         on conflict do nothing returning fence into hold_fence;
         if found then
             outcome := 'held';
@@ -159,7 +164,7 @@ begin
     end if;
     -- After the wait likewise: fences grow in the order of the holds.
     update restante.hold set token = hold_token, node = taker, term = taker_term,
-        fence = nextval('restante.fence'), since = now()
+        fence = restante.next_fence(fence), since = now()
         where key = hold_key returning fence into hold_fence;
     outcome := 'held';
 end $$;

@@ -229,7 +229,7 @@ begin
         end if;
         exit when h.key is not null;
         insert into restante.hold (key, token, node, term, fence, since, visitor)
-            values (hold_key, hold_token, taker, taker_term, nextval('restante.fence'), now(),
+            values (hold_key, hold_token, taker, taker_term, restante.next_fence(null), now(),
                 a_visitor)
         on conflict do nothing returning fence into hold_fence;
         if found then
@@ -240,7 +240,7 @@ begin
     -- After the wait likewise: fences grow in the order of the holds. A last login of another
     -- visitor's is forgotten.
     update restante.hold set token = hold_token, node = taker, term = taker_term,
-        fence = nextval('restante.fence'), since = now(),
+        fence = restante.next_fence(fence), since = now(),
         visitor = coalesce(a_visitor, visitor),
         visited = case when a_visitor is null or a_visitor = visitor then visited end
         where key = hold_key returning fence into hold_fence;
