@@ -1,6 +1,7 @@
 //! Which bucket an engine's larger messages are in, noted in the engine itself. A server that has
 //! another one configured, or none, would list messages that it cannot fetch, and forget garbage
-//! that it has not removed: so it does not open the engine.
+//! that it has not removed: so it does not open the engine, and a server that has it open by then
+//! removes no garbage.
 
 use restante_config::{BucketPlace, Engine};
 use restante_engine::{Agreements, Problem};
@@ -35,7 +36,7 @@ pub(crate) async fn check(
     match difference(engine, noted.as_deref()) {
         None => Ok(()),
         Some(difference) => Err(Problem::invalid(format!(
-            "{difference}. Correct [engine.{0}.s3]; if the bucket was changed on purpose, run `restante engine migrate --config FILE {0}`, which says what that means",
+            "{difference}. Correct [engine.{0}.s3] and restart the server; if the bucket was changed on purpose, run `restante engine migrate --config FILE {0}`, which says what that means",
             engine.name
         ))),
     }
@@ -110,7 +111,7 @@ mod tests {
         let with = |bucket| engine(directory.path(), bucket);
         // Before it has one; and who looks notes none.
         drop(engines::open(&with(""), Tables::Made).await.unwrap());
-        drop(engines::open_to_look(&with(OWN)).await.unwrap());
+        drop(engines::open_beside_the_server(&with(OWN)).await.unwrap());
         drop(engines::open(&with(""), Tables::Expected).await.unwrap());
         for bucket in [OWN, MOVED] {
             assert_eq!(engines::look(&with(bucket)).await, Ok(Condition::Ready));
@@ -121,7 +122,7 @@ mod tests {
             let other = with(bucket);
             for opened in [
                 engines::open(&other, Tables::Expected).await,
-                engines::open_to_look(&other).await,
+                engines::open_beside_the_server(&other).await,
             ] {
                 let refused = opened.unwrap_err();
                 assert!(matches!(refused, Problem::Invalid(_)), "{refused}");

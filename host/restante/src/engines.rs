@@ -145,8 +145,8 @@ pub(crate) async fn open(engine: &Engine, tables: Tables) -> Result<Parts, Probl
     open_as(engine, tables, true).await
 }
 
-/// The same for who changes nothing in it.
-pub(crate) async fn open_to_look(engine: &Engine) -> Result<Parts, Problem> {
+/// The same for whoever is no server: no tables are made, and no bucket is noted.
+pub(crate) async fn open_beside_the_server(engine: &Engine) -> Result<Parts, Problem> {
     open_as(engine, Tables::Expected, false).await
 }
 

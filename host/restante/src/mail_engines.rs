@@ -16,7 +16,7 @@ use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEn
 use tracing::{info, warn};
 
 use crate::engines::{self, FOR_INLINE, Parts};
-use crate::garbage;
+use crate::garbage::{self, Collectable};
 use crate::on_demand::OnDemand;
 use crate::shared_holds::EngineHolds;
 use crate::start_error::StartError;
@@ -39,7 +39,7 @@ const FOR_HOLDS: usize = 4;
 enum Purpose {
     /// It is their server, and removes their garbage.
     Serve,
-    /// It takes holds beside the server.
+    /// It takes holds beside the server, and decides nothing for servers.
     Work,
     /// It only reads: it is no member of any, and can hold nothing.
     Look,
@@ -59,8 +59,8 @@ impl Engines {
     }
 
     /// Those of a configuration, for a process that is another node than its server: two
-    /// processes of one name would take each other's holds. It makes no engine, and removes no
-    /// garbage.
+    /// processes of one name would take each other's holds. It makes no engine, notes no bucket,
+    /// and removes no garbage.
     pub(crate) fn beside_the_server(config: &Config, role: &str, metrics: &Metrics) -> Arc<Self> {
         // No name of a server's has a "/" in it.
         let node = format!("{}/{role}", node(config));
@@ -156,7 +156,7 @@ impl Engines {
         match named {
             Some(engine) => {
                 let opened = engine.get(START_PATIENCE).await?;
-                Ok(MailEngine::clone(&opened.mail))
+                Ok(opened.store.mail.clone())
             }
             None => Err(Problem::invalid("it is not in the configuration")),
         }
@@ -234,7 +234,7 @@ struct OneEngine {
 #[derive(Debug)]
 struct OpenEngine {
     /// As long as somebody has it, garbage is removed.
-    mail: Arc<MailEngine>,
+    store: Arc<Collectable>,
     /// Those of this process as a member. None: it only looks.
     holds: Option<Arc<EngineHolds>>,
 }
@@ -276,10 +276,10 @@ impl OpenEngine {
             index,
             holds,
             blobs,
-            ..
+            agreements,
         } = match purpose {
-            Purpose::Serve | Purpose::Work => engines::open(section, tables).await?,
-            Purpose::Look => engines::open_to_look(section).await?,
+            Purpose::Serve => engines::open(section, tables).await?,
+            Purpose::Work | Purpose::Look => engines::open_beside_the_server(section).await?,
         };
         let name = &section.name;
         let holds = match purpose {
@@ -288,12 +288,16 @@ impl OpenEngine {
             }
             Purpose::Look => None,
         };
-        let mail = Arc::new(MailEngine { index, blobs });
+        let store = Arc::new(Collectable {
+            mail: MailEngine { index, blobs },
+            agreements,
+            section: section.clone(),
+        });
         if purpose == Purpose::Serve {
-            tokio::spawn(garbage::collect(Arc::downgrade(&mail), name.clone()));
+            tokio::spawn(garbage::collect(Arc::downgrade(&store)));
         }
         info!(engine = name, "an engine is open");
-        Ok(OpenEngine { mail, holds })
+        Ok(OpenEngine { store, holds })
     }
 }
 
@@ -308,7 +312,7 @@ fn close(engine: Arc<OpenEngine>) {
 impl EngineAccess for OneEngine {
     async fn open(&self) -> Result<MailEngine, Problem> {
         let opened = self.get(CALL_DEADLINE).await?;
-        Ok(MailEngine::clone(&opened.mail))
+        Ok(opened.store.mail.clone())
     }
 
     async fn hold(
@@ -342,12 +346,14 @@ impl EngineAccess for OneEngine {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     use restante_engine::Summary;
     use restante_roles::shared_holds::SharedHolds as _;
 
     use super::*;
+    use crate::engines::Condition;
 
     fn config(server: &str, directory: &Path) -> Config {
         let text = format!(
@@ -415,6 +421,37 @@ mod tests {
         let refused = mail.unwrap().hold("t:k", &[], None).await.err().unwrap();
         assert!(refused.to_string().contains("only looks"), "{refused}");
         working.leave().await;
+    }
+
+    /// All servers go by what is noted.
+    #[tokio::test]
+    async fn a_server_notes_the_bucket_and_who_works_beside_it_does_not() {
+        for is_server in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let key = directory.path().join("key");
+            std::fs::write(&key, "aws_access_key_id = k\naws_secret_access_key = s\n").unwrap();
+            let private = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&key, private).unwrap();
+            let bucket = format!(
+                "[engine.mail.s3]\nendpoint = 'http://127.0.0.1:9'\nbucket = 'b'\ncredentials-file = {key:?}"
+            );
+            let config = config(&bucket, directory.path());
+            let mut without = config.engines[0].clone();
+            engines::migrate(&without).await.unwrap();
+            without.s3 = None;
+            let metrics = Metrics::new();
+            let engines = match is_server {
+                true => Engines::of(&config, &metrics),
+                false => Engines::beside_the_server(&config, "work", &metrics),
+            };
+            engines.mail("mail").await.unwrap();
+            let found = engines::look(&without).await.unwrap();
+            match is_server {
+                true => assert!(matches!(found, Condition::OtherBucket(_)), "{found:?}"),
+                false => assert_eq!(found, Condition::Ready),
+            }
+            engines.leave().await;
+        }
     }
 
     #[tokio::test]
