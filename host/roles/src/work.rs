@@ -105,9 +105,9 @@ impl WorkRoom {
         self.hold.take().map_err(|_| WorkError::Over)
     }
 
-    /// The fence of what its work holds, while that is held: larger than that of each holder
-    /// before, among all processes. None: this process alone knows of the hold, or there is
-    /// none.
+    /// The fence of what its work holds: larger than that of each holder before, among all
+    /// processes. It stays when the hold is given back, since None says that no other process
+    /// takes part: this process alone knows of the hold, or nothing was held yet.
     pub fn fence(&self) -> Option<u64> {
         self.hold.fence()
     }
@@ -311,7 +311,11 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(room.run(long(), |_| 8).await, Err(WorkError::Over));
-        assert_eq!(room.fence(), None);
+        assert_eq!(
+            room.fence(),
+            Some(7),
+            "it would look as if nobody else had it"
+        );
     }
 
     #[tokio::test]

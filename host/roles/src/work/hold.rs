@@ -36,10 +36,10 @@ impl WorkHold {
         let _ = self.0.set(Fenced { held, fence });
     }
 
-    /// The fence of what is held. None: it has none, or nothing is held, or no more.
+    /// The fence of what is held, or was: with the one of before, a change that comes too late is
+    /// refused by whoever has seen a larger one. None: it has none, or nothing was held yet.
     pub(super) fn fence(&self) -> Option<u64> {
-        let of = self.0.get()?;
-        of.fence.filter(|_| of.held.strong_count() > 0)
+        self.0.get()?.fence
     }
 
     /// For a piece of work that is to begin. None: there is nothing to hold.
