@@ -100,7 +100,7 @@ pub struct Copied {
     /// or is an earlier one.
     pub moved: u64,
     /// Messages that are in another order than in what was copied, among those that came in the
-    /// same second.
+    /// same second or have the time of another one.
     pub reordered: u64,
 }
 

@@ -171,7 +171,7 @@ fn report(copied: Copied, to: &str, is_done: bool) -> String {
     }
     if reordered > 0 {
         text.push_str(&format!(
-            "{reordered} messages are in another order there, among those that came in the same second\n"
+            "{reordered} messages are in another order there, among those that came in the same second or have the time of another one\n"
         ));
     }
     text

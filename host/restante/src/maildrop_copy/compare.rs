@@ -55,6 +55,12 @@ impl<'a> Listed<'a> {
         .collect()
     }
 
+    /// Whether it has the time of the message in front of it.
+    fn is_as_in_front(&self, position: usize) -> bool {
+        let front = position.checked_sub(1);
+        front.is_some_and(|front| self.received(front) == self.received(position))
+    }
+
     fn positions(&self) -> HashMap<&'a str, usize> {
         let listing = &self.entries.listing;
         let all = 0..self.len();
@@ -67,7 +73,14 @@ impl<'a> Listed<'a> {
 /// before a tenant uses the copy.
 pub(super) fn begin_anew(to: &str) -> String {
     format!(
-        "If no user works with `{to}` yet, begin anew: give `maildrop` in the grants of [plugin.{to}] another name in the engine, and run this again. Otherwise find out which message is right; where that is the one of the original, have it deleted in `{to}` by POP3, and run this again with --restore-removed"
+        "If no user works with `{to}` yet, {}. Otherwise find out which message is right; where that is the one of the original, have it deleted in `{to}` by POP3, and run this again with --restore-removed",
+        another_name(to)
+    )
+}
+
+fn another_name(to: &str) -> String {
+    format!(
+        "begin anew: give `maildrop` in the grants of [plugin.{to}] another name in the engine, and run this again"
     )
 }
 
@@ -76,8 +89,8 @@ pub(super) fn begin_anew(to: &str) -> String {
 pub(super) struct Whole {
     /// Where each message is.
     pub(super) places: Vec<usize>,
-    /// So many are behind one in the original, came in the same second, and are in front of it
-    /// in the copy.
+    /// So many are behind one in the original and in front of it in the copy, where both have the
+    /// same second, or one of them has that of the message it was copied after.
     pub(super) reordered: u64,
 }
 
@@ -115,13 +128,15 @@ pub(super) fn places(from: &Listed<'_>, to: &Listed<'_>) -> Result<Vec<Option<us
 
 /// The same of a copy that is whole: every message is there, in the same order, with its time.
 /// A store may order those of one second by what an engine does not have, which orders them as
-/// they were copied.
+/// they were copied. A message that has the time of another one was copied after that, and stays
+/// there, though others may have come in front of it since.
 /// `times`: when each was said to have come, where it was copied now.
 ///
 /// # Errors
 /// The first message that is not.
 pub(super) fn whole(from: &Listed<'_>, to: &Listed<'_>, times: &[u64]) -> Result<Whole, CopyError> {
-    let (mut last, mut reordered) = (None, 0);
+    // The last one with its own time, and the last one.
+    let (mut last, mut latest, mut reordered) = (None, None, 0);
     let mut found = Vec::with_capacity(from.len());
     for (position, (place, time)) in places(from, to)?.into_iter().zip(times).enumerate() {
         let named = from.named(position);
@@ -132,26 +147,30 @@ pub(super) fn whole(from: &Listed<'_>, to: &Listed<'_>, times: &[u64]) -> Result
             )));
         };
         let (own, there) = (from.received(position), to.received(place));
-        if own != 0 && ![own, *time].contains(&there) {
+        let is_borrowed = there > own && to.is_as_in_front(place) || own == 0 && there == 0;
+        if own != 0 && ![own, *time].contains(&there) && !is_borrowed {
             return Err(named.error(&format_args!(
                 "it was received at {own} (seconds since 1970), and in `{}` at {there}. {}",
                 to.plugin,
                 begin_anew(to.plugin)
             )));
         }
-        match last.filter(|last| *last > place) {
-            None => last = Some(place),
-            Some(last) if to.received(last) == there => reordered += 1,
-            Some(last) => {
+        if !is_borrowed {
+            if let Some(last) = last.filter(|last| *last > place && to.received(*last) != there) {
                 return Err(named.error(&format_args!(
-                    "in `{0}` it is before {1}, and in `{2}` it is not. {3}",
+                    "in `{0}` it is before {1}, and in `{2}` it is not: the messages are the same, but `{2}` does not have them in the order of their times, or has got others in front of some since they were copied. If no user works with `{0}` yet, {3}",
                     to.plugin,
                     to.named(last),
                     from.plugin,
-                    begin_anew(to.plugin)
+                    another_name(to.plugin)
                 )));
             }
+            last = last.max(Some(place));
         }
+        if latest > Some(place) {
+            reordered += 1;
+        }
+        latest = latest.max(Some(place));
         found.push(place);
     }
     Ok(Whole {
@@ -273,5 +292,35 @@ mod tests {
         assert_eq!(listed.times_in_order(), [0, 7, 7, 9]);
         let to = [("a", 1, 0), ("b", 2, 7), ("c", 3, 7), ("d", 4, 9)];
         assert_eq!(whole_in(&from, &to), Ok((vec![0, 1, 2, 3], 0)));
+    }
+
+    /// It was copied after that one, which may be gone by now, or have got others behind it.
+    #[test]
+    fn a_message_that_has_the_time_of_another_one_stays_behind_that() {
+        let copied = [("a", 1, 10), ("b", 2, 10), ("c", 3, 10)];
+        // As they were copied, and without the one that they have the time of.
+        for from in [
+            &[("a", 1, 10), ("b", 2, 5), ("c", 3, 0)][..],
+            &[("b", 2, 5), ("c", 3, 0)],
+            &[("c", 3, 7)],
+        ] {
+            let places = (copied.len() - from.len()..copied.len()).collect();
+            assert_eq!(whole_in(from, &copied), Ok((places, 0)));
+        }
+        // Others have come since.
+        let between = [("a", 1, 10), ("d", 4, 12), ("b", 2, 5), ("c", 3, 0)];
+        let later = [("a", 1, 10), ("b", 2, 10), ("c", 3, 10), ("d", 4, 12)];
+        assert_eq!(whole_in(&between, &later), Ok((vec![0, 3, 1, 2], 2)));
+        let behind = [("b", 2, 5), ("d", 4, 7)];
+        let before = [("d", 4, 7), ("a", 1, 10), ("b", 2, 10)];
+        assert_eq!(whole_in(&behind, &before), Ok((vec![2, 0], 1)));
+        let first = [("d", 4, 12), ("b", 2, 0)];
+        let unknown = [("b", 2, 0), ("d", 4, 12)];
+        assert_eq!(whole_in(&first, &unknown), Ok((vec![1, 0], 1)));
+        // No copy makes a time of nobody's, or an earlier one.
+        for to in [[("a", 1, 9), ("b", 2, 10)], [("a", 1, 4), ("b", 2, 4)]] {
+            let told = whole_in(&[("b", 2, 5)], &to).unwrap_err();
+            assert!(told.contains("it was received at 5"), "{told}");
+        }
     }
 }
