@@ -311,10 +311,12 @@ impl Client {
             return Err(self.problem(path, "it did not answer a moment ago, and is being asked"));
         };
         let end = Instant::now() + deadline;
+        // Before the wait: what is answered meanwhile says that the store is there, also where a
+        // request gets its place so late that no time is left for an answer.
+        let answers = self.answers();
         let permit = time::timeout_at(end, self.permits.acquire()).await;
         // That places are missing says nothing of the store.
         let _permit = permit.map_err(|_| self.problem(path, LATE))?;
-        let answers = self.answers();
         let worked = time::timeout_at(end, work).await;
         let worked = worked.map_err(|_| self.late(path, answers, LATE))?;
         if worked.is_ok() {
