@@ -65,6 +65,16 @@ pub struct Postgres {
     databases: AtomicU32,
 }
 
+/// What came of an attempt to start a server.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Done,
+    /// What a killed one began has not ended yet.
+    InUse,
+    /// Another program has the port.
+    PortTaken,
+}
+
 impl Postgres {
     /// Whether the programs are there; otherwise the test has to be skipped.
     pub fn is_there(test: &str) -> bool {
@@ -105,13 +115,26 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {made:?}");
-        let server = Self {
+        Self::first_run(folder)
+    }
+
+    /// A server of what is in the folder's "data", which has never run. Another program may take
+    /// a free port before it is bound; nobody knows this one yet, so another port will do.
+    fn first_run(folder: PathBuf) -> Self {
+        let mut server = Self {
             folder,
             port: free_port(),
             supervisor: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
-        server.restart();
+        wait_for("PostgreSQL to start", || match server.try_start() {
+            Start::Done => Some(()),
+            Start::InUse => None,
+            Start::PortTaken => {
+                server.port = free_port();
+                None
+            }
+        });
         server
     }
 
@@ -130,13 +153,7 @@ impl Postgres {
         assert!(copied.status.success(), "pg_basebackup: {copied:?}");
         fs::copy(self.password_file(), folder.join("password")).unwrap();
         give(&folder.join("password"));
-        let standby = Self {
-            folder,
-            port: free_port(),
-            supervisor: Mutex::new(None),
-            databases: AtomicU32::new(0),
-        };
-        standby.restart();
+        let standby = Self::first_run(folder);
         self.run(
             "postgres",
             "alter system set synchronous_standby_names = '*'",
@@ -155,13 +172,14 @@ impl Postgres {
     }
 
     /// Starts it again after [`Postgres::crash`] or [`Postgres::stop`], with what it has on its
-    /// disk.
+    /// disk, on the port that others know. Whoever has taken that meanwhile may let go of it.
     pub fn restart(&self) {
-        wait_for("PostgreSQL to start", || self.try_start().then_some(()));
+        wait_for("PostgreSQL to start", || {
+            matches!(self.try_start(), Start::Done).then_some(())
+        });
     }
 
-    /// False: what a killed one began has not ended yet.
-    fn try_start(&self) -> bool {
+    fn try_start(&self) -> Start {
         let log = self.folder.join("log");
         let file = fs::File::create(&log).unwrap();
         let child = command(Path::new("/bin/sh"))
@@ -185,11 +203,17 @@ impl Postgres {
         let started = wait_for("PostgreSQL to accept connections", || {
             let said = fs::read_to_string(&log).unwrap();
             if said.contains("still in use") {
-                return Some(false);
+                return Some(Start::InUse);
             }
-            self.ask("postgres", "select 1").ok().map(|_| true)
+            // It ends by that; its port may even be another server's, which would answer.
+            if said.contains("could not bind") || said.contains("could not create any TCP/IP") {
+                return Some(Start::PortTaken);
+            }
+            let is_ready = said.contains("ready to accept");
+            let answers = || self.ask("postgres", "select 1").is_ok();
+            (is_ready && answers()).then_some(Start::Done)
         });
-        if !started {
+        if !matches!(started, Start::Done) {
             self.stop();
         }
         started
