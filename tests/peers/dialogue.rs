@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use restante_lines::dialogue as escapes;
 use restante_tests::repository;
-
-#[path = "../../host/pop3/tests/replay/escapes.rs"]
-mod escapes;
 
 /// Mechanisms that both servers offer: those of a password file.
 const MECHANISMS: [&str; 2] = ["PLAIN", "LOGIN"];

@@ -239,7 +239,10 @@ mod tests {
         let host = names(&workspace.host);
         assert!(host.contains(&"restante-wasm".to_owned()), "{host:?}");
         let published = names(&workspace.published);
-        assert_eq!(published, ["restante-guest", "restante-pop3"]);
+        assert_eq!(
+            published,
+            ["restante-guest", "restante-lines", "restante-pop3"]
+        );
         let members: Vec<_> = workspace.native_members().collect();
         assert_eq!(members.len(), 1 + 2 * guests.len());
         assert!(members.contains(&"hostile".into()));

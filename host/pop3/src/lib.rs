@@ -39,7 +39,6 @@
 mod action;
 mod code;
 mod command;
-mod line;
 mod login;
 mod maildrop;
 mod policy;

@@ -3,7 +3,8 @@
 //! rest is ours and legal as it stands. Nothing here knows why a reply is given.
 
 use std::fmt::Display;
-use std::io::Write;
+
+use restante_lines::put_line;
 
 use crate::maildrop::Maildrop;
 use crate::policy::{ByUser, Retention};
@@ -29,7 +30,7 @@ pub(crate) fn refused(out: &mut Vec<u8>, voice: Voice, refusal: &Refusal) {
 
 /// `+OK` and what programs read: numbers, a language tag.
 pub(crate) fn status(out: &mut Vec<u8>, indicator: &str, text: impl Display) {
-    write!(out, "{indicator} {text}\r\n").expect("a Vec takes every octet");
+    put_line(out, format_args!("{indicator} {text}"));
 }
 
 /// The greeting (RFC 1939 section 4). A `<` announces APOP (section 7), so only
@@ -75,7 +76,7 @@ impl Capabilities<'_> {
             out.extend_from_slice(b"USER\r\n");
         }
         if !self.sasl.is_empty() {
-            write!(out, "SASL {}\r\n", self.sasl).expect("a Vec takes every octet");
+            put_line(out, format_args!("SASL {}", self.sasl));
         }
         if self.utf8 {
             // Names and passwords may be UTF-8 (RFC 6856 section 2.2).
@@ -93,8 +94,7 @@ impl Capabilities<'_> {
             let words: Vec<&str> = implementation.split_whitespace().collect();
             let implementation = printable(&words.join(" "), room);
             if !implementation.is_empty() {
-                write!(out, "IMPLEMENTATION {implementation}\r\n")
-                    .expect("a Vec takes every octet");
+                put_line(out, format_args!("IMPLEMENTATION {implementation}"));
             }
         }
         out.extend_from_slice(b".\r\n");
@@ -105,14 +105,14 @@ impl Capabilities<'_> {
 fn by_user<T: Display>(out: &mut Vec<u8>, tag: &str, policy: &ByUser<T>) {
     let ByUser { general, differs } = policy;
     let user = if *differs { " USER" } else { "" };
-    write!(out, "{tag} {general}{user}\r\n").expect("a Vec takes every octet");
+    put_line(out, format_args!("{tag} {general}{user}"));
 }
 
 /// What a bare AUTH is answered: a mechanism on each line.
 pub(crate) fn mechanisms(offered: Mechanisms, voice: Voice, out: &mut Vec<u8>) {
     positive(out, voice, Phrase::MechanismsFollow);
     for mechanism in offered.iter() {
-        write!(out, "{mechanism}\r\n").expect("a Vec takes every octet");
+        put_line(out, mechanism);
     }
     out.extend_from_slice(b".\r\n");
 }
@@ -122,7 +122,7 @@ pub(crate) fn mechanisms(offered: Mechanisms, voice: Voice, out: &mut Vec<u8>) {
 pub(crate) fn languages(voice: Voice, out: &mut Vec<u8>) {
     positive(out, voice, Phrase::LanguagesFollow);
     for language in Language::ALL {
-        write!(out, "{}\r\n", voice.listing(language)).expect("a Vec takes every octet");
+        put_line(out, voice.listing(language));
     }
     out.extend_from_slice(b".\r\n");
 }

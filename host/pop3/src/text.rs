@@ -1,6 +1,8 @@
 //! Texts from elsewhere (a plugin's words, the configured greeting), made fit for
 //! a line of a reply.
 
+pub(crate) use restante_lines::printable;
+
 /// Longest line of a reply or a capability in octets, with its CRLF (RFC 2449
 /// sections 4 and 5).
 pub(crate) const MAX_LINE_OCTETS: usize = 512;
@@ -14,16 +16,4 @@ pub(crate) fn clean(text: &str, room: usize) -> String {
         Some(rest) => format!("({rest}"),
         None => text,
     }
-}
-
-/// At most `room` characters, each printable ASCII.
-pub(crate) fn printable(text: &str, room: usize) -> String {
-    let ascii = |char: char| {
-        if char.is_ascii_graphic() || char == ' ' {
-            char
-        } else {
-            '?'
-        }
-    };
-    text.chars().take(room).map(ascii).collect()
 }

@@ -11,17 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
-use replay::{Dialogue, Ending, Replay};
+use replay::{Dialogue, Replay};
+use restante_lines::dialogue::{self, Cut};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
-        .expect("the dialogues are beside this test")
-        .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    files.sort();
+    let files = dialogue::files(&folder);
     assert!(files.len() >= 130, "only {} dialogues", files.len());
 
     let mut trials: Vec<Trial> = files.into_iter().map(trial).collect();
@@ -42,38 +38,19 @@ fn trial(path: PathBuf) -> Trial {
 
 fn check(text: &str) -> Result<(), String> {
     let dialogue = Dialogue::parse(text)?;
-    let whole = Replay::new(&dialogue).run(|plain| vec![plain]);
-    dialogue.expect_output(&whole.wire)?;
+    let script = &dialogue.script;
+    let whole = Replay::new(&dialogue).run(Cut::Whole);
+    script.expect_output(&whole.wire)?;
     dialogue.expect_ending(&whole)?;
-    dialogue.expect_turns()?;
+    script.expect_turns(&mut Replay::new(&dialogue))?;
 
-    let same = |ending: Ending, how: String| {
-        if ending == whole {
-            return Ok(());
-        }
-        Err(format!("{how}:\n{ending}\nbut whole:\n{whole}"))
-    };
-    let octets = Replay::new(&dialogue).run(|plain| plain.chunks(1).collect());
-    same(octets, "octet by octet".into())?;
-    let small = Replay::new(&dialogue)
-        .with_output_bytes(0)
-        .run(|plain| vec![plain]);
-    same(small, "with the smallest output buffer".into())?;
-    for (index, plain) in dialogue.input().iter().enumerate() {
-        for split in 0..=plain.len() {
-            let mut segment = 0;
-            let ending = Replay::new(&dialogue).run(|plain| {
-                segment += 1;
-                if segment - 1 == index {
-                    vec![&plain[..split], &plain[split..]]
-                } else {
-                    vec![plain]
-                }
-            });
-            same(ending, format!("split at octet {split}"))?;
-        }
+    let small = Replay::new(&dialogue).with_output_bytes(0).run(Cut::Whole);
+    if small != whole {
+        return Err(format!(
+            "with the smallest output buffer:\n{small}\nbut whole:\n{whole}"
+        ));
     }
-    Ok(())
+    script.expect_same(&whole, |cut| Replay::new(&dialogue).run(cut))
 }
 
 /// The harness itself: a dialogue that is wrong must fail.

@@ -80,7 +80,7 @@ fn session(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
             .filter(|(word, _)| words.split(' ').any(|it| it == *word))
             .fold(0b0010_1000, |channel, (_, bit)| channel | bit),
     };
-    let segments = Dialogue::parse(text)?.input();
+    let segments = Dialogue::parse(text)?.script.input();
     let settings = [channel, 0b0111_1111, 0b1111_1101, 1];
     Ok([&CHOICES[..], &settings, &segments.join(&b"\x16"[..])].concat())
 }

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use restante_lines::{Line, LineEnd, LineReader};
+
 use crate::action::{State, Summary};
 use crate::command::{Command, LanguageRange};
-use crate::line::{Line, LineReader};
 use crate::policy::{ByUser, Retention};
 use crate::reply::{Capabilities, languages, negative, status};
 use crate::sasl::{Mechanism, Mechanisms, Timestamp};
@@ -36,7 +37,7 @@ pub(super) struct Policy {
 
 impl Context {
     pub(super) fn new(settings: Arc<Settings>, channel: Channel) -> Self {
-        let lines = LineReader::new(settings.limits.effective_line_octets());
+        let lines = LineReader::new(settings.limits.effective_line_octets(), LineEnd::Lf);
         Context {
             settings,
             channel,
@@ -54,7 +55,7 @@ impl Context {
     pub(super) fn begin_again(&mut self, channel: Channel) {
         self.channel = channel;
         self.voice = Voice::default();
-        self.lines = LineReader::new(self.settings.limits.effective_line_octets());
+        self.lines = LineReader::new(self.settings.limits.effective_line_octets(), LineEnd::Lf);
     }
 
     /// The next line, parsed; None once the input is used up.

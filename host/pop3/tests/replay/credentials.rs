@@ -2,9 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use restante_lines::dialogue::text;
 use restante_pop3::{Credentials, DigestAlgorithm, Login, ScramHash, ScramKeys};
-
-use super::escapes::text;
 
 /// Everything that logs in; anything else is refused.
 pub(super) struct Accepted {

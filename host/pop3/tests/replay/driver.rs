@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use restante_lines::dialogue::{Cut, Player};
 use restante_pop3::{
     AuthorizationAction, Close, Listing, Login, Maildrop, Refusal, ResponseCode, Retrieval,
     ScramNonce, Session, Settings, Step, Stuffing, TransactionAction,
@@ -14,7 +15,7 @@ use crate::either::{Action, Either};
 pub(crate) struct Replay<'a> {
     dialogue: &'a Dialogue,
     session: Either,
-    pub(super) wire: Vec<u8>,
+    wire: Vec<u8>,
     out: Vec<u8>,
     logins: usize,
     removes: Option<Vec<u32>>,
@@ -49,57 +50,19 @@ impl<'a> Replay<'a> {
         self
     }
 
-    /// Plays it all, each segment in the chunks that `cut` makes of it.
-    pub(crate) fn run(mut self, mut cut: impl FnMut(&[u8]) -> Vec<&[u8]>) -> Ending {
-        self.greet();
-        for segment in self.dialogue.input() {
-            for chunk in cut(&segment) {
-                self.receive(chunk);
-            }
-            self.next_segment();
-        }
+    /// Plays it all, cut like this.
+    pub(crate) fn run(self, cut: Cut) -> Ending {
+        let played = self.dialogue.script.play(self, cut);
         Ending {
-            wire: self.wire,
-            removes: self.removes,
-            closed: self.closed,
-            causes: self.causes,
+            wire: played.wire,
+            removes: played.removes,
+            closed: played.closed,
+            causes: played.causes,
         }
-    }
-
-    pub(super) fn greet(&mut self) {
-        self.session.authorization().greet(&mut self.out);
-        self.flush();
-    }
-
-    pub(super) fn next_segment(&mut self) {
-        self.deaf = false;
     }
 
     fn flush(&mut self) {
         self.wire.append(&mut self.out);
-    }
-
-    pub(super) fn receive(&mut self, chunk: &[u8]) {
-        let mut input = chunk;
-        while self.closed.is_none() && !self.deaf {
-            match self.session.step(&mut input, &mut self.out) {
-                Step::Read => {
-                    assert!(input.is_empty(), "Read with input left");
-                    break;
-                }
-                Step::Flush => assert!(!self.out.is_empty(), "Flush with nothing to write"),
-                Step::Act(action) => self.act(action),
-                Step::Close(close) => self.closed = Some(close),
-            }
-            self.flush();
-        }
-        self.flush();
-        // A session that is over stays over, without a word more.
-        if let Some(close) = self.closed {
-            let again = self.session.step(&mut input, &mut self.out);
-            assert!(matches!(again, Step::Close(same) if same == close));
-            assert!(self.out.is_empty());
-        }
     }
 
     fn act(&mut self, action: Action) {
@@ -185,6 +148,44 @@ impl<'a> Replay<'a> {
         let sent = stuffing.finish(&mut self.out);
         session.retrieved(sent);
         self.flush();
+    }
+}
+
+impl Player for Replay<'_> {
+    fn greet(&mut self) {
+        self.session.authorization().greet(&mut self.out);
+        self.flush();
+    }
+
+    fn receive(&mut self, chunk: &[u8]) {
+        let mut input = chunk;
+        while self.closed.is_none() && !self.deaf {
+            match self.session.step(&mut input, &mut self.out) {
+                Step::Read => {
+                    assert!(input.is_empty(), "Read with input left");
+                    break;
+                }
+                Step::Flush => assert!(!self.out.is_empty(), "Flush with nothing to write"),
+                Step::Act(action) => self.act(action),
+                Step::Close(close) => self.closed = Some(close),
+            }
+            self.flush();
+        }
+        self.flush();
+        // A session that is over stays over, without a word more.
+        if let Some(close) = self.closed {
+            let again = self.session.step(&mut input, &mut self.out);
+            assert!(matches!(again, Step::Close(same) if same == close));
+            assert!(self.out.is_empty());
+        }
+    }
+
+    fn next_segment(&mut self) {
+        self.deaf = false;
+    }
+
+    fn wire(&self) -> &[u8] {
+        &self.wire
     }
 }
 

@@ -3,10 +3,10 @@
 
 mod credentials;
 mod driver;
-mod escapes;
 
 use std::fmt;
 
+use restante_lines::dialogue::{self, Script, octets, text};
 use restante_pop3::{
     ByUser, Channel, ChannelBinding, Close, Mechanism, Mechanisms, MockCredentials, Refusal,
     Retention, ScramNonce, Settings, Timestamp,
@@ -14,10 +14,11 @@ use restante_pop3::{
 
 use credentials::Accepted;
 pub(crate) use driver::Replay;
-use escapes::{octets, text};
 
 /// A dialogue file, read.
 pub(crate) struct Dialogue {
+    /// Who says what.
+    pub(crate) script: Script,
     settings: Settings,
     channel: Channel,
     channel_after_tls: Channel,
@@ -37,7 +38,6 @@ pub(crate) struct Dialogue {
     at_update: Option<Refusal>,
     removes: Option<Vec<u32>>,
     ends: String,
-    segments: Vec<Vec<Turn>>,
 }
 
 struct Mail {
@@ -46,24 +46,12 @@ struct Mail {
     content: Vec<u8>,
 }
 
-enum Turn {
-    Client(Vec<u8>),
-    Server(Expected),
-}
-
-struct Expected {
-    octets: Vec<u8>,
-    /// Human-readable text may follow.
-    any_text: bool,
-}
-
 impl Dialogue {
     /// Reads a dialogue; errors say which line is wrong.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (head, body) = text
-            .split_once("\n\n")
-            .ok_or("a blank line has to follow the directives")?;
+        let script = Script::parse(text)?;
         let mut dialogue = Dialogue {
+            script,
             settings: Settings::default(),
             channel: channel("tls plaintext")?,
             channel_after_tls: channel("tls plaintext")?,
@@ -80,31 +68,19 @@ impl Dialogue {
             at_update: None,
             removes: None,
             ends: "open".into(),
-            segments: vec![Vec::new()],
         };
-        let mut about = false;
-        let mut directives: Vec<&str> = head.lines().collect();
+        let directives = dialogue.script.directives();
+        let directives = directives.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut directives: Vec<_> = directives.collect();
         // The channels first: other directives add to them.
-        directives.sort_by_key(|line| !line.starts_with("channel"));
-        for line in directives.into_iter().filter(|line| !line.starts_with('#')) {
-            let (key, value) = line
-                .split_once(": ")
-                .ok_or_else(|| format!("not a directive: {line}"))?;
-            about |= key == "about";
+        directives.sort_by_key(|(key, _)| !key.starts_with("channel"));
+        for (key, value) in directives {
             dialogue
-                .directive(key, value)
-                .map_err(|why| format!("{why}: {line}"))?;
+                .directive(&key, &value)
+                .map_err(|why| format!("{why}: {key}: {value}"))?;
         }
         if dialogue.channel.tls {
             dialogue.channel.binding = dialogue.channel_after_tls.binding.clone();
-        }
-        if !about {
-            return Err("about: is missing".into());
-        }
-        for line in body.lines() {
-            dialogue
-                .said(line)
-                .map_err(|why| format!("{why}: {line}"))?;
         }
         Ok(dialogue)
     }
@@ -201,57 +177,6 @@ impl Dialogue {
         Ok(())
     }
 
-    fn said(&mut self, line: &str) -> Result<(), String> {
-        if line.is_empty() || line.starts_with('#') {
-            return Ok(());
-        }
-        if line == "=== TLS ===" {
-            self.segments.push(Vec::new());
-            return Ok(());
-        }
-        let (who, what) = match line.split_at_checked(2) {
-            Some((who, what)) => (who, what.strip_prefix(' ').unwrap_or(what)),
-            None => return Err("neither C: nor S:".into()),
-        };
-        let turn = match who {
-            "C:" => Turn::Client([octets(what)?, b"\r\n".to_vec()].concat()),
-            "c:" => Turn::Client(octets(what)?),
-            "S:" => Turn::Server(expected(what)?),
-            _ => return Err("neither C: nor S:".into()),
-        };
-        self.segments
-            .last_mut()
-            .expect("never without a segment")
-            .push(turn);
-        Ok(())
-    }
-
-    /// What the client sends: until TLS is up, and then.
-    pub(crate) fn input(&self) -> Vec<Vec<u8>> {
-        let client = |turn: &Turn| match turn {
-            Turn::Client(octets) => octets.clone(),
-            Turn::Server(_) => Vec::new(),
-        };
-        self.segments
-            .iter()
-            .map(|turns| turns.iter().flat_map(client).collect())
-            .collect()
-    }
-
-    /// Whether these octets are what the server says in the whole dialogue.
-    pub(crate) fn expect_output<'a>(&'a self, wire: &[u8]) -> Result<(), String> {
-        let server = |turn: &'a Turn| match turn {
-            Turn::Server(expected) => Some(expected),
-            Turn::Client(_) => None,
-        };
-        let expected = self.segments.iter().flatten().filter_map(server);
-        let rest = expected_at_front(expected, wire)?;
-        if !rest.is_empty() {
-            return Err(format!("said too much: {}", rest.escape_ascii()));
-        }
-        Ok(())
-    }
-
     /// Whether removal and close are as the directives say.
     pub(crate) fn expect_ending(&self, ending: &Ending) -> Result<(), String> {
         if ending.removes != self.removes {
@@ -275,65 +200,6 @@ impl Dialogue {
         }
         Ok(())
     }
-
-    /// Whether each answer comes where it stands: before the client's next turn.
-    pub(crate) fn expect_turns(&self) -> Result<(), String> {
-        let mut replay = Replay::new(self);
-        replay.greet();
-        let mut seen = 0;
-        for turns in &self.segments {
-            for turn in turns {
-                match turn {
-                    Turn::Client(octets) if seen == replay.wire.len() => replay.receive(octets),
-                    Turn::Client(octets) => {
-                        return Err(format!(
-                            "before {} the server says {}",
-                            octets.escape_ascii(),
-                            replay.wire[seen..].escape_ascii()
-                        ));
-                    }
-                    Turn::Server(expected) => {
-                        let rest = expected_at_front([expected], &replay.wire[seen..])?;
-                        seen = replay.wire.len() - rest.len();
-                    }
-                }
-            }
-            replay.next_segment();
-        }
-        Ok(())
-    }
-}
-
-/// Takes what is expected off the front; the rest is returned.
-fn expected_at_front<'a, 'w>(
-    expected: impl IntoIterator<Item = &'a Expected>,
-    wire: &'w [u8],
-) -> Result<&'w [u8], String> {
-    let mut rest = wire;
-    for Expected { octets, any_text } in expected {
-        let said = rest.strip_prefix(&octets[..]).and_then(|behind| {
-            let end = behind.windows(2).position(|pair| pair == b"\r\n")?;
-            let (text, behind) = (&behind[..end], &behind[end + 2..]);
-            let fits = match text {
-                [] => true,
-                [b' ', first, ..] => *any_text && *first != b'[' && text.iter().all(printable),
-                _ => false,
-            };
-            fits.then_some(behind)
-        });
-        rest = said.ok_or_else(|| {
-            format!(
-                "expected {}, got {}",
-                octets.escape_ascii(),
-                rest[..rest.len().min(200)].escape_ascii()
-            )
-        })?;
-    }
-    Ok(rest)
-}
-
-fn printable(octet: &u8) -> bool {
-    matches!(octet, 0x20..=0x7e)
 }
 
 /// How a replay ended, and everything the server said.
@@ -443,16 +309,6 @@ fn refusal(value: &str) -> Result<Refusal, String> {
     Ok(Refusal::new(code, &text(words)?))
 }
 
-fn expected(what: &str) -> Result<Expected, String> {
-    let any_text = what.strip_suffix(" …");
-    Ok(Expected {
-        octets: octets(any_text.unwrap_or(what))?,
-        any_text: any_text.is_some(),
-    })
-}
-
 fn number(value: &str) -> Result<u32, String> {
-    value
-        .parse()
-        .map_err(|error| format!("{value} is no number: {error}"))
+    dialogue::number(value)
 }
