@@ -241,7 +241,12 @@ mod tests {
         let published = names(&workspace.published);
         assert_eq!(
             published,
-            ["restante-guest", "restante-lines", "restante-pop3"]
+            [
+                "restante-guest",
+                "restante-lines",
+                "restante-lmtp",
+                "restante-pop3"
+            ]
         );
         let members: Vec<_> = workspace.native_members().collect();
         assert_eq!(members.len(), 1 + 2 * guests.len());
