@@ -15,6 +15,7 @@ mod either;
 mod replay;
 
 use replay::Dialogue;
+use restante_lines::dialogue::Script;
 
 /// Lengths of chunks; answers that log in and refuse nothing. What follows are
 /// settings and channel.
@@ -33,6 +34,9 @@ fn main() -> Written {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for (name, path) in files(&root.join("host/pop3/tests/dialogues"), "txt")? {
         put("session", &name, session(&fs::read_to_string(path)?)?)?;
+    }
+    for (name, path) in files(&root.join("host/lmtp/tests/dialogues"), "txt")? {
+        put("lmtp", &name, lmtp(&fs::read_to_string(path)?)?)?;
     }
     for (name, path) in files(&root.join("tests/mail"), "eml")? {
         if fs::metadata(&path)?.len() <= MAIL_OCTETS {
@@ -83,6 +87,20 @@ fn session(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     let segments = Dialogue::parse(text)?.script.input();
     let settings = [channel, 0b0111_1111, 0b1111_1101, 1];
     Ok([&CHOICES[..], &settings, &segments.join(&b"\x16"[..])].concat())
+}
+
+/// What the client says in a dialogue of LMTP, where everything is offered and a
+/// message may have 1 MiB.
+fn lmtp(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let segments = Script::parse(text)?.input();
+    let keep = text.contains("bare-line-ends: keep");
+    let settings = [
+        0b0001_1010,
+        0b0000_0011 | u8::from(keep) << 2,
+        0b0011_1111,
+        0,
+    ];
+    Ok([&CHOICES[..], &settings, &segments.concat()].concat())
 }
 
 /// An example, its paths those that the target has.

@@ -10,6 +10,7 @@
 mod config_text;
 mod driver;
 mod input;
+mod lmtp_octets;
 mod memory;
 mod proxy_header;
 mod replies;
@@ -19,9 +20,11 @@ mod session_octets;
 mod stuffed_message;
 mod user_names;
 
-// What property tests of the protocol go by: models, and a session in either state.
+// What property tests of the protocols go by: models, sessions in either state, a driver.
 #[path = "../../../host/pop3/tests/either/mod.rs"]
 mod either;
+#[path = "../../../host/lmtp/tests/driver/mod.rs"]
+mod lmtp_driver;
 #[path = "../../../host/pop3/tests/model/mod.rs"]
 #[allow(dead_code, reason = "commands come from the input")]
 mod model;
@@ -29,6 +32,7 @@ mod model;
 mod reference;
 
 pub use config_text::config;
+pub use lmtp_octets::lmtp;
 pub use proxy_header::proxy;
 pub use sasl_exchange::sasl;
 pub use session_octets::session;
