@@ -166,6 +166,17 @@ impl Session<Receiving> {
         }
     }
 
+    /// Octets of the message so far, as SIZE counts them.
+    pub fn octets(&self) -> u64 {
+        self.phase.octets()
+    }
+
+    /// [`State::Message`] while octets are to come, [`State::Transaction`] between two
+    /// chunks, when a command is.
+    pub fn state(&self) -> State {
+        self.phase.state()
+    }
+
     /// After [`Receive::Whole`]: each recipient is to be answered.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use std::mem;
 use super::answering::Answering;
 use super::commands::{Answers, Arrival, Stage as Next, Transaction, taken};
 use super::context::{self, Context};
-use crate::action::{Close, Dropped, Receive, Summary};
+use crate::action::{Close, Dropped, Receive, State, Summary};
 use crate::command::{Chunk, Command, NoCommand};
 use crate::envelope::Body;
 use crate::fault::Fault;
@@ -220,6 +220,17 @@ impl Receiving {
             }
         };
         self.stage = Stage::Dropped(Dropped::Aborted, next);
+    }
+
+    pub(super) fn octets(&self) -> u64 {
+        self.measure.octets()
+    }
+
+    pub(super) fn state(&self) -> State {
+        match &self.stage {
+            Stage::Between => State::Transaction,
+            _ => State::Message,
+        }
     }
 
     pub(super) fn whole(self, summary: &mut Summary) -> Answering {
