@@ -11,7 +11,11 @@ use std::path::{Path, PathBuf};
 #[allow(dead_code, reason = "the tests use all of it")]
 mod either;
 #[path = "../../../host/pop3/tests/replay/mod.rs"]
-#[allow(dead_code, reason = "dialogues are read here, not played")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "dialogues are read here, not played"
+)]
 mod replay;
 
 use replay::Dialogue;
