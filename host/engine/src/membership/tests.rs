@@ -353,12 +353,12 @@ impl Correspondent for Teller {
 async fn who_tells_is_asked_with_each_heartbeat_and_hears_what_became_of_it() {
     let line = Line::new();
     let a = join(&line, "a").await;
-    let asked = a.ask_holder("b", "k", ("t", "ada"), "later").await;
+    let asked = a.ask_holder("b", ("k", 1), ("t", "ada"), "later").await;
     assert_eq!(asked, Ok(false), "nobody here would hear of it");
     let teller = Arc::new(Teller::default());
     let correspondent: Arc<dyn Correspondent> = teller.clone();
     a.correspond(&correspondent);
-    let asked = a.ask_holder("b", "k", ("t", "ada"), "later").await;
+    let asked = a.ask_holder("b", ("k", 1), ("t", "ada"), "later").await;
     assert_eq!(asked, Ok(true));
     sleep(2 * HEARTBEAT + Duration::from_millis(1)).await;
     assert_eq!(
