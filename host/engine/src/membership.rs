@@ -358,6 +358,13 @@ impl Membership {
             let _ = self.beat_once().await;
             return;
         };
+        // What there is to tell may be what takes so long. The bare heartbeat counts by itself, and
+        // the engine is worth more than that again once it is answered.
+        let standing = *self.standing.borrow();
+        if standing == Standing::Away && self.beat_once().await.is_err() {
+            correspondent.answered(None);
+            return;
+        }
         let report = correspondent.report();
         let exchanged = self.exchange_once(&report).await;
         correspondent.answered(exchanged);
