@@ -106,6 +106,10 @@ fn sessions_of_all_servers_are_shown_and_ended_from_each() {
     // Of one server alone, where there is none of hers.
     let kicked = ask(&site, "mx-b", &["kick", "--user", "ada", "--node", "mx-b"]);
     assert_eq!(kicked.code, Some(1), "{kicked:?}");
+    assert!(
+        kicked.stderr.contains("there is no such session"),
+        "{kicked:?}"
+    );
     known(&site, "mx-b", 2);
     let kicked = ask(&site, "mx-b", &["kick", "--user", "ada"]);
     assert_eq!(kicked.code, Some(0), "{kicked:?}");
@@ -130,6 +134,10 @@ fn sessions_of_all_servers_are_shown_and_ended_from_each() {
     known(&site, "mx-a", 0);
     let kicked = ask(&site, "mx-a", &["kick", id]);
     assert_eq!(kicked.code, Some(1), "{kicked:?}");
+    assert!(
+        kicked.stderr.contains("they were asked") && kicked.stderr.contains("within 4 seconds"),
+        "{kicked:?}"
+    );
     // Who was asked has done it once: the next session stays.
     let mut again = Pop3::login(b.pop3(), "eve", PASSWORD);
     sleep(HEARD);
