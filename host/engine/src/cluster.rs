@@ -7,6 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::bounds::{ASKING_HOLDER_LASTS, ASKING_LASTS};
+
 /// A session, as its node tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeSession {
@@ -59,6 +61,8 @@ pub enum SessionChoice {
     Holder {
         /// What is held ([`crate::membership::key`]).
         key: String,
+        /// By which hold: a later one of the same session is not meant.
+        fence: u64,
         /// The user's tenant.
         tenant: String,
         /// The user's canonical name.
@@ -66,6 +70,16 @@ pub enum SessionChoice {
         /// The session that wants it, as its node calls it.
         by: String,
     },
+}
+
+impl SessionChoice {
+    /// For how long a node that does not hear of it is asked to end them.
+    pub(crate) fn lasts(&self) -> Duration {
+        match self {
+            SessionChoice::Holder { .. } => ASKING_HOLDER_LASTS,
+            _ => ASKING_LASTS,
+        }
+    }
 }
 
 impl NodeSession {

@@ -72,12 +72,17 @@ pub enum Acquired {
         node: String,
         /// Since when, in seconds since the Unix epoch.
         since: u64,
+        /// That of the hold. 0: this node is about to take it.
+        fence: u64,
+        /// For how long the visitor would have to wait still ([`Visit::delay`]) if it gave this
+        /// up, which a login of its own has. None: somebody else's has it, or nobody's.
+        wait: Option<Duration>,
     },
     /// The visitor was here so short a time ago that it has to wait so long still
     /// ([`Visit::delay`]). It is not held.
     TooSoon(Duration),
-    /// Other nodes hold more for the visitor than they may ([`Visit::most_elsewhere`]). It is not
-    /// held.
+    /// Other nodes hold more for the visitor than they may ([`Visit::most_elsewhere`]), also without
+    /// this one. It is not held.
     TooMany,
 }
 

@@ -76,6 +76,11 @@ pub enum Answer {
         node: String,
         /// Since when, in seconds since the Unix epoch.
         since: u64,
+        /// That of the hold. 0: this node is about to take it.
+        fence: u64,
+        /// For how long the visitor would have to wait still if it gave this up, which a login of
+        /// its own has. None: somebody else's has it, or nobody's.
+        wait: Option<Duration>,
     },
     /// Its visitor has to wait so long still.
     TooSoon(Duration),
@@ -174,8 +179,8 @@ impl Membership {
         within(PATIENCE, asking).await
     }
 
-    /// Asks a node to end the session of this user that holds `name`, for the session `by` of the
-    /// same user. False: there is nobody here who would hear of it if others asked so, and others
+    /// Asks a node to end the session of this user that holds `name` by the hold of this fence, for
+    /// the session `by` of the same user. False: there is nobody here who would hear of it if others asked so, and others
     /// are as this one is.
     ///
     /// # Errors
@@ -183,7 +188,7 @@ impl Membership {
     pub async fn ask_holder(
         &self,
         node: &str,
-        name: &str,
+        (name, fence): (&str, u64),
         (tenant, user): (&str, &str),
         by: &str,
     ) -> Result<bool, Problem> {
@@ -192,6 +197,7 @@ impl Membership {
         }
         let which = SessionChoice::Holder {
             key: key(name),
+            fence,
             tenant: tenant.to_owned(),
             user: user.to_owned(),
             by: by.to_owned(),
@@ -245,7 +251,17 @@ impl Membership {
             let (answered, states) = membership.ask(&key, &folders, visit.as_ref()).await?;
             Ok(match answered {
                 Acquired::Held(hold) => Answer::Held(Held::new(membership, hold, states)),
-                Acquired::InUse { node, since } => Answer::InUse { node, since },
+                Acquired::InUse {
+                    node,
+                    since,
+                    fence,
+                    wait,
+                } => Answer::InUse {
+                    node,
+                    since,
+                    fence,
+                    wait,
+                },
                 Acquired::TooSoon(wait) => Answer::TooSoon(wait),
                 Acquired::TooMany => Answer::TooMany,
             })
@@ -342,6 +358,13 @@ impl Membership {
             let _ = self.beat_once().await;
             return;
         };
+        // What there is to tell may be what takes so long. The bare heartbeat counts by itself, and
+        // the engine is worth more than that again once it is answered.
+        let standing = *self.standing.borrow();
+        if standing == Standing::Away && self.beat_once().await.is_err() {
+            correspondent.answered(None);
+            return;
+        }
         let report = correspondent.report();
         let exchanged = self.exchange_once(&report).await;
         correspondent.answered(exchanged);

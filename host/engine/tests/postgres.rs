@@ -323,6 +323,14 @@ async fn tables_of_version_1_are_changed_when_that_is_asked_for() {
         };
         assert!(text.contains("version 1 of its tables becomes 2"), "{text}");
     }
+    // Another one is at it, and needs longer than one waits for a lock.
+    let slow = "begin; update restante.version set number = number; select pg_sleep(11); rollback";
+    let slow = server.session(&database, slow);
+    let is_at_it = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event = 'PgSleep'";
+    while server.run(&database, is_at_it).trim() != "1" {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let settings = settings.clone();
@@ -336,4 +344,5 @@ async fn tables_of_version_1_are_changed_when_that_is_asked_for() {
         let acquired = engine.acquire("k", &node).await.unwrap();
         assert!(matches!(acquired, Acquired::InUse { .. }), "{acquired:?}");
     }
+    slow.join().unwrap();
 }

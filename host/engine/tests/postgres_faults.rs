@@ -423,6 +423,10 @@ async fn tables_are_made_once_and_what_is_to_be_done_is_said_before() {
         opened.unwrap();
     }
     assert_eq!(pending_migration(&settings).await, Ok(None));
+    // In one transaction: nobody sees tables of an older version, whenever a node is killed.
+    let transactions = "select count(distinct xmin::text) from pg_proc
+        where pronamespace = 'restante'::regnamespace";
+    assert_eq!(server.run(&database, transactions).trim(), "1");
     let there = Postgres::open(&settings, Retention::default(), Tables::Expected).await;
     there.unwrap();
     server.run(&database, "update restante.version set number = 99");

@@ -90,15 +90,21 @@ impl Correspondence {
         state.last_penalty = news.last_penalty;
         state.is_whole_due |= news.is_report_lost;
         drop(state);
+        if news.is_report_lost {
+            // What was told of failed logins went with it.
+            self.penalties.tell_again(&growth);
+        }
         for (_, choice) in news.asked {
             let which = match choice {
                 SessionChoice::Holder {
                     key,
+                    fence,
                     tenant,
                     user,
                     by,
                 } => {
-                    let is_held = |name: &str| membership::key(name) == key;
+                    let is_held =
+                        |name: &str, held: u64| held == fence && membership::key(name) == key;
                     self.sessions.end_holder(&tenant, &user, is_held, &by);
                     continue;
                 }
@@ -334,8 +340,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn servers_hear_of_sessions_and_of_failed_logins_whatever_is_lost_on_the_way() {
         let engine = Memory::new(Retention::default());
-        let a = Server::join(&engine, "mx-a").await;
-        let b = Server::join(&engine, "mx-b").await;
+        let mut a = Server::join(&engine, "mx-a").await;
+        let mut b = Server::join(&engine, "mx-b").await;
         let client = Client::at(FAR.into());
         let begin = |id: &str, user: &str| {
             let listed = a.sessions.begin(id, &"pop3".into(), client, 1);
@@ -372,6 +378,22 @@ mod tests {
             a.penalties.owed(client, &growth),
             b.penalties.owed(client, &growth)
         );
+
+        // An engine that has lost all is told all again.
+        let engine = Memory::new(Retention::default());
+        a.engine = engine.clone();
+        a.node = engine.join("mx-a", "a test").await.unwrap();
+        b.engine = engine.clone();
+        b.node = engine.join("mx-b", "a test").await.unwrap();
+        let late = Server::join(&engine, "mx-c").await;
+        for _ in 0..2 {
+            a.beat().await;
+        }
+        late.beat().await;
+        assert_eq!(late.sees().await, ["3"]);
+        let owed = a.penalties.owed(client, &growth);
+        assert_eq!(late.penalties.owed(client, &growth), owed);
+        assert!(owed > delay, "{owed:?}");
 
         // Twice what is asked for is heard once.
         let which = SessionChoice::User {

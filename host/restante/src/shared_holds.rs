@@ -52,9 +52,10 @@ impl EngineHolds {
     /// Asks the node that has a key to end the session that has it, if it is this user's.
     pub(crate) async fn ask(&self, node: &str, key: &str, successor: &Successor) -> bool {
         let user = (successor.tenant.as_str(), successor.user.as_str());
+        let hold = (key, successor.fence);
         let asked = self
             .membership
-            .ask_holder(node, key, user, &successor.session);
+            .ask_holder(node, hold, user, &successor.session);
         match asked.await {
             Ok(is_asked) => is_asked,
             Err(problem) => {
@@ -108,9 +109,19 @@ impl EngineHolds {
                     states,
                 })
             }
-            Ok(Answer::InUse { node, since }) => {
+            Ok(Answer::InUse {
+                node,
+                since,
+                fence,
+                wait,
+            }) => {
                 self.counts.failed(HoldFailure::InUse);
-                Err(NotHeld::InUse { node, since })
+                Err(NotHeld::InUse {
+                    node,
+                    since,
+                    fence,
+                    wait,
+                })
             }
             // These are no failures of holds: they are counted as logins are.
             Ok(Answer::TooSoon(wait)) => Err(NotHeld::TooSoon(wait)),
@@ -222,7 +233,12 @@ mod tests {
         let fence = held.fence();
         assert_eq!(counts.held(), 1);
         match b.acquire("k").await.err().unwrap() {
-            NotHeld::InUse { node, .. } => assert_eq!(node, "mx-a"),
+            NotHeld::InUse {
+                node,
+                fence: of,
+                wait,
+                ..
+            } => assert_eq!((node.as_str(), of, wait), ("mx-a", fence, None)),
             other => panic!("{other}"),
         }
         assert_eq!(others.failures(HoldFailure::InUse), 1);

@@ -19,6 +19,11 @@ pub enum NotHeld {
         node: String,
         /// Since when, in seconds since the Unix epoch.
         since: u64,
+        /// That of the hold ([`Successor::fence`]). 0: it is not known.
+        fence: u64,
+        /// A login of the same user has it, and a later one has to wait so long still before it
+        /// may have the maildrop (zero: not at all). None: somebody else's has it, or nobody's.
+        wait: Option<Duration>,
     },
     /// The user logged in so short a time ago, on whatever node, that it has to wait so long
     /// still.
@@ -52,6 +57,8 @@ pub struct Successor {
     pub tenant: String,
     /// The user's canonical name.
     pub user: String,
+    /// The hold that it wants to end: a session that has the maildrop by another one is left alone.
+    pub fence: u64,
 }
 
 /// By this machine's clock, which is near enough for the log.

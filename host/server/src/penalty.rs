@@ -169,6 +169,22 @@ impl Penalties {
         }
     }
 
+    /// What others were told is lost: they have to hear again of all that counts still, also of what
+    /// was heard from them. The greater of two counts counts, so that this makes none greater.
+    pub fn tell_again(&self, growth: &Backoff) {
+        let now = Instant::now();
+        let records = self.records();
+        let owing = records
+            .iter()
+            .filter(|(_, record)| record.failures_at(now, growth) > 0);
+        let owing: Vec<Network> = owing.map(|(network, _)| *network).collect();
+        drop(records);
+        // The one that failed last is the first here, and each is put before all others.
+        for network in owing {
+            self.changed(network, false);
+        }
+    }
+
     /// Another server has told what an address owes there. What it owes here it does not owe
     /// twice: the greater of both counts, so that it does no harm to hear the same again.
     pub fn learn(&self, debt: &Debt, growth: &Backoff) {
@@ -452,6 +468,32 @@ mod tests {
         assert_eq!(late.owed(CLIENT, &GROWTH), 2 * SECOND);
         sleep(60 * SECOND).await;
         assert_eq!(late.owed(CLIENT, &GROWTH), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_were_told_can_be_told_again() {
+        let penalties = Penalties::new();
+        penalties.tell_others();
+        let at = |last| Client::at(([192, 0, 2, last], 7).into());
+        failed(&penalties, at(1), "a");
+        sleep(61 * SECOND).await;
+        failed(&penalties, at(2), "a");
+        failed(&penalties, at(3), "a");
+        let heard = Debt {
+            network: key(at(4)),
+            failures: 2,
+            age: SECOND,
+            remaining: 119 * SECOND,
+        };
+        penalties.learn(&heard, &GROWTH);
+        assert_eq!(penalties.take_changes(9, &GROWTH).0.len(), 2);
+        failed(&penalties, at(5), "a");
+        penalties.tell_again(&GROWTH);
+        let (told, dropped) = penalties.take_changes(9, &GROWTH);
+        let networks: Vec<Network> = told.iter().map(|debt| debt.network).collect();
+        assert_eq!(networks, [2, 3, 4, 5].map(|last| key(at(last))));
+        assert_eq!((told[2], dropped), (heard, 0));
+        assert_eq!(penalties.take_changes(9, &GROWTH).0, []);
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,8 +42,9 @@ pub struct LiveSession {
     began_at: SystemTime,
     tls: OnceLock<String>,
     login: OnceLock<Login>,
-    /// What it has its maildrop by, where several servers share it.
-    held: Mutex<Option<String>>,
+    /// What it has its maildrop by, where several servers share it: the key, and the fence of its
+    /// hold.
+    held: Mutex<Option<(String, u64)>>,
     state: AtomicU8,
     octets: AtomicU64,
     /// Its client's end, where it has a socket.
@@ -223,11 +224,21 @@ impl Sessions {
     /// Ends the session of this user that has what is held like this, for a later login of the
     /// same user, on another server: the session `by`. One that is opening the maildrop still, or
     /// has said QUIT, is left alone.
-    pub fn end_holder(&self, tenant: &str, user: &str, is_held: impl Fn(&str) -> bool, by: &str) {
+    pub fn end_holder(
+        &self,
+        tenant: &str,
+        user: &str,
+        is_held: impl Fn(&str, u64) -> bool,
+        by: &str,
+    ) {
         let all: Vec<_> = self.live.lock().values().cloned().collect();
         let which = Which::User(user.to_owned(), Some(tenant.to_owned()));
         for session in all.iter().filter(|session| which.fits(session)) {
-            let has_it = session.held.lock().as_deref().is_some_and(&is_held);
+            let held = session.held.lock();
+            let has_it = held
+                .as_ref()
+                .is_some_and(|(key, fence)| is_held(key, *fence));
+            drop(held);
             if has_it && session.state() == State::Transaction {
                 session.end(EndedBy::TakeOver(by.to_owned()));
             }
@@ -328,9 +339,9 @@ impl LiveSession {
         self.changes.began(&self.id);
     }
 
-    /// It has its maildrop by this key, among several servers.
-    pub fn holds(&self, key: &str) {
-        *self.held.lock() = Some(key.to_owned());
+    /// It has its maildrop by this key and the hold of this fence, among several servers.
+    pub fn holds(&self, key: &str, fence: u64) {
+        *self.held.lock() = Some((key.to_owned(), fence));
     }
 
     /// QUIT was said.
@@ -442,12 +453,16 @@ mod tests {
             begin(&sessions, "3", Some(("other", "ada"))),
             begin(&sessions, "4", Some(("acme", "ada"))),
             begin(&sessions, "5", Some(("acme", "bob"))),
+            begin(&sessions, "6", Some(("acme", "ada"))),
         ];
         for (listed, key) in all.iter().zip(["k", "another", "k", "k", "k"]) {
-            listed.session().holds(key);
+            listed.session().holds(key, 7);
         }
         all[3].session().updates();
-        sessions.end_holder("acme", "ada", |held| held == "k", "later");
+        // Of a login that came after whoever asks had looked.
+        all[5].session().holds("k", 8);
+        let is_held = |key: &str, fence| (key, fence) == ("k", 7);
+        sessions.end_holder("acme", "ada", is_held, "later");
         let ended = all.iter().filter_map(|one| {
             let by = one.session().ended_by()?;
             Some((one.session().id(), by.clone()))

@@ -35,7 +35,7 @@ pub async fn acquire(
 }
 
 /// Takes the hold of `key`, which the node of this name has, once that node has ended the session
-/// of the same user that has it. Other sessions keep it.
+/// of the same user that has it. Other sessions keep it, also one that was faster meanwhile.
 ///
 /// # Errors
 /// As those of [`acquire`]; also if the node does not give it back in time.
@@ -50,7 +50,10 @@ pub async fn take_over(
     let end = Instant::now() + TAKE_OVER_WAIT;
     loop {
         let acquired = ask(holds, key, Some(visit)).await;
-        let is_in_use = matches!(acquired, Err(NotHeld::InUse { .. }));
+        let is_in_use = matches!(
+            acquired,
+            Err(NotHeld::InUse { fence, .. }) if fence == successor.fence
+        );
         if !is_asked || !is_in_use || Instant::now() >= end {
             return acquired;
         }

@@ -18,6 +18,8 @@ struct Line {
     memory: Memory,
     is_cut: AtomicBool,
     is_slow: AtomicBool,
+    /// What is told has no answer, and a bare heartbeat has.
+    is_full: AtomicBool,
     has_terms: bool,
     /// Keys that begin with this cannot be given back.
     stuck: &'static str,
@@ -34,6 +36,7 @@ impl Line {
             memory: Memory::new(Retention::default()),
             is_cut: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             stuck: "stuck",
         })
     }
@@ -67,6 +70,9 @@ impl Holds for Line {
     }
     async fn exchange(&self, node: &Node, report: &Report) -> Result<Exchanged, Problem> {
         self.pass().await;
+        if self.is_full.load(Ordering::Relaxed) && !report.is_deaf {
+            std::future::pending::<()>().await;
+        }
         self.memory.exchange(node, report).await
     }
     async fn sessions_elsewhere(&self, node: &Node) -> Result<Vec<NodeSession>, Problem> {
@@ -353,12 +359,12 @@ impl Correspondent for Teller {
 async fn who_tells_is_asked_with_each_heartbeat_and_hears_what_became_of_it() {
     let line = Line::new();
     let a = join(&line, "a").await;
-    let asked = a.ask_holder("b", "k", ("t", "ada"), "later").await;
+    let asked = a.ask_holder("b", ("k", 1), ("t", "ada"), "later").await;
     assert_eq!(asked, Ok(false), "nobody here would hear of it");
     let teller = Arc::new(Teller::default());
     let correspondent: Arc<dyn Correspondent> = teller.clone();
     a.correspond(&correspondent);
-    let asked = a.ask_holder("b", "k", ("t", "ada"), "later").await;
+    let asked = a.ask_holder("b", ("k", 1), ("t", "ada"), "later").await;
     assert_eq!(asked, Ok(true));
     sleep(2 * HEARTBEAT + Duration::from_millis(1)).await;
     assert_eq!(
@@ -378,6 +384,32 @@ async fn who_tells_is_asked_with_each_heartbeat_and_hears_what_became_of_it() {
     drop((correspondent, teller));
     sleep(2 * HEARTBEAT).await;
     assert_eq!(standing(&a), Standing::Member);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_too_much_to_tell_is_a_member_again_by_a_bare_heartbeat() {
+    let line = Line::new();
+    let a = join(&line, "a").await;
+    let teller = Arc::new(Teller::default());
+    let correspondent: Arc<dyn Correspondent> = teller.clone();
+    a.correspond(&correspondent);
+    line.is_full.store(true, Ordering::Relaxed);
+    // What is told is given up after a heartbeat each time, and the next bare one follows at once.
+    sleep(6 * HEARTBEAT + HEARTBEAT / 2).await;
+    assert_eq!(standing(&a), Standing::Member);
+    assert!(matches!(a.acquire("k").await, Ok(Answer::Held(_))));
+    // Nothing is told while no heartbeat is answered.
+    line.cut(true);
+    sleep(3 * HEARTBEAT).await;
+    assert_eq!(standing(&a), Standing::Away);
+    let answers = std::mem::take(&mut *teller.answers.lock());
+    assert!(answers.len() > 3, "{answers:?}");
+    assert!(answers.iter().all(Option::is_none), "{answers:?}");
+    line.cut(false);
+    line.is_full.store(false, Ordering::Relaxed);
+    sleep(4 * HEARTBEAT).await;
+    assert_eq!(standing(&a), Standing::Member);
+    assert!(matches!(teller.answers.lock().last(), Some(Some(_))));
 }
 
 #[tokio::test(start_paused = true)]

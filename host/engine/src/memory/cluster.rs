@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::bounds::{ASKING_LASTS, MAX_NEWS_ROWS};
+use crate::bounds::MAX_NEWS_ROWS;
 use crate::cluster::{News, NodeSession, Penalty, Report, SessionChoice};
 use crate::hold::Node;
 
@@ -73,7 +73,7 @@ impl Cluster {
         self.penalties
             .retain(|_, (_, owed)| owed.told.elapsed() < owed.remaining);
         self.asked.retain(|asked| {
-            asked.since.elapsed() < ASKING_LASTS
+            asked.since.elapsed() < asked.which.lasts()
                 && !(asked.node == node.name && report.heard.contains(&asked.number))
         });
     }

@@ -1,6 +1,6 @@
 //! Holds in memory.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
@@ -102,14 +102,28 @@ impl Holds for Memory {
         if let Some(holder) = state.holds.get(key)
             && state.is_running(&holder.node, holder.term, &self.retention)
         {
+            let visit = visit.filter(|visit| holder.visitor.as_ref() == Some(&visit.visitor));
+            let wait = match visit {
+                Some(visit) => {
+                    let last = Some(holder.acquired.elapsed());
+                    match state.refused(visit, key, node, &self.retention, last) {
+                        Some(Acquired::TooMany) => return Ok((Acquired::TooMany, None)),
+                        Some(Acquired::TooSoon(wait)) => Some(wait),
+                        _ => Some(Duration::ZERO),
+                    }
+                }
+                None => None,
+            };
             let in_use = Acquired::InUse {
                 node: holder.node.clone(),
                 since: holder.since,
+                fence: holder.fence,
+                wait,
             };
             return Ok((in_use, None));
         }
         if let Some(visit) = visit
-            && let Some(refused) = state.refused(visit, key, node, &self.retention)
+            && let Some(refused) = state.refused(visit, key, node, &self.retention, None)
         {
             return Ok((refused, None));
         }
@@ -117,6 +131,7 @@ impl Holds for Memory {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let holder = Holder {
             token,
+            fence: state.fence,
             node: node.name.clone(),
             term: node.term,
             since: now.unwrap_or_default().as_secs(),
@@ -165,17 +180,18 @@ impl State {
         (term.number == node.term && term.beat.is_some()).then_some(term)
     }
 
-    /// Why this visitor does not get this key.
+    /// Why this visitor does not get this key. `last`: a login that has it still was so long ago.
     fn refused(
         &self,
         visit: &Visit,
         key: &str,
         node: &Node,
         retention: &Retention,
+        last: Option<Duration>,
     ) -> Option<Acquired> {
         let visits = self.visits.values();
         let of_visitor = visits.filter(|(visitor, _)| *visitor == visit.visitor);
-        let last = of_visitor.map(|(_, at)| at.elapsed()).min();
+        let last = of_visitor.map(|(_, at)| at.elapsed()).chain(last).min();
         if let Some(wait) = last.and_then(|ago| visit.delay.checked_sub(ago))
             && !wait.is_zero()
         {

@@ -35,6 +35,7 @@ pub(super) struct Term {
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) token: Token,
+    pub(super) fence: u64,
     pub(super) node: String,
     pub(super) term: u64,
     /// Seconds since the Unix epoch.

@@ -9,9 +9,7 @@ use tokio_postgres::types::Type;
 use super::calls::{Parameter, call};
 use super::index::Postgres;
 use super::rows::{signed, unsigned};
-use crate::bounds::{
-    ASKING_LASTS, MAX_NAME_OCTETS, MAX_NEWS_ROWS, MAX_REPORT_ROWS, MAX_SESSIONS_TOLD,
-};
+use crate::bounds::{MAX_NAME_OCTETS, MAX_NEWS_ROWS, MAX_REPORT_ROWS, MAX_SESSIONS_TOLD};
 use crate::cluster::{Exchanged, News, NodeSession, Penalty, Report, SessionChoice};
 use crate::hold::Node;
 use crate::problem::Problem;
@@ -22,7 +20,8 @@ pub(super) async fn exchange(
     node: &Node,
     report: &Report,
 ) -> Result<Exchanged, Problem> {
-    let sql = "select kind, about, one, two, three, age, remaining, four from restante.exchange(
+    let sql =
+        "select kind, about, one, two, three, age, remaining, four, fence from restante.exchange(
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     let lasts = engine.retention.term.as_secs_f64();
     let begun = report.begun.get(..MAX_REPORT_ROWS);
@@ -100,6 +99,7 @@ fn read(rows: &[Row], report: &Report) -> Result<Exchanged, tokio_postgres::Erro
                     (Some(by), Some(tenant), Some(user)) if four.is_some() => {
                         SessionChoice::Holder {
                             key: four.unwrap_or_default().to_owned(),
+                            fence: unsigned(row.try_get::<_, Option<i64>>(8)?.unwrap_or(0)),
                             tenant: tenant.to_owned(),
                             user: user.to_owned(),
                             by: by.to_owned(),
@@ -158,16 +158,18 @@ pub(super) async fn end_sessions(
     which: &SessionChoice,
     only: Option<&str>,
 ) -> Result<Vec<NodeSession>, Problem> {
-    let mut held = None;
+    let (mut held, mut by_fence) = (None, None);
     let (id, tenant, user) = match which {
         SessionChoice::Session(id) => (Some(text(id)), None, None),
         SessionChoice::Holder {
             key,
+            fence,
             tenant,
             user,
             by,
         } => {
             held = Some(text(key));
+            by_fence = Some(signed(*fence));
             (Some(text(by)), Some(text(tenant)), Some(text(user)))
         }
         SessionChoice::User { user, tenant } => {
@@ -175,16 +177,18 @@ pub(super) async fn end_sessions(
         }
         SessionChoice::Tenant(tenant) => (None, Some(text(tenant)), None),
     };
-    let sql =
-        format!("select {COLUMNS} from restante.end_sessions($1, $2, $3, $4, $5, $6, $7, $8) s");
-    let parameters: [Parameter<'_>; 8] = [
+    let sql = format!(
+        "select {COLUMNS} from restante.end_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9) s"
+    );
+    let parameters: [Parameter<'_>; 9] = [
         (&node.name, Type::TEXT),
         (&only, Type::TEXT),
         (&id, Type::TEXT),
         (&tenant, Type::TEXT),
         (&user, Type::TEXT),
         (&held, Type::TEXT),
-        (&ASKING_LASTS.as_secs_f64(), Type::FLOAT8),
+        (&by_fence, Type::INT8),
+        (&which.lasts().as_secs_f64(), Type::FLOAT8),
         (&(MAX_SESSIONS_TOLD as i32), Type::INT4),
     ];
     let rows = call(&engine.pool, &sql, &parameters).await?;

@@ -77,6 +77,8 @@ impl Holds for Postgres {
             let in_use = Acquired::InUse {
                 node: node.name.clone(),
                 since: now.unwrap_or_default().as_secs(),
+                fence: 0,
+                wait: None,
             };
             return Ok((in_use, None));
         };
@@ -129,9 +131,12 @@ impl Holds for Postgres {
                 (Acquired::Held(hold), states)
             }
             "in use" => {
+                let wait: Option<f64> = row.try_get(4).map_err(odd)?;
                 let in_use = Acquired::InUse {
                     node: row.try_get(1).map_err(odd)?,
                     since: unsigned(row.try_get(2).map_err(odd)?),
+                    fence: unsigned(row.try_get(3).map_err(odd)?),
+                    wait: wait.map(cluster::duration),
                 };
                 (in_use, None)
             }

@@ -1,6 +1,7 @@
 //! The tables, and the way from those of an older version.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::types::Type;
@@ -33,8 +34,10 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// How long a step may take, in seconds of the database's clock.
-const STEP_TIMEOUT_S: u32 = 600;
+/// How long a step may take, and how long a node waits for another one that makes it.
+const STEP_TIMEOUT: Duration = Duration::from_secs(600);
+/// Before it looks again what has become of a step that another node makes.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What has to be done to a database, without doing it. None: nothing.
 ///
@@ -50,72 +53,122 @@ pub(super) async fn prepare(pool: &Arc<Pool>, tables: Tables) -> Result<(), Prob
 }
 
 async fn prepare_by(pool: &Arc<Pool>, tables: Tables, steps: &[Step]) -> Result<(), Problem> {
-    let mut version = None;
+    let mut begun: Option<Begun> = None;
     while let Some(migration) = pending(pool, steps).await? {
+        let from = migration.from;
         // What this call has begun it goes on with.
-        if version.is_none() {
+        if begun.is_none() {
             tables.allow(&migration)?;
         }
+        let before = begun.filter(|before| before.from == from);
         // A step that another node made meanwhile was refused here, and is done.
-        if version == Some(migration.from) {
+        if before.is_some_and(|before| before.is_tried) {
             return Err(Problem::Unavailable(format!(
                 "{}: the step to version {} was refused twice: see its log",
                 pool.name(),
-                migration.from + 1
+                from + 1
             )));
         }
-        version = Some(migration.from);
-        let step = &steps[migration.from as usize];
-        if let Err(failure) = run(pool, migration.from, step).await {
+        let mut now = before.unwrap_or_else(|| Begun::at(from));
+        // Tables that are there for a moment only in an older version would be taken for those
+        // of an older program, and stay so if this process ended between two steps.
+        let next = match from {
+            0 => steps,
+            from => &steps[from as usize..=from as usize],
+        };
+        now.is_tried = true;
+        if let Err(failure) = run(pool, from, next).await {
             tracing::debug!(text = failure.text(), "{}: a step was refused", pool.name());
-            let Failure::Refused { state, text } = &failure else {
-                return Err(Problem::Unavailable(format!(
-                    "{}: {}",
-                    pool.name(),
-                    failure.text()
-                )));
-            };
-            // Another node is faster: unique_violation, duplicate_object and its like,
-            // division_by_zero of our own.
-            let raced = state.starts_with("23") || state.starts_with("42P0") || state == "42710";
-            if !raced && state != "22012" {
-                return Err(Problem::Invalid(format!(
-                    "{}: {} (step to version {}): {text} (SQLSTATE {state}){}",
-                    pool.name(),
-                    step.about,
-                    migration.from + 1,
-                    remedy(state)
-                )));
-            }
-            sleep(std::time::Duration::from_millis(100)).await;
+            now.is_tried = is_raced(pool, &failure, next, &now)?;
+            sleep(PAUSE).await;
         }
+        begun = Some(now);
     }
     Ok(())
 }
 
-/// One step and its version, or nothing.
-async fn run(pool: &Arc<Pool>, from: u32, step: &Step) -> Result<(), Failure> {
+/// What this process has tried.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    from: u32,
+    /// Until when it waits for another node that is at it.
+    until: Instant,
+    /// It was made, or refused: it is not due again.
+    is_tried: bool,
+}
+
+impl Begun {
+    fn at(from: u32) -> Self {
+        Begun {
+            from,
+            until: Instant::now() + STEP_TIMEOUT,
+            is_tried: false,
+        }
+    }
+}
+
+/// Whether a failure may be that another node was faster, which shows in the version. False:
+/// another one is at it still, and this one waits.
+///
+/// # Errors
+/// It is neither.
+fn is_raced(
+    pool: &Pool,
+    failure: &Failure,
+    steps: &[Step],
+    begun: &Begun,
+) -> Result<bool, Problem> {
+    let (state, text) = match failure {
+        Failure::Refused { state, text } => (state, text),
+        // Its row is locked by a node that makes a step, which may take longer than one waits for
+        // a lock.
+        Failure::Again(_) if Instant::now() < begun.until => return Ok(false),
+        failure => {
+            let (name, text) = (pool.name(), failure.text());
+            return Err(Problem::Unavailable(format!("{name}: {text}")));
+        }
+    };
+    // unique_violation, duplicate_object and its like, division_by_zero of our own.
+    let is_there = state.starts_with("23") || state.starts_with("42P0") || state == "42710";
+    if is_there || state == "22012" {
+        return Ok(true);
+    }
+    let abouts: Vec<&str> = steps.iter().map(|step| step.about).collect();
+    Err(Problem::Invalid(format!(
+        "{}: {} (to version {}): {text} (SQLSTATE {state}){}",
+        pool.name(),
+        abouts.join("; "),
+        begun.from as usize + steps.len(),
+        remedy(state)
+    )))
+}
+
+/// These steps and the version after them, or nothing.
+async fn run(pool: &Arc<Pool>, from: u32, steps: &[Step]) -> Result<(), Failure> {
+    let to = from as usize + steps.len();
     let take = if from == 0 {
-        "create schema if not exists restante;
-        create table restante.version (number int not null);
-        insert into restante.version values (1);"
-            .to_owned()
+        format!(
+            "create schema if not exists restante;
+            create table restante.version (number int not null);
+            insert into restante.version values ({to});"
+        )
     } else {
         // Takes the row; no row: 22012 ends it.
-        let to = from + 1;
         format!(
             "with taken as (
                 update restante.version set number = {to} where number = {from} returning number)
             select 1 / count(*) from taken;"
         )
     };
+    let timeout = STEP_TIMEOUT.as_secs();
+    let steps: Vec<&str> = steps.iter().map(|step| step.sql).collect();
     let sql = format!(
-        "begin; set local lock_timeout = '10s'; set local statement_timeout = '{STEP_TIMEOUT_S}s';
+        "begin; set local lock_timeout = '10s'; set local statement_timeout = '{timeout}s';
         {take}\n{}\ncommit;",
-        step.sql
+        steps.join("\n")
     );
     let connection = pool.take().await?;
-    let end = Instant::now() + std::time::Duration::from_secs(u64::from(STEP_TIMEOUT_S));
+    let end = Instant::now() + STEP_TIMEOUT;
     match timeout_at(end, connection.batch_execute(&sql)).await {
         Ok(Ok(())) => {
             connection.give_back();

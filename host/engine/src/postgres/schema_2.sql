@@ -19,10 +19,11 @@ create unlogged table restante.penalty (
 create index penalty_number on restante.penalty (number);
 create index penalty_expires on restante.penalty (expires);
 -- What a node is asked for: to end a session, or those of a user or a tenant; or what a user has
--- that holds a key, for a session of the same user.
+-- that holds a key by the hold of this fence, for a session of the same user.
 create unlogged table restante.asked (
     number bigint primary key, node text not null, term bigint not null,
-    session text, tenant text, user_name text, held text, expires timestamptz not null);
+    session text, tenant text, user_name text, held text, fence bigint,
+    expires timestamptz not null);
 create index asked_node on restante.asked (node);
 create sequence restante.news;
 
@@ -44,7 +45,7 @@ create function restante.exchange(
     networks text[], counts int[], ages float8[], remains float8[],
     heard bigint[], last_penalty bigint, most int,
     out kind text, out about bigint, out one text, out two text, out three text, out four text,
-    out age float8, out remaining float8) returns setof record
+    out age float8, out remaining float8, out fence bigint) returns setof record
 language plpgsql as $$
 declare
     gone restante.told;
@@ -102,7 +103,7 @@ begin
             delete from restante.asked a where a.number = any (heard) and a.node = node_id;
         end if;
         return query select 'asked', a.number, a.session, a.tenant, a.user_name, a.held,
-            null::float8, null::float8
+            null::float8, null::float8, a.fence
             from restante.asked a
             where a.node = node_id and a.term = node_term and a.expires > now()
             order by a.number limit most;
@@ -116,7 +117,7 @@ begin
         return query select 'penalty', p.number, p.network, p.failures::text, null::text,
             null::text,
             extract(epoch from now() - p.since)::float8,
-            extract(epoch from p.expires - now())::float8
+            extract(epoch from p.expires - now())::float8, null::bigint
             from restante.penalty p
             where p.number > last and p.node <> node_id and p.expires > now()
             order by p.number desc limit most;
@@ -154,12 +155,13 @@ drop function restante.beat(text, bigint, float8);
 -- be meant.
 create function restante.end_sessions(
     asker text, only_node text, a_session text, a_tenant text, a_user text, a_held text,
-    lasts float8, most int) returns setof restante.session
+    a_fence bigint, lasts float8, most int) returns setof restante.session
 language plpgsql as $$
 begin
     perform restante.quick();
-    insert into restante.asked (number, node, term, session, tenant, user_name, held, expires)
-    select nextval('restante.news'), n.id, n.term, a_session, a_tenant, a_user, a_held,
+    insert into restante.asked
+        (number, node, term, session, tenant, user_name, held, fence, expires)
+    select nextval('restante.news'), n.id, n.term, a_session, a_tenant, a_user, a_held, a_fence,
         now() + make_interval(secs => lasts)
     from restante.node n
     where n.expires > now() and n.id <> asker and (only_node is null or n.id = only_node);
@@ -177,7 +179,8 @@ drop function restante.acquire(text, uuid, text, bigint, boolean);
 -- `own`: what this node holds in this term is nobody's there any more; the answer to the call
 -- that acquired or released it was lost. `a_visitor`: whose login it is, if it is one; `delay`:
 -- from the visitor's last login to this one, in seconds; `elsewhere`: so many keys other nodes
--- may hold for the visitor.
+-- may hold for the visitor. `wait`: for how long the visitor would have to wait still; of what is
+-- in use, if a login of its own has it and gave it up.
 create function restante.acquire(
     hold_key text, hold_token uuid, taker text, taker_term bigint, own boolean,
     a_visitor text, delay float8, elsewhere bigint,
@@ -186,6 +189,7 @@ create function restante.acquire(
 language plpgsql as $$
 declare
     h restante.hold;
+    is_held boolean;
     more bigint;
 begin
     perform restante.quick();
@@ -204,26 +208,34 @@ begin
         -- A removal has this row locked until it is committed.
         select * into h from restante.hold where key = hold_key for update;
         -- A statement of its own, after the wait: it sees who came meanwhile.
-        if h.token is not null and h.token <> hold_token
+        is_held := h.token is not null and h.token <> hold_token
             and not (own and h.node = taker and h.term = taker_term)
             and exists (select from restante.node n
-                where n.id = h.node and n.term = h.term and n.expires > clock_timestamp())
-        then
+                where n.id = h.node and n.term = h.term and n.expires > clock_timestamp());
+        if is_held then
             outcome := 'in use';
             holder := h.node;
             held_since := floor(extract(epoch from h.since))::bigint;
-            return;
+            hold_fence := h.fence;
+            if h.visitor is distinct from a_visitor or a_visitor is null then
+                return;
+            end if;
         end if;
         if a_visitor is not null and h.token is distinct from hold_token then
-            select extract(epoch from max(v.visited) - clock_timestamp())::float8 + delay,
+            -- A login that would end one of its visitor's comes after that one.
+            select extract(epoch from greatest(max(v.visited), case when is_held then h.since end)
+                    - clock_timestamp())::float8 + delay,
                 count(*) filter (where v.token is not null and v.key <> hold_key
                     and v.node <> taker and restante.runs(v.node, v.term))
                 into wait, more from restante.hold v where v.visitor = a_visitor;
             if delay > 0 and wait > 0 then
-                outcome := 'too soon';
+                outcome := coalesce(outcome, 'too soon');
                 return;
             elsif more > elsewhere then
                 outcome := 'too many';
+                return;
+            elsif is_held then
+                wait := 0;
                 return;
             end if;
         end if;

@@ -87,22 +87,30 @@ impl Holds for Sqlite {
         let next = self.next.clone();
         let acquiring = self.change_holds(move |transaction| {
             check_term(transaction, &node)?;
-            let sql = "select h.node, h.since from temp.hold h
+            let sql = "select h.node, h.since, h.fence from temp.hold h
                 join temp.node n on n.name = h.node and n.term = h.term
                 where h.key = ?1 and n.is_running";
             let mut select = transaction.prepare_cached(sql)?;
-            let held = select.query_row((&key,), |row| Ok((row.get(0)?, row.get(1)?)));
-            if let Some((node, since)) = held.optional()? {
-                let since = unsigned(since);
-                return Ok(Acquired::InUse { node, since });
+            let held = select.query_row((&key,), |row| {
+                Ok(Acquired::InUse {
+                    node: row.get(0)?,
+                    since: unsigned(row.get(1)?),
+                    fence: unsigned(row.get(2)?),
+                    // One process counts its logins itself.
+                    wait: None,
+                })
+            });
+            if let Some(in_use) = held.optional()? {
+                return Ok(in_use);
             }
-            let sql = "insert or replace into temp.hold (key, token, node, term, since)
-                values (?1, ?2, ?3, ?4, ?5)";
+            let sql = "insert or replace into temp.hold (key, token, node, term, since, fence)
+                values (?1, ?2, ?3, ?4, ?5, ?6)";
+            let fence = next.fetch_add(1, Ordering::Relaxed);
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             let since = signed(since.unwrap_or_default().as_secs());
-            let values = (&key, &token.0[..], &node.name, signed(node.term), since);
+            let (term, number) = (signed(node.term), signed(fence));
+            let values = (&key, &token.0[..], &node.name, term, since, number);
             transaction.prepare_cached(sql)?.execute(values)?;
-            let fence = next.fetch_add(1, Ordering::Relaxed);
             Ok(Acquired::Held(Hold { key, token, fence }))
         });
         let acquired = acquiring.await?;

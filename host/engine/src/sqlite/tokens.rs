@@ -17,7 +17,7 @@ pub(super) fn begin(writer: &Connection) -> rusqlite::Result<u64> {
             is_running integer not null) strict, without rowid;
         create temp table hold (
             key text primary key, token blob not null, node text not null,
-            term integer not null, since integer not null) strict, without rowid;",
+            term integer not null, since integer not null, fence integer not null) strict, without rowid;",
     )?;
     let sql = "update counter set value = value + 1 where name = 'opened' returning value";
     writer.query_row(sql, [], |row| row.get(0)).map(unsigned)

@@ -110,7 +110,8 @@ pub(crate) async fn sessions_are_told_to_other_nodes(make: impl AsyncFn(Retentio
 pub(crate) async fn sessions_of_a_node_that_is_gone_are_nobodys(
     make: impl AsyncFn(Retention) -> Engine,
 ) {
-    let term = Duration::from_secs(3);
+    // Longer than a database that has much to do needs for a few calls.
+    let term = Duration::from_secs(6);
     let engine = make(Retention {
         term,
         ..Retention::default()
@@ -164,6 +165,7 @@ pub(crate) async fn who_is_asked_to_end_sessions_hears_of_it_until_it_has_heard(
     };
     let holder = SessionChoice::Holder {
         key: "t:/mail/ada".to_owned(),
+        fence: u64::from(u32::MAX) + 7,
         tenant: "t".to_owned(),
         user: "ada".to_owned(),
         by: "later".to_owned(),

@@ -17,10 +17,16 @@ pub(crate) async fn one_holds_and_the_others_hear_who(make: impl AsyncFn(Retenti
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.unwrap().as_secs();
     for node in [&first, &second] {
-        let Acquired::InUse { node, since } = holds.acquire("k", node).await.unwrap() else {
+        let Acquired::InUse {
+            node,
+            since,
+            fence,
+            wait,
+        } = holds.acquire("k", node).await.unwrap()
+        else {
             panic!("held twice");
         };
-        assert_eq!(node, "first");
+        assert_eq!((node.as_str(), fence, wait), ("first", hold.fence, None));
         assert!(since.abs_diff(now) < 100, "{since}, {now}");
     }
     assert_eq!(holds.check(&hold).await, Ok(()));
@@ -339,9 +345,26 @@ pub(crate) async fn a_login_delay_runs_on_all_nodes(make: impl AsyncFn(Retention
     let hold = held(engine.visited("k", &first, &ada).await);
     holds.release(&hold).await.unwrap();
     let hold = held(engine.visited("k", &first, &ada).await);
-    // Who has it is told before who was there.
-    let in_use = engine.visited("k", &second, &ada).await;
-    assert!(matches!(in_use, Acquired::InUse { .. }), "{in_use:?}");
+    // Who has it is told before who was there. To end her session would not let her in.
+    let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    let in_use = async |visit: &Visit| match engine.visited("k", &second, visit).await {
+        Acquired::InUse { fence, wait, .. } => {
+            assert_eq!(fence, hold.fence);
+            wait
+        }
+        other => panic!("{other:?}"),
+    };
+    let waits = in_use(&ada).await;
+    let at_once = in_use(&visit("t:ada", 0, 9)).await;
+    if holds.has_terms() {
+        let left = waits.unwrap();
+        assert!(left <= hour && left > hour - minute, "{left:?}");
+        assert_eq!(at_once, Some(Duration::ZERO));
+    } else {
+        assert_eq!((waits, at_once), (None, None));
+    }
+    let of_another = in_use(&visit("t:eve", 3600, 9)).await;
+    assert_eq!(of_another, None);
     holds.release_login(&hold).await.unwrap();
     holds.release_login(&hold).await.unwrap();
     if !holds.has_terms() {
@@ -353,11 +376,7 @@ pub(crate) async fn a_login_delay_runs_on_all_nodes(make: impl AsyncFn(Retention
             let Acquired::TooSoon(wait) = engine.visited(key, node, &ada).await else {
                 panic!("{key}: she has just been here");
             };
-            let hour = Duration::from_secs(3600);
-            assert!(
-                wait <= hour && wait > hour - Duration::from_secs(60),
-                "{wait:?}"
-            );
+            assert!(wait <= hour && wait > hour - minute, "{wait:?}");
         }
     }
     // Others need not wait, and neither does who has a shorter delay.
@@ -400,6 +419,9 @@ pub(crate) async fn holds_of_one_visitor_are_counted_on_other_nodes(
         engine.visited("three", &second, &none_elsewhere).await,
         Acquired::TooMany
     );
+    // Nor would she be let in if another session of hers gave its maildrop up.
+    let none_left = engine.visited("one", &second, &visit("t:ada", 0, 0)).await;
+    assert_eq!(none_left, Acquired::TooMany);
     held(engine.visited("four", &second, &visit("t:ada", 0, 2)).await);
     held(engine.visited("five", &second, &visit("t:eve", 0, 0)).await);
     // What was refused is not held.

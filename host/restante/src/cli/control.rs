@@ -316,7 +316,15 @@ pub(super) fn kick(ask: &Ask, which: &Which, place: &Where) -> anyhow::Result<()
         said
     })?;
     if kicked == 0 && asked.is_empty() {
-        bail!("there is no such session");
+        let is_asked = answer.body["problem"].is_null();
+        match answer.body["within_seconds"].as_u64() {
+            Some(seconds) if is_asked => bail!(
+                "no session is known here or told by other nodes; they were asked, and end what they \
+                 have within {seconds} seconds"
+            ),
+            Some(_) => bail!("there is no such session on this server"),
+            None => bail!("there is no such session"),
+        }
     }
     Ok(())
 }

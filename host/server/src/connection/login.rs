@@ -25,18 +25,17 @@ use crate::lock::{Holder, Locks};
 use crate::penalty::Fingerprint;
 use crate::policy::{OfUser, whole_seconds};
 use crate::sessions::LiveSession;
-use crate::shared_holds;
 use crate::tenant::{SessionPermit, Tenant, Tenants};
 use crate::user_names::{Name, ShownName};
 use crate::view::{Octets, Verdicts, View};
 use refused::{Foreign, Why};
 pub(super) use refused::{LoginError, Refused};
-use restante_config::{Utf8, WhenInUse};
+use restante_config::Utf8;
 use restante_roles::acting::{self, Denied};
 use restante_roles::backend::{Account, Authenticator, Connection, Credentials, Failure};
 use restante_roles::metrics::LoginResult;
 use restante_roles::shadow::Decision;
-use restante_roles::shared_holds::{NotHeld, SharedHolds};
+use restante_roles::shared_holds::SharedHolds;
 use restante_roles::turns;
 
 /// What was refused, as the address that it came from is charged for it.
@@ -477,14 +476,8 @@ async fn open(
         Some(holds) => {
             let key = tenant.shared_key(&found.shared_key()?, own.is_some());
             let visit = tenant.visit(&account.user, policy.login_delay);
-            let acquired = shared_holds::acquire(&**holds, &key, Some(&visit)).await;
-            let held = match acquired {
-                Err(NotHeld::InUse { node, .. }) if tenant.when_in_use == WhenInUse::TakeOver => {
-                    in_use::take_over(&**holds, &key, &visit, &node, &holder, tenant).await?
-                }
-                acquired => acquired?,
-            };
-            at.live.holds(&key);
+            let held = in_use::acquire(&**holds, &key, &visit, &holder, tenant).await?;
+            at.live.holds(&key, held.fence());
             Some(held)
         }
         None => None,

@@ -26,6 +26,8 @@ struct Engine {
     is_away: Mutex<bool>,
     /// What comes of the next login.
     refusal: Mutex<Option<NotHeld>>,
+    /// How long a user has to wait who logs in twice.
+    wait: Mutex<Duration>,
     /// Who wanted to log in.
     visits: Mutex<Vec<Visit>>,
     /// Who did.
@@ -75,10 +77,12 @@ impl SharedHolds for Node {
             return Err(NotHeld::Unavailable("it is away".into()));
         }
         let mut held = self.engine.held();
-        if let Some((node, _)) = held.get(key) {
+        if let Some((node, fence)) = held.get(key) {
             return Err(NotHeld::InUse {
                 node: node.clone(),
                 since: 1,
+                fence: *fence,
+                wait: Some(*self.engine.wait.lock().unwrap()),
             });
         }
         let mut number = self.engine.next.lock().unwrap();
@@ -240,6 +244,7 @@ async fn by_setting_a_login_asks_the_other_node_for_the_maildrop_and_waits_for_i
     assert!(engine.held().contains_key(key), "{key}");
     assert_eq!(successor.user, "u");
     assert!(successor.session.len() > 1, "{successor:?}");
+    assert_eq!(successor.fence, 1, "that of the older session's hold");
     // Where the other does not give it back, the login is refused.
     let tenant = b.serving.tenants.named("t").unwrap();
     assert_eq!(tenant.ledger.totals().sessions_taken_over, 1);
@@ -253,6 +258,20 @@ async fn by_setting_a_login_asks_the_other_node_for_the_maildrop_and_waits_for_i
     newer.ok("USER u").await;
     newer.err("PASS secret", "[IN-USE]").await;
     assert_eq!(tenant.ledger.totals().sessions_taken_over, 1);
+}
+
+/// It would be refused also if the older session ended for it.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_comes_too_soon_ends_no_session_on_another_node() {
+    let (engine, a, b) = nodes_whose_tenant("when-in-use = \"take-over\"\n");
+    *engine.wait.lock().unwrap() = Duration::from_secs(9);
+    let (mut older, _session) = a.logged_in().await;
+    let (mut newer, _other) = b.pipe(ListenerTls::Off);
+    newer.greeting().await;
+    newer.ok("USER u").await;
+    newer.err("PASS secret", "[LOGIN-DELAY]").await;
+    assert_eq!(engine.asked.lock().unwrap().len(), 0);
+    older.ok("NOOP").await;
 }
 
 /// The node that has it may be about to give it back.

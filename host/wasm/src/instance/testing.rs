@@ -133,7 +133,20 @@ impl EngineAccess for TestEngine {
                 hold,
                 states,
             }),
-            (Acquired::InUse { node, since }, _) => Err(NotHeld::InUse { node, since }),
+            (
+                Acquired::InUse {
+                    node,
+                    since,
+                    fence,
+                    wait,
+                },
+                _,
+            ) => Err(NotHeld::InUse {
+                node,
+                since,
+                fence,
+                wait,
+            }),
             (other, _) => Err(NotHeld::Unavailable(format!("{other:?}"))),
         }
     }

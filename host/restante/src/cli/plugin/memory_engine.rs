@@ -158,7 +158,17 @@ impl EngineAccess for MemoryEngine {
                     states,
                 })
             }
-            Answer::InUse { node, since } => Err(NotHeld::InUse { node, since }),
+            Answer::InUse {
+                node,
+                since,
+                fence,
+                wait,
+            } => Err(NotHeld::InUse {
+                node,
+                since,
+                fence,
+                wait,
+            }),
             Answer::TooSoon(wait) => Err(NotHeld::TooSoon(wait)),
             Answer::TooMany => Err(NotHeld::TooManySessions),
         }

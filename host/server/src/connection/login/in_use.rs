@@ -86,22 +86,38 @@ pub(super) async fn lock(
     Some((guard, place))
 }
 
-/// The hold of a maildrop that another node has, once that one has ended the session of the same
-/// user that has it.
-pub(super) async fn take_over(
+/// The hold of a maildrop among all nodes. Where the tenant has it so, a session of the same user
+/// that has it on another node is ended for it.
+pub(super) async fn acquire(
     holds: &dyn SharedHolds,
     key: &str,
     visit: &Visit,
-    node: &str,
     holder: &Holder,
     tenant: &Tenant,
 ) -> Result<Box<dyn SharedHold>, NotHeld> {
+    let acquired = shared_holds::acquire(holds, key, Some(visit)).await;
+    let (node, fence) = match acquired {
+        Err(NotHeld::InUse {
+            node,
+            fence,
+            wait: Some(wait),
+            ..
+        }) if tenant.when_in_use == WhenInUse::TakeOver => {
+            if !wait.is_zero() {
+                // The older session would be ended for a login that is refused all the same.
+                return Err(NotHeld::TooSoon(wait));
+            }
+            (node, fence)
+        }
+        acquired => return acquired,
+    };
     let successor = Successor {
         session: holder.session.id().to_owned(),
         tenant: holder.tenant.to_string(),
         user: holder.user.clone(),
+        fence,
     };
-    let held = shared_holds::take_over(holds, key, visit, node, &successor).await?;
+    let held = shared_holds::take_over(holds, key, visit, &node, &successor).await?;
     info!(
         user = ?Name(&holder.user), node,
         "a session on another node had the maildrop, and has given it back for this login"
