@@ -135,7 +135,7 @@ impl Cluster {
             "select count(pg_terminate_backend(pid)) from (
                 select pid from pg_stat_activity
                 where datname = current_database() and application_name = 'restante'
-                order by random() limit {limit}) as some"
+                order by random() limit {limit}) as picked"
         );
         self.primary.run(&self.database, &sql).parse().unwrap()
     }

@@ -81,7 +81,7 @@ async fn a_hold_without_what_it_should_bring_is_a_hold() {
     };
     let site = Site::new(server).await;
     let node = site.engine.join("n", "a test").await.unwrap();
-    site.run("alter table restante.maildrop rename to gone");
+    site.run("alter table restante.maildrop rename to moved");
     let folders = [folder("a", "b", "")];
     let asked = site.engine.acquire_with_states("k", &node, &folders).await;
     let (acquired, states) = asked.unwrap();

@@ -181,7 +181,8 @@ pub(crate) async fn who_is_asked_to_end_sessions_hears_of_it_until_it_has_heard(
     ];
     for (which, only, ids) in &all {
         let known = holds.end_elsewhere(&second, which, *only).await.unwrap();
-        let known: Vec<&str> = known.iter().map(|one| one.id.as_str()).collect();
+        let mut known: Vec<&str> = known.iter().map(|one| one.id.as_str()).collect();
+        known.sort_unstable();
         assert_eq!(known, *ids, "{which:?}");
     }
     // Who asks is not asked.
