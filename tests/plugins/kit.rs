@@ -182,7 +182,7 @@ fn a_message_in_an_engine_is_listed_and_fetched() {
         finished.stdout
     };
     let listed = ask(&["list"]);
-    assert!(listed.contains("1 messages, 22 octets"), "{listed}");
+    assert!(listed.contains("1 message, 22 octets"), "{listed}");
     assert_eq!(ask(&["retr", "1"]), "Subject: one\n\nbody\n");
 }
 
