@@ -18,6 +18,10 @@ const COMPONENT_PREAMBLE: [u8; 8] = [0x00, b'a', b's', b'm', 0x0d, 0x00, 0x01, 0
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // A test asks cargo which packages this is built of, for this target.
+    if let Ok(target) = env::var("TARGET") {
+        println!("cargo::rustc-env=RESTANTE_TARGET={target}");
+    }
     println!("cargo::rerun-if-env-changed=RESTANTE_COMPONENTS");
     if let Err(message) = embed() {
         println!("cargo::error={message}");

@@ -144,6 +144,7 @@ fn messages_come_and_go_through_a_server_that_checks_signatures() {
         ..store.bucket()
     };
     let (mut site, _database) = shared(postgres);
+    site.server = "node = \"mx-a\"\n".to_owned();
     with_bucket(&mut site, &wrong);
     let refused = status(&site);
     assert_eq!(refused.code, Some(1), "{refused:?}");

@@ -85,8 +85,13 @@ mod tests {
     fn sources(packages: &[&str]) -> Vec<PathBuf> {
         let mut metadata = Command::new(env!("CARGO"));
         metadata.args(["metadata", "--format-version=1", "--offline", "--locked"]);
+        // Those for other systems need not be on this machine.
+        metadata.args(["--filter-platform", env!("RESTANTE_TARGET")]);
         let metadata = metadata.current_dir(env!("CARGO_MANIFEST_DIR")).output();
-        let metadata: Value = serde_json::from_slice(&metadata.unwrap().stdout).unwrap();
+        let metadata = metadata.unwrap();
+        let said = String::from_utf8_lossy(&metadata.stderr);
+        assert!(metadata.status.success(), "{said}");
+        let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
         let all = metadata["packages"].as_array().unwrap();
         let named = |package: &&Value| packages.contains(&package["name"].as_str().unwrap());
         let manifests = all.iter().filter(named).map(|package| {
