@@ -154,10 +154,14 @@ impl Script {
     /// # Errors
     /// What it says instead.
     pub fn expect_output(&self, wire: &[u8]) -> Result<(), String> {
-        let expected = self.segments.iter().flatten().filter_map(|turn| match turn {
-            Turn::Server(expected) => Some(expected),
-            Turn::Client(_) => None,
-        });
+        let expected = self
+            .segments
+            .iter()
+            .flatten()
+            .filter_map(|turn| match turn {
+                Turn::Server(expected) => Some(expected),
+                Turn::Client(_) => None,
+            });
         let rest = expected_at_front(expected, wire)?;
         if !rest.is_empty() {
             return Err(format!("said too much: {}", rest.escape_ascii()));
