@@ -46,5 +46,6 @@ pub const MAX_SESSIONS_TOLD: usize = 100_000;
 /// How long a node that does not hear of it is asked to end sessions: whoever asked is told that
 /// they end within a few seconds.
 pub const ASKING_LASTS: Duration = Duration::from_secs(60);
-/// The same for the session that holds what a login wants: the login waits no longer for it.
-pub const ASKING_HOLDER_LASTS: Duration = Duration::from_secs(5);
+/// The same for the session that holds what a login wants. Shorter than the login waits, by what a
+/// session needs to give its hold back: none is ended for a login that is refused all the same.
+pub const ASKING_HOLDER_LASTS: Duration = Duration::from_secs(4);

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// For a node that was asked to end a session: it hears of that with a heartbeat, one each 2
-/// seconds, and then gives the hold back.
+/// seconds, and then gives the hold back. Longer than it is asked for this login (4 seconds): none
+/// is ended for a login that is refused all the same.
 const TAKE_OVER_WAIT: Duration = Duration::from_secs(5);
 
 /// Takes the hold of `key`, for this login if it is one, and asks once more if another node has it.

@@ -1,6 +1,12 @@
 -- Version 2. What nodes tell one another with their heartbeats, and what counts of logins on all of
 -- them.
 
+-- Fences were a sequence's once.
+create or replace function restante.next_fence(last_fence bigint) returns bigint language sql volatile as $$
+    select greatest(last_fence + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
+$$;
+drop sequence if exists restante.fence;
+
 -- The last login that had the key: whose, and when it acquired it. The index is on what changes
 -- only if another user has the maildrop, so that holds stay updates in place.
 alter table restante.hold add column visitor text, add column visited timestamptz;
