@@ -18,9 +18,9 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use restante_pop3::{
-    AuthorizationAction, Channel, ChannelBinding, Credentials, MockCredentials, DigestAlgorithm, Discovery,
-    Language, Limits, Listing, Login, Maildrop, Mechanism, Preparation, Refusal, ResponseCode,
-    ScramNonce, Session, Settings, Transaction, TransactionAction, saslprep,
+    AuthorizationAction, Channel, ChannelBinding, Credentials, DigestAlgorithm, Discovery,
+    Language, Limits, Listing, Login, Maildrop, Mechanism, MockCredentials, Preparation, Refusal,
+    ResponseCode, ScramNonce, Session, Settings, Transaction, TransactionAction, saslprep,
 };
 use sha2::{Digest, Sha256};
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use restante_pop3::{
-    AuthorizationAction, ByUser, Channel, ChannelBinding, MockCredentials, Language, Limits, Listing,
-    Maildrop, Mechanism, Refusal, ResponseCode, Retention, ScramKeys, ScramNonce, Session,
+    AuthorizationAction, ByUser, Channel, ChannelBinding, Language, Limits, Listing, Maildrop,
+    Mechanism, MockCredentials, Refusal, ResponseCode, Retention, ScramKeys, ScramNonce, Session,
     Settings, Stuffing, Transaction, TransactionAction,
 };
 
