@@ -19,20 +19,38 @@ fn configured(engine: &Engine) -> Option<String> {
     engine.s3.as_ref().map(identity)
 }
 
-/// Whether the bucket of the configuration is the engine's, which it becomes if none was noted.
-/// With `may_note` false nothing is changed.
+/// What becomes of a bucket where the engine has none noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstBucket {
+    /// It is noted: it is the engine's from now on.
+    Noted,
+    /// It is refused: whoever writes to it may not be the one who decides which it is, and until
+    /// it is noted servers without it forget its garbage.
+    Refused,
+    /// It stays so, for who only looks.
+    Passed,
+}
+
+/// Whether the bucket of the configuration is the engine's.
 ///
 /// # Errors
-/// It is another one, or the engine does not answer.
+/// It is another one, or not yet, or the engine does not answer.
 pub(crate) async fn check(
     agreements: &dyn Agreements,
     engine: &Engine,
-    may_note: bool,
+    first: FirstBucket,
 ) -> Result<(), Problem> {
-    let noted = match configured(engine) {
-        Some(own) if may_note => Some(agreements.agree(NAME, &own).await?),
-        Some(_) | None => agreements.agreed(NAME).await?,
+    let own = configured(engine);
+    let noted = match (&own, first) {
+        (Some(own), FirstBucket::Noted) => Some(agreements.agree(NAME, own).await?),
+        _ => agreements.agreed(NAME).await?,
     };
+    if own.is_some() && noted.is_none() && first == FirstBucket::Refused {
+        return Err(Problem::invalid(format!(
+            "its bucket is not noted in the engine yet, so that servers without it would lose track of what is written there: stop all servers that use the engine, run `restante engine migrate --config FILE {} --yes`, and start them with this configuration",
+            engine.name
+        )));
+    }
     match difference(engine, noted.as_deref()) {
         None => Ok(()),
         Some(difference) => Err(Problem::invalid(format!(
@@ -109,10 +127,16 @@ mod tests {
         ];
         let directory = tempfile::tempdir().unwrap();
         let with = |bucket| engine(directory.path(), bucket);
-        // Before it has one; and who looks notes none.
+        // Before it has one; who looks notes none, and who writes waits for a note.
+        let beside =
+            async |engine: &Engine, first| engines::open_beside_the_server(engine, first).await;
         drop(engines::open(&with(""), Tables::Made).await.unwrap());
-        drop(engines::open_beside_the_server(&with(OWN)).await.unwrap());
+        drop(beside(&with(OWN), FirstBucket::Passed).await.unwrap());
         drop(engines::open(&with(""), Tables::Expected).await.unwrap());
+        let refused = beside(&with(OWN), FirstBucket::Refused).await.unwrap_err();
+        assert!(refused.to_string().contains("engine migrate"), "{refused}");
+        engines::migrate(&with(OWN)).await.unwrap();
+        drop(beside(&with(OWN), FirstBucket::Refused).await.unwrap());
         for bucket in [OWN, MOVED] {
             assert_eq!(engines::look(&with(bucket)).await, Ok(Condition::Ready));
             let opened = engines::open(&with(bucket), Tables::Expected).await;
@@ -122,7 +146,8 @@ mod tests {
             let other = with(bucket);
             for opened in [
                 engines::open(&other, Tables::Expected).await,
-                engines::open_beside_the_server(&other).await,
+                beside(&other, FirstBucket::Passed).await,
+                beside(&other, FirstBucket::Refused).await,
             ] {
                 let refused = opened.unwrap_err();
                 assert!(matches!(refused, Problem::Invalid(_)), "{refused}");

@@ -18,7 +18,7 @@ use restante_server::secret_file;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use crate::engine_bucket;
+use crate::engine_bucket::{self, FirstBucket};
 
 /// The file of an embedded engine, in its directory.
 const FILE: &str = "mail.sqlite";
@@ -116,13 +116,17 @@ pub fn reach_bucket(engine: &Engine) -> BoxFuture<'_, Result<(), Problem>> {
     })
 }
 
-/// Does to an engine what has to be done ([`look`]). Its bucket is not asked.
+/// Does to an engine what has to be done ([`look`]), and notes its bucket if none was: whoever
+/// changes tables is no server by accident. The bucket is not asked.
 ///
 /// # Errors
 /// It cannot be reached, or it fails: what was done by then stays, and it can be gone on
 /// with.
 pub fn migrate(engine: &Engine) -> BoxFuture<'_, Result<(), Problem>> {
-    Box::pin(async move { open_tables(engine, Tables::Migrated).await.map(drop) })
+    Box::pin(async move {
+        let parts = open_tables(engine, Tables::Migrated).await?;
+        engine_bucket::check(&*parts.agreements, engine, FirstBucket::Noted).await
+    })
 }
 
 /// Has an engine take the bucket of the configuration, or none, for the one that its larger
@@ -142,21 +146,24 @@ pub fn accept_bucket(engine: &Engine) -> BoxFuture<'_, Result<(), Problem>> {
 /// # Errors
 /// It cannot be reached, or cannot be used as it is.
 pub(crate) async fn open(engine: &Engine, tables: Tables) -> Result<Parts, Problem> {
-    open_as(engine, tables, true).await
+    open_as(engine, tables, FirstBucket::Noted).await
 }
 
 /// The same for whoever is no server: no tables are made, and no bucket is noted.
-pub(crate) async fn open_beside_the_server(engine: &Engine) -> Result<Parts, Problem> {
-    open_as(engine, Tables::Expected, false).await
+pub(crate) async fn open_beside_the_server(
+    engine: &Engine,
+    first: FirstBucket,
+) -> Result<Parts, Problem> {
+    open_as(engine, Tables::Expected, first).await
 }
 
-async fn open_as(engine: &Engine, tables: Tables, may_note: bool) -> Result<Parts, Problem> {
+async fn open_as(engine: &Engine, tables: Tables, first: FirstBucket) -> Result<Parts, Problem> {
     let bucket = match &engine.s3 {
         Some(place) => Some((bucket(place).await?, place.max_inline)),
         None => None,
     };
     let mut parts = open_tables(engine, tables).await?;
-    engine_bucket::check(&*parts.agreements, engine, may_note).await?;
+    engine_bucket::check(&*parts.agreements, engine, first).await?;
     if let Some((bucket, max_inline)) = bucket {
         parts.blobs = Arc::new(SplitBlobs::new(parts.blobs, Arc::new(bucket), max_inline));
     }

@@ -10,7 +10,7 @@ use restante_wasm::MailEngine;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
-use crate::engine_bucket;
+use crate::engine_bucket::{self, FirstBucket};
 
 /// From one look for garbage to the next.
 const EVERY: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ async fn round(collector: &mut GarbageCollector, engine: &Collectable) -> Result
     loop {
         // Another server may have noted a bucket since this one opened the engine. What is in
         // there would be forgotten here without being removed.
-        engine_bucket::check(&**agreements, section, false).await?;
+        engine_bucket::check(&**agreements, section, FirstBucket::Passed).await?;
         let collected = collector.turn(&*mail.index, &places, MAX_BATCH).await?;
         let (expired, removed) = (collected.expired, collected.removed);
         if expired > 0 || removed > 0 {

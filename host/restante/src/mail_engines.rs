@@ -15,6 +15,7 @@ use restante_roles::shared_holds::{NotHeld, Successor, Visit};
 use restante_wasm::{CallPlaces, EngineAccess, EnginePlaces, MailEngine, SharedEngine, TakenHold};
 use tracing::{info, warn};
 
+use crate::engine_bucket::FirstBucket;
 use crate::engines::{self, FOR_INLINE, Parts};
 use crate::garbage::{self, Collectable};
 use crate::on_demand::OnDemand;
@@ -279,7 +280,8 @@ impl OpenEngine {
             agreements,
         } = match purpose {
             Purpose::Serve => engines::open(section, tables).await?,
-            Purpose::Work | Purpose::Look => engines::open_beside_the_server(section).await?,
+            Purpose::Work => engines::open_beside_the_server(section, FirstBucket::Refused).await?,
+            Purpose::Look => engines::open_beside_the_server(section, FirstBucket::Passed).await?,
         };
         let name = &section.name;
         let holds = match purpose {
@@ -425,7 +427,7 @@ mod tests {
 
     /// All servers go by what is noted.
     #[tokio::test]
-    async fn a_server_notes_the_bucket_and_who_works_beside_it_does_not() {
+    async fn a_server_notes_the_bucket_and_who_works_beside_it_waits_for_that() {
         for is_server in [false, true] {
             let directory = tempfile::tempdir().unwrap();
             let key = directory.path().join("key");
@@ -437,19 +439,21 @@ mod tests {
             );
             let config = config(&bucket, directory.path());
             let mut without = config.engines[0].clone();
-            engines::migrate(&without).await.unwrap();
             without.s3 = None;
+            engines::migrate(&without).await.unwrap();
             let metrics = Metrics::new();
             let engines = match is_server {
                 true => Engines::of(&config, &metrics),
                 false => Engines::beside_the_server(&config, "work", &metrics),
             };
-            engines.mail("mail").await.unwrap();
+            let opened = engines.mail("mail").await;
             let found = engines::look(&without).await.unwrap();
             match is_server {
                 true => assert!(matches!(found, Condition::OtherBucket(_)), "{found:?}"),
                 false => assert_eq!(found, Condition::Ready),
             }
+            // What it would write there nobody else would look for.
+            assert_eq!(opened.is_ok(), is_server);
             engines.leave().await;
         }
     }

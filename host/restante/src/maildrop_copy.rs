@@ -280,7 +280,7 @@ async fn shared_holds(
 fn removed(order: &Order, missing: usize) -> CopyError {
     let Order { from, to, .. } = order;
     CopyError::new(format!(
-        "{missing} messages of `{from}` are not in `{to}`, and messages were removed from `{to}`: if its user works with `{to}` already, a copy would bring back what was removed there. Nothing was copied. If all that is missing is to come to `{to}`, add --restore-removed"
+        "messages of `{from}` that are not in `{to}`: {missing}; and messages were removed from `{to}`: if its user works with `{to}` already, a copy would bring back what was removed there. Nothing was copied. If all that is missing is to come to `{to}`, add --restore-removed"
     ))
 }
 

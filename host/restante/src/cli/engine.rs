@@ -129,7 +129,13 @@ fn migrate(file: &Path, name: &str, yes: bool) -> anyhow::Result<()> {
     };
     executor()?.block_on(async {
         match engines::look(engine).await? {
-            Condition::Ready => print("nothing to do: its tables are of this version\n"),
+            Condition::Ready => {
+                if yes {
+                    // Its bucket may have to be noted yet.
+                    engines::migrate(engine).await?;
+                }
+                print("nothing to do: its tables are of this version\n")
+            }
             Condition::New if !yes => print(
                 "it has no tables, so there is nothing in it: --yes makes them\n",
             ),

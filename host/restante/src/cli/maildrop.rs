@@ -15,6 +15,7 @@ use super::compiler::compiler;
 use super::plugin;
 use super::print::print;
 use super::serve::{executor, load};
+use super::table::counted;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -150,29 +151,36 @@ fn report(copied: Copied, to: &str, is_done: bool) -> String {
         moved,
         reordered,
     } = copied;
+    let (messages, octets) = (counted(messages, "message"), counted(octets, "octet"));
     let mut text = match is_done {
-        true => format!("copied {messages} messages, {octets} octets; verified\n"),
-        false => format!(
-            "would copy {messages} messages, {octets} octets: --yes does it. Nothing was changed\n"
-        ),
+        true => format!("copied {messages}, {octets}; verified\n"),
+        false => {
+            format!("would copy {messages}, {octets}: --yes does it. Nothing was changed\n")
+        }
     };
-    if already > 0 {
-        text.push_str(&format!("{already} messages were in `{to}` already\n"));
-    }
-    if others > 0 {
-        text.push_str(&format!(
-            "`{to}` has {others} messages more: delivered there, or removed from the original since they were copied\n"
-        ));
-    }
-    if moved > 0 {
-        text.push_str(&format!(
-            "{moved} messages get the time of the message before them, to keep the order: their own is not known, or earlier\n"
-        ));
-    }
-    if reordered > 0 {
-        text.push_str(&format!(
-            "{reordered} messages are in another order there, among those that came in the same second or have the time of another one\n"
-        ));
+    let kinds = [
+        (already, format!("in `{to}` already")),
+        (
+            others,
+            format!(
+                "in `{to}` alone: delivered there, or removed from the original since then"
+            ),
+        ),
+        (
+            moved,
+            "with the time of the message before, to keep the order: its own is not known, or earlier"
+                .to_owned(),
+        ),
+        (
+            reordered,
+            "in another order there, among those that came in the same second or have the time of another one"
+                .to_owned(),
+        ),
+    ];
+    for (number, what) in kinds {
+        if number > 0 {
+            text.push_str(&format!("{} {what}\n", counted(number, "message")));
+        }
     }
     text
 }
